@@ -1,0 +1,68 @@
+"""Cost record: one provider call, judged: who pays, whether it is billed, and what it costs, line by line."""
+
+from decimal import Decimal
+from typing import Final, Literal
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.money import ZERO
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.quote import Line, Status
+from cost_exporter.domain.span import Call
+from cost_exporter.domain.value import value
+
+__all__ = ["DEFAULT_TENANT", "LEGS", "UNCATEGORISED", "CostRecord", "Leg", "leg_of"]
+
+DEFAULT_TENANT: Final = "default"
+UNCATEGORISED: Final = "uncategorised"
+
+Leg = Literal["llm", "tts", "stt", "telephony", "vector", "other"]
+LEGS: Final[tuple[Leg, ...]] = ("llm", "tts", "stt", "telephony", "vector", "other")
+_LEG_BY_OPERATION: Final[dict[str, Leg]] = {
+    "chat": "llm",
+    "generate_content": "llm",
+    "text_completion": "llm",
+    "embeddings": "llm",
+    "text_to_speech": "tts",
+    "speech_to_text": "stt",
+    "phone_call": "telephony",
+    "retrieval": "vector",
+}
+
+
+def leg_of(operation: str) -> Leg:
+    """Return the part of a call that an operation belongs to."""
+    return _LEG_BY_OPERATION.get(operation, "other")
+
+
+@value
+class CostRecord:
+    """One provider call as it is kept and reported."""
+
+    call: Call
+    """The fact this record was made from."""
+    tenant: str
+    category: str
+    attribution: Attribution
+    """Resolved along the trace; tenant and category stand above with their defaults."""
+    quantities: Quantities
+    """As billed: those of the call, unless a better figure for the same call amended them."""
+    status: Status
+    cost_usd: Decimal | None
+    """None where unknown and for duplicates; for `partial` the known part."""
+    lines: tuple[Line, ...] = ()
+    issues: tuple[str, ...] = ()
+    duplicate_of: bytes | None = None
+    """span id of the record that is billed instead."""
+    duplicate_trace_id: bytes | None = None
+    """Its trace, where that is another one."""
+    book_version: str = ""
+
+    @property
+    def leg(self) -> Leg:
+        """The part of the call this record belongs to."""
+        return leg_of(self.call.usage.operation)
+
+    @property
+    def known_cost_usd(self) -> Decimal:
+        """What the record adds to a total: its cost, or nothing where that is unknown."""
+        return ZERO if self.cost_usd is None else self.cost_usd

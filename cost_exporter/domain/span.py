@@ -1,0 +1,92 @@
+"""What reading makes of spans: a `Call` where a span tells of a provider call, else a `Link` in its trace.
+
+Both are facts: what arrived, not yet judged. Which call is billed and on whose account is decided in
+`settle.py` from all facts of a trace together, so that the order of arrival cannot matter.
+"""
+
+from decimal import Decimal
+from enum import IntEnum
+
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import value
+
+__all__ = ["Call", "Detail", "Link", "Root"]
+
+
+class Detail(IntEnum):
+    """How much the emitter of a span tells about usage: the richer of two spans of one call is billed."""
+
+    FRAMEWORK = 0
+    """Pipecat, LiveKit, LangChain, Vercel AI: a framework above the vendor's SDK."""
+    PLAIN = 1
+    """Any emitter not listed otherwise."""
+    TRACELOOP = 2
+    OPENINFERENCE = 3
+    GENAI = 4
+    """The official opentelemetry-instrumentation-genai-* packages, and our own instrumentors."""
+    NATIVE = 5
+    """The vendor's SDK itself."""
+
+
+@value
+class Call:
+    """One provider call as one span tells it. Identified by (namespace, trace_id, span_id)."""
+
+    trace_id: bytes
+    """16 bytes, not all zero."""
+    span_id: bytes
+    """8 bytes, not all zero."""
+    parent_span_id: bytes | None
+    started_at_unix_ns: int
+    """Plausible: an implausible one was replaced by the time of receipt, with the issue `implausible_start`."""
+    ended_at_unix_ns: int
+    usage: UsageRecord
+    """Without tenant and api_key: these come from the settled attribution."""
+    attribution: Attribution = NO_ATTRIBUTION
+    """What this span itself says."""
+    resource_attribution: Attribution = NO_ATTRIBUTION
+    service_name: str = ""
+    scope: str = ""
+    """Instrumentation scope name."""
+    detail: Detail = Detail.PLAIN
+    is_billable: bool = True
+    """False where the emitter says that a leaf below this span is instrumented too."""
+    call_id: str = ""
+    """Who the call is, as its provider names it: `response:<id>`, `phone:<call sid>`; "" if unknown."""
+    session_id: str = ""
+    session_sequence: int | None = None
+    """Running number of a long socket's delta; (session_id, session_sequence) is then the identity."""
+    session_is_closed: bool = False
+    session_vendor_total_seconds: Decimal | None = None
+    """Stated by the vendor at close; corrects the sum of the session's deltas."""
+    reported_cost_usd: Decimal | None = None
+    """Cost somebody put on the span; kept beside ours, never summed into it."""
+    reported_cost_source: str = ""
+    error_type: str = ""
+    issues: tuple[str, ...] = ()
+    """Short codes of what had to be mended or ignored while reading, e.g. `exclusive_input`."""
+    content_hash: int = 0
+    """Signed 64-bit hash of everything above: equal hash, equal content."""
+
+
+@value
+class Root:
+    """What only the root of a trace tells."""
+
+    started_at_unix_ns: int
+    ended_at_unix_ns: int
+    has_failed: bool
+    resource_attribution: Attribution = NO_ATTRIBUTION
+
+
+@value
+class Link:
+    """A span that is no provider call: it joins spans to their ancestors and may carry attribution."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    attribution: Attribution = NO_ATTRIBUTION
+    root: Root | None = None
+    """Present on the root span, which has no parent."""

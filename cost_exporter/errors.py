@@ -1,0 +1,82 @@
+"""Every error this package raises on purpose, and what each means for the caller.
+
+CallfareError                 something the operator or the caller can mend; the text says how
+├── SettingsError             a wrong option or environment variable
+├── MissingExtra              a part needs an optional dependency that is not installed
+├── PriceFileError            a price file that cannot be loaded; names file, line and the mend
+├── UsageError                a usage that cannot be priced because it is malformed
+├── StoreError                the database
+│   ├── StoreUnavailable      passing: retry later (UNAVAILABLE / 503)
+│   └── SchemaMismatch        the schema is newer than the program, or not migrated
+└── ReceiveError              an OTLP request that is refused
+    ├── TooLarge              permanently: RESOURCE_EXHAUSTED / 413
+    ├── Undecodable           permanently: INVALID_ARGUMENT / 400
+    └── Overloaded            for the moment: UNAVAILABLE / 503
+"""
+
+__all__ = [
+    "CallfareError",
+    "MissingExtra",
+    "Overloaded",
+    "PriceFileError",
+    "ReceiveError",
+    "SchemaMismatch",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailable",
+    "TooLarge",
+    "Undecodable",
+    "UsageError",
+]
+
+
+class CallfareError(Exception):
+    """Base of all errors raised on purpose. Its text is one line and says the mend."""
+
+
+class SettingsError(CallfareError):
+    """A wrong option or environment variable."""
+
+
+class MissingExtra(CallfareError):
+    """A part was used whose optional dependency is not installed."""
+
+    def __init__(self, part: str, extra: str) -> None:
+        """Name the part and the extra that brings it."""
+        super().__init__(f"{part} needs the extra {extra!r}: pip install 'callfare[{extra}]'")
+
+
+class PriceFileError(CallfareError):
+    """A price file that cannot be loaded; the book in force stays in force."""
+
+
+class UsageError(CallfareError):
+    """A usage that is malformed: not a number, or not a quantity we know."""
+
+
+class StoreError(CallfareError):
+    """The database refused or is missing something."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot take the batch at the moment; the sender should retry."""
+
+
+class SchemaMismatch(StoreError):
+    """The schema in the database is not the one this program was written for."""
+
+
+class ReceiveError(CallfareError):
+    """An OTLP request that is refused as a whole."""
+
+
+class TooLarge(ReceiveError):
+    """More bytes or spans than the limit; sending it again cannot help."""
+
+
+class Undecodable(ReceiveError):
+    """Not an ExportTraceServiceRequest."""
+
+
+class Overloaded(ReceiveError):
+    """No admission slot or byte budget became free in time; the sender should retry."""

@@ -1,0 +1,1 @@
+"""Reading: OTLP spans -> usage records, whatever dialect the emitter speaks."""
