@@ -1,0 +1,64 @@
+"""Facts on their way: a request as decoded, as read, and what became of it."""
+
+from collections.abc import Sequence
+
+from cost_exporter.domain.span import Call, Link
+from cost_exporter.domain.value import value
+
+__all__ = ["DeadLetter", "Facts", "Receipt"]
+
+
+@value
+class DeadLetter:
+    """A span, or a whole request, that cannot be kept as a record. Held durably, content stripped, replayable."""
+
+    reason: str
+    """Short code: `bad_id`, `too_deep`, `undecodable_span`, `absurd_count`, `too_old`, `our_fault`."""
+    detail: str = ""
+    """One line for a person; never an attribute's value."""
+    trace_id: bytes = b""
+    span_id: bytes = b""
+    payload: bytes = b""
+    """An ExportTraceServiceRequest with just this span, content stripped, at most 64 KiB; b"" if nothing can be kept."""
+
+
+@value
+class Facts:
+    """What one request told, read and waiting to be stored in one transaction."""
+
+    namespace: str
+    """Tenant of the credential; `default` without tokens."""
+    received_at_unix_ns: int
+    calls: Sequence[Call] = ()
+    links: Sequence[Link] = ()
+    dead_letters: Sequence[DeadLetter] = ()
+    ignored_count: int = 0
+    """Spans that are neither billed nor needed; they are counted and forgotten. Links count as ignored too."""
+    tenant_claims_ignored_count: int = 0
+    """Spans whose tenant attribute disagreed with the credential."""
+
+    @property
+    def span_count(self) -> int:
+        """How many spans the request held."""
+        return len(self.calls) + len(self.dead_letters) + self.ignored_count
+
+
+@value
+class Receipt:
+    """What became of the spans of one request, after COMMIT. received = the sum of the others."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    """The same span with the same content was stored already."""
+    conflict: int = 0
+    """The same span with other content was stored already; the better one is the record, the other a revision."""
+    ignored: int = 0
+    dead_letter: int = 0
+
+    @property
+    def warning(self) -> str:
+        """The text for OTLP's partial_success in its warning form; "" if there is nothing to warn of."""
+        if not self.dead_letter:
+            return ""
+        return f"{self.dead_letter} span(s) kept as dead letters; see `callfare deadletter list`"
