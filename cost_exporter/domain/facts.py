@@ -19,7 +19,7 @@ class DeadLetter:
     trace_id: bytes = b""
     span_id: bytes = b""
     payload: bytes = b""
-    """An ExportTraceServiceRequest with just this span, content stripped, at most 64 KiB; b"" if nothing can be kept."""
+    """An ExportTraceServiceRequest with just this span, content stripped, at most 64 KiB; b"" if not to be kept."""
 
 
 @value

@@ -15,7 +15,20 @@ from typing import Any, Protocol, cast
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-__all__ = ["AnyValue", "Attributes", "DecodeError", "Request", "Resource", "ResourceSpans", "Scope", "ScopeSpans", "Span", "new_request", "parse_request", "plain"]
+__all__ = [
+    "AnyValue",
+    "Attributes",
+    "DecodeError",
+    "Request",
+    "Resource",
+    "ResourceSpans",
+    "Scope",
+    "ScopeSpans",
+    "Span",
+    "new_request",
+    "parse_request",
+    "plain",
+]
 
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
@@ -128,7 +141,9 @@ class Request(Protocol):
     def SerializeToString(self) -> bytes: ...  # noqa: N802 - protobuf's own name
 
 
-def _message(file: descriptor_pb2.FileDescriptorProto, name: str, fields: list[tuple[str, int, int, int, str]]) -> descriptor_pb2.DescriptorProto:
+def _message(
+    file: descriptor_pb2.FileDescriptorProto, name: str, fields: list[tuple[str, int, int, int, str]]
+) -> descriptor_pb2.DescriptorProto:
     message = file.message_type.add(name=name)
     for field_name, number, kind, label, type_name in fields:
         field = message.field.add(name=field_name, number=number, label=label)  # pyright: ignore[reportArgumentType] - enum stubs
