@@ -1,0 +1,41 @@
+# callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format types bench crash run-environment environment clean
+BIN := .venv/bin/
+export PYTHONPATH :=
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: run-environment  ## make sample calls through the real OpenAI SDK and print what they cost
+	@$(BIN)callfare demo
+
+up: run-environment  ## run the service: database, OTLP receivers, web address
+	@$(BIN)callfare up
+
+test: environment  ## run all tests, with the coverage that domain/ and read/ must have
+	@$(BIN)python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+lint: environment  ## check style, formatting and who imports whom
+	@$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)lint-imports --no-cache
+
+format: environment  ## put the code into the house's format
+	@$(BIN)ruff check --fix . && $(BIN)ruff format .
+
+types: environment  ## check types strictly
+	@$(BIN)basedpyright
+
+bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
+	@$(BIN)python benchmarks/ingest.py
+
+crash: environment  ## kill the service and its PostgreSQL for ten minutes and check every digit
+	@CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
+
+run-environment:
+	@python3 scripts/bootstrap.py run
+
+environment:
+	@python3 scripts/bootstrap.py dev
+
+clean:  ## remove what these commands made
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .coverage dist
