@@ -1,0 +1,104 @@
+"""Lineage: who is whose ancestor in a trace, and what a span inherits from its ancestors.
+
+Spans arrive in any order and some never do, so a chain may be broken; then the root of the trace stands in
+for what is missing (semantics 16). A forged cycle of parents ends the walk.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.span import Call, Link, Root
+
+__all__ = ["Lineage", "SpanKey"]
+
+SpanKey = tuple[bytes, bytes]
+"""(trace id, span id), within one namespace."""
+
+
+class Lineage:
+    """The parents, roots and inherited attribution of all spans of some traces."""
+
+    def __init__(self, calls: Mapping[SpanKey, Call], links: Mapping[SpanKey, Link]) -> None:
+        self._calls = calls
+        self._links = links
+        self._roots = _roots(calls, links)
+        self._inherited: dict[SpanKey, Attribution] = {}
+
+    def root(self, trace_id: bytes) -> tuple[Root, Attribution] | None:
+        """Return the root of a trace and what the root span itself says, or None while it has not arrived."""
+        found = self._roots.get(trace_id)
+        return None if found is None else (found[1], found[2])
+
+    def parent(self, key: SpanKey) -> SpanKey | None:
+        """Return the key of the parent, whether or not that span has arrived."""
+        span = self._calls.get(key) or self._links.get(key)
+        if span is None or span.parent_span_id is None:
+            return None
+        return key[0], span.parent_span_id
+
+    def ancestors(self, key: SpanKey) -> Iterator[SpanKey]:
+        """Yield the known part of the chain above `key`, nearest first."""
+        seen = {key}
+        above = self.parent(key)
+        while above is not None and above not in seen:
+            yield above
+            seen.add(above)
+            above = self.parent(above)
+
+    def attribution(self, key: SpanKey) -> Attribution:
+        """Return what applies to a call: its own word, else its nearest ancestor's, the root's, the resource's."""
+        call = self._calls[key]
+        attribution = call.attribution
+        if call.parent_span_id is not None:
+            attribution = attribution.over(self._from_above((key[0], call.parent_span_id)))
+        found = self._roots.get(key[0])
+        if found is None:
+            return attribution.over(call.resource_attribution)
+        _, root, root_attribution = found
+        return attribution.over(root_attribution).over(call.resource_attribution).over(root.resource_attribution)
+
+    def _from_above(self, key: SpanKey) -> Attribution:
+        """Return what the spans from `key` upwards say, memoised for every span on the way."""
+        chain: list[SpanKey] = []
+        seen: set[SpanKey] = set()
+        here: SpanKey | None = key
+        while here is not None and here not in self._inherited and here not in seen:
+            chain.append(here)
+            seen.add(here)
+            here = self.parent(here)
+        attribution = NO_ATTRIBUTION if here is None else self._inherited.get(here, NO_ATTRIBUTION)
+        for each in reversed(chain):
+            span = self._calls.get(each) or self._links.get(each)
+            if span is not None:
+                attribution = span.attribution.over(attribution)
+            self._inherited[each] = attribution
+        return self._inherited[key]
+
+
+def _roots(
+    calls: Mapping[SpanKey, Call], links: Mapping[SpanKey, Link]
+) -> dict[bytes, tuple[SpanKey, Root, Attribution]]:
+    """Return the root of each trace; of several the one that started first, then the smaller id."""
+    found: dict[bytes, tuple[SpanKey, Root, Attribution]] = {}
+
+    def offer(key: SpanKey, root: Root, attribution: Attribution) -> None:
+        known = found.get(key[0])
+        if known is None or (root.started_at_unix_ns, key[1]) < (known[1].started_at_unix_ns, known[0][1]):
+            found[key[0]] = (key, root, attribution)
+
+    for key, link in links.items():
+        if link.root is not None:
+            offer(key, link.root, link.attribution)
+    for key, call in calls.items():
+        if call.parent_span_id is None:
+            offer(key, _root_of_call(call), call.attribution)
+    return found
+
+
+def _root_of_call(call: Call) -> Root:
+    return Root(
+        started_at_unix_ns=call.started_at_unix_ns,
+        ended_at_unix_ns=call.ended_at_unix_ns,
+        has_failed=call.usage.has_failed or call.usage.is_refused,
+        resource_attribution=call.resource_attribution,
+    )

@@ -1,0 +1,170 @@
+"""Which spans tell of one provider call? Group them, so that each call is billed once (semantics 6).
+
+Certain first, then likely:
+
+1. Equal identity: the same response id, phone call id, or (session id, sequence).
+2. Lineage: one span above the other, the same model, the same usage.
+3. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
+
+2 and 3 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ,
+by different call ids or as two spans of one scope side by side. Two genuinely parallel identical calls stay
+two. Guesses are tried in an order that depends on the spans alone, never on their arrival.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.span import Call
+
+__all__ = ["base_model", "same_call_groups"]
+
+OVERLAP_SLACK_NS = 5_000_000
+OUTPUT_TOKENS_SLACK = 2
+"""One emitter sums the start and the end of a stream and is off by one (traceloop-anthropic 0.62)."""
+
+_DATE_SUFFIX = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
+
+
+@lru_cache(maxsize=4096)
+def base_model(model: str) -> str:
+    """Return a model name without vendor prefix and date: `openai/gpt-4o-2024-08-06` -> `gpt-4o`."""
+    return _DATE_SUFFIX.sub("", model.rpartition("/")[2])
+
+
+def same_call_groups(calls: Mapping[SpanKey, Call], lineage: Lineage) -> list[list[SpanKey]]:
+    """Return the groups of two or more spans that tell of one call."""
+    groups = _Groups(calls, lineage)
+    for keys in _by_identity(calls).values():
+        for key in keys[1:]:
+            groups.join(keys[0], key)
+    for one, other in sorted(set(_guesses(calls, lineage)), key=lambda pair: _likelihood(calls, pair)):
+        groups.join_if_compatible(one, other)
+    return groups.of_several()
+
+
+def _by_identity(calls: Mapping[SpanKey, Call]) -> dict[object, list[SpanKey]]:
+    found: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, call in calls.items():
+        if (identity := _identity(call)) is not None:
+            found[identity].append(key)
+    return {identity: sorted(keys) for identity, keys in found.items() if len(keys) > 1}
+
+
+def _identity(call: Call) -> object | None:
+    """Return who the call is. A session's delta is its (session, sequence), whatever its response id."""
+    if call.session_id and call.session_sequence is not None:
+        return call.session_id, call.session_sequence
+    return call.call_id or None
+
+
+def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[tuple[SpanKey, SpanKey]]:
+    """Yield pairs (ancestor, descendant) or (smaller key, greater key) that may be one call."""
+    if len(calls) < 2:  # noqa: PLR2004 - a pair needs two
+        return
+    for key, call in calls.items():
+        for above in lineage.ancestors(key):
+            other = calls.get(above)
+            if other is not None and _look_alike(other, call):
+                yield above, key
+    for keys in _by_usage(calls):
+        yield from _overlapping(calls, keys)
+
+
+def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
+    """Return the spans of one trace, model and usage (output tokens aside) that come from several scopes."""
+    buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, call in calls.items():
+        if call.session_sequence is None:
+            usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
+            buckets[key[0], base_model(call.usage.model), call.usage.operation, usage].append(key)
+    return [keys for keys in buckets.values() if len({calls[key].scope for key in keys}) > 1]
+
+
+_COMPARED = frozenset({"input_tokens", "cache_read_tokens", "characters", "audio_seconds", "call_seconds", "images"})
+"""Two emitters rarely agree on more than these."""
+
+
+def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator[tuple[SpanKey, SpanKey]]:
+    """Yield the pairs from different scopes that overlap in time, by a sweep along the start times."""
+    open_keys: list[SpanKey] = []
+    for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
+        call = calls[key]
+        open_keys = [
+            each for each in open_keys if calls[each].ended_at_unix_ns + OVERLAP_SLACK_NS >= call.started_at_unix_ns
+        ]
+        for each in open_keys:
+            other = calls[each]
+            if other.scope != call.scope and _outputs_agree(other.usage.quantities, call.usage.quantities):
+                yield min(key, each), max(key, each)
+        open_keys.append(key)
+
+
+def _look_alike(one: Call, other: Call) -> bool:
+    """Return whether an ancestor and its descendant tell of the same call, going by what they say."""
+    if one.session_sequence is not None or other.session_sequence is not None:
+        return False
+    if one.usage.operation != other.usage.operation:
+        return False
+    models = {base_model(one.usage.model), base_model(other.usage.model)} - {""}
+    if len(models) > 1:
+        return False
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    if not mine or not theirs:
+        # One of the two emitters lost the usage of this call (a stream, mostly).
+        return one.scope != other.scope
+    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _outputs_agree(mine, theirs)
+
+
+def _outputs_agree(mine: Quantities, theirs: Quantities) -> bool:
+    return abs(mine.get("output_tokens", 0) - theirs.get("output_tokens", 0)) <= OUTPUT_TOKENS_SLACK
+
+
+def _likelihood(calls: Mapping[SpanKey, Call], pair: tuple[SpanKey, SpanKey]) -> tuple[int, SpanKey, SpanKey]:
+    """Return what guesses are sorted by: the closer in time the likelier; ties go by the keys."""
+    one, other = calls[pair[0]], calls[pair[1]]
+    distance_ns = abs(one.started_at_unix_ns - other.started_at_unix_ns) + abs(
+        one.ended_at_unix_ns - other.ended_at_unix_ns
+    )
+    return distance_ns, min(pair), max(pair)
+
+
+class _Groups:
+    """Disjoint groups of span keys that grow by joining."""
+
+    def __init__(self, calls: Mapping[SpanKey, Call], lineage: Lineage) -> None:
+        self._calls = calls
+        self._lineage = lineage
+        self._members: dict[SpanKey, list[SpanKey]] = {}
+
+    def of_several(self) -> list[list[SpanKey]]:
+        unique = {id(members): members for members in self._members.values()}
+        return sorted(sorted(members) for members in unique.values() if len(members) > 1)
+
+    def join(self, one: SpanKey, other: SpanKey) -> None:
+        mine, theirs = self._group(one), self._group(other)
+        if mine is theirs:
+            return
+        mine.extend(theirs)
+        for key in theirs:
+            self._members[key] = mine
+
+    def join_if_compatible(self, one: SpanKey, other: SpanKey) -> None:
+        mine, theirs = self._group(one), self._group(other)
+        if mine is not theirs and not any(self._differ(a, b) for a in mine for b in theirs):
+            self.join(one, other)
+
+    def _group(self, key: SpanKey) -> list[SpanKey]:
+        return self._members.setdefault(key, [key])
+
+    def _differ(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether two spans are known to tell of different calls."""
+        mine, theirs = self._calls[one], self._calls[other]
+        if mine.call_id and theirs.call_id:
+            return mine.call_id != theirs.call_id
+        if mine.scope != theirs.scope:
+            return False
+        return other not in self._lineage.ancestors(one) and one not in self._lineage.ancestors(other)

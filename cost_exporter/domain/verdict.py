@@ -1,0 +1,177 @@
+"""Judge the calls of a trace: which span of each call is billed, and with which figures.
+
+The richest span of a call is billed and the others are kept as duplicates of it. Three cases differ:
+a phone call is billed on its earliest span with the figures of its best one (the vendor's price arrives
+late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
+and a span that its emitter calls not billable never is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from cost_exporter.domain.cost import leg_of
+from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.same_call import same_call_groups
+from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.value import value
+
+__all__ = ["Verdict", "judge", "richness"]
+
+
+@value
+class Verdict:
+    """What is billed instead of what the span itself says; without a verdict a call is billed as it is."""
+
+    duplicate_of: SpanKey | None = None
+    is_duplicate: bool = False
+    """True also where the span that is billed instead is not known."""
+    quantities: Quantities | None = None
+    vendor_cost_usd: Decimal | None = None
+    issues: tuple[str, ...] = ()
+
+
+def judge(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, Verdict]:
+    """Return the verdicts on calls that are not simply billed as they are."""
+    verdicts: dict[SpanKey, Verdict] = {}
+    for keys in same_call_groups(calls, lineage):
+        verdicts.update(_one_of_many(calls, keys))
+    for key, winners in _yielding_frameworks(calls, lineage, verdicts):
+        verdicts.update(_framework_or_vendors(calls, key, winners))
+    for key, call in calls.items():
+        if not call.is_billable and not _is_duplicate(verdicts, key):
+            verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
+    verdicts.update(_session_corrections(calls, verdicts))
+    return verdicts
+
+
+def richness(call: Call) -> tuple[bool, bool, bool, int, int]:
+    """Return what the billed span of a call is chosen by: the greatest wins."""
+    return (
+        call.is_billable,
+        bool(call.usage.quantities) or call.usage.vendor_cost_usd is not None,
+        not call.usage.is_estimated,
+        int(call.detail),
+        len(call.usage.quantities),
+    )
+
+
+def _one_of_many(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
+    if calls[keys[0]].call_id.startswith("phone:"):
+        yield from _one_phone_call(calls, keys)
+        return
+    # Between equals the leaf is billed: it started last.
+    best = max(keys, key=lambda key: (richness(calls[key]), calls[key].started_at_unix_ns, key))
+    for key in keys:
+        if key != best:
+            yield key, Verdict(is_duplicate=True, duplicate_of=best)
+
+
+def _one_phone_call(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Bill the earliest span with the figures of the best: the call stays where it was made when its price comes."""
+    home = min(keys, key=lambda key: (calls[key].started_at_unix_ns, key))
+    best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
+    for key in keys:
+        if key != home:
+            yield key, Verdict(is_duplicate=True, duplicate_of=home)
+    if best != home:
+        usage = calls[best].usage
+        yield (
+            home,
+            Verdict(
+                quantities=usage.quantities or calls[home].usage.quantities,
+                vendor_cost_usd=usage.vendor_cost_usd,
+                issues=(f"amended_by:{best[1].hex()}",),
+            ),
+        )
+
+
+def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
+    seconds = call.usage.quantities.get("call_seconds", -1)
+    return call.usage.vendor_cost_usd is not None, Decimal(seconds), call.ended_at_unix_ns
+
+
+def _yielding_frameworks(
+    calls: Mapping[SpanKey, Call], lineage: Lineage, verdicts: Mapping[SpanKey, Verdict]
+) -> Iterator[tuple[SpanKey, list[SpanKey]]]:
+    """Yield each framework call that is still billed, with the billed vendor calls of its kind below it."""
+    if not any(call.detail is Detail.FRAMEWORK for call in calls.values()):
+        return
+    below: dict[SpanKey, list[SpanKey]] = {}
+    for key, call in calls.items():
+        if call.detail is Detail.FRAMEWORK or _is_duplicate(verdicts, key):
+            continue
+        for above in lineage.ancestors(key):
+            framework = calls.get(above)
+            if framework is not None and _stands_for(framework, call) and not _is_duplicate(verdicts, above):
+                below.setdefault(above, []).append(key)
+    yield from sorted((above, sorted(keys)) for above, keys in below.items())
+
+
+def _stands_for(framework: Call, vendor: Call) -> bool:
+    """Return whether a framework's span may tell of a vendor call below it: same operation, same provider."""
+    if framework.detail is not Detail.FRAMEWORK:
+        return False
+    providers = {framework.usage.provider, vendor.usage.provider} - {""}
+    return len(providers) < 2 and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)  # noqa: PLR2004
+
+
+def _framework_or_vendors(
+    calls: Mapping[SpanKey, Call], framework: SpanKey, vendors: Sequence[SpanKey]
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """The framework yields, unless only it knows the usage."""
+    if calls[framework].usage.quantities and not any(calls[key].usage.quantities for key in vendors):
+        for key in vendors:
+            yield key, Verdict(is_duplicate=True, duplicate_of=framework)
+        return
+    first = min(vendors, key=lambda key: (calls[key].started_at_unix_ns, key))
+    yield framework, Verdict(is_duplicate=True, duplicate_of=first)
+
+
+def _session_corrections(
+    calls: Mapping[SpanKey, Call], verdicts: Mapping[SpanKey, Verdict]
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Make the deltas of a closed session add up to what the vendor says the session took (semantics 9)."""
+    for deltas in _sessions(calls, verdicts).values():
+        stated = [calls[key].session_vendor_total_seconds for key in deltas]
+        vendor_total = next((total for total in reversed(stated) if total is not None), None)
+        if vendor_total is not None:
+            yield from _corrected_deltas(calls, deltas, vendor_total)
+
+
+def _sessions(
+    calls: Mapping[SpanKey, Call], verdicts: Mapping[SpanKey, Verdict]
+) -> dict[tuple[str, str], list[SpanKey]]:
+    """Return the billed deltas of each session, by sequence."""
+    found: dict[tuple[str, str], list[SpanKey]] = {}
+    for key, call in calls.items():
+        if call.session_id and call.session_sequence is not None and not _is_duplicate(verdicts, key):
+            found.setdefault((call.session_id, call.usage.operation), []).append(key)
+    for keys in found.values():
+        keys.sort(key=lambda key: (calls[key].session_sequence or 0, key))
+    return found
+
+
+def _corrected_deltas(
+    calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey], vendor_total: Decimal
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Add what is missing to the last delta; take what is too much from the last ones, none below 0."""
+    said = [calls[key].usage.quantities for key in deltas]
+    unit = "audio_seconds" if any("audio_seconds" in each for each in said) else "session_seconds"
+    seconds = [Decimal(each.get(unit, 0)) for each in said]
+    missing = vendor_total - sum(seconds, Decimal(0))
+    for position in range(len(deltas) - 1, -1, -1):
+        if not missing:
+            return
+        corrected = max(Decimal(0), seconds[position] + missing)
+        missing -= corrected - seconds[position]
+        if corrected != seconds[position]:
+            yield (
+                deltas[position],
+                Verdict(quantities={**said[position], unit: corrected}, issues=("vendor_total",)),
+            )
+
+
+def _is_duplicate(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> bool:
+    verdict = verdicts.get(key)
+    return verdict is not None and verdict.is_duplicate
