@@ -41,7 +41,7 @@ def start_again_with_newer_python():
     for name in ("python3.13", "python3.12", "python3.11"):
         path = find_program(name)
         if path and works(path):
-            os.execv(path, [path, *sys.argv])
+            os.execv(path, [path] + sys.argv)  # noqa: RUF005 - Python 2 parses this
     found = ".".join(str(part) for part in sys.version_info[:3])
     return fail("callfare needs Python 3.11 or newer; python3 here is %s. Install one, then run make again" % found)
 
