@@ -11,6 +11,9 @@ CallfareError                 something the operator or the caller can mend; the
 └── ReceiveError              an OTLP request that is refused
     ├── TooLarge              permanently: RESOURCE_EXHAUSTED / 413
     ├── Undecodable           permanently: INVALID_ARGUMENT / 400
+    ├── UnsupportedMedia      permanently: 415, an encoding or content type we do not speak
+    ├── Unauthenticated       no token, or none we know: UNAUTHENTICATED / 401
+    ├── PermissionDenied      the token may not do this: PERMISSION_DENIED / 403
     └── Overloaded            for the moment: UNAVAILABLE / 503
 """
 
@@ -18,6 +21,7 @@ __all__ = [
     "CallfareError",
     "MissingExtra",
     "Overloaded",
+    "PermissionDenied",
     "PriceFileError",
     "ReceiveError",
     "SchemaMismatch",
@@ -25,7 +29,9 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TooLarge",
+    "Unauthenticated",
     "Undecodable",
+    "UnsupportedMedia",
     "UsageError",
 ]
 
@@ -76,6 +82,18 @@ class TooLarge(ReceiveError):
 
 class Undecodable(ReceiveError):
     """Not an ExportTraceServiceRequest."""
+
+
+class UnsupportedMedia(ReceiveError):
+    """A content type or content encoding that the receiver does not speak."""
+
+
+class Unauthenticated(ReceiveError):
+    """Tokens are required and the request carries none, or none that is known and in force."""
+
+
+class PermissionDenied(ReceiveError):
+    """The token is known, but its scope does not cover the request."""
 
 
 class Overloaded(ReceiveError):
