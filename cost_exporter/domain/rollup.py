@@ -1,0 +1,142 @@
+"""Rollups: records summed by key, exactly.
+
+Two sets of keys: by workflow (tenant, trace, category, leg) and by day (tenant, day, category, provider,
+model, operation). A rollup is a mapping from key to `Measures`; it always equals the sum of its records, and
+a change moves it by `difference(before, after)`. Duplicates add only to `duplicate_count`; what is not known
+adds nothing but a count of unknowns; invalid counts never enter a sum.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+from cost_exporter.domain.cost import CostRecord, Leg
+from cost_exporter.domain.money import CONTEXT, ZERO
+from cost_exporter.domain.quote import is_unpriced
+
+__all__ = [
+    "NOTHING",
+    "DailyKey",
+    "Measures",
+    "WorkflowKey",
+    "daily_key",
+    "difference",
+    "measures_of",
+    "rollup",
+    "workflow_key",
+]
+
+_NS_PER_DAY = 86_400_000_000_000
+
+
+class WorkflowKey(NamedTuple):
+    """One part of one workflow, on one tenant's account."""
+
+    tenant: str
+    trace_id: bytes
+    category: str
+    leg: Leg
+
+
+class DailyKey(NamedTuple):
+    """One kind of call on one UTC day, by the start of the call."""
+
+    tenant: str
+    day: int
+    """Days since 1970-01-01."""
+    category: str
+    provider: str
+    model: str
+    operation: str
+
+
+class Measures(NamedTuple):
+    """What is summed. All fields are exact and additive."""
+
+    cost_usd: Decimal = ZERO
+    request_count: int = 0
+    unpriced_count: int = 0
+    duplicate_count: int = 0
+    llm_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    characters: int = 0
+    audio_seconds: Decimal = ZERO
+    call_seconds: Decimal = ZERO
+    duration_ns: int = 0
+
+    def plus(self, other: "Measures") -> "Measures":
+        """Return the sum, field by field."""
+        return Measures(*[_add(mine, theirs) for mine, theirs in zip(self, other, strict=True)])
+
+    def minus(self, other: "Measures") -> "Measures":
+        """Return the difference, field by field."""
+        return Measures(*[_add(mine, -theirs) for mine, theirs in zip(self, other, strict=True)])
+
+
+NOTHING = Measures()
+_DUPLICATE = Measures(duplicate_count=1)
+Key = TypeVar("Key")
+
+
+def workflow_key(record: CostRecord) -> WorkflowKey:
+    """Return where a record counts within its workflow."""
+    return WorkflowKey(record.tenant, record.call.trace_id, record.category, record.leg)
+
+
+def daily_key(record: CostRecord) -> DailyKey:
+    """Return where a record counts among the days."""
+    usage = record.call.usage
+    day = record.call.started_at_unix_ns // _NS_PER_DAY
+    return DailyKey(record.tenant, day, record.category, usage.provider, usage.model, usage.operation)
+
+
+def measures_of(record: CostRecord) -> Measures:
+    """Return what one record adds to a rollup."""
+    if record.status == "duplicate":
+        return _DUPLICATE
+    call = record.call
+    has_counts = record.status != "invalid"
+    count = record.quantities.get if has_counts else _no_count
+    return Measures(
+        cost_usd=record.known_cost_usd,
+        request_count=1,
+        unpriced_count=1 if is_unpriced(record.status) else 0,
+        llm_calls=1 if record.leg == "llm" else 0,
+        input_tokens=int(count("input_tokens", 0)),
+        output_tokens=int(count("output_tokens", 0)),
+        characters=int(count("characters", 0)),
+        audio_seconds=Decimal(count("audio_seconds", 0)),
+        call_seconds=Decimal(count("call_seconds", 0)),
+        duration_ns=call.ended_at_unix_ns - call.started_at_unix_ns,
+    )
+
+
+def rollup(records: Iterable[CostRecord], key_of: Callable[[CostRecord], Key]) -> dict[Key, Measures]:
+    """Return the records summed by key."""
+    sums: dict[Key, Measures] = {}
+    for record in records:
+        key = key_of(record)
+        known = sums.get(key)
+        measures = measures_of(record)
+        sums[key] = measures if known is None else known.plus(measures)
+    return sums
+
+
+def difference(before: Mapping[Key, Measures], after: Mapping[Key, Measures]) -> dict[Key, Measures]:
+    """Return by how much each key moves from `before` to `after`; keys that do not move are left out."""
+    moves: dict[Key, Measures] = {}
+    for key in before.keys() | after.keys():
+        move = after.get(key, NOTHING).minus(before.get(key, NOTHING))
+        if move != NOTHING:
+            moves[key] = move
+    return moves
+
+
+def _no_count(_name: str, default: int, /) -> int:
+    return default
+
+
+def _add(one: Any, other: Any) -> Any:
+    """Add two numbers of one field: Decimals in our context, ints as they are."""
+    return one + other if isinstance(one, int) else CONTEXT.add(one, other)
