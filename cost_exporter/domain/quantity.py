@@ -13,6 +13,8 @@ __all__ = [
     "FREE_WITHOUT_PRICE",
     "MAX_QUANTITY",
     "QUANTITIES",
+    "TOKEN_QUANTITIES",
+    "WHOLE_QUANTITIES",
     "InconsistentUsage",
     "Quantities",
     "Quantity",
@@ -65,6 +67,31 @@ FREE_WITHOUT_PRICE: Final = frozenset(
 )
 """Quantities that cost nothing, and leave a quote `priced`, where the book has no row for them."""
 
+WHOLE_QUANTITIES: Final = TOKEN_QUANTITIES | {
+    "characters",
+    "calls",
+    "messages",
+    "requests",
+    "web_searches",
+    "images",
+    "vectors",
+    "channels",
+    "charges",
+}
+"""Quantities that are counted, not measured: a fraction of one is a mistake of the meter."""
+
+_INPUT_PARTS: Final = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "cache_audio_read_tokens",
+    "input_image_tokens",
+)
+_OUTPUT_PARTS: Final = ("output_audio_tokens", "output_image_tokens")
+_SUBSETS: Final = frozenset({*_INPUT_PARTS, *_OUTPUT_PARTS, "reasoning_tokens"})
+
 
 class InconsistentUsage(ValueError):
     """A count is negative, fractional, absurd, or a part exceeds its whole."""
@@ -77,6 +104,72 @@ def disjoint_parts(quantities: Quantities) -> dict[str, Quantity]:
     `cache_read_tokens` after its audio part and `input_audio_tokens` after its cached part. The parts of a
     total add up to it. `cache_write_tokens` holds what is not known to be 5-minute or 1-hour writes.
     `reasoning_tokens` stays in the result for price rows that name it, but is not taken out of the output.
+    A total that is not given stays unknown: its parts are kept and nothing is made up for the rest.
     Raises `InconsistentUsage` where a part exceeds its whole.
     """
-    raise NotImplementedError
+    parts = dict(quantities)
+    for name, quantity in quantities.items():
+        if type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
+            parts[name] = _checked(name, quantity)
+    if not _SUBSETS.isdisjoint(parts):
+        _split_cache_writes(parts)
+        _split_cached_audio(parts)
+        _take_out(parts, "input_tokens", _INPUT_PARTS)
+        _take_out(parts, "output_tokens", _OUTPUT_PARTS)
+        _check_reasoning(parts, quantities)
+    return parts
+
+
+def _checked(name: str, quantity: Quantity) -> Quantity:
+    """Return the quantity, whole numbers as int; refuse what no meter can show."""
+    if not Decimal(quantity).is_finite():
+        raise InconsistentUsage(f"{name} is not a number")
+    if quantity < 0:
+        raise InconsistentUsage(f"{name} is negative")
+    if quantity > MAX_QUANTITY:
+        raise InconsistentUsage(f"{name} is more than {MAX_QUANTITY:,}")
+    if name not in WHOLE_QUANTITIES:
+        return quantity
+    if quantity != int(quantity):
+        raise InconsistentUsage(f"{name} is a fraction")
+    return int(quantity)
+
+
+def _split_cache_writes(parts: dict[str, Quantity]) -> None:
+    """Leave in `cache_write_tokens` what is neither a 5-minute nor a 1-hour write; drop it where nothing is left."""
+    known = parts.get("cache_write_5m_tokens", 0) + parts.get("cache_write_1h_tokens", 0)
+    if not known or "cache_write_tokens" not in parts:
+        return
+    rest = parts.pop("cache_write_tokens") - known
+    if rest < 0:
+        raise InconsistentUsage("the 5-minute and 1-hour parts exceed cache_write_tokens")
+    if rest:
+        parts["cache_write_tokens"] = rest
+
+
+def _split_cached_audio(parts: dict[str, Quantity]) -> None:
+    """Take cached audio, which is cached *and* audio, out of both."""
+    cached_audio = parts.get("cache_audio_read_tokens", 0)
+    if not cached_audio:
+        return
+    for whole in ("cache_read_tokens", "input_audio_tokens"):
+        if whole in parts:
+            parts[whole] -= cached_audio
+            if parts[whole] < 0:
+                raise InconsistentUsage(f"cache_audio_read_tokens exceeds {whole}")
+
+
+def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) -> None:
+    """Leave in `total` what its subsets do not cover."""
+    if total not in parts:
+        return
+    rest = parts[total] - sum(parts.get(subset, 0) for subset in subsets)
+    if rest < 0:
+        raise InconsistentUsage(f"the parts of {total} exceed it")
+    parts[total] = rest
+
+
+def _check_reasoning(parts: dict[str, Quantity], quantities: Quantities) -> None:
+    """Reasoning is not taken out, but it cannot exceed the output it is part of."""
+    if "output_tokens" in quantities and parts.get("reasoning_tokens", 0) > quantities["output_tokens"]:
+        raise InconsistentUsage("reasoning_tokens exceeds output_tokens")
