@@ -1,0 +1,140 @@
+"""The service's environment: every `CALLFARE_*` variable, typed, with its default.
+
+Application-side variables (`CALLFARE_TENANT`, `CALLFARE_SPOOL_DIR`, ...) are not read here: one environment may
+hold both. An empty variable counts as not set, as in OpenTelemetry.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cost_exporter.errors import SettingsError
+from cost_exporter.settings.address import Address, Tls
+
+__all__ = ["Settings", "load_settings"]
+
+_PREFIX = "CALLFARE_"
+
+
+def _address(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        return Address.parse(given)
+    except SettingsError as error:
+        raise ValueError(
+            str(error).removeprefix("address: ")
+        ) from error  # pydantic adds the field to a ValueError only
+
+
+def _paths(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    separators = given.replace(os.pathsep, ",")
+    return tuple(Path(each.strip()).expanduser() for each in separators.split(",") if each.strip())
+
+
+ListenAddress = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
+
+_OPTIONS = {"otlp_grpc_addr": "--grpc", "otlp_http_addr": "--http", "web_addr": "--web", "database_url": "--db"}
+"""What a person types for a setting, to be named in its error."""
+
+
+def default_data_dir(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Return where the embedded database lives unless told otherwise, as the platform has it."""
+    home = Path(environ.get("HOME") or Path.home())
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "callfare"
+    if platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "callfare"
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "callfare"
+
+
+class Settings(BaseSettings):
+    """What the service was told. Immutable; `load_settings` reads it from the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", arbitrary_types_allowed=True
+    )
+
+    database_url: SecretStr | None = None
+    """`postgresql://...`; None for the embedded PostgreSQL. Secret: it may hold a password."""
+    data_dir: Path = Field(default_factory=lambda: default_data_dir(os.environ))
+    otlp_grpc_addr: ListenAddress = Address(host="127.0.0.1", port=4317)
+    otlp_http_addr: ListenAddress = Address(host="127.0.0.1", port=4318)
+    web_addr: ListenAddress = Address(host="127.0.0.1", port=4319)
+    prices: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
+    """Extra price files, separated by commas (or the platform's path separator)."""
+    config: Path | None = None
+    forward_endpoint: str | None = None
+    jaeger_url: str | None = None
+    finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
+    """Idle seconds after which an ended workflow is final."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    insecure: bool = False
+    """The explicit word: listen on an outside address without TLS, because a proxy in front does it."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options given in code, then the environment: nothing is read from files in the working directory."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return init_settings, env_settings
+
+    @field_validator("data_dir", "config", "tls_cert", "tls_key", "tls_client_ca")
+    @classmethod
+    def _expand_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
+        return url
+
+    @field_validator("forward_endpoint", "jaeger_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is not a URL; write http://host:port or https://host:port")
+        return None if url is None else url.rstrip("/")
+
+    def tls(self) -> Tls | None:
+        """Read the TLS files; None where no certificate is set. Raises `SettingsError`."""
+        if self.tls_cert is None and self.tls_key is None and self.tls_client_ca is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            missing = "CALLFARE_TLS_CERT" if self.tls_cert is None else "CALLFARE_TLS_KEY"
+            raise SettingsError(f"{missing} is not set; a certificate and its key come together")
+        return Tls.load(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+
+def load_settings(**options: Any) -> Settings:
+    """Return the settings: `options` that are not None win over the environment. Raises `SettingsError`."""
+    given = {name: option for name, option in options.items() if option is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_first_line(error, frozenset(given))) from error
+
+
+def _first_line(error: ValidationError, options: frozenset[str]) -> str:
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    name = _OPTIONS.get(field, f"--{field.replace('_', '-')}") if field in options else f"{_PREFIX}{field.upper()}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[0].lower() + message[1:]}"
