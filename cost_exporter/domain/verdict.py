@@ -41,6 +41,7 @@ def judge(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, Verd
     for key, call in calls.items():
         if not call.is_billable and not _is_duplicate(verdicts, key):
             verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
+    verdicts.update(_pointed_at_the_billed(verdicts))
     verdicts.update(_session_corrections(calls, verdicts))
     return verdicts
 
@@ -126,6 +127,26 @@ def _framework_or_vendors(
         return
     first = min(vendors, key=lambda key: (calls[key].started_at_unix_ns, key))
     yield framework, Verdict(is_duplicate=True, duplicate_of=first)
+
+
+def _pointed_at_the_billed(verdicts: Mapping[SpanKey, Verdict]) -> dict[SpanKey, Verdict]:
+    """Follow chains of duplicates, so that `duplicate_of` names the span that is billed.
+
+    A chain ends: only a framework's verdict is given after that of the vendors below it, and each once.
+    """
+    followed: dict[SpanKey, Verdict] = {}
+    for key, verdict in verdicts.items():
+        last = verdict
+        while (after := _next(verdicts, last)) is not None:
+            last = after
+        if last is not verdict:
+            followed[key] = last
+    return followed
+
+
+def _next(verdicts: Mapping[SpanKey, Verdict], verdict: Verdict) -> Verdict | None:
+    after = None if verdict.duplicate_of is None else verdicts.get(verdict.duplicate_of)
+    return None if after is None or after.duplicate_of is None else after
 
 
 def _session_corrections(
