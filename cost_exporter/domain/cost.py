@@ -51,6 +51,9 @@ class CostRecord:
     """None where unknown and for duplicates; for `partial` the known part."""
     lines: tuple[Line, ...] = ()
     issues: tuple[str, ...] = ()
+    """Of reading, of judging and of the quote, in this order."""
+    quote_issues: tuple[str, ...] = ()
+    """Those of the quote alone, so that a quote can be taken over as it was."""
     duplicate_of: bytes | None = None
     """span id of the record that is billed instead."""
     duplicate_trace_id: bytes | None = None

@@ -29,6 +29,8 @@ class Facts:
     namespace: str
     """Tenant of the credential; `default` without tokens."""
     received_at_unix_ns: int
+    tenant_is_trusted: bool = True
+    """False where the namespace comes from a credential: then it is the tenant, whatever attributes say."""
     calls: Sequence[Call] = ()
     links: Sequence[Link] = ()
     dead_letters: Sequence[DeadLetter] = ()

@@ -134,6 +134,7 @@ def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: 
         cost_usd=quote.amount_usd,
         lines=quote.lines,
         issues=call.issues + verdict.issues + quote.issues,
+        quote_issues=quote.issues,
         book_version=quote.book_version,
     )
 
