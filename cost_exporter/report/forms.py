@@ -1,0 +1,72 @@
+"""The forms of a report: one sheet of text cells, written as a terminal table, markdown or CSV.
+
+A sheet is made once per report; the forms only lay it out. So all of them show the same figures.
+"""
+
+import csv
+import io
+import re
+
+from rich.table import Table
+from rich.text import Text
+
+from cost_exporter.domain.value import value
+
+__all__ = ["Sheet", "csv_form", "markdown_form", "table_form"]
+
+_NUMBER = re.compile(r"[-+]?\d[\d.]*")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@value
+class Sheet:
+    """Cells of text under column names, and the line that sums them up."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right_aligned: frozenset[str] = frozenset()
+    """Names of the columns that hold figures."""
+    total: str = ""
+
+
+def table_form(sheet: Sheet) -> Table:
+    """Return the sheet as a table for a terminal. Cells are plain text: no markup in a model's name takes effect."""
+    table = Table(title=Text(sheet.title), caption=Text(sheet.total), title_justify="left", caption_justify="right")
+    for column in sheet.columns:
+        table.add_column(column, justify="right" if column in sheet.right_aligned else "left", no_wrap=True)
+    for row in sheet.rows:
+        table.add_row(*[Text(cell) for cell in row])
+    return table
+
+
+def markdown_form(sheet: Sheet) -> str:
+    """Return the sheet as a markdown table under a heading."""
+    rules = ["---:" if column in sheet.right_aligned else "---" for column in sheet.columns]
+    lines = [_markdown_row(sheet.columns), _markdown_row(tuple(rules)), *[_markdown_row(row) for row in sheet.rows]]
+    return f"## {_markdown_cell(sheet.title)}\n\n" + "\n".join(lines) + f"\n\n**{sheet.total}**\n"
+
+
+def csv_form(sheet: Sheet) -> str:
+    """Return the sheet as CSV without title and total: each line is a row, so that programs can add it up."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(sheet.columns)
+    writer.writerows([_harmless(cell) for cell in row] for row in sheet.rows)
+    return text.getvalue()
+
+
+def _markdown_row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(_markdown_cell(cell) for cell in cells) + " |"
+
+
+def _markdown_cell(cell: str) -> str:
+    escaped = re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", cell) if not _NUMBER.fullmatch(cell) else cell
+    return " ".join(escaped.split())
+
+
+def _harmless(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: names come from whoever sends spans."""
+    if cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell):
+        return "'" + cell
+    return cell
