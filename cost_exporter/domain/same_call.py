@@ -145,9 +145,9 @@ class _Groups:
         return sorted(sorted(members) for members in unique.values() if len(members) > 1)
 
     def join(self, one: SpanKey, other: SpanKey) -> None:
+        """Make one group of two different ones."""
         mine, theirs = self._group(one), self._group(other)
-        if mine is theirs:
-            return
+        assert mine is not theirs
         mine.extend(theirs)
         for key in theirs:
             self._members[key] = mine

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import Attribution
-from cost_exporter.domain.rollup import NOTHING, daily_key, difference, rollup, workflow_key
+from cost_exporter.domain.rollup import NOTHING, daily_key, difference, measures_of, rollup, workflow_key
 from cost_exporter.domain.settle import TraceFacts, better_call, better_link, settle, workflow_of
 from cost_exporter.domain.span import Call, Detail, Link, Root
 from tests.domain.builders import OTHER_TRACE, TRACE, call, facts, key, link, price_by_sum, span_id
@@ -219,6 +219,12 @@ def test_a_session_below_a_span_of_equal_usage_is_billed_beside_it() -> None:
     assert len(billed(call("outer"), delta)) == 2
 
 
+def test_an_overlapping_span_of_an_earlier_time_does_not_match() -> None:
+    """A delta is not compared with the span above it, even under another scope's name."""
+    outer = call("outer", session_id="s", session_sequence=1)
+    assert len(billed(outer, call("inner", parent="outer", scope="scope.b"))) == 2
+
+
 def test_an_estimate_yields_to_a_meter_reading() -> None:
     """Between two tellers of a call, one of which guessed, the other is billed."""
     guess = call("guess", is_estimated=True, detail=Detail.NATIVE, call_id="response:1")
@@ -245,6 +251,16 @@ def test_a_framework_span_that_alone_knows_the_usage_is_billed() -> None:
     records = settled(outer, *inner)
     assert records[key("outer")].status == "priced"
     assert {records[key(name)].duplicate_of for name in ("x", "y")} == {span_id("outer")}
+
+
+def test_a_duplicate_names_the_span_that_is_billed_not_another_duplicate() -> None:
+    """Two frameworks above a vendor span that lost its usage: all point at the one that knows it."""
+    knows = call("a", detail=Detail.FRAMEWORK, quantities={"input_tokens": 5})
+    knows_not = call("b", parent="a", detail=Detail.FRAMEWORK, quantities={})
+    vendor = call("c", parent="b", quantities={}, model="other", scope="sdk")
+    records = settled(knows, knows_not, vendor)
+    assert billed(knows, knows_not, vendor) == {span_id("a")}
+    assert {records[key(name)].duplicate_of for name in "bc"} == {span_id("a")}
 
 
 @pytest.mark.parametrize("different", [{"provider": "anthropic"}, {"operation": "text_to_speech"}])
@@ -391,6 +407,13 @@ def test_the_root_speaks_for_the_workflow_before_any_other_span() -> None:
 
 
 # Laws
+
+
+def test_invalid_counts_enter_no_sum() -> None:
+    """An impossible count is kept on the record and counted as unknown, but never summed."""
+    record = replace(settled(call("a", quantities={"input_tokens": -5}))[key("a")], status="invalid", cost_usd=None)
+    measures = measures_of(record)
+    assert (measures.request_count, measures.unpriced_count, measures.input_tokens) == (1, 1, 0)
 
 
 def test_records_of_one_key_are_summed() -> None:
