@@ -1,0 +1,5 @@
+"""Forwarding: spans go on to Jaeger, or any OTLP backend, with what they cost on them.
+
+A span is committed together with its record, in an outbox (`store/outbox.py`); `sender.py` takes it from
+there until the backend has taken it, so ingest never waits for the backend, and a crash loses nothing.
+"""

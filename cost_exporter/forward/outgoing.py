@@ -1,0 +1,125 @@
+"""A span on its way out: its resource, its scope and itself, serialised, without content.
+
+`outgoing_spans` is called while the decoded request is at hand; the cost is appended when the record is
+settled, in the transaction that stores both. Prompts, completions, transcripts and all events are left
+behind here, unless the operator keeps them, because these bytes wait in the database.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from cost_exporter.domain.lineage import SpanKey
+from cost_exporter.domain.value import value
+from cost_exporter.forward.enrich import ENRICHED_KEYS, varint
+from cost_exporter.read import wire
+
+__all__ = ["OutgoingSpan", "export_request", "outgoing_spans"]
+
+CONTENT_PREFIXES: Final = (
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.system_instructions",
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "gen_ai.content",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.tool.definitions",
+    "gen_ai.headers",
+    "input.value",
+    "output.value",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompts",
+    "llm.completions",
+    "llm.openai.messages",
+    "llm.openai.choices",
+    "embedding.embeddings",
+    "retrieval.documents",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "ai.prompt",
+    "ai.response.text",
+    "ai.response.object",
+    "ai.response.toolCalls",
+    "ai.toolCall.args",
+    "ai.toolCall.result",
+    "ai.value",
+    "ai.values",
+    "request_data",
+    "response_data",
+    "all_messages_events",
+    "final_result",
+    "lk.pii.",
+    "lk.response.text",
+    "lk.input_text",
+    "lk.user_transcript",
+    "lk.chat_ctx",
+    "exception.message",
+    "exception.stacktrace",
+)
+"""Attributes under which emitters put what people said or wrote (field notes on emitters and frameworks)."""
+CONTENT_KEYS: Final = frozenset({"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"})
+
+
+@value
+class OutgoingSpan:
+    """One span as it goes out, in the three messages that OTLP nests."""
+
+    resource: bytes
+    scope: bytes
+    span: bytes
+
+
+def outgoing_spans(
+    resource_spans: Sequence[wire.ResourceSpans], wanted: Collection[SpanKey], *, keeps_content: bool = False
+) -> dict[SpanKey, OutgoingSpan]:
+    """Return the wanted spans of a request, ready to be enriched."""
+    found: dict[SpanKey, OutgoingSpan] = {}
+    for each in resource_spans:
+        resource = _serialised(each.resource)
+        for group in each.scope_spans:
+            scope = _serialised(group.scope)
+            for span in group.spans:
+                key = (span.trace_id, span.span_id)
+                if key in wanted:
+                    found[key] = OutgoingSpan(
+                        resource=resource, scope=scope, span=_without_content(span, keeps_content)
+                    )
+    return found
+
+
+def export_request(spans: Iterable[OutgoingSpan]) -> bytes:
+    """Return an ExportTraceServiceRequest with these spans, each under its own resource."""
+    return b"".join(
+        _field(1, _field(1, each.resource) + _field(2, _field(1, each.scope) + _field(2, each.span))) for each in spans
+    )
+
+
+def _without_content(span: Any, keeps_content: bool) -> bytes:
+    unwanted = [key for key in span.attributes if key in _REPLACED or not (keeps_content or _is_harmless(key))]
+    if unwanted or (span.events and not keeps_content):
+        copy = type(span)()
+        copy.CopyFrom(span)
+        for key in unwanted:
+            del copy.attributes[key]
+        if not keeps_content:
+            copy.ClearField("events")
+        span = copy
+    return _serialised(span)
+
+
+_REPLACED = frozenset(ENRICHED_KEYS)
+
+
+def _is_harmless(key: str) -> bool:
+    return key not in CONTENT_KEYS and not key.startswith(CONTENT_PREFIXES)
+
+
+def _serialised(message: Any) -> bytes:
+    # Deterministic, so that a span sent again after a crash is byte for byte the same.
+    return message.SerializeToString(deterministic=True)
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    return bytes((number << 3 | 2,)) + varint(len(payload)) + payload
