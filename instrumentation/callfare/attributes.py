@@ -98,3 +98,11 @@ WORKFLOW_COST = "callfare.workflow.cost.amount"
 # Who made a billable span, and its running number: gaps become visible.
 PRODUCER_ID = "callfare.producer.id"
 PRODUCER_SEQUENCE = "callfare.producer.seq"
+
+# How a call or a span stands to the bill.
+CALL_REFUSED = "callfare.call.refused"
+"""bool: the vendor did no work (HTTP 4xx/5xx or no connection, before any output)."""
+SAMPLED = "callfare.sampled"
+"""bool: false on a span that the sampler dropped and that is exported for its cost only."""
+USAGE_PREFIX = "callfare.usage."
+"""Before a quantity that has no attribute of its own: `callfare.usage.read_units`, double."""

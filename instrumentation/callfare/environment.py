@@ -1,0 +1,69 @@
+"""The CALLFARE_* variables of the application side, read when they are needed.
+
+Nothing is cached: tests and long-lived shells change the environment, and none of these is read on a hot path
+more than once a call.
+"""
+
+import os
+
+__all__ = [
+    "captures_content",
+    "default_category",
+    "default_tenant",
+    "includes_stream_usage",
+    "is_disabled",
+    "records_all",
+    "report_seconds",
+]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_REPORT_SECONDS_DEFAULT = 60.0
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    return default
+
+
+def is_disabled() -> bool:
+    """CALLFARE_DISABLED: nothing of ours loads."""
+    return _flag("CALLFARE_DISABLED", default=False)
+
+
+def records_all() -> bool:
+    """CALLFARE_RECORD_ALL, default on: record for cost what the sampler would drop."""
+    return _flag("CALLFARE_RECORD_ALL", default=True)
+
+
+def captures_content() -> bool:
+    """CALLFARE_CAPTURE_CONTENT, default off: texts and transcripts may go onto spans."""
+    return _flag("CALLFARE_CAPTURE_CONTENT", default=False)
+
+
+def includes_stream_usage() -> bool:
+    """CALLFARE_INCLUDE_USAGE, default off: ask for token usage on streamed chat completions."""
+    return _flag("CALLFARE_INCLUDE_USAGE", default=False)
+
+
+def default_tenant() -> str:
+    """CALLFARE_TENANT: the tenant of every span that has no other."""
+    return os.environ.get("CALLFARE_TENANT", "").strip()
+
+
+def default_category() -> str:
+    """CALLFARE_CATEGORY: the category of every span that has no other."""
+    return os.environ.get("CALLFARE_CATEGORY", "").strip()
+
+
+def report_seconds() -> float:
+    """CALLFARE_STT_REPORT_SECONDS, default 60: how often a long socket reports; 0 means only at its close."""
+    try:
+        seconds = float(os.environ.get("CALLFARE_STT_REPORT_SECONDS", ""))
+    except ValueError:
+        return _REPORT_SECONDS_DEFAULT
+    return seconds if 0 <= seconds < float("inf") else _REPORT_SECONDS_DEFAULT

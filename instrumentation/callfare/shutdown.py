@@ -1,0 +1,109 @@
+"""Whatever way the process ends, finished spans get out: exit, SIGTERM, fork, multiprocessing children.
+
+Measured without this: a SIGTERM without handler lost 300 of 300 spans, a forked multiprocessing child 100 of
+100. Open sockets are ended as `lost` first, so that their last seconds are in the flush. Bounded in time: an
+unreachable receiver delays the exit by FLUSH_MILLISECONDS, not by the exporter's patience.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import weakref
+from types import FrameType
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from callfare.guard import quietly
+from callfare.session import reporter
+
+__all__ = ["FLUSH_MILLISECONDS", "flush", "install_exit_handlers"]
+
+FLUSH_MILLISECONDS = 4_000
+_is_installed = False
+_providers: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
+
+
+@quietly
+def flush() -> None:
+    """End open sockets as lost and export what is finished, in bounded time.
+
+    In a thread of its own: a signal may interrupt code that holds a lock we need, and the SDK's `force_flush`
+    ignores its time limit (opentelemetry-python issue 4568).
+    """
+    worker = threading.Thread(target=_flush, name="callfare-flush", daemon=True)
+    try:
+        worker.start()
+    except RuntimeError:  # Python >= 3.12 starts no thread at exit; the SDK's own exit handler exports next
+        reporter().flush()
+        return
+    worker.join(FLUSH_MILLISECONDS / 1000)
+
+
+@quietly
+def _flush() -> None:
+    reporter().flush()
+    for provider in list(_providers):
+        provider.force_flush(FLUSH_MILLISECONDS)
+
+
+def install_exit_handlers(provider: TracerProvider) -> None:
+    """Flush this provider at exit, on SIGTERM where nobody else handles it, and in forked children."""
+    global _is_installed  # noqa: PLW0603 - once a process
+    _providers.add(provider)
+    if _is_installed:
+        return
+    _is_installed = True
+    atexit.register(flush)
+    _handle_sigterm()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+    _flush_when_child_ends()
+
+
+def _handle_sigterm() -> None:
+    """Only where the signal would kill outright: an application's own handler is its own business."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+    """Flush, then die of the signal as if we had not been there: the parent sees the same exit status."""
+    flush()
+    signal.signal(signal_number, signal.SIG_DFL)
+    os.kill(os.getpid(), signal_number)
+
+
+def _after_fork() -> None:
+    reporter().after_fork()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # multiprocessing clears its finalizers in the child and then runs what was registered here.
+        util.register_after_fork(_CHILD, _Child.start)
+
+
+class _Child:
+    """Something to register: multiprocessing holds it weakly."""
+
+    def start(self) -> None:
+        """In the child, after multiprocessing forgot the parent's finalizers."""
+        _add_finalizer(sys.modules["multiprocessing.util"])
+
+
+_CHILD = _Child()
+
+
+def _flush_when_child_ends() -> None:
+    """In a spawned or forkserver child, which also leaves by `os._exit`."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None and util is not None and multiprocessing.parent_process() is not None:
+        _add_finalizer(util)
+
+
+def _add_finalizer(util: Any) -> None:
+    util.Finalize(None, flush, exitpriority=1)

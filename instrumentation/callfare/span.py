@@ -1,0 +1,217 @@
+"""One paid call as one span: opened when the request goes out, finished exactly once.
+
+In: what the request says (`Request`) and, as they become known, quantities. Out: a span with every quantity of
+the call and where each came from. The rule that must never break: a call is finished once, whatever ends it
+(end, error, close, cancellation, garbage collection), and nothing in here raises into the application.
+
+A call ends in one of three ways:
+- `end()`        the answer is complete;
+- `interrupt()`  the application stopped early (barge-in, closed generator, cancelled task): what was sent is
+                 billed in full, so the quantities of the request stay;
+- `fail(error)`  the vendor or the network failed. Before any output, an HTTP status >= 400 or a connection that
+                 never came about marks the span `callfare.call.refused`: the vendor did no work. A time-out or a
+                 break after the first output is no refusal: the vendor bills those.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from callfare import attributes as names
+from callfare import environment, producer
+from callfare.failure import describe_error, is_refusal
+from callfare.guard import quietly
+
+__all__ = ["Amount", "AttributeValue", "CallSpan", "Request", "call_seen", "is_inside_call", "open_call", "watch_calls"]
+
+Amount = int | Decimal | float
+AttributeValue = str | bool | int | float | tuple[str, ...]
+
+_INSIDE = context_api.create_key("callfare-inside-call")
+_WATCH = context_api.create_key("callfare-watch-calls")
+_NO_PROVIDERS: frozenset[str] = frozenset()
+_INTEGERS = frozenset(
+    {
+        names.INPUT_CHARACTERS, names.AUDIO_CHANNELS, names.INPUT_TOKENS, names.OUTPUT_TOKENS,
+        names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS, names.REASONING_TOKENS, names.INPUT_AUDIO_TOKENS,
+        names.OUTPUT_AUDIO_TOKENS, names.CACHE_AUDIO_READ_TOKENS, names.INPUT_IMAGE_TOKENS,
+        names.OUTPUT_IMAGE_TOKENS, names.SESSION_SEQUENCE, names.REQUEST_ATTEMPTS,
+    }
+)  # fmt: skip
+"""Quantities that are whole numbers; all others are doubles, whatever Python type they were counted in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is known of a paid call before it goes out."""
+
+    operation: str
+    """`text_to_speech`, `speech_to_text`, `phone_call`, `chat`, ..."""
+    provider: str
+    model: str = ""
+    quantities: Mapping[str, Amount] = field(default_factory=dict[str, Amount])
+    """Attribute name to amount, as far as the request itself tells: characters sent, seconds of a file."""
+    source: str = "request"
+    """Where those quantities come from; see `gen_ai.usage.source`."""
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
+    """Anything else: voice, stream, language. Never a text, a transcript, audio or a telephone number."""
+
+
+class CallSpan:
+    """An open call. Safe to use from several threads; every method is quiet."""
+
+    __slots__ = ("_is_finished", "_lock", "_provider", "_quantities", "_span", "has_output", "is_streaming", "source")
+
+    def __init__(self, span: Span, provider: str, quantities: Mapping[str, Amount], source: str) -> None:
+        self._span = span
+        self._provider = provider
+        self._quantities = dict(quantities)
+        self._lock = threading.Lock()
+        self._is_finished = False
+        self.source = source
+        self.is_streaming = False
+        """Set it where the answer arrives in pieces: leaving before `end()` is then an interruption."""
+        self.has_output = False
+        """Set it at the first byte or event of the answer: from here on a failure is billed."""
+
+    @property
+    def span(self) -> Span:
+        """The OpenTelemetry span below."""
+        return self._span
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has ended."""
+        return self._is_finished
+
+    @quietly
+    def set(self, name: str, value: AttributeValue | None) -> None:
+        """Put an attribute on the span; None and the empty string leave it out."""
+        if value is not None and value != "":
+            self._span.set_attribute(name, value)
+
+    def add(self, name: str, amount: Amount) -> None:
+        """Add to a quantity. Cheap: it reaches the span when the call ends."""
+        with self._lock:
+            before = self._quantities.get(name, 0)
+            if isinstance(before, float) or isinstance(amount, float):
+                self._quantities[name] = Decimal(str(before)) + Decimal(str(amount))
+            else:
+                self._quantities[name] = before + amount
+
+    def replace(self, name: str, amount: Amount | None, *, source: str = "") -> None:
+        """State a quantity anew, as when the vendor tells its own count; None changes nothing."""
+        if amount is None:
+            return
+        with self._lock:
+            self._quantities[name] = amount
+            self.source = source or self.source
+
+    def content(self, name: str, text: str) -> None:
+        """Put a text or transcript on the span, only where CALLFARE_CAPTURE_CONTENT allows it."""
+        if environment.captures_content():
+            self.set(f"callfare.content.{name}", text)
+
+    def context(self) -> Context:
+        """Context for the time the request is being sent: the span is current, nested calls are not counted."""
+        inside = _providers_inside(None) | {self._provider}
+        return context_api.set_value(_INSIDE, inside, trace.set_span_in_context(self._span))
+
+    def end(self) -> None:
+        """Finish: the answer is complete."""
+        self._finish({})
+
+    def interrupt(self) -> None:
+        """Finish: the application stopped listening. What was sent stays billed."""
+        self._finish({names.FINISH_REASONS: ("interrupted",)})
+
+    def fail(self, error: BaseException) -> None:
+        """Finish: the vendor or the network failed. The error itself is the caller's to raise."""
+        self._finish(_failure(error, has_output=self.has_output), has_failed=True)
+
+    @quietly
+    def _finish(self, last: Mapping[str, AttributeValue], *, has_failed: bool = False) -> None:
+        with self._lock:
+            if self._is_finished:
+                return
+            self._is_finished = True
+            counted = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
+        if counted:
+            counted[names.USAGE_SOURCE] = self.source
+        self._span.set_attributes({**counted, **last, **producer.next_stamp()})
+        if has_failed:
+            # No description: a vendor's message may quote the text that was sent.
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+
+def open_call(
+    tracer: Tracer, request: Request, *, context: Context | None = None, start_time_unix_ns: int | None = None
+) -> CallSpan:
+    """Open the span of a paid call. Never raises: at worst the call returned records nothing."""
+    span = _start(tracer, request, context, start_time_unix_ns) or trace.INVALID_SPAN
+    call_seen(request.operation, context)
+    return CallSpan(span, request.provider, request.quantities, request.source)
+
+
+@quietly
+def _start(tracer: Tracer, request: Request, context: Context | None, start_time_unix_ns: int | None) -> Span:
+    attributes: dict[str, AttributeValue] = {
+        names.OPERATION_NAME: request.operation,
+        names.PROVIDER_NAME: request.provider,
+    }
+    if request.model:
+        attributes[names.REQUEST_MODEL] = request.model
+    attributes.update((name, value) for name, value in request.attributes.items() if value != "")
+    title = f"{request.operation} {request.model}" if request.model else request.operation
+    return tracer.start_span(
+        title, context=context, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time_unix_ns
+    )
+
+
+def is_inside_call(provider: str) -> bool:
+    """Whether a call to this provider is just being sent: its inner layers must not count it again.
+
+    True as well where OpenTelemetry's own suppression is on.
+    """
+    if context_api.get_value("suppress_instrumentation"):
+        return True
+    return provider in _providers_inside(None)
+
+
+def _providers_inside(context: Context | None) -> frozenset[str]:
+    value = context_api.get_value(_INSIDE, context)
+    return value if isinstance(value, frozenset) else _NO_PROVIDERS
+
+
+def watch_calls(context: Context | None = None) -> tuple[Context, set[str]]:
+    """A context, and the set into which the operation of every paid call opened below it goes.
+
+    A framework's span uses it to learn whether a vendor's instrumentor saw the same call.
+    """
+    seen: set[str] = set()
+    return context_api.set_value(_WATCH, seen, context), seen
+
+
+def call_seen(operation: str, context: Context | None = None) -> None:
+    """Tell the framework span above, if there is one, that a vendor's span describes this operation."""
+    seen = context_api.get_value(_WATCH, context)
+    if isinstance(seen, set):
+        seen.add(operation)
+
+
+def _as_attribute(name: str, amount: Amount) -> AttributeValue:
+    return int(amount) if name in _INTEGERS else float(amount)
+
+
+def _failure(error: BaseException, *, has_output: bool) -> dict[str, AttributeValue]:
+    described: dict[str, AttributeValue] = dict(describe_error(error))
+    if not has_output and is_refusal(error):
+        described[names.CALL_REFUSED] = True
+    return described

@@ -1,0 +1,261 @@
+"""Streams of a paid call: what the application iterates, with the call finished exactly once.
+
+Two kinds, because vendors hand out two kinds:
+- generators (`watch_generator`, `watch_async_generator`): the result is a real generator again, and the request
+  goes out at the first `next`, so the span begins there. A generator never started costs nothing.
+- objects that are iterated, used as context managers and closed (`SyncStream`, `AsyncStream`): a transparent
+  proxy, so that `isinstance` and every other attribute stay as they were.
+
+Whatever ends the stream ends the call: exhaustion -> `end`, an exception of the vendor -> `fail`, and the
+application's own leaving (close, aclose, break, GeneratorExit, cancellation, garbage collection) -> `interrupt`.
+A reader that sees the vendor's last event may call `call.end()` itself; later ends then do nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as context_api
+
+from callfare.guard import note_internal_error
+from callfare.span import CallSpan
+
+if TYPE_CHECKING:
+
+    class _ObjectProxy:
+        __wrapped__: Any
+
+        def __init__(self, wrapped: object) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    from wrapt import ObjectProxy as _ObjectProxy
+
+__all__ = [
+    "AsyncStream",
+    "OnChunk",
+    "SyncStream",
+    "ended_by_application",
+    "finish",
+    "watch_async_generator",
+    "watch_generator",
+]
+
+OnChunk = Callable[[CallSpan, Any], None]
+"""Reads one chunk for its usage. May raise: it is then left out for the rest of the stream."""
+
+
+def ended_by_application(error: BaseException) -> bool:
+    """Whether the application stopped the call itself, as in a barge-in."""
+    return isinstance(error, (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt, SystemExit))
+
+
+def finish(call: CallSpan, error: BaseException | None = None) -> None:
+    """Finish a call by what ended it: nothing, the application, or an error."""
+    if error is None:
+        call.end()
+    elif ended_by_application(error):
+        call.interrupt()
+    else:
+        call.fail(error)
+
+
+class _Chunks:
+    """Hands chunks to the reader; a reader that fails once is not asked again."""
+
+    __slots__ = ("_call", "_read")
+
+    def __init__(self, call: CallSpan, read: OnChunk | None) -> None:
+        self._call = call
+        self._read = read
+
+    def see(self, chunk: object) -> None:
+        self._call.has_output = True
+        if self._read is None:
+            return
+        try:
+            self._read(self._call, chunk)
+        except Exception as error:  # noqa: BLE001 - the stream must go on
+            self._read = None
+            note_internal_error("reading a chunk", error)
+
+
+def watch_generator(
+    start: Callable[[], tuple[CallSpan | None, Iterator[Any]]], read: OnChunk | None = None
+) -> Generator[Any, None, None]:
+    """Drive a vendor's generator. `start` opens the call and makes the generator, at the first `next`.
+
+    A call of None means: not ours to count, only pass the chunks on.
+    """
+    call, source = start()
+    if call is None:
+        yield from source
+        return
+    chunks = _Chunks(call, read)
+    try:
+        token = context_api.attach(call.context())
+        try:
+            first = next(source, _NOTHING)
+        finally:
+            context_api.detach(token)
+        if first is not _NOTHING:
+            chunks.see(first)
+            yield first
+            for chunk in source:
+                chunks.see(chunk)
+                yield chunk
+    except BaseException as error:
+        _close(source)
+        finish(call, error)
+        raise
+    call.end()
+
+
+async def watch_async_generator(
+    start: Callable[[], tuple[CallSpan | None, AsyncIterator[Any]]], read: OnChunk | None = None
+) -> AsyncGenerator[Any, None]:
+    """The same for an asynchronous generator."""
+    call, source = start()
+    if call is None:
+        try:
+            async for chunk in source:
+                yield chunk
+        finally:
+            await _aclose(source)
+        return
+    chunks = _Chunks(call, read)
+    try:
+        token = context_api.attach(call.context())
+        try:
+            first = await anext(source, _NOTHING)
+        finally:
+            context_api.detach(token)
+        if first is not _NOTHING:
+            chunks.see(first)
+            yield first
+            async for chunk in source:
+                chunks.see(chunk)
+                yield chunk
+    except BaseException as error:
+        finish(call, error)
+        await _aclose(source)
+        raise
+    call.end()
+
+
+_NOTHING = object()
+
+
+def _close(source: Iterator[Any]) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+async def _aclose(source: AsyncIterator[Any]) -> None:
+    aclose = getattr(source, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+class SyncStream(_ObjectProxy):
+    """A vendor's stream object, watched. Iterate it, use it in `with`, close it: all as before."""
+
+    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None) -> None:
+        super().__init__(stream)
+        self._self_call = call
+        self._self_chunks = _Chunks(call, read)
+        self._self_iterator: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._self_iterator is None:
+            self._self_iterator = iter(self.__wrapped__)
+        try:
+            chunk = next(self._self_iterator)
+        except StopIteration:
+            self._self_call.end()
+            raise
+        except BaseException as error:
+            finish(self._self_call, error)
+            raise
+        self._self_chunks.see(chunk)
+        return chunk
+
+    def __enter__(self) -> Any:
+        entered = self.__wrapped__.__enter__()
+        return self if entered is self.__wrapped__ else entered
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        try:
+            return self.__wrapped__.__exit__(kind, error, trace)
+        finally:
+            self._self_call.interrupt()
+
+    def close(self) -> Any:
+        try:
+            return self.__wrapped__.close()
+        finally:
+            self._self_call.interrupt()
+
+    def __del__(self) -> None:
+        self._self_call.interrupt()
+
+
+class AsyncStream(_ObjectProxy):
+    """The same for a stream that is iterated with `async for`."""
+
+    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None) -> None:
+        super().__init__(stream)
+        self._self_call = call
+        self._self_chunks = _Chunks(call, read)
+        self._self_iterator: AsyncIterator[Any] | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._self_iterator is None:
+            self._self_iterator = aiter(self.__wrapped__)
+        try:
+            chunk = await anext(self._self_iterator)
+        except StopAsyncIteration:
+            self._self_call.end()
+            raise
+        except BaseException as error:
+            finish(self._self_call, error)
+            raise
+        self._self_chunks.see(chunk)
+        return chunk
+
+    async def __aenter__(self) -> Any:
+        entered = await self.__wrapped__.__aenter__()
+        return self if entered is self.__wrapped__ else entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        try:
+            return await self.__wrapped__.__aexit__(kind, error, trace)
+        finally:
+            self._self_call.interrupt()
+
+    async def close(self) -> Any:
+        try:
+            return await self.__wrapped__.close()
+        finally:
+            self._self_call.interrupt()
+
+    async def aclose(self) -> Any:
+        try:
+            return await self.__wrapped__.aclose()
+        finally:
+            self._self_call.interrupt()
+
+    def __del__(self) -> None:
+        self._self_call.interrupt()
