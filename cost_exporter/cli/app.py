@@ -1,0 +1,79 @@
+"""The command line as a whole: which commands there are, and what an error looks like.
+
+Every error is one line on standard error that says the mend. Exit codes: 0 ok, 1 something was found wrong or
+could not be done, 2 the command was used wrongly.
+"""
+
+import os
+import sys
+from importlib.metadata import version
+
+import typer
+
+from cost_exporter.cli import checks, deadletters, demo, migrate, rerate, service_commands, spend, tokens, workflows
+from cost_exporter.cli.output import print_error, print_line
+from cost_exporter.cli.prices import prices
+from cost_exporter.errors import CallfareError, MissingExtra, SettingsError
+
+__all__ = ["app", "run"]
+
+EXIT_FOUND_WRONG = 1
+EXIT_WRONG_USAGE = 2
+
+app = typer.Typer(
+    name="callfare",
+    help="What every AI call and every voice call really cost, by leg, to the last digit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+service_commands.register(app)
+demo.register(app)
+workflows.register(app)
+spend.register(app)
+app.add_typer(prices, name="prices")
+rerate.register(app)
+app.add_typer(tokens.tokens, name="token")
+app.add_typer(deadletters.deadletters, name="deadletter")
+checks.register(app)
+migrate.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"callfare {version('callfare')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """What every AI call and every voice call really cost, by leg, to the last digit."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        result = app(arguments, prog_name="callfare", standalone_mode=False)
+    except typer.TyperException as error:
+        return _failed(error.format_message(), error.exit_code)
+    except typer.Abort:
+        return EXIT_FOUND_WRONG
+    except (SettingsError, MissingExtra) as error:
+        return _failed(str(error), EXIT_WRONG_USAGE)
+    except CallfareError as error:
+        return _failed(str(error), EXIT_FOUND_WRONG)
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`callfare trace ... | head`); keep the interpreter's exit quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FOUND_WRONG
+    return result if isinstance(result, int) else 0
+
+
+def _failed(text: str, exit_code: int) -> int:
+    print_error(text)
+    return exit_code

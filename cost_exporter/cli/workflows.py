@@ -1,0 +1,85 @@
+"""`callfare trace` and `callfare top`: what one workflow cost by leg, and which were the dearest."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.options import AsJson, OnlyTenant, Since, Until, parse_trace_id, period_of
+from cost_exporter.cli.output import print_json, print_line, print_sheet
+from cost_exporter.errors import CallfareError
+from cost_exporter.report.amounts import jsonable
+from cost_exporter.report.workflow import WorkflowReport, top_sheet
+from cost_exporter.store.reading import Reader
+
+__all__ = ["print_workflow", "read_workflow", "register"]
+
+
+class Measure(StrEnum):
+    """What `top` orders by."""
+
+    COST = "cost"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(trace)
+    app.command()(top)
+
+
+def trace(
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hex digits, with or without dashes.")],
+    *,
+    tenant: OnlyTenant = None,
+    explain: Annotated[bool, typer.Option(help="Show every step from the meter to the cost.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one workflow by leg: quantity, unit, unit price, cost, status."""
+    wanted = parse_trace_id(trace_id)
+    with open_reader() as reader:
+        report = read_workflow(reader, wanted, tenant)
+    print_workflow(report, explain=explain, as_json=as_json)
+
+
+def top(
+    *,
+    by: Annotated[Measure, typer.Option(help="What to order by.")] = Measure.COST,
+    since: Since = None,
+    until: Until = None,
+    tenant: OnlyTenant = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the dearest workflows of a period (by default the last 30 days)."""
+    del by  # the cost is what there is to order by for now
+    period = period_of(since, until)
+    with open_reader() as reader:
+        found = reader.top(period, count=count, tenant=tenant)
+    if as_json:
+        print_json({"workflows": [jsonable(workflow) for workflow in found]})
+    else:
+        print_sheet(top_sheet(found))
+
+
+def read_workflow(reader: Reader, trace_id: UUID, tenant: str | None = None) -> WorkflowReport:
+    """Return the report on one workflow; raises where it is unknown, or known to several tenants."""
+    found = reader.workflows(trace_id, tenant)
+    if not found:
+        raise CallfareError(f"no workflow {trace_id.hex}; has its span ended, and was it sent to this database?")
+    if len(found) > 1:
+        names = ", ".join(sorted(str(each["tenant_id"]) for each in found))
+        raise typer.BadParameter(f"{trace_id.hex} is split over the tenants {names}; say --tenant NAME")
+    return WorkflowReport.of(found[0], reader.records(trace_id, found[0]["tenant_id"]))
+
+
+def print_workflow(report: WorkflowReport, *, explain: bool = False, as_json: bool = False) -> None:
+    """Print the report on one workflow."""
+    if as_json:
+        print_json(report.as_json())
+        return
+    print_sheet(report.sheet())
+    if explain:
+        for line in report.explanation():
+            print_line(line)

@@ -1,0 +1,124 @@
+"""Read what was stored, as rows under the SQL column names: for the CLI, the API and the page.
+
+Only the tables and views of the contract are read, so this file outlives changes inside the store. Money comes
+as `Decimal` also out of jsonb, where psycopg would make floats of it.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any, Final, LiteralString, Self, cast
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+
+from cost_exporter.domain.value import value
+from cost_exporter.errors import StoreUnavailable
+
+__all__ = ["Period", "Reader"]
+
+Row = dict[str, Any]
+_ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", "model", "operation"})
+_CONNECT_TIMEOUT_SECONDS: Final = 10
+
+
+@value
+class Period:
+    """From `since` (inclusive) until `until` (exclusive), UTC."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def has_whole_days(self) -> bool:
+        """Whether the daily rollup can answer for it."""
+        return all(moment.astimezone(UTC).time() == time(0) for moment in (self.since, self.until))
+
+
+class Reader:
+    """One read-only connection. Use it as a context manager."""
+
+    def __init__(self, database_url: str) -> None:
+        """Connect. Raises `StoreUnavailable` with what to do."""
+        try:
+            self._connection = psycopg.Connection[Row].connect(
+                database_url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_TIMEOUT_SECONDS
+            )
+        except psycopg.Error as error:
+            raise unreachable(error) from error
+        set_json_loads(partial(json.loads, parse_float=Decimal), self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def workflows(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
+        """Return the rows of `workflow_cost` of one trace: one a tenant, none if it is unknown."""
+        return self._rows("workflow", {"trace_id": trace_id, "tenant": tenant})
+
+    def records(self, trace_id: UUID, tenant: str) -> list[Row]:
+        """Return the records of one workflow in order of time, duplicates included."""
+        return self._rows("records", {"trace_id": trace_id, "tenant": tenant})
+
+    def usage_stats(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
+        """Return `tenant_id` and `usage_stats` of one trace: one row a tenant."""
+        return self._rows("usage_stats", {"trace_id": trace_id, "tenant": tenant})
+
+    def top(self, period: Period, *, count: int, tenant: str | None = None) -> list[Row]:
+        """Return the dearest workflows that started in the period."""
+        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": count}
+        return self._rows("top_workflows", parameters)
+
+    def spend(self, period: Period, columns: Sequence[str], tenant: str | None = None) -> list[Row]:
+        """Return `columns`, `cost_usd` and `unpriced_count`, one row a group, in the order of the columns."""
+        from_rollup = period.has_whole_days and _ROLLUP_COLUMNS.issuperset(columns)
+        name = "spend_by_day_rollup" if from_rollup else "spend_by_records"
+        parameters = {"since": period.since, "until": period.until, "tenant": tenant}
+        rows = self._rows(name, parameters, columns)
+        # An aggregate without groups answers one row of nulls also where there is nothing to sum.
+        return [row for row in rows if row["cost_usd"] is not None or row["unpriced_count"]]
+
+    def _rows(self, name: str, parameters: dict[str, Any], columns: Sequence[str] | None = None) -> list[Row]:
+        statement = sql.SQL(_statements()[name])
+        if columns is not None:
+            statement = statement.format(columns=_listed(columns), grouping=_grouping(columns))
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except psycopg.errors.UndefinedTable as error:
+            raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error
+
+
+def unreachable(error: psycopg.Error) -> StoreUnavailable:
+    """Return the one line for a database that does not answer, without the URL: it may hold a password."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+    return StoreUnavailable(f"cannot reach the database ({reason}); is CALLFARE_DATABASE_URL right and the server up?")
+
+
+def _listed(columns: Sequence[str]) -> sql.Composable:
+    return sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(column)) for column in columns)
+
+
+def _grouping(columns: Sequence[str]) -> sql.Composable:
+    if not columns:
+        return sql.SQL("")
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    return sql.SQL("group by {} order by {}").format(names, names)
+
+
+@cache
+def _statements() -> dict[str, LiteralString]:
+    """Return the statements of `sql/reading.sql` by name."""
+    text = cast("LiteralString", files("cost_exporter.store").joinpath("sql/reading.sql").read_text(encoding="utf-8"))
+    chunks = text.split("\n-- ")[1:]
+    named = (chunk.partition(":") for chunk in chunks if ";" in chunk)
+    return {name: body.partition("\n")[2].strip().rstrip(";") for name, _, body in named}

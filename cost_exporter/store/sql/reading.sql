@@ -1,0 +1,37 @@
+-- Statements that read the public tables and views (schema `callfare`), for the CLI, the API and the page.
+-- Each begins with a line `-- name: what it returns`. They use no table that the contract does not name.
+
+-- workflow: one workflow, in each tenant that has it
+select * from callfare.workflow_cost
+where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by tenant_id;
+
+-- records: the records of one workflow, the ones that are billed and the duplicates
+select * from callfare.cost_record
+where trace_id = %(trace_id)s and tenant_id = %(tenant)s
+order by started_at, span_id;
+
+-- usage_stats: the usage statistics of one workflow, in each tenant that has it
+select tenant_id, usage_stats from callfare.usage_stats
+where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by tenant_id;
+
+-- top_workflows: the dearest workflows that started in a period
+select * from callfare.workflow_cost
+where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by total_cost_usd desc nulls last, started_at desc, trace_id
+limit %(count)s;
+
+-- spend_by_day_rollup: spend from the daily rollup, for periods of whole days
+select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count
+from callfare.daily_cost
+where day >= %(since)s::date and day < %(until)s::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+{grouping};
+
+-- spend_by_records: spend from the records, for dimensions and periods that the rollup does not have
+select {columns} sum(cost_usd) as cost_usd,
+  count(*) filter (where cost_usd is null or status = 'partial') as unpriced_count
+from (select *, (started_at at time zone 'UTC')::date as day from callfare.cost_record) as record
+where started_at >= %(since)s and started_at < %(until)s and status <> 'duplicate'
+  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+{grouping};
