@@ -1,11 +1,14 @@
 """Facts on their way: a request as decoded, as read, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
+from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import value
 
-__all__ = ["DeadLetter", "Facts", "Receipt"]
+__all__ = ["DeadLetter", "Facts", "OutgoingSpan", "Receipt"]
 
 
 @value
@@ -23,6 +26,18 @@ class DeadLetter:
 
 
 @value
+class OutgoingSpan:
+    """A span to be forwarded with its cost, in the three messages that OTLP nests, each serialised."""
+
+    resource: bytes
+    scope: bytes
+    span: bytes
+
+
+_NONE_OUTGOING: Final[Mapping[SpanKey, OutgoingSpan]] = MappingProxyType({})
+
+
+@value
 class Facts:
     """What one request told, read and waiting to be stored in one transaction."""
 
@@ -34,6 +49,8 @@ class Facts:
     calls: Sequence[Call] = ()
     links: Sequence[Link] = ()
     dead_letters: Sequence[DeadLetter] = ()
+    outgoing: Mapping[SpanKey, OutgoingSpan] = _NONE_OUTGOING
+    """The calls' spans as they are to be forwarded; empty where nothing is forwarded."""
     ignored_count: int = 0
     """Spans that are neither billed nor needed; they are counted and forgotten. Links count as ignored too."""
     tenant_claims_ignored_count: int = 0

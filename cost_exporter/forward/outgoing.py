@@ -8,12 +8,12 @@ behind here, unless the operator keeps them, because these bytes wait in the dat
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
+from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import ENRICHED_KEYS, varint
 from cost_exporter.read import wire
 
-__all__ = ["OutgoingSpan", "export_request", "outgoing_spans"]
+__all__ = ["export_request", "outgoing_spans"]
 
 CONTENT_PREFIXES: Final = (
     "gen_ai.input.messages",
@@ -60,15 +60,6 @@ CONTENT_PREFIXES: Final = (
 )
 """Attributes under which emitters put what people said or wrote (field notes on emitters and frameworks)."""
 CONTENT_KEYS: Final = frozenset({"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"})
-
-
-@value
-class OutgoingSpan:
-    """One span as it goes out, in the three messages that OTLP nests."""
-
-    resource: bytes
-    scope: bytes
-    span: bytes
 
 
 def outgoing_spans(

@@ -1,0 +1,82 @@
+"""OTLP out: raw bytes over gRPC or HTTP. The port or path of the endpoint says which."""
+
+import urllib.error
+import urllib.request
+from typing import Final
+from urllib.parse import urlsplit
+
+import grpc
+
+from cost_exporter.forward.sender import RefusedForGood, Transport
+
+__all__ = ["GrpcTransport", "HttpTransport", "transport_for"]
+
+SEND_SECONDS = 30.0
+_EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_PERMANENT_CODES: Final = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DATA_LOSS,
+}
+"""Refusals of this very batch. A wrong token, a wrong path or an internal error may pass: those are retried."""
+_PERMANENT_STATUSES: Final = {400, 413, 422}
+_HTTP_PORT: Final = 4318
+
+
+def transport_for(endpoint: str) -> Transport:
+    """Return how to reach `http(s)://host:port[/v1/traces]`: HTTP by its path or port 4318, else gRPC."""
+    parts = urlsplit(endpoint)
+    if parts.path.rstrip("/").endswith("/v1/traces"):
+        return HttpTransport(endpoint)
+    if parts.port == _HTTP_PORT:
+        return HttpTransport(endpoint.rstrip("/") + "/v1/traces")
+    return GrpcTransport(parts.netloc, is_secure=parts.scheme == "https")
+
+
+class GrpcTransport:
+    """OTLP/gRPC."""
+
+    def __init__(self, target: str, *, is_secure: bool) -> None:
+        options = [("grpc.max_send_message_length", -1)]
+        if is_secure:
+            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
+        else:
+            self._channel = grpc.insecure_channel(target, options)
+        self._export = self._channel.unary_unary(_EXPORT, request_serializer=None, response_deserializer=None)
+
+    def send(self, request: bytes) -> None:
+        """Return when taken."""
+        try:
+            self._export(request, timeout=SEND_SECONDS)
+        except grpc.RpcError as error:
+            code = error.code()  # pyright: ignore[reportAttributeAccessIssue] - grpc's stubs lack Call on RpcError
+            if code in _PERMANENT_CODES:
+                raise RefusedForGood(str(code)) from error
+            raise ConnectionError(str(code)) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._channel.close()
+
+
+class HttpTransport:
+    """OTLP/HTTP with protobuf bodies."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, request: bytes) -> None:
+        """Return when taken."""
+        headers = {"Content-Type": "application/x-protobuf"}
+        prepared = urllib.request.Request(self._url, data=request, headers=headers, method="POST")  # noqa: S310 - settings allow http(s) only
+        try:
+            with urllib.request.urlopen(prepared, timeout=SEND_SECONDS) as response:  # noqa: S310 - same
+                response.read()
+        except urllib.error.HTTPError as error:
+            if error.code in _PERMANENT_STATUSES:
+                raise RefusedForGood(f"HTTP {error.code}") from error
+            raise
+
+    def close(self) -> None:
+        """Nothing is kept open."""
