@@ -4,7 +4,7 @@ A claim holds its rows by `for update skip locked` in an open transaction, so se
 outbox and a crash releases what it held.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -70,7 +70,7 @@ class PostgresOutbox:
         self._pool = pool
 
     @contextmanager
-    def claim(self, limit: int) -> Iterator[PostgresClaim]:
+    def claim(self, limit: int) -> Generator[PostgresClaim]:
         """Hold up to `limit` spans, oldest first, that no other sender holds."""
         with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
             yield PostgresClaim(cursor, cursor.execute(_CLAIM, (limit,)).fetchall())

@@ -1,0 +1,109 @@
+"""The whole story: what happens between the bytes of a request and its acknowledgement.
+
+    read      spans become facts: calls with usage, links of the trace, dead letters     read/
+    settle    all facts of a trace together: one bill per call, on whose account         domain/settle.py
+    price     each billed call by the book in force at its start                          domain/price.py
+    store     records and rollups, in one transaction; many requests share a commit       store/
+    forward   the spans go on with their cost, from an outbox of the same transaction     forward/
+
+A request is acknowledged after COMMIT and not before. Whatever goes wrong on the way is either the span's own
+fault (a dead letter, its neighbours are stored) or a passing one of ours (the sender tries again).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.forward.enrich import cost_attributes
+from cost_exporter.forward.outgoing import outgoing_spans
+from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.read.request import read_request
+
+__all__ = ["Books", "Ledger", "Observe", "Pipeline"]
+
+
+class Books(Protocol):
+    """The price book in force; it changes while the service runs."""
+
+    def price(self, usage: UsageRecord) -> Quote:
+        """Return what a usage costs by the book in force now, at the prices of the usage's own time."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where facts are settled and stored: `store.committer.Committer`."""
+
+    def submit(self, facts: Facts) -> Receipt:
+        """Store the facts durably and return after COMMIT."""
+        ...
+
+
+class Observe(Protocol):
+    """Who counts: the metrics."""
+
+    def __call__(self, facts: Facts, receipt: Receipt) -> None:
+        """Count what one request brought. Must not raise."""
+        ...
+
+
+class Pipeline:
+    """Takes decoded requests from the receivers, one per call, from many threads."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        observe: Observe,
+        *,
+        is_forwarding: bool = False,
+        keeps_content: bool = False,
+        trusted_cost_sources: frozenset[str] = frozenset(),
+    ) -> None:
+        self._ledger = ledger
+        self._observe = observe
+        self._is_forwarding = is_forwarding
+        self._keeps_content = keeps_content
+        self._trusted_cost_sources = trusted_cost_sources
+
+    def __call__(self, request: DecodedRequest) -> Receipt:
+        """Store one request and return after COMMIT."""
+        facts = self._read(request)
+        receipt = self._ledger.submit(facts)
+        self._observe(facts, receipt)
+        return receipt
+
+    def _read(self, request: DecodedRequest) -> Facts:
+        facts = read_request(
+            request.resource_spans,
+            namespace=request.namespace,
+            received_at_unix_ns=request.received_at_unix_ns,
+            tenant_is_trusted=request.tenant_is_trusted,
+            trusted_cost_sources=self._trusted_cost_sources,
+            dead_letters=request.dead_letters,
+        )
+        if not self._is_forwarding:
+            return facts
+        return _with_outgoing(facts, request, keeps_content=self._keeps_content)
+
+
+Enrich = Callable[[CostRecord], bytes]
+ENRICH: Enrich = cost_attributes
+"""What the ledger appends to a forwarded span when its record is settled."""
+
+
+def _with_outgoing(facts: Facts, request: DecodedRequest, *, keeps_content: bool) -> Facts:
+    """Return the facts with their calls' spans, serialised for forwarding."""
+    wanted = {(call.trace_id, call.span_id) for call in facts.calls}
+    return Facts(
+        namespace=facts.namespace,
+        tenant_is_trusted=facts.tenant_is_trusted,
+        received_at_unix_ns=facts.received_at_unix_ns,
+        calls=facts.calls,
+        links=facts.links,
+        dead_letters=facts.dead_letters,
+        outgoing=outgoing_spans(request.resource_spans, wanted, keeps_content=keeps_content),
+        ignored_count=facts.ignored_count,
+        tenant_claims_ignored_count=facts.tenant_claims_ignored_count,
+    )
