@@ -14,7 +14,7 @@ from callfare import attributes
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["ENRICHED_KEYS", "cost_attributes", "cost_bucket", "string_attribute"]
+__all__ = ["ENRICHED_KEYS", "cost_attributes", "cost_bucket", "describe_cost", "varint"]
 
 ENRICHED_KEYS = (
     attributes.COST_AMOUNT,
@@ -40,26 +40,33 @@ _DOUBLE = b"\x21"  # AnyValue.double_value: field 4, 64 bits
 
 
 def cost_attributes(record: CostRecord) -> bytes:
-    """Return the attributes that say what a record costs, as bytes to append to the serialised span."""
-    parts = [
-        string_attribute(attributes.COST_STATUS, record.status),
-        string_attribute(attributes.COST_CATEGORY, record.category),
-        string_attribute(attributes.TENANT_ID, record.tenant),
+    """Return what `describe_cost` says, as bytes to append to the serialised span."""
+    return b"".join(
+        _double_attribute(key, said) if isinstance(said, float) else string_attribute(key, said)
+        for key, said in describe_cost(record)
+    )
+
+
+def describe_cost(record: CostRecord) -> list[tuple[str, str | float]]:
+    """Return the attributes that say what a record costs. No amount where the cost is unknown."""
+    said: list[tuple[str, str | float]] = [
+        (attributes.COST_STATUS, record.status),
+        (attributes.COST_CATEGORY, record.category),
+        (attributes.TENANT_ID, record.tenant),
     ]
     if record.book_version:
-        parts.append(string_attribute(attributes.COST_BOOK_VERSION, record.book_version))
+        said.append((attributes.COST_BOOK_VERSION, record.book_version))
     if record.cost_usd is None:
-        parts.append(string_attribute(attributes.COST_BUCKET, "unknown" if record.status != "duplicate" else "none"))
-        return b"".join(parts)
-    source = "provider" if record.status == "reported" else "local"
-    parts += [
-        string_attribute(attributes.COST_BUCKET, cost_bucket(record.cost_usd)),
-        string_attribute(attributes.COST_CURRENCY, "USD"),
-        string_attribute(attributes.COST_SOURCE, source),
-        _attribute(attributes.COST_AMOUNT, _DOUBLE + struct.pack("<d", record.cost_usd)),
-        _attribute(attributes.EXACT_COST, _length_delimited(_STRING, to_plain(record.cost_usd).encode())),
+        bucket = "duplicate" if record.status == "duplicate" else "unknown"
+        return [*said, (attributes.COST_BUCKET, bucket)]
+    return [
+        *said,
+        (attributes.COST_BUCKET, cost_bucket(record.cost_usd)),
+        (attributes.COST_CURRENCY, "USD"),
+        (attributes.COST_SOURCE, "provider" if record.status == "reported" else "local"),
+        (attributes.COST_AMOUNT, float(record.cost_usd)),
+        (attributes.EXACT_COST, to_plain(record.cost_usd)),
     ]
-    return b"".join(parts)
 
 
 def cost_bucket(cost_usd: Decimal) -> str:
@@ -71,6 +78,10 @@ def cost_bucket(cost_usd: Decimal) -> str:
 def string_attribute(key: str, text: str) -> bytes:
     """Return one string attribute of a span, serialised. Memoised: most texts repeat."""
     return _attribute(key, _length_delimited(_STRING, text.encode()))
+
+
+def _double_attribute(key: str, number: float) -> bytes:
+    return _attribute(key, _DOUBLE + struct.pack("<d", number))
 
 
 def _attribute(key: str, any_value: bytes) -> bytes:
