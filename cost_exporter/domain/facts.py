@@ -1,8 +1,7 @@
 """Facts on their way: a request as decoded, as read, and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Final
+from dataclasses import field
 
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.span import Call, Link
@@ -34,9 +33,6 @@ class OutgoingSpan:
     span: bytes
 
 
-_NONE_OUTGOING: Final[Mapping[SpanKey, OutgoingSpan]] = MappingProxyType({})
-
-
 @value
 class Facts:
     """What one request told, read and waiting to be stored in one transaction."""
@@ -49,7 +45,7 @@ class Facts:
     calls: Sequence[Call] = ()
     links: Sequence[Link] = ()
     dead_letters: Sequence[DeadLetter] = ()
-    outgoing: Mapping[SpanKey, OutgoingSpan] = _NONE_OUTGOING
+    outgoing: Mapping[SpanKey, OutgoingSpan] = field(default_factory=dict)
     """The calls' spans as they are to be forwarded; empty where nothing is forwarded."""
     ignored_count: int = 0
     """Spans that are neither billed nor needed; they are counted and forgotten. Links count as ignored too."""

@@ -6,7 +6,7 @@ nothing: by the type checker, which sees these classes as frozen.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, dataclass_transform
 
 __all__ = ["value"]
@@ -14,7 +14,7 @@ __all__ = ["value"]
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def value(cls: type[T]) -> type[T]:
     """Make `cls` a slotted, keyword-only dataclass that the type checker treats as frozen."""
     decorate: Callable[[type[T]], type[T]] = dataclass(slots=True, kw_only=True)
