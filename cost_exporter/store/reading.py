@@ -5,27 +5,31 @@ as `Decimal` also out of jsonb, where psycopg would make floats of it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cache, partial
 from importlib.resources import files
-from typing import Any, Final, LiteralString, Self, cast
+from typing import Any, Final, LiteralString, cast
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
 
-__all__ = ["Period", "Reader"]
+__all__ = ["Period", "Reader", "ReaderPool", "unreachable"]
 
 Row = dict[str, Any]
 _ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", "model", "operation"})
-_CONNECT_TIMEOUT_SECONDS: Final = 10
+_CONNECTION: Final[dict[str, Any]] = {"autocommit": True, "row_factory": dict_row, "connect_timeout": 5}
+_POOL_CONNECTIONS_MAX: Final = 4
+_POOL_WAIT_SECONDS_MAX: Final = 3.0
 
 
 @value
@@ -42,23 +46,23 @@ class Period:
 
 
 class Reader:
-    """One read-only connection. Use it as a context manager."""
+    """Reads through one connection."""
 
-    def __init__(self, database_url: str) -> None:
-        """Connect. Raises `StoreUnavailable` with what to do."""
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        """Take a connection made by `connect` or by `ReaderPool`."""
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def connect(cls, database_url: str) -> Generator["Reader"]:
+        """Lend a reader with a connection of its own. Raises `StoreUnavailable` with what to do."""
         try:
-            self._connection = psycopg.Connection[Row].connect(
-                database_url, autocommit=True, row_factory=dict_row, connect_timeout=_CONNECT_TIMEOUT_SECONDS
-            )
+            connection = psycopg.Connection[Row].connect(database_url, **_CONNECTION)
         except psycopg.Error as error:
             raise unreachable(error) from error
-        set_json_loads(partial(json.loads, parse_float=Decimal), self._connection)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        with connection:
+            _keep_decimals(connection)
+            yield cls(connection)
 
     def workflows(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
         """Return the rows of `workflow_cost` of one trace: one a tenant, none if it is unknown."""
@@ -86,6 +90,14 @@ class Reader:
         # An aggregate without groups answers one row of nulls also where there is nothing to sum.
         return [row for row in rows if row["cost_usd"] is not None or row["unpriced_count"]]
 
+    def cost_totals(self) -> list[Row]:
+        """Return cost, operations and unpriced operations of all time by the labels that metrics have."""
+        return self._rows("cost_totals", {})
+
+    def is_alive(self) -> bool:
+        """Return whether the database answers."""
+        return bool(self._rows("alive", {}))
+
     def _rows(self, name: str, parameters: dict[str, Any], columns: Sequence[str] | None = None) -> list[Row]:
         statement = sql.SQL(_statements()[name])
         if columns is not None:
@@ -96,6 +108,47 @@ class Reader:
             raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
         except psycopg.OperationalError as error:
             raise unreachable(error) from error
+
+
+class ReaderPool:
+    """A few connections, lent to whoever answers a request. Opened when first needed, bounded, closed by `close`."""
+
+    def __init__(self, database_url: str) -> None:
+        """Prepare; nothing is connected before the first use."""
+        self._pool = ConnectionPool[psycopg.Connection[Row]](
+            database_url,
+            kwargs=_CONNECTION,
+            configure=_keep_decimals,
+            min_size=0,
+            max_size=_POOL_CONNECTIONS_MAX,
+            timeout=_POOL_WAIT_SECONDS_MAX,
+            check=_check_connection,
+            open=True,
+            name="readers",
+        )
+
+    @contextmanager
+    def lend(self) -> Generator[Reader]:
+        """Lend a reader. Raises `StoreUnavailable` where no connection is to be had in time."""
+        try:
+            with self._pool.connection() as connection:
+                yield Reader(connection)
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise unreachable(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+def _check_connection(connection: psycopg.Connection[Row]) -> None:
+    """Find out before lending whether the server went away meanwhile; the pool replaces a dead connection."""
+    connection.execute("select 1")
+
+
+def _keep_decimals(connection: psycopg.Connection[Row]) -> None:
+    """Let figures in jsonb come as Decimal."""
+    set_json_loads(partial(json.loads, parse_float=Decimal), connection)
 
 
 def unreachable(error: psycopg.Error) -> StoreUnavailable:

@@ -35,3 +35,13 @@ from (select *, (started_at at time zone 'UTC')::date as day from callfare.cost_
 where started_at >= %(since)s and started_at < %(until)s and status <> 'duplicate'
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
+
+-- cost_totals: what was ever spent, by the labels of the metrics
+select tenant_id, category, operation, provider, model, sum(cost_usd) as cost_usd,
+  sum(request_count) as request_count, sum(unpriced_count) as unpriced_count
+from callfare.daily_cost
+group by tenant_id, category, operation, provider, model
+order by sum(cost_usd) desc nulls last;
+
+-- alive: one row, if the database answers
+select 1 as alive;

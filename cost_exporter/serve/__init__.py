@@ -1,0 +1,1 @@
+"""The web address: health, metrics, the API and pages, read from the public tables and views alone."""

@@ -1,0 +1,98 @@
+"""The web application: health, readiness, metrics, API and pages on one address.
+
+No answer is a 500 that tells nothing: the database away is 503 with the mend, a mistake of the caller 400, and
+what the caller may not see 404.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from cost_exporter.errors import CallfareError, StoreError
+from cost_exporter.serve.access import Authenticate, Denied, everybody
+from cost_exporter.serve.api import BadRequest, LendReader, NotFound, api_routes
+from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
+from cost_exporter.serve.page import page_routes
+from cost_exporter.serve.views import failure
+
+__all__ = ["create_app"]
+
+_RETRY_AFTER_SECONDS = 2
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    *,
+    lend: LendReader,
+    metrics: ServiceMetrics,
+    authenticate: Authenticate = everybody,
+    today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+) -> Starlette:
+    """Return the application. Its routes are plain functions: Starlette runs them in threads, off the event loop."""
+
+    def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    def ready(_: Request) -> Response:
+        with lend() as reader:
+            reader.is_alive()
+        return PlainTextResponse("ready\n")
+
+    def metrics_text(_: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", health),
+            Route("/readyz", ready),
+            Route("/metrics", metrics_text),
+            *api_routes(lend, authenticate, today),
+            *page_routes(lend, authenticate),
+        ],
+        exception_handlers={
+            Denied: _denied,
+            NotFound: _not_found,
+            BadRequest: _bad_request,
+            StoreError: _store_away,
+            HTTPException: _http_error,
+            Exception: _our_fault,
+        },
+    )
+
+
+def _denied(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Denied)
+    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else {}  # noqa: PLR2004 - HTTP's number
+    return JSONResponse(failure(error.code, str(error)), error.http_status, headers=headers)
+
+
+def _not_found(_: Request, error: Exception) -> Response:
+    del error
+    return JSONResponse(failure("not_found", "there is no such thing here"), 404)
+
+
+def _bad_request(_: Request, error: Exception) -> Response:
+    return JSONResponse(failure("bad_request", str(error)), 400)
+
+
+def _store_away(_: Request, error: Exception) -> Response:
+    assert isinstance(error, CallfareError)
+    headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
+    return JSONResponse(failure("database_unavailable", str(error)), 503, headers=headers)
+
+
+def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = "not_found" if error.status_code == 404 else "http_error"  # noqa: PLR2004 - HTTP's number
+    return JSONResponse(failure(code, str(error.detail)), error.status_code, headers=error.headers)
+
+
+def _our_fault(_: Request, error: Exception) -> Response:
+    _log.error("a request to the web address failed: %s", type(error).__name__, exc_info=error)
+    return JSONResponse(failure("our_fault", "callfare failed here; its log says why"), 500)

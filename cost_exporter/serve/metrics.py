@@ -1,0 +1,149 @@
+"""Metrics in Prometheus' format: what this process did, and what was ever spent.
+
+Two sources. What happens in this process (spans, commits, refusals) is counted as it happens. Money and
+operations are read from the daily rollup when Prometheus asks: so the figures agree with SQL, the API and the
+page, also after a restart and with several exporters. A counter may not fall, so where a revision lowered a
+figure the higher one stays until it is passed.
+
+Labels are bounded: tenants that nobody vouches for, and combinations beyond a thousand, are counted as `other`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from cost_exporter.domain.facts import Facts, Receipt
+
+__all__ = ["CONTENT_TYPE", "CostTotals", "ServiceMetrics"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+OTHER: Final = "other"
+_LABELS: Final = ("tenant", "category", "operation", "provider", "model")
+_COMBINATIONS_MAX: Final = 1000
+_TOTALS_AGE_SECONDS_MAX: Final = 2.0
+_COMMIT_BUCKETS_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_RESULTS: Final = ("received", "accepted", "duplicate", "conflict", "ignored", "dead_letter")
+Row = dict[str, Any]
+Labels = tuple[str, ...]
+
+
+class ServiceMetrics:
+    """What this process did. Safe to call from any thread; no call blocks or raises."""
+
+    def __init__(self) -> None:
+        """Start all counters at 0."""
+        self.registry = CollectorRegistry()
+        self._spans = Counter("callfare_spans", "Spans by what became of them.", ["result"], registry=self.registry)
+        for result in _RESULTS:
+            self._spans.labels(result)
+        self._commit_seconds = Histogram(
+            "callfare_commit_seconds",
+            "Time from a batch's first statement to its COMMIT.",
+            buckets=_COMMIT_BUCKETS_SECONDS,
+            registry=self.registry,
+        )
+        self._refused = Counter("callfare_refused", "Requests refused.", ["reason"], registry=self.registry)
+        self._claims_ignored = Counter(
+            "callfare_tenant_claims_ignored",
+            "Spans whose tenant attribute disagreed with their credential.",
+            registry=self.registry,
+        )
+        self._rollup_mismatch: Gauge | None = None
+        self._book_age_days: Gauge | None = None
+
+    def stored(self, facts: Facts, receipt: Receipt) -> None:
+        """Count what became of the spans of one request."""
+        for result in _RESULTS:
+            if count := int(getattr(receipt, result)):
+                self._spans.labels(result).inc(count)
+        if facts.tenant_claims_ignored_count:
+            self._claims_ignored.inc(facts.tenant_claims_ignored_count)
+
+    def committed(self, duration_seconds: float) -> None:
+        """Record how long one commit took."""
+        self._commit_seconds.observe(duration_seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a refused request."""
+        self._refused.labels(str(reason)).inc()
+
+    def checked_rollups(self, mismatch_count: int) -> None:
+        """Tell how many keys differed. The gauge exists from the first check on: no check is not "all is well"."""
+        if self._rollup_mismatch is None:
+            text = "Rollup keys that differed from their records at the last check; must be 0."
+            self._rollup_mismatch = Gauge("callfare_rollup_mismatch", text, registry=self.registry)
+        self._rollup_mismatch.set(mismatch_count)
+
+    def watch_book_age(self, age_days: Callable[[], float]) -> None:
+        """Show the age of the price book, asked for when Prometheus asks."""
+        if self._book_age_days is None:
+            text = "Days since the prices were last checked."
+            self._book_age_days = Gauge("callfare_price_book_age_days", text, registry=self.registry)
+        self._book_age_days.set_function(age_days)
+
+    def text(self) -> bytes:
+        """Return all metrics as Prometheus reads them."""
+        return generate_latest(self.registry)
+
+
+class CostTotals(Collector):
+    """What was ever spent, from the rollup, as counters with bounded labels."""
+
+    def __init__(
+        self,
+        read_totals: Callable[[], list[Row]],
+        is_known_tenant: Callable[[str], bool],
+        now_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the way to the rollup, and the tenants that may be named."""
+        self._read_totals = read_totals
+        self._is_known_tenant = is_known_tenant
+        self._now_seconds = now_seconds
+        self._lock = threading.Lock()
+        self._rows: list[Row] = []
+        self._read_at_seconds: float | None = None
+        self._highest: dict[tuple[str, Labels], Decimal] = {}
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counters. Where the database does not answer, the last figures stay."""
+        with self._lock:
+            rows = self._fresh_rows()
+            yield self._family("callfare_cost_usd", "Known cost in US dollars.", "cost_usd", _LABELS, rows)
+            yield self._family("callfare_operations", "Operations without duplicates.", "request_count", _LABELS, rows)
+            text = "Operations of unknown or partly known cost."
+            yield self._family("callfare_unpriced", text, "unpriced_count", ("provider", "model"), rows)
+
+    def _fresh_rows(self) -> list[Row]:
+        now = self._now_seconds()
+        if self._read_at_seconds is None or now - self._read_at_seconds >= _TOTALS_AGE_SECONDS_MAX:
+            try:
+                self._rows = [self._bounded(index, row) for index, row in enumerate(self._read_totals())]
+            except Exception:  # noqa: BLE001 - a scrape must answer also while the database is away; /readyz tells of it
+                return self._rows
+            self._read_at_seconds = now
+        return self._rows
+
+    def _bounded(self, index: int, row: Row) -> Row:
+        """Return the row under labels that Prometheus can bear. Rows come dearest first."""
+        is_named = index < _COMBINATIONS_MAX
+        named = {label: (row[label] or "") if is_named else OTHER for label in _LABELS[1:]}
+        tenant = row["tenant_id"] if self._is_known_tenant(row["tenant_id"]) else OTHER
+        return {**row, **named, "tenant": tenant}
+
+    def _family(self, name: str, text: str, column: str, labels: Labels, rows: list[Row]) -> CounterMetricFamily:
+        sums: dict[Labels, Decimal] = {}
+        for row in rows:
+            key = tuple(str(row[label]) for label in labels)
+            sums[key] = sums.get(key, Decimal(0)) + (row[column] or 0)
+        family = CounterMetricFamily(name, text, labels=labels)
+        for key, amount in sums.items():
+            highest = self._highest[name, key] = max(amount, self._highest.get((name, key), Decimal(0)))
+            family.add_metric(list(key), float(highest))
+        return family
