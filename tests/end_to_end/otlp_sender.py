@@ -1,0 +1,116 @@
+"""Spans of a plausible application, and a sender that repeats a batch until it is acknowledged."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+Attributes = Mapping[str, str | int | float | bool]
+
+CHAT: Attributes = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o-mini",
+    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+    "gen_ai.usage.input_tokens": 1200,
+    "gen_ai.usage.output_tokens": 345,
+}
+
+
+def span(
+    trace: int,
+    number: int,
+    *,
+    parent: int = 0,
+    name: str = "chat gpt-4o-mini",
+    attributes: Attributes = CHAT,
+    failed: bool = False,
+    duration_seconds: float = 0.5,
+) -> Span:
+    """Span `number` of trace `trace`; a root where it has no parent."""
+    start_unix_ns = time.time_ns() - int(duration_seconds * 1e9)
+    return Span(
+        trace_id=trace.to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        parent_span_id=parent.to_bytes(8, "big") if parent else b"",
+        name=name,
+        kind=Span.SPAN_KIND_CLIENT if parent else Span.SPAN_KIND_SERVER,
+        start_time_unix_nano=start_unix_ns,
+        end_time_unix_nano=start_unix_ns + int(duration_seconds * 1e9),
+        attributes=key_values(attributes),
+        status=Status(code=Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET),
+    )
+
+
+def conversation(trace: int, *, calls: int = 3, attributes: Attributes = CHAT) -> list[Span]:
+    """A root without usage, one database span, and `calls` billable spans under it."""
+    root, database = 1, 2
+    return [
+        span(trace, root, name="POST /chat", attributes={"http.response.status_code": 200}),
+        span(trace, database, parent=root, name="SELECT", attributes={"db.system.name": "postgresql"}),
+        *(span(trace, database + 1 + call, parent=root, attributes=attributes) for call in range(calls)),
+    ]
+
+
+def batches(spans: Iterable[Span], *, size: int, service: str = "shop", resource: Attributes | None = None) -> Iterator[bytes]:
+    """Serialised requests of at most `size` spans."""
+    waiting: list[Span] = []
+    for each in spans:
+        waiting.append(each)
+        if len(waiting) == size:
+            yield request(waiting, service=service, resource=resource)
+            waiting = []
+    if waiting:
+        yield request(waiting, service=service, resource=resource)
+
+
+def request(spans: Iterable[Span], *, service: str = "shop", resource: Attributes | None = None) -> bytes:
+    """One serialised export request of one application."""
+    message = ExportTraceServiceRequest()
+    resource_spans = message.resource_spans.add()
+    resource_spans.resource.attributes.extend(key_values({"service.name": service, **(resource or {})}))
+    scope = resource_spans.scope_spans.add()
+    scope.scope.name = "shop.llm"
+    scope.spans.extend(spans)
+    return message.SerializeToString()
+
+
+def send(port: int, body: bytes, *, within_seconds: float = 60, metadata: Iterable[tuple[str, str]] = ()) -> None:
+    """Send until acknowledged, as an application with a spool does; every refusal and broken connection is repeated."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        try:
+            send_once(port, body, metadata=metadata)
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def send_once(port: int, body: bytes, *, metadata: Iterable[tuple[str, str]] = ()) -> None:
+    """Send, and raise what the receiver answers."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", 64 << 20)]) as channel:
+        export = channel.unary_unary(
+            METHOD, request_serializer=None, response_deserializer=ExportTraceServiceResponse.FromString
+        )
+        export(body, timeout=15, metadata=tuple(metadata), compression=grpc.Compression.Gzip)
+
+
+def key_values(attributes: Attributes) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
+
+
+def _any(value: str | int | float | bool) -> AnyValue:  # noqa: FBT001: the wire has booleans
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    return AnyValue(string_value=value)

@@ -1,0 +1,190 @@
+"""Start the real Collector and Jaeger on free loopback ports, wait until they serve, kill or stop them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import httpx
+import yaml
+
+from tests.collector_config import layers
+
+Seen = TypeVar("Seen")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now; held together so that no two are equal."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def wait_until(what: str, look: Callable[[], Seen], *, seconds: float = 60) -> Seen:
+    """The first truthy answer of `look`, or a failure that says what never came."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}; last seen {answer!r}")
+        time.sleep(0.05)
+    return answer
+
+
+@dataclass
+class Program:
+    """A process of a test: started, awaited, killed or stopped, its output kept in a file."""
+
+    command: list[str]
+    folder: Path
+    is_ready: Callable[[], bool]
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    _log: IO[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "output.log"
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._log = self.log.open("ab")
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.process = subprocess.Popen(
+            self.command, env=inherited | self.environment, stdout=self._log, stderr=subprocess.STDOUT, cwd=self.folder
+        )
+        wait_until(f"{self.command[0]} serves; see {self.log}", self._serves_or_died)
+
+    def kill(self) -> None:
+        """What a crash or the kernel does: no goodbye."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """What an orchestrator does first; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(how)
+        try:
+            return process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            assert self._log is not None
+            self._log.close()
+
+    def _serves_or_died(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.command[0]} ended at once:\n{self.log.read_text()[-3000:]}")
+        return self.is_ready()
+
+
+def answers(url: str) -> bool:
+    """Whether something answers 200 there by now."""
+    try:
+        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+class Collector(Program):
+    """The real Collector on the shipped layers, each address moved to a free port by the variables it documents."""
+
+    def __init__(
+        self,
+        binary: Path,
+        folder: Path,
+        layer_names: list[str],
+        *,
+        cost: int,
+        view: int,
+        overrides: dict[str, Any] | None = None,
+        variables: dict[str, str] | None = None,
+    ) -> None:
+        self.grpc, self.http, self.enriched, self.health, self.metrics = free_ports(5)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [layers.path_of(layer) for layer in layer_names]
+        if overrides:
+            files.append(folder / "test.yaml")
+            files[-1].write_text(yaml.safe_dump(overrides))
+        super().__init__(
+            command=[str(binary), *(f"--config={file}" for file in files)],
+            folder=folder,
+            is_ready=lambda: answers(f"http://127.0.0.1:{self.health}"),
+            environment={
+                "CALLFARE_COLLECTOR_GRPC_PORT": str(self.grpc),
+                "CALLFARE_COLLECTOR_HTTP_PORT": str(self.http),
+                "CALLFARE_COLLECTOR_ENRICHED_PORT": str(self.enriched),
+                "CALLFARE_COLLECTOR_HEALTH_PORT": str(self.health),
+                "CALLFARE_COLLECTOR_METRICS_PORT": str(self.metrics),
+                "CALLFARE_COLLECTOR_QUEUE_DIR": str(folder / "queue"),
+                "CALLFARE_ARCHIVE_DIR": str(folder / "archive"),
+                "CALLFARE_COST_ENDPOINT": f"127.0.0.1:{cost}",
+                "CALLFARE_JAEGER_ENDPOINT": f"127.0.0.1:{view}",
+                **(variables or {}),
+            },
+        )
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels, as the Collector itself reports it; 0 if it has none."""
+        text = httpx.get(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5).text
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        lines = [line for line in text.splitlines() if line.startswith((name + "{", name + " "))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(each in line for each in wanted))
+
+
+class Jaeger(Program):
+    """The real Jaeger on the shipped configuration, storing in memory."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self.otlp, self.query, self.health, self.admin = free_ports(4)
+        super().__init__(
+            command=[str(binary), f"--config={layers.FOLDER / 'jaeger' / 'config.yaml'}"],
+            folder=folder,
+            is_ready=lambda: answers(f"http://127.0.0.1:{self.query}/api/v3/services"),
+            environment={
+                "CALLFARE_JAEGER_OTLP_PORT": str(self.otlp),
+                "CALLFARE_JAEGER_QUERY_PORT": str(self.query),
+                "CALLFARE_JAEGER_HEALTH_PORT": str(self.health),
+                "CALLFARE_JAEGER_METRICS_PORT": str(self.admin),
+                "CALLFARE_JAEGER_UI_CONFIG": str(layers.FOLDER / "jaeger" / "ui.json"),
+            },
+        )
+
+    def traces(self, service: str, **attributes: str) -> list[dict[str, Any]]:
+        """Spans of a service in Jaeger's API v3 whose attributes equal these, as OTLP/JSON."""
+        query = {
+            "query.service_name": service,
+            "query.start_time_min": "2020-01-01T00:00:00Z",
+            "query.start_time_max": "2100-01-01T00:00:00Z",
+            "query.num_traces": "1000",
+        }
+        if attributes:
+            query["query.attributes"] = json.dumps(attributes)
+        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/v3/traces", params=query, timeout=10)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return []
+        answer.raise_for_status()
+        result = answer.json()["result"]
+        return [
+            span
+            for resource in result["resourceSpans"]
+            for scope in resource["scopeSpans"]
+            for span in scope["spans"]
+        ]
