@@ -7,6 +7,7 @@ could not be done, 2 the command was used wrongly.
 import os
 import sys
 from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -46,12 +47,13 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
 @app.callback()
-def options(
-    _version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
+def options(*, _version: Version = False) -> None:
     """What every AI call and every voice call really cost, by leg, to the last digit."""
 
 

@@ -1,5 +1,6 @@
 """`callfare trace` and `callfare top`: what one workflow cost by leg, and which were the dearest."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -11,10 +12,10 @@ from cost_exporter.cli.options import AsJson, OnlyTenant, Since, Until, parse_tr
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import jsonable
-from cost_exporter.report.workflow import WorkflowReport, top_sheet
+from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json
 from cost_exporter.store.reading import Reader
 
-__all__ = ["print_workflow", "read_workflow", "register"]
+__all__ = ["print_trace", "read_trace", "register"]
 
 
 class Measure(StrEnum):
@@ -39,8 +40,8 @@ def trace(
     """Show one workflow by leg: quantity, unit, unit price, cost, status."""
     wanted = parse_trace_id(trace_id)
     with open_reader() as reader:
-        report = read_workflow(reader, wanted, tenant)
-    print_workflow(report, explain=explain, as_json=as_json)
+        reports = read_trace(reader, wanted, tenant)
+    print_trace(reports, explain=explain, as_json=as_json)
 
 
 def top(
@@ -63,23 +64,20 @@ def top(
         print_sheet(top_sheet(found))
 
 
-def read_workflow(reader: Reader, trace_id: UUID, tenant: str | None = None) -> WorkflowReport:
-    """Return the report on one workflow; raises where it is unknown, or known to several tenants."""
+def read_trace(reader: Reader, trace_id: UUID, tenant: str | None = None) -> list[WorkflowReport]:
+    """Return the reports on one trace, one a tenant; raises where it is unknown."""
     found = reader.workflows(trace_id, tenant)
     if not found:
         raise CallfareError(f"no workflow {trace_id.hex}; has its span ended, and was it sent to this database?")
-    if len(found) > 1:
-        names = ", ".join(sorted(str(each["tenant_id"]) for each in found))
-        raise typer.BadParameter(f"{trace_id.hex} is split over the tenants {names}; say --tenant NAME")
-    return WorkflowReport.of(found[0], reader.records(trace_id, found[0]["tenant_id"]))
+    return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
 
 
-def print_workflow(report: WorkflowReport, *, explain: bool = False, as_json: bool = False) -> None:
-    """Print the report on one workflow."""
+def print_trace(reports: Sequence[WorkflowReport], *, explain: bool = False, as_json: bool = False) -> None:
+    """Print the reports on one trace."""
     if as_json:
-        print_json(report.as_json())
+        print_json(trace_json(reports))
         return
-    print_sheet(report.sheet())
-    if explain:
-        for line in report.explanation():
+    for report in reports:
+        print_sheet(report.sheet())
+        for line in report.explanation() if explain else ():
             print_line(line)

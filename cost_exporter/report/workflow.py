@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.cost import LEGS, leg_of
+from cost_exporter.domain.money import to_plain, total
 from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_thousands
 from cost_exporter.report.forms import Sheet
 
-__all__ = ["WorkflowReport", "top_sheet"]
+__all__ = ["WorkflowReport", "top_sheet", "trace_json"]
 
 Row = Mapping[str, Any]
 _DASH: Final = "-"
@@ -61,6 +62,19 @@ class WorkflowReport:
         return [line for record in self.records for line in _explained(record)]
 
 
+def trace_json(reports: Sequence[WorkflowReport]) -> dict[str, Any]:
+    """Return the JSON of a trace. One that is split over tenants has its sum and a workflow each."""
+    if len(reports) == 1:
+        return reports[0].as_json()
+    unpriced_count = sum(int(report.workflow["unpriced_count"] or 0) for report in reports)
+    return {
+        "trace_id": jsonable(reports[0].workflow["trace_id"]),
+        "total_cost_usd": to_plain(total(report.workflow["total_cost_usd"] or Decimal(0) for report in reports)),
+        "unpriced_count": unpriced_count,
+        "workflows": [report.as_json() for report in reports],
+    }
+
+
 def top_sheet(workflows: Sequence[Row]) -> Sheet:
     """Return the dearest workflows, dearest first."""
     return Sheet(
@@ -73,8 +87,8 @@ def top_sheet(workflows: Sequence[Row]) -> Sheet:
 
 def _top_row(workflow: Row) -> tuple[str, ...]:
     shown = [jsonable(workflow[name]) for name in ("trace_id", "tenant_id", "workflow_name", "started_at", "state")]
-    total = total_text(workflow["total_cost_usd"] or Decimal(0), int(workflow["unpriced_count"] or 0))
-    return (*["" if cell is None else str(cell) for cell in shown], total)
+    cost = total_text(workflow["total_cost_usd"] or Decimal(0), int(workflow["unpriced_count"] or 0))
+    return (*["" if cell is None else str(cell) for cell in shown], cost)
 
 
 def _place(record: Row) -> tuple[Any, ...]:

@@ -94,6 +94,14 @@ class Reader:
         """Return cost, operations and unpriced operations of all time by the labels that metrics have."""
         return self._rows("cost_totals", {})
 
+    def mismatches(self) -> list[Row]:
+        """Return what `integrity_check` finds: nothing where every rollup is the exact sum of its records."""
+        return self._rows("mismatches", {})
+
+    def dead_letters(self, *, count: int) -> list[Row]:
+        """Return the newest dead letters, without their payload."""
+        return self._rows("dead_letters", {"count": count})
+
     def is_alive(self) -> bool:
         """Return whether the database answers."""
         return bool(self._rows("alive", {}))

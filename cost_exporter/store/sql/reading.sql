@@ -43,5 +43,14 @@ from callfare.daily_cost
 group by tenant_id, category, operation, provider, model
 order by sum(cost_usd) desc nulls last;
 
+-- mismatches: rollup keys that differ from their records, records that differ from their lines
+select * from callfare.integrity_check;
+
+-- dead_letters: the newest dead letters, without what they hold
+select dead_letter_id, received_at, namespace, reason, detail, trace_id, span_id, attempts, replayed_at, replay_error
+from callfare.dead_letter
+order by dead_letter_id desc
+limit %(count)s;
+
 -- alive: one row, if the database answers
 select 1 as alive;

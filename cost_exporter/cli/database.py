@@ -1,0 +1,43 @@
+"""Find the database that a command works on: `CALLFARE_DATABASE_URL`, else the embedded server of this machine."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from cost_exporter.errors import StoreUnavailable
+from cost_exporter.settings import Settings, load_settings
+from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.reading import Reader
+
+__all__ = ["embedded_postgres", "open_database", "open_reader"]
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """Return the embedded server of these settings; it is not started."""
+    return EmbeddedPostgres(settings.data_dir / "postgres")
+
+
+@contextmanager
+def open_database(settings: Settings | None = None) -> Generator[str]:
+    """Lend the URL of the database. An embedded server that does not run is started, and stopped afterwards."""
+    settings = settings or load_settings()
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    server = embedded_postgres(settings)
+    if not (server.data_dir / "PG_VERSION").exists():
+        raise StoreUnavailable(
+            f"there is no database in {settings.data_dir}; run `callfare up` first, or set CALLFARE_DATABASE_URL"
+        )
+    url = server.start()
+    try:
+        yield url
+    finally:
+        if not server.was_adopted:
+            server.stop()
+
+
+@contextmanager
+def open_reader(settings: Settings | None = None) -> Generator[Reader]:
+    """Lend a reader of the database."""
+    with open_database(settings) as url, Reader.connect(url) as reader:
+        yield reader
