@@ -1,0 +1,174 @@
+"""What linters miss: the house rules that a reader relies on."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("cost_exporter", "instrumentation/callfare")
+LINES_MAX = 450
+
+UNIT_SUFFIXES = (
+    *("_usd", "_seconds", "_ms", "_ns", "_days", "_bytes", "_mib", "_count", "_percent", "_size", "_max", "_port"),
+    *(
+        "_us",
+        "_day",
+        "_unpriced",
+        "_per_second",
+        "seconds",
+        "_sequence",
+        "_hash",
+        "_hz",
+        "_places",
+        "_version",
+        "_index",
+        "_status",
+        "_code",
+    ),
+)
+NUMBERS_WITHOUT_UNIT = {
+    # A quantity's unit stands beside it in the same value; a factor and a ratio have none.
+    *("quantity", "billed_quantity", "per", "amount", "factor", "increment", "minimum", "percent", "fixed"),
+    *("price", "above", "position", "port", "number", "priority", "rank", "version", "attempts", "start", "end"),
+    *(
+        "line",
+        "column",
+        "content",
+        "received",
+        "accepted",
+        "duplicate",
+        "conflict",
+        "ignored",
+        "dead_letter",
+        "depth",
+        "slot",
+    ),
+    *("total_tokens", "input_tokens", "output_tokens", "characters", "llm_calls", "seq", "channels", "wire_type"),
+}
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from (path for path in sorted((ROOT / folder).rglob("*.py")) if "__pycache__" not in path.parts)
+
+
+def is_value_class(node: ast.ClassDef) -> bool:
+    names = {ast.unparse(decorator).split("(")[0].split(".")[-1] for decorator in node.decorator_list}
+    return bool(names & {"value", "dataclass"})
+
+
+def number_fields(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and is_value_class(node):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    kinds = set(re.findall(r"\w+", ast.unparse(field.annotation))) - {"None"}
+                    if kinds and kinds <= {"int", "float", "Decimal"}:
+                        yield field.lineno, field.target.id
+
+
+def has_unit(name: str) -> bool:
+    return name in NUMBERS_WITHOUT_UNIT or name.strip("_").endswith(UNIT_SUFFIXES) or name.endswith("_unix_ns")
+
+
+def test_number_fields_of_values_say_their_unit() -> None:
+    """Every number in a dataclass has its unit as the last part of its name."""
+    nameless = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in python_files(*SOURCES)
+        for line, name in number_fields(path)
+        if not has_unit(name)
+    ]
+    assert nameless == []
+
+
+def test_tidy_sees_a_number_without_unit(tmp_path: Path) -> None:
+    """The check above can fail: a bare duration is found."""
+    planted = tmp_path / "planted.py"
+    planted.write_text("@value\nclass Planted:\n    timeout: float | None\n    wait_seconds: float\n    name: str\n")
+    assert [name for _, name in number_fields(planted) if not has_unit(name)] == ["timeout"]
+
+
+def test_domain_has_no_float() -> None:
+    """The domain neither writes nor mentions floats: money and quantities are exact."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files("cost_exporter/domain")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and node.id == "float")
+        or (isinstance(node, ast.Constant) and isinstance(node.value, float))
+    ]
+    assert found == []
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    """One idea a file: none is longer than 450 lines."""
+    long = [
+        f"{path.relative_to(ROOT)}: {length} lines"
+        for path in python_files(*SOURCES, "tests", "benchmarks", "examples")
+        if (length := len(path.read_text(encoding="utf-8").splitlines())) > LINES_MAX
+    ]
+    assert long == []
+
+
+def test_every_module_begins_with_what_it_does() -> None:
+    """Every source file has a module docstring."""
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in python_files(*SOURCES)
+        if path.name != "attributes.py" and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+    ]
+    assert silent == []
+
+
+def test_no_todo_without_an_issue() -> None:
+    """A TODO names its issue, or is done, or is not written."""
+    word = "TO" + "DO"
+    listed = subprocess.run(
+        ["git", "grep", "-nE", rf"\b({word}|FIX" + r"ME|XXX)\b", "--", "*.py", "*.sql", "*.md", "*.yaml", "Makefile"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    without = [
+        line for line in listed.stdout.splitlines() if not re.search(rf"{word} \(?#\d+|{word}\(issue \d+\)", line)
+    ]
+    assert [line for line in without if not line.startswith(("tests/test_tidy.py", "pyproject.toml"))] == []
+
+
+def shipped_prices() -> list[tuple[str, dict[str, object]]]:
+    rows: list[tuple[str, dict[str, object]]] = []
+    for path in sorted((ROOT / "cost_exporter" / "prices").rglob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        inherited = {key: content[key] for key in ("source", "checked", "confidence") if key in content}
+        rows += [(f"{path.name}[{index}]", inherited | row) for index, row in enumerate(content.get("prices", []))]
+    return rows
+
+
+def test_every_shipped_price_has_a_source_and_a_date() -> None:
+    """A price without a page to check it by, and the day it was checked, is a rumour."""
+    rows = shipped_prices()
+    if not rows:
+        pytest.fail("no shipped price files found under cost_exporter/prices")
+    rumours = [
+        name
+        for name, row in rows
+        if not str(row.get("source", "")).startswith("https://")
+        or not re.match(r"\d{4}-\d\d-\d\d", str(row.get("checked")))
+    ]
+    assert rumours == []
+
+
+def test_commands_in_the_readme_exist() -> None:
+    """Every `make` command that the documents show is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for line in re.findall(r"(?:^|`)make ([a-z][a-z -]*)", text, re.MULTILINE):
+            assert set(line.split()) <= targets, f"{name} shows `make {line}`"
