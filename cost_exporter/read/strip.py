@@ -1,114 +1,112 @@
-"""Strip a span to what may be kept: an allow-list of attributes, no events, no links, at most 64 KiB.
+"""Strip a span of its content: what a dead letter keeps, so that the span can be replayed and nothing leaks.
 
-Dead letters are held durably, so that they can be replayed after a mend. They must be billable then, and must
-never hold a prompt, a transcript or a phone number. So this is an allow-list: what nobody thought of is dropped.
+An allow-list. Kept are the attributes that reading wants; of those that hold JSON only the numbers, and the
+few texts that are ids or names. Prompts, transcripts, URLs, events and links are gone.
 """
 
-from typing import Any, Final
+import json
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
-from callfare import attributes as names
 from cost_exporter.read import wire
+from cost_exporter.read.names import names_of
+from cost_exporter.read.plan import WANTED
+from cost_exporter.read.values import clean_text, text_of
+from cost_exporter.read.vendor_usage import json_object, python_object
 
-__all__ = ["PAYLOAD_BYTES_MAX", "is_allowed", "strip_content"]
+__all__ = ["strip_content"]
 
 PAYLOAD_BYTES_MAX: Final = 64 * 1024
-_STRING_LENGTH_MAX = 1_024
-_NAME_LENGTH_MAX = 128
-
-_OURS = frozenset(value for name, value in vars(names).items() if name.isupper() and isinstance(value, str))
-_ALIASES = frozenset(
+_JSON_KEYS: Final = frozenset(
     {
-        "ai.model.id",
-        "ai.model.provider",
-        "ai.operationId",
-        "ai.response.id",
-        "ai.response.model",
-        "anthropic.response.service_tier",
-        "embedding.model_name",
-        "error.type",
-        "gen_ai.openai.request.service_tier",
-        "gen_ai.openai.response.service_tier",
-        "gen_ai.system",
-        "llm.cost.total",
-        "llm.model_name",
-        "llm.provider",
-        "llm.request.type",
-        "llm.system",
-        "openai.request.service_tier",
-        "openai.response.service_tier",
-        "openinference.span.kind",
-        "operation.cost",
-        "server.address",
-        "service.name",
-        "service.version",
-        "session.id",
-        "telemetry.sdk.language",
-        "traceloop.association.properties.call_id",
-        "traceloop.association.properties.session_id",
-        "traceloop.span.kind",
+        "output.value",
+        "llm.invocation_parameters",
+        "embedding.invocation_parameters",
+        "gen_ai.usage.raw",
+        "metadata.usage_object",
+        "lk.tts_metrics",
+        "lk.stt_metrics",
+        "lk.realtime_model_metrics",
+        "langwatch.metrics",
     }
 )
-_USAGE_PREFIXES = (
-    "ai.usage.",
-    "anthropic.usage.",
-    "callfare.",
-    "gen_ai.cost.",
-    "gen_ai.usage.",
-    "llm.token_count.",
-    "llm.usage.",
-    "metrics.",
-)
-_SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value"})
+_ADDRESS_KEYS: Final = frozenset({"url.full", "gen_ai.openai.api_base"})
+"""They may hold credentials and queries; the host of them is kept."""
+_JSON_TEXTS: Final = frozenset({"id", "model", "service_tier", "type"})
+_JSON_DEPTH_MAX: Final = 4
+_JSON_ITEMS_MAX: Final = 64
+_SHORT: Final = 128
+_EVENTS_MAX: Final = 4
 
 
-def is_allowed(name: str) -> bool:
-    """Whether an attribute of this name may be kept at all."""
-    return name in _OURS or name in _ALIASES or name.startswith(_USAGE_PREFIXES)
+def strip_content(span: wire.Span, scope: wire.Scope | None = None, resource: wire.Resource | None = None) -> bytes:
+    """Return an ExportTraceServiceRequest with this one span, content stripped, at most 64 KiB; b"" if it cannot be."""
+    for text_length_max in (None, _SHORT, 0):
+        payload = _request(span, scope, resource, text_length_max)
+        if len(payload) <= PAYLOAD_BYTES_MAX:
+            return payload
+    return b""
 
 
-def strip_content(span: wire.Span, resource: wire.Resource | None = None, scope: wire.Scope | None = None) -> bytes:
-    """Return an ExportTraceServiceRequest with just this span, content stripped, at most `PAYLOAD_BYTES_MAX`."""
+def _request(
+    span: wire.Span, scope: wire.Scope | None, resource: wire.Resource | None, text_length_max: int | None
+) -> bytes:
     request = wire.new_request()
-    kept_resource = request.resource_spans.add()
-    kept_scope = kept_resource.scope_spans.add()
-    kept = kept_scope.spans.add()
-    _copy_identity(span, kept)
-    if scope is not None:
-        kept_scope.scope.name = scope.name[:_NAME_LENGTH_MAX]
-        kept_scope.scope.version = scope.version[:_NAME_LENGTH_MAX]
-    room_bytes = PAYLOAD_BYTES_MAX - request.ByteSize() - 64  # the lengths of the enclosing messages grow too
-    room_bytes = _copy_attributes(span.attributes, kept.attributes, room_bytes)
+    resource_spans = request.resource_spans.add()
     if resource is not None:
-        _copy_attributes(resource.attributes, kept_resource.resource.attributes, room_bytes)
-    payload: bytes = request.SerializeToString()
-    assert len(payload) <= PAYLOAD_BYTES_MAX
-    return payload
-
-
-def _copy_identity(span: wire.Span, kept: Any) -> None:
-    """Copy what every span has. Ids longer than any id are cut: they are wrong in any case."""
-    kept.trace_id = span.trace_id[:32]
-    kept.span_id = span.span_id[:32]
-    kept.parent_span_id = span.parent_span_id[:32]
-    kept.name = span.name[:_NAME_LENGTH_MAX]
+        _copy_attributes(resource.attributes, resource_spans.resource.attributes, text_length_max)
+    scope_spans = resource_spans.scope_spans.add()
+    if scope is not None:
+        scope_spans.scope.name = clean_text(scope.name)
+        scope_spans.scope.version = clean_text(scope.version)[:_SHORT]
+    kept = scope_spans.spans.add()
+    kept.trace_id, kept.span_id, kept.parent_span_id = span.trace_id[:32], span.span_id[:32], span.parent_span_id[:32]
+    kept.name = clean_text(span.name)[:_SHORT]
     kept.kind = span.kind
-    kept.flags = span.flags
     kept.start_time_unix_nano = span.start_time_unix_nano
     kept.end_time_unix_nano = span.end_time_unix_nano
     kept.status.code = span.status.code
+    _copy_attributes(span.attributes, kept.attributes, text_length_max)
+    _copy_exceptions(span, kept)
+    return cast("bytes", request.SerializeToString(deterministic=True))
 
 
-def _copy_attributes(given: wire.Attributes, kept: Any, room_bytes: int) -> int:
-    """Copy the allowed scalars that fit into `room_bytes`, in the order of their names; return the room left."""
-    for name in sorted(filter(is_allowed, given)):
-        value = given[name]
-        kind = value.WhichOneof("value")
-        if kind not in _SCALARS or len(name) > _NAME_LENGTH_MAX:
-            continue
-        scalar = value.string_value[:_STRING_LENGTH_MAX] if kind == "string_value" else getattr(value, kind)
-        size_bytes = len(name.encode()) + (len(scalar.encode()) if isinstance(scalar, str) else 10) + 16
-        if size_bytes > room_bytes:
-            continue
-        setattr(kept[name], kind, scalar)
-        room_bytes -= size_bytes
-    return room_bytes
+def _copy_attributes(source: wire.Attributes, target: Any, text_length_max: int | None) -> None:
+    for key in sorted((WANTED | {"service.name"}).intersection(source)):
+        if key in _ADDRESS_KEYS:
+            target["server.address"].string_value = names_of("", "", "", text_of(source[key])).host
+        elif key in _JSON_KEYS:
+            target[key].string_value = _distilled(source[key].string_value)
+        else:
+            _copy_value(source[key], target[key], text_length_max)
+
+
+def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:
+    kind = source.WhichOneof("value")
+    if kind == "string_value":
+        target.string_value = text_of(source)[:text_length_max]
+    elif kind in {"int_value", "double_value", "bool_value"}:
+        setattr(target, kind, getattr(source, kind))
+
+
+def _copy_exceptions(source: wire.Span, target: Any) -> None:
+    for event in source.events[-_EVENTS_MAX:]:
+        found = event.attributes.get("exception.type")
+        if event.name == "exception" and found is not None:
+            copied = target.events.add(name="exception")
+            copied.attributes["exception.type"].string_value = text_of(found)[:_SHORT]
+
+
+def _distilled(text: str) -> str:
+    """Return a JSON text with only the numbers and ids of another."""
+    return json.dumps(_numbers(json_object(text) or python_object(text), _JSON_DEPTH_MAX))
+
+
+def _numbers(said: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, found in list(said.items())[:_JSON_ITEMS_MAX]:
+        if isinstance(found, Mapping) and depth:
+            kept[name[:_SHORT]] = _numbers(cast("Mapping[str, Any]", found), depth - 1)
+        elif isinstance(found, bool | int | float) or (isinstance(found, str) and name in _JSON_TEXTS):
+            kept[name[:_SHORT]] = clean_text(found)[:_SHORT] if isinstance(found, str) else found
+    return kept

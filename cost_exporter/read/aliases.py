@@ -1,0 +1,286 @@
+"""The alias table: under which attribute names the world says each thing, and what it means by it.
+
+This is data. First come, first served: the first name in a row that is present and readable wins. To teach
+callfare a new spelling, add it to its row, and a recorded span to the corpus. What one emitter means
+differently from its spelling is not said here but in `scopes.py`.
+"""
+
+from typing import Final
+
+from callfare import attributes as ours
+from cost_exporter.domain.quantity import QUANTITIES
+from cost_exporter.domain.value import value
+
+__all__ = [
+    "ATTRIBUTION_KEYS",
+    "COSTS",
+    "FLAG_KEYS",
+    "NUMBER_KEYS",
+    "QUANTITY_ALIASES",
+    "TEXT_KEYS",
+    "CostAlias",
+    "QuantityAlias",
+]
+
+_TRACELOOP: Final = "traceloop.association.properties."
+
+
+@value
+class QuantityAlias:
+    """One quantity, the names it goes by, and what the number means."""
+
+    quantity: str
+    keys: tuple[str, ...]
+    meaning: str
+    is_measured: bool = False
+    """Measured, so a fraction is fine; else counted."""
+
+
+def _counted(quantity: str, meaning: str, *keys: str) -> QuantityAlias:
+    return QuantityAlias(quantity=quantity, keys=keys, meaning=meaning)
+
+
+def _measured(quantity: str, meaning: str, *keys: str) -> QuantityAlias:
+    return QuantityAlias(quantity=quantity, keys=keys, meaning=meaning, is_measured=True)
+
+
+_NAMED: Final[tuple[QuantityAlias, ...]] = (
+    _counted(
+        "input_tokens",
+        "all input, cached, audio and image tokens included; exclusive counts: scopes.py",
+        ours.INPUT_TOKENS,
+        "gen_ai.usage.prompt_tokens",  # conventions before 1.27, Traceloop before 0.40
+        "llm.token_count.prompt",  # OpenInference
+        "llm.usage.prompt_tokens",
+        "ai.usage.inputTokens",  # Vercel AI 5, 6
+        "ai.usage.promptTokens",  # Vercel AI 3, 4
+        "ai.usage.tokens",  # Vercel AI embeddings
+    ),
+    _counted(
+        "output_tokens",
+        "all output, reasoning and audio included; never derived as total minus input (phoenix#10783)",
+        ours.OUTPUT_TOKENS,
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+        "llm.usage.completion_tokens",
+        "ai.usage.outputTokens",
+        "ai.usage.completionTokens",
+    ),
+    _counted(
+        "cache_read_tokens",
+        "part of the input, read from the provider's cache",
+        ours.CACHE_READ_TOKENS,
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.cache_read_tokens",
+        "gen_ai.usage.input_cached_tokens",  # LiveKit before 1.8
+        "llm.token_count.prompt_details.cache_read",
+        "ai.usage.inputTokenDetails.cacheReadTokens",
+        "ai.usage.cachedInputTokens",
+        "gen_ai.usage.details.cache_read_tokens",  # Pydantic AI
+    ),
+    _counted(
+        "cache_write_tokens",
+        "part of the input, written to the provider's cache; the total of the 5 min and 1 h parts",
+        ours.CACHE_WRITE_TOKENS,  # semantic-conventions-genai#440
+        "gen_ai.usage.cache_creation.input_tokens",  # the name before that
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_input_tokens",
+        "gen_ai.usage.cache_write_tokens",
+        "llm.token_count.prompt_details.cache_write",
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
+        "gen_ai.usage.details.cache_write_tokens",
+    ),
+    _counted(
+        "cache_write_5m_tokens",
+        "part of cache_write_tokens kept for 5 minutes",
+        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",  # only the Anthropic SDK itself says it
+    ),
+    _counted(
+        "cache_write_1h_tokens",
+        "part of cache_write_tokens kept for 1 hour, dearer",
+        "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
+    ),
+    _counted(
+        "input_audio_tokens",
+        "part of the input. `gen_ai.usage.details.audio_tokens` (Pydantic AI) names no direction and is not read",
+        ours.INPUT_AUDIO_TOKENS,
+        "gen_ai.usage.input_audio_tokens",  # draft semantic-conventions-genai#390
+        "llm.token_count.prompt_details.audio",
+        "gen_ai.usage.details.input_audio_tokens",
+    ),
+    _counted(
+        "cache_audio_read_tokens",
+        "part of input_audio_tokens and of cache_read_tokens",
+        ours.CACHE_AUDIO_READ_TOKENS,
+        "gen_ai.usage.details.cache_audio_read_tokens",
+    ),
+    _counted(
+        "input_image_tokens",
+        "part of the input",
+        ours.INPUT_IMAGE_TOKENS,
+    ),
+    _counted(
+        "output_audio_tokens",
+        "part of the output",
+        ours.OUTPUT_AUDIO_TOKENS,
+        "gen_ai.usage.output_audio_tokens",
+        "llm.token_count.completion_details.audio",
+        "gen_ai.usage.details.output_audio_tokens",
+    ),
+    _counted(
+        "output_image_tokens",
+        "part of the output",
+        ours.OUTPUT_IMAGE_TOKENS,
+    ),
+    _counted(
+        "reasoning_tokens",
+        "part of the output; informational unless a price row names it",
+        ours.REASONING_TOKENS,
+        "gen_ai.usage.reasoning_tokens",  # Traceloop, OpenLIT
+        "llm.token_count.completion_details.reasoning",
+        "ai.usage.outputTokenDetails.reasoningTokens",
+        "ai.usage.reasoningTokens",
+        "gen_ai.usage.details.reasoning_tokens",
+    ),
+    _counted(
+        "characters",
+        "code points of text sent to a TTS",
+        ours.INPUT_CHARACTERS,
+        "metrics.character_count",  # Pipecat
+        "tts.character_count",  # OpenInference for Pipecat: the last metric only, see its dialect
+    ),
+    _measured(
+        "audio_seconds",
+        "audio sent to an STT, per channel",
+        ours.AUDIO_INPUT_SECONDS,
+        "metrics.audio_seconds",  # Pipecat
+        "gen_ai.request.audio_duration",  # OpenLIT for AssemblyAI
+    ),
+    _measured("output_audio_seconds", "audio produced", ours.AUDIO_OUTPUT_SECONDS),
+    _measured("session_seconds", "socket open or call connected, wall clock", ours.SESSION_SECONDS),
+    _measured("call_seconds", "telephone call connected", ours.CALL_DURATION_SECONDS),
+    _counted("channels", "multiplies audio seconds where the price says so", ours.AUDIO_CHANNELS),
+    _measured("read_units", "a vector store's own meter", "pinecone.usage.read_units"),  # Traceloop
+)
+
+
+def _with_plain_names(aliases: tuple[QuantityAlias, ...]) -> tuple[QuantityAlias, ...]:
+    """Add `callfare.usage.<quantity>`, the name of every quantity that has no attribute of its own."""
+    named = {alias.quantity for alias in aliases}
+    rest = tuple(_measured(quantity, "stated by name") for quantity in sorted(QUANTITIES - named))
+    return tuple(
+        QuantityAlias(
+            quantity=alias.quantity,
+            keys=(*alias.keys, ours.USAGE_PREFIX + alias.quantity),
+            meaning=alias.meaning,
+            is_measured=alias.is_measured,
+        )
+        for alias in (*aliases, *rest)
+    )
+
+
+QUANTITY_ALIASES: Final = _with_plain_names(_NAMED)
+
+TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "operation": (ours.OPERATION_NAME,),
+    "provider": (
+        ours.PROVIDER_NAME,
+        "gen_ai.system",  # conventions before 1.37
+        "llm.provider",  # OpenInference: who hosts
+        "llm.system",  # OpenInference: who made the model
+        "ai.model.provider",
+        _TRACELOOP + "ls_provider",  # LangChain's own word, under Traceloop
+    ),
+    "response_model": (ours.RESPONSE_MODEL, "ai.response.model", "llm.model_name", "embedding.model_name"),
+    "request_model": (ours.REQUEST_MODEL, "ai.model.id", "settings.model", "metrics.model", "reranker.model_name"),
+    "response_id": (ours.RESPONSE_ID, "ai.response.id", "llm.response.id"),
+    "service_tier": (
+        "openai.response.service_tier",
+        "gen_ai.openai.response.service_tier",
+        "anthropic.response.service_tier",
+        "openai.request.service_tier",
+        "gen_ai.openai.request.service_tier",
+        "gen_ai.request.service_tier",
+    ),
+    "host": (ours.SERVER_ADDRESS, "gen_ai.openai.api_base", "url.full"),
+    "error_type": (ours.ERROR_TYPE,),
+    "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),
+    "source": (ours.USAGE_SOURCE,),
+    "billed_unit": (ours.BILLED_UNIT,),
+    "phone_call_id": (ours.CALL_ID,),
+    "phone_call_status": (ours.CALL_STATUS,),
+    "session_id": (ours.SESSION_ID,),
+    "session_state": (ours.SESSION_STATE,),
+}
+
+FLAG_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "is_stream": (
+        ours.REQUEST_STREAM,
+        "gen_ai.is_streaming",  # Traceloop
+        "llm.is_streaming",  # Traceloop before 0.40
+        "gen_ai.request.is_stream",  # OpenLIT
+        "langwatch.gen_ai.streaming",
+        "stream",  # Pipecat
+    ),
+    "is_billable": (ours.USAGE_BILLABLE,),
+    "is_refused": (ours.CALL_REFUSED,),
+}
+
+NUMBER_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "billed_quantity": (ours.BILLED_QUANTITY,),
+    "session_sequence": (ours.SESSION_SEQUENCE,),
+    "session_vendor_total_seconds": (ours.SESSION_VENDOR_TOTAL_SECONDS,),
+}
+
+ATTRIBUTION_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "tenant": (ours.TENANT_ID, _TRACELOOP + "tenant", _TRACELOOP + "tenant_id"),
+    "category": (ours.CATEGORY,),
+    "task": (ours.TASK,),
+    "tier": (ours.TIER,),
+    "user": (
+        ours.USER_ID,
+        "user.id",
+        "enduser.id",
+        "langwatch.user.id",
+        _TRACELOOP + "user_id",
+        "ai.telemetry.metadata.userId",
+    ),
+    "api_key": (ours.API_KEY_ID,),
+    "workflow_id": (
+        ours.WORKFLOW_ID,
+        ours.CONVERSATION_ID,
+        "session.id",
+        "langwatch.thread.id",
+        "conversation.id",  # Pipecat
+        _TRACELOOP + "session_id",
+        _TRACELOOP + "call_id",
+        "ai.telemetry.metadata.sessionId",
+    ),
+    "workflow_name": (ours.WORKFLOW_NAME, "gen_ai.workflow.name", "traceloop.workflow.name"),
+    "outcome": (ours.OUTCOME,),
+    "revenue_amount": (ours.REVENUE_AMOUNT,),
+    "revenue_currency": (ours.REVENUE_CURRENCY,),
+}
+"""In the order of the fields of `Attribution`."""
+
+
+@value
+class CostAlias:
+    """One way in which somebody states a cost on a span."""
+
+    amount_key: str
+    currency_key: str = ""
+    """Absent or "": US dollars."""
+    source_key: str = ""
+    is_vendor_word: bool = False
+    """Money the vendor states, taken over by the instrumentation; a zero is then a zero."""
+
+
+COSTS: Final[tuple[CostAlias, ...]] = (
+    CostAlias(amount_key=ours.VENDOR_COST, currency_key=ours.VENDOR_COST_CURRENCY, is_vendor_word=True),
+    CostAlias(amount_key=ours.COST_AMOUNT, currency_key=ours.COST_CURRENCY, source_key=ours.COST_SOURCE),
+    CostAlias(amount_key="operation.cost"),  # Logfire, Pydantic AI: from genai-prices
+    CostAlias(amount_key="gen_ai.cost.total_cost"),  # LiteLLM; its other gen_ai.cost.* are parts of it
+    CostAlias(amount_key="gen_ai.usage.cost"),  # OpenLIT; 0 where its download of prices failed
+    CostAlias(amount_key="llm.cost.total"),  # OpenInference
+)

@@ -1,0 +1,51 @@
+"""The dialects: how each family of emitters speaks, beyond the spellings in `aliases.py`.
+
+One file each. To add one: a new file with a `DIALECT`, its line here, a recorded span in the corpus, and a row
+in docs/emitters.md. The order counts where spans are told by markers: the more particular ones first.
+"""
+
+from typing import Final
+
+from cost_exporter.read.dialects import (
+    anthropic_native,
+    callfare,
+    conventions,
+    genai,
+    langwatch,
+    litellm,
+    livekit,
+    logfire,
+    openinference,
+    openinference_pipecat,
+    openlit,
+    pinecone,
+    pipecat,
+    pydantic_ai,
+    traceloop,
+    vercel_ai,
+)
+from cost_exporter.read.reading import Dialect
+
+__all__ = ["CONVENTIONS", "DIALECTS"]
+
+CONVENTIONS: Final[Dialect] = conventions.DIALECT
+"""Spoken by whoever has no dialect of his own."""
+
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    callfare.DIALECT,
+    anthropic_native.DIALECT,
+    genai.DIALECT,
+    pydantic_ai.DIALECT,
+    logfire.DIALECT,
+    litellm.DIALECT,
+    openlit.DIALECT,
+    openinference_pipecat.DIALECT,
+    openinference.DIALECT,
+    vercel_ai.DIALECT,
+    livekit.DIALECT,
+    pipecat.DIALECT,
+    langwatch.DIALECT,
+    pinecone.DIALECT,
+    traceloop.DIALECT,
+    CONVENTIONS,
+)

@@ -1,0 +1,15 @@
+"""The spans of Anthropic's own SDK (anthropic >= 2): the conventions, and the split of cache writes.
+
+The only emitter that tells 5-minute from 1-hour cache writes, which have different prices (measured 2.12.0).
+An abandoned stream has input but no output: what it says is billed.
+"""
+
+from cost_exporter.read.reading import Dialect
+
+__all__ = ["DIALECT"]
+
+DIALECT = Dialect(
+    name="anthropic-native",
+    scopes=("com.anthropic.sdk*",),
+    markers=frozenset({"anthropic.usage.cache_creation.ephemeral_5m_input_tokens"}),
+)

@@ -1,0 +1,53 @@
+"""LangWatch's SDKs: a span type in place of an operation, and the usage in a JSON text.
+
+`langwatch.metrics` is `{"type": "json", "value": {...}}` with the counts in camel or snake case.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.values import json_count, json_number
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object
+
+__all__ = ["DIALECT"]
+
+_METRICS: Final = "langwatch.metrics"
+_TYPE: Final = "langwatch.span.type"
+_NAMES: Final = (
+    ("input_tokens", ("promptTokens", "prompt_tokens", "inputTokens", "input_tokens")),
+    ("output_tokens", ("completionTokens", "completion_tokens", "outputTokens", "output_tokens")),
+    ("reasoning_tokens", ("reasoningTokens", "reasoning_tokens")),
+    ("cache_read_tokens", ("cacheReadInputTokens", "cache_read_input_tokens")),
+    ("cache_write_tokens", ("cacheCreationInputTokens", "cache_creation_input_tokens")),
+)
+_CALLS: Final = {"llm": "chat", "embedding": "embeddings"}
+
+
+def _operation(reading: Reading) -> str | None:
+    kind = reading.text(_TYPE).lower()
+    if not kind or (kind in _CALLS and reading.plan.texts.get("operation")):
+        return None
+    return _CALLS.get(kind, WRAPPER)
+
+
+def _complete(reading: Reading, draft: Draft) -> None:
+    said = json_object(reading.whole_text(_METRICS, JSON_LENGTH_MAX))
+    inner = said.get("value")
+    metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else said
+    for quantity, names in _NAMES:
+        for name in names:
+            number = json_count(metrics.get(name))
+            if number is not None:
+                draft.quantities.setdefault(quantity, number)
+    draft.reported_cost = json_number(metrics.get("cost"))
+
+
+DIALECT = Dialect(
+    name="langwatch",
+    scopes=("langwatch*",),
+    markers=frozenset({_METRICS, _TYPE}),
+    operation=_operation,
+    complete=_complete,
+)

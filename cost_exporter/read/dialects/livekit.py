@@ -1,0 +1,74 @@
+"""LiveKit Agents: `llm_request` by the conventions, `tts_request` with its usage in a JSON text.
+
+The `*_run` spans below are attempts of the same request and carry no usage. STT has no span with usage at all;
+our instrumentor makes one. The request id of a TTS is LiveKit's own and no id of the vendor's (measured 1.8.9).
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.values import json_count, json_number
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+
+__all__ = ["DIALECT"]
+
+_TTS: Final = "lk.tts_metrics"
+_STT: Final = "lk.stt_metrics"
+_REALTIME: Final = "lk.realtime_model_metrics"
+_BY_SPAN_NAME: Final = {"llm_request": "chat", "tts_request": "text_to_speech"}
+_MS_PER_SECOND: Final = 1000
+
+
+def _operation(reading: Reading) -> str | None:
+    named = _BY_SPAN_NAME.get(reading.span.name)
+    if named is not None:
+        return named
+    if reading.text(_TTS):
+        return "text_to_speech"
+    if reading.text(_STT):
+        return "speech_to_text"
+    if reading.text(_REALTIME):
+        return "chat"
+    return None if reading.plan.texts.get("operation") else WRAPPER
+
+
+def _complete(reading: Reading, draft: Draft) -> None:
+    metrics = json_object(reading.whole_text(_TTS, JSON_LENGTH_MAX))
+    _add(draft, "characters", json_count(metrics.get("characters_count", metrics.get("charactersCount"))))
+    _add(draft, "output_audio_seconds", _seconds(metrics))
+    _add_tokens(draft, metrics)
+    metrics = json_object(reading.whole_text(_STT, JSON_LENGTH_MAX))
+    _add(draft, "audio_seconds", _seconds(metrics))
+    _add_tokens(draft, metrics)
+    add_vendor_usage(draft.quantities, json_object(reading.whole_text(_REALTIME, JSON_LENGTH_MAX)))
+
+
+def _add_tokens(draft: Draft, metrics: Mapping[str, Any]) -> None:
+    """Add token counts of speech models; LiveKit writes 0 for models that have none."""
+    _add(draft, "input_tokens", json_count(metrics.get("input_tokens")) or None)
+    _add(draft, "output_tokens", json_count(metrics.get("output_tokens")) or None)
+
+
+def _seconds(metrics: Mapping[str, Any]) -> Decimal | int | None:
+    """Return the length of the audio: seconds in Python, milliseconds in JavaScript."""
+    milliseconds = json_number(metrics.get("audioDurationMs"))
+    if milliseconds is not None:
+        return Decimal(milliseconds) / _MS_PER_SECOND
+    return json_number(metrics.get("audio_duration"))
+
+
+def _add(draft: Draft, quantity: str, number: Decimal | int | None) -> None:
+    if number is not None:
+        draft.quantities.setdefault(quantity, number)
+
+
+DIALECT = Dialect(
+    name="livekit",
+    scopes=("livekit-agents", "livekit*"),
+    markers=frozenset({_TTS, _STT, _REALTIME}),
+    operation=_operation,
+    complete=_complete,
+)

@@ -1,0 +1,79 @@
+"""OpenInference (Arize Phoenix): `llm.token_count.*`, the span kind, and the answer as JSON.
+
+What the attributes lack is in two JSON texts: the request's model, stream flag and, for speech, its text in
+`llm.invocation_parameters`; the response id, the tier and the usage of audio and images in `output.value`.
+Chat errors carry the model nowhere else (measured 0.1.66). Only ids, names and numbers are taken from them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.values import clean_text
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+
+__all__ = ["DIALECT"]
+
+_KIND: Final = "openinference.span.kind"
+_OUTPUT: Final = "output.value"
+_PARAMETERS: Final = ("llm.invocation_parameters", "embedding.invocation_parameters")
+_CALL_KINDS: Final = {"LLM": "chat", "EMBEDDING": "embeddings", "RERANKER": "rerank"}
+_BY_SPAN_NAME: Final = {
+    # The OpenAI instrumentor names spans for what the SDK returns, and calls all of them LLM.
+    "Completion": "text_completion",
+    "HttpxBinaryResponseContent": "text_to_speech",
+    "Transcription": "speech_to_text",
+    "TranscriptionVerbose": "speech_to_text",
+    "TranscriptionDiarized": "speech_to_text",
+    "Translation": "speech_to_text",
+    "TranslationVerbose": "speech_to_text",
+    "ImagesResponse": "image_generation",
+    "ModerationCreateResponse": "moderation",
+}
+
+
+def _operation(reading: Reading) -> str | None:
+    kind = reading.text(_KIND).upper()
+    if not kind:
+        return None
+    operation = _CALL_KINDS.get(kind, WRAPPER)
+    return _BY_SPAN_NAME.get(reading.span.name, operation) if kind == "LLM" else operation
+
+
+def _complete(reading: Reading, draft: Draft) -> None:
+    for key in _PARAMETERS:
+        _take_request(json_object(reading.whole_text(key, JSON_LENGTH_MAX)), draft)
+    answer = json_object(reading.whole_text(_OUTPUT, JSON_LENGTH_MAX))
+    if answer:
+        _take_answer(answer, draft)
+
+
+def _take_request(parameters: Mapping[str, Any], draft: Draft) -> None:
+    draft.request_model = draft.request_model or _text(parameters.get("model"))
+    if draft.is_stream is None and parameters.get("stream") is True:
+        draft.is_stream = True
+    spoken = parameters.get("input")
+    if draft.operation == "text_to_speech" and isinstance(spoken, str):
+        draft.quantities.setdefault("characters", len(spoken))
+
+
+def _take_answer(answer: Mapping[str, Any], draft: Draft) -> None:
+    draft.response_id = draft.response_id or _text(answer.get("id"))
+    draft.response_model = draft.response_model or _text(answer.get("model"))
+    draft.service_tier = draft.service_tier or _text(answer.get("service_tier"))
+    add_vendor_usage(draft.quantities, answer.get("usage"))
+
+
+def _text(found: object) -> str:
+    return clean_text(found) if isinstance(found, str) else ""
+
+
+DIALECT = Dialect(
+    name="openinference",
+    scopes=("openinference.instrumentation.*", "@arizeai/openinference-*"),
+    markers=frozenset({_KIND}),
+    keys=frozenset({_OUTPUT, *_PARAMETERS}),
+    operation=_operation,
+    complete=_complete,
+)

@@ -1,0 +1,31 @@
+"""Traceloop's opentelemetry-instrumentation-pinecone: the one vector store that states what it bills.
+
+Read units are a float per query; 0 comes from the gRPC path and means unknown.
+"""
+
+from typing import Final
+
+from cost_exporter.read.reading import Dialect, Draft, Reading
+
+__all__ = ["DIALECT"]
+
+_READ_UNITS: Final = "pinecone.usage.read_units"
+
+
+def _operation(reading: Reading) -> str | None:
+    return "retrieval" if reading.text(_READ_UNITS) else None
+
+
+def _complete(_reading: Reading, draft: Draft) -> None:
+    draft.provider = draft.provider or "pinecone"
+    if draft.quantities.get("read_units") == 0:
+        del draft.quantities["read_units"]
+
+
+DIALECT = Dialect(
+    name="pinecone",
+    scopes=("opentelemetry.instrumentation.pinecone",),
+    markers=frozenset({_READ_UNITS}),
+    operation=_operation,
+    complete=_complete,
+)

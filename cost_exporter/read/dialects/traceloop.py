@@ -1,0 +1,46 @@
+"""Traceloop (OpenLLMetry): opentelemetry-instrumentation-openai, -anthropic, -langchain, and its SDK.
+
+The SDK's workflow and task spans frame calls; what `association_properties` say is attribution (aliases.py).
+Releases before 0.40 have `llm.request.type` in place of an operation. An Azure client shows only in the API
+version: the provider still reads `openai` (measured 0.62.4).
+"""
+
+from typing import Final
+
+from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.reading import Dialect, Draft, Reading
+
+__all__ = ["DIALECT"]
+
+_SPAN_KIND: Final = "traceloop.span.kind"
+_REQUEST_TYPE: Final = "llm.request.type"
+_API_VERSION: Final = "gen_ai.openai.api_version"
+_REQUEST_TYPES: Final = {
+    "chat": "chat",
+    "completion": "text_completion",
+    "embedding": "embeddings",
+    "rerank": "rerank",
+}
+
+
+def _operation(reading: Reading) -> str | None:
+    if reading.text(_SPAN_KIND):
+        return WRAPPER
+    if reading.plan.texts.get("operation"):
+        return None
+    return _REQUEST_TYPES.get(reading.text(_REQUEST_TYPE))
+
+
+def _complete(reading: Reading, draft: Draft) -> None:
+    if draft.provider.lower() == "openai" and reading.text(_API_VERSION):
+        draft.provider = "azure"
+
+
+DIALECT = Dialect(
+    name="traceloop",
+    scopes=("opentelemetry.instrumentation.*", "@traceloop/*", "traceloop*"),
+    markers=frozenset({_SPAN_KIND, _REQUEST_TYPE}),
+    keys=frozenset({_API_VERSION}),
+    operation=_operation,
+    complete=_complete,
+)

@@ -1,0 +1,48 @@
+"""Vercel AI SDK: `ai.generateText` frames one or more `ai.generateText.doGenerate`, and both carry the usage.
+
+Only the `.do...` spans are calls. Version 7 puts `gen_ai.usage.*` on the framing spans as well, so the operation
+id decides and nothing else. An id that starts with `aitxt-` was made up by the SDK.
+"""
+
+from typing import Final
+
+from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.reading import Dialect, Draft, Reading
+
+__all__ = ["DIALECT"]
+
+_OPERATION_ID: Final = "ai.operationId"
+_INVENTED_ID: Final = "aitxt-"
+_BY_WORD: Final = (
+    ("embed", "embeddings"),
+    ("rerank", "rerank"),
+    ("transcri", "speech_to_text"),
+    ("speech", "text_to_speech"),
+    ("image", "image_generation"),
+)
+
+
+def _operation(reading: Reading) -> str | None:
+    operation_id = reading.text(_OPERATION_ID)
+    if not operation_id:
+        return None
+    if ".do" not in operation_id:
+        return WRAPPER
+    lowered = operation_id.lower()
+    return next((operation for word, operation in _BY_WORD if word in lowered), "chat")
+
+
+def _complete(reading: Reading, draft: Draft) -> None:
+    if draft.response_id.startswith(_INVENTED_ID):
+        draft.response_id = ""
+    if reading.text(_OPERATION_ID).endswith(".doStream"):
+        draft.is_stream = True
+
+
+DIALECT = Dialect(
+    name="vercel-ai",
+    scopes=("ai", "gen_ai"),
+    markers=frozenset({_OPERATION_ID}),
+    operation=_operation,
+    complete=_complete,
+)

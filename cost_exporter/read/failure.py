@@ -1,0 +1,166 @@
+"""Judge a call that failed: refused before any work, which costs nothing, or failed after it, which may (semantics 8).
+
+Refused is an HTTP 4xx or 5xx, an error whose name means one, or a connection that never came about, and no
+sign of output. A time-out, a break in mid-stream and a failure after the answer (`responses.parse` that does
+not validate) may have been billed.
+"""
+
+import re
+from typing import Final
+
+from cost_exporter.read.reading import Draft, Reading
+from cost_exporter.read.values import text_of
+
+__all__ = ["Failure", "failure_of"]
+
+_ERROR: Final = 2
+_EVENTS_MAX: Final = 64
+_HTTP_ERROR: Final = range(400, 600)
+_REQUEST_TIMEOUT: Final = frozenset({408, 504})
+"""The work may have been done, and the answer came too late."""
+_FIRST_OUTPUT_KEY: Final = "gen_ai.response.time_to_first_chunk"
+_FIRST_OUTPUT_EVENT: Final = "First Token Stream Event"  # OpenInference
+_OUTPUTS: Final = ("output_tokens", "output_audio_seconds")
+_CLASS_REPR: Final = re.compile(r"^<class '(.+)'>$")
+
+_REFUSALS: Final = frozenset(
+    {
+        # OpenAI, Anthropic, Groq, Cerebras and every other SDK of that make
+        "AuthenticationError",
+        "PermissionDeniedError",
+        "NotFoundError",
+        "BadRequestError",
+        "ConflictError",
+        "UnprocessableEntityError",
+        "RateLimitError",
+        "InternalServerError",
+        "ServiceUnavailableError",
+        "OverloadedError",
+        "RequestTooLargeError",
+        "APIConnectionError",
+        # Anthropic's error types, as its own spans carry them
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "rate_limit_error",
+        "api_error",
+        "overloaded_error",
+        # Bedrock
+        "ThrottlingException",
+        "AccessDeniedException",
+        "ValidationException",
+        "ResourceNotFoundException",
+        "ServiceQuotaExceededException",
+        "ServiceUnavailableException",
+        "ModelNotReadyException",
+        # Google
+        "ResourceExhausted",
+        "PermissionDenied",
+        "Unauthenticated",
+        "InvalidArgument",
+        "ServiceUnavailable",
+        "TooManyRequests",
+        # No connection: nothing was asked
+        "ConnectError",
+        "ConnectionRefusedError",
+        "ClientConnectorError",
+        "ClientConnectionRefusedError",
+        "ConnectTimeout",
+        "NewConnectionError",
+        "gaierror",
+        "ECONNREFUSED",
+        "ENOTFOUND",
+        "InvalidStatus",  # websockets: the handshake was answered with an error
+        "InvalidHandshake",
+    }
+)
+
+
+class Failure:
+    """How a call ended."""
+
+    __slots__ = ("error_type", "has_failed", "is_refused")
+
+    def __init__(self, *, error_type: str, has_failed: bool, is_refused: bool) -> None:
+        """Say how it ended."""
+        self.error_type = error_type
+        self.has_failed = has_failed
+        self.is_refused = is_refused
+
+
+_NONE: Final = Failure(error_type="", has_failed=False, is_refused=False)
+
+
+def failure_of(reading: Reading, draft: Draft) -> Failure:
+    """Return how the call of a span ended."""
+    texts = reading.plan.texts
+    is_error = reading.span.status.code == _ERROR
+    if (
+        not is_error
+        and "error_type" not in texts
+        and "http_status" not in texts
+        and "is_refused" not in reading.plan.flags
+    ):
+        return _NONE
+    error_type = _error_name(reading.first_text(texts.get("error_type", ())))
+    if not error_type and is_error:
+        error_type = _error_name(_exception_type(reading))
+    http_status = _http_status(reading.first_text(texts.get("http_status", ())) or error_type)
+    has_failed = is_error or bool(error_type) or http_status in _HTTP_ERROR
+    if not has_failed and not _says_refused(reading):
+        return _NONE
+    return Failure(
+        error_type=error_type or (str(http_status) if http_status in _HTTP_ERROR else ""),
+        has_failed=True,
+        is_refused=_is_refused(reading, draft, error_type, http_status),
+    )
+
+
+def _is_refused(reading: Reading, draft: Draft, error_type: str, http_status: int) -> bool:
+    said = reading.first_flag(reading.plan.flags.get("is_refused", ()))
+    if said is not None:
+        return said
+    if any(draft.quantities.get(output) for output in _OUTPUTS):
+        return False
+    if http_status in _HTTP_ERROR:
+        return http_status not in _REQUEST_TIMEOUT
+    return _means_refusal(error_type) and not _has_output(reading, draft)
+
+
+def _says_refused(reading: Reading) -> bool:
+    return reading.first_flag(reading.plan.flags.get("is_refused", ())) is True
+
+
+def _means_refusal(error_type: str) -> bool:
+    name = error_type.rpartition(".")[2]
+    # LangChain and others put their own name before that of the SDK's error: OpenAIRateLimitError.
+    return name in _REFUSALS or any(name.endswith(known) for known in _REFUSALS if known.endswith("Error"))
+
+
+def _has_output(reading: Reading, draft: Draft) -> bool:
+    if draft.response_id or _FIRST_OUTPUT_KEY in reading.attributes:
+        return True
+    return any(event.name == _FIRST_OUTPUT_EVENT for event in reading.span.events[:_EVENTS_MAX])
+
+
+def _error_name(stated: str) -> str:
+    """Return `<class 'openai.APIError'>` (openai-v2) as `openai.APIError`."""
+    found = _CLASS_REPR.match(stated)
+    return found[1] if found else stated
+
+
+def _exception_type(reading: Reading) -> str:
+    """Return the type in the last exception event: all that Logfire and OpenInference say of an error."""
+    for event in reversed(reading.span.events[:_EVENTS_MAX]):
+        if event.name == "exception":
+            found = event.attributes.get("exception.type")
+            if found is not None:
+                return text_of(found)
+    return ""
+
+
+def _http_status(stated: str) -> int:
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) == len("200") else 0

@@ -1,0 +1,124 @@
+"""Make plans: from the attribute names of a span decide what can be read from where, once for all alike spans.
+
+`WANTED` is every name anybody reads. Intersecting it with a span's attributes is the only thing done to a
+span that has nothing to do with cost.
+"""
+
+from typing import Final
+
+from cost_exporter.read.aliases import (
+    ATTRIBUTION_KEYS,
+    COSTS,
+    FLAG_KEYS,
+    NUMBER_KEYS,
+    QUANTITY_ALIASES,
+    TEXT_KEYS,
+)
+from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
+from cost_exporter.read.reading import Dialect, Keys, Plan, Scope
+from cost_exporter.read.scopes import scope_rule
+
+__all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
+
+_PLANS_MAX: Final = 1024
+"""Kinds of spans remembered per scope; a sender that makes up names empties the memory, and costs only time."""
+_SCOPES_MAX: Final = 1024
+
+_QUANTITY_KEYS: Final = frozenset(key for alias in QUANTITY_ALIASES for key in alias.keys)
+_COST_KEYS: Final = frozenset(
+    key for cost in COSTS for key in (cost.amount_key, cost.currency_key, cost.source_key) if key
+)
+_TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
+_MARKERS: Final = (
+    _QUANTITY_KEYS
+    | frozenset(key for name in _TELLING_TEXTS for key in TEXT_KEYS[name])
+    | frozenset(key for dialect in DIALECTS for key in dialect.markers)
+)
+"""Names one of which every span of a call carries."""
+
+WANTED: Final = frozenset(
+    _MARKERS
+    | _COST_KEYS
+    | {
+        key
+        for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
+        for keys in table.values()
+        for key in keys
+    }
+    | {key for dialect in DIALECTS for key in dialect.keys}
+)
+
+
+class ScopePlans:
+    """The plans for the spans of one scope."""
+
+    __slots__ = ("_dialect", "_plans", "scope")
+
+    def __init__(self, name: str, version: str) -> None:
+        """Look the scope up in the tables."""
+        self.scope = Scope(name=name, version=version, rule=scope_rule(name, version))
+        self._dialect = _dialect_of_scope(name)
+        self._plans: dict[frozenset[str], Plan] = {}
+
+    def plan(self, present: frozenset[str]) -> Plan:
+        """Return the plan for spans that carry exactly these wanted attributes."""
+        plan = self._plans.get(present)
+        if plan is None:
+            if len(self._plans) >= _PLANS_MAX:
+                self._plans.clear()
+            plan = self._plans[present] = self._made(present)
+        return plan
+
+    def _made(self, present: frozenset[str]) -> Plan:
+        dialect = self._dialect or _dialect_of_markers(present)
+        return Plan(
+            dialect=dialect,
+            may_be_call=not self.scope.rule.is_never_billed and not _MARKERS.isdisjoint(present),
+            attribution=tuple(
+                (position, found)
+                for position, keys in enumerate(ATTRIBUTION_KEYS.values())
+                if (found := _present(keys, present))
+            ),
+            quantities=tuple(
+                (alias.quantity, found, alias.is_measured)
+                for alias in QUANTITY_ALIASES
+                if (found := _present(alias.keys, present))
+            ),
+            texts=_table(TEXT_KEYS, present),
+            flags=_table(FLAG_KEYS, present),
+            numbers=_table(NUMBER_KEYS, present),
+            costs=tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present),
+        )
+
+
+_scopes: dict[tuple[str, str], ScopePlans] = {}
+
+
+def plans_of_scope(name: str, version: str) -> ScopePlans:
+    """Return the plans of a scope, remembered from request to request."""
+    plans = _scopes.get((name, version))
+    if plans is None:
+        if len(_scopes) >= _SCOPES_MAX:
+            _scopes.clear()
+        plans = _scopes[name, version] = ScopePlans(name, version)
+    return plans
+
+
+def _present(keys: Keys, present: frozenset[str]) -> Keys:
+    return tuple(key for key in keys if key in present)
+
+
+def _table(table: dict[str, Keys], present: frozenset[str]) -> dict[str, Keys]:
+    return {name: found for name, keys in table.items() if (found := _present(keys, present))}
+
+
+def _dialect_of_scope(name: str) -> Dialect | None:
+    for dialect in DIALECTS:
+        for scope in dialect.scopes:
+            if name == scope or (scope.endswith("*") and name.startswith(scope[:-1])):
+                return dialect
+    return None
+
+
+def _dialect_of_markers(present: frozenset[str]) -> Dialect:
+    return next((each for each in DIALECTS if not each.markers.isdisjoint(present)), CONVENTIONS)

@@ -1,0 +1,129 @@
+"""Put the quantities of a call in order: totals inclusive, zeros that mean nothing gone, the vendor's meter in.
+
+Every number that is left either is a count or measure, or is impossible and named in an issue, so that pricing
+answers `invalid`. Parts that are zero are left out: `cache_read_tokens: 0` says no more than its absence, and
+two emitters of one call must not differ by it.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
+from cost_exporter.read.reading import Draft, Reading
+from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
+
+__all__ = ["mend_quantities", "read_quantities"]
+
+_TOTALS: Final = ("input_tokens", "output_tokens")
+_PARTS: Final = TOKEN_QUANTITIES - {*_TOTALS}
+_CACHED: Final = ("cache_read_tokens", "cache_write_tokens")
+_NEVER_CONNECTED: Final = frozenset({"busy", "no-answer", "no_answer", "failed", "canceled", "cancelled"})
+_SECONDS_BY_UNIT: Final = {"second": 1, "minute": 60, "hour": 3600}
+_SECONDS_QUANTITY: Final = {
+    "phone_call": "call_seconds",
+    "speech_to_text": "audio_seconds",
+    "text_to_speech": "output_audio_seconds",
+}
+_QUANTITY_BY_UNIT: Final = {
+    "credit": "credits",
+    "character": "characters",
+    "read_unit": "read_units",
+    "request": "requests",
+    "message": "messages",
+    "image": "images",
+    "page": "pages",
+    "vector": "vectors",
+    "web_search": "web_searches",
+}
+_REQUEST_IS_THE_METER: Final = frozenset({"retrieval", "moderation"})
+
+
+def read_quantities(reading: Reading, draft: Draft) -> None:
+    """Read what the alias table finds into the draft."""
+    quantities = draft.quantities
+    for quantity, keys, is_measured in reading.plan.quantities:
+        number = reading.first_number(keys) if is_measured else reading.first_count(keys)
+        if number is not None and (number or quantity not in _PARTS):
+            quantities[quantity] = number
+
+
+def mend_quantities(reading: Reading, draft: Draft, provider: str, model: str) -> None:
+    """Make the quantities of a draft mean what the conventions mean."""
+    quantities = draft.quantities
+    if reading.plan.numbers:
+        _take_the_vendors_meter(reading, draft)
+    if draft.operation == "phone_call":
+        _measure_phone_call(reading, quantities)
+    if "cache_read_tokens" in quantities or "cache_write_5m_tokens" in quantities or "cache_write_tokens" in quantities:
+        _total_cache_writes(quantities)
+        _make_inclusive(reading, quantities, provider, model)
+    if not quantities.get("input_tokens") and not quantities.get("output_tokens"):
+        _drop_zeros_for_unknown(reading, quantities)
+    if not quantities and draft.operation in _REQUEST_IS_THE_METER:
+        quantities["requests"] = 1
+    _name_the_impossible(reading, quantities)
+
+
+def _take_the_vendors_meter(reading: Reading, draft: Draft) -> None:
+    """Take `billed_quantity`, which is what the vendor bills by; of a phone call the length says more."""
+    billed = reading.first_number(reading.plan.numbers.get("billed_quantity", ()))
+    unit = reading.first_text(reading.plan.texts.get("billed_unit", ())).lower().rstrip("s")
+    if billed is None or not unit:
+        return
+    if unit in _SECONDS_BY_UNIT:
+        quantity = _SECONDS_QUANTITY.get(draft.operation, "session_seconds")
+        if quantity != "call_seconds" or quantity not in draft.quantities:
+            draft.quantities[quantity] = billed * _SECONDS_BY_UNIT[unit]
+    elif unit in _QUANTITY_BY_UNIT:
+        quantity = _QUANTITY_BY_UNIT[unit]
+        draft.quantities[quantity] = int(billed) if quantity in WHOLE_QUANTITIES and billed == int(billed) else billed
+    else:
+        reading.issues.append("unknown_billed_unit")
+
+
+def _measure_phone_call(reading: Reading, quantities: dict[str, Quantity]) -> None:
+    """A phone call is one call of so many seconds; with no length yet, nothing is known of it."""
+    session_seconds = quantities.pop("session_seconds", None)
+    if session_seconds is not None:
+        quantities.setdefault("call_seconds", session_seconds)
+    if reading.first_text(reading.plan.texts.get("phone_call_status", ())).lower() in _NEVER_CONNECTED:
+        quantities.setdefault("call_seconds", 0)
+    if "call_seconds" in quantities:
+        quantities.setdefault("calls", 1)
+
+
+def _total_cache_writes(quantities: dict[str, Quantity]) -> None:
+    parts = quantities.get("cache_write_5m_tokens", 0) + quantities.get("cache_write_1h_tokens", 0)
+    if parts and "cache_write_tokens" not in quantities:
+        quantities["cache_write_tokens"] = parts
+
+
+def _make_inclusive(reading: Reading, quantities: dict[str, Quantity], provider: str, model: str) -> None:
+    """Rule X: add the cached tokens to an input that was stated without them."""
+    stated = quantities.get("input_tokens")
+    cached = sum(quantities.get(part, 0) for part in _CACHED)
+    if stated is None:
+        return
+    is_certain = stated < cached and (provider in EXCLUSIVE_PROVIDERS or "claude" in model)
+    if is_certain or provider in reading.scope.rule.exclusive_providers:
+        quantities["input_tokens"] = stated + cached
+        reading.issues.append("exclusive_input")
+
+
+def _drop_zeros_for_unknown(reading: Reading, quantities: dict[str, Quantity]) -> None:
+    """A call that used neither input nor output: the emitter did not know (LiteLLM writes 0 for a stream)."""
+    if not any(name in quantities for name in _TOTALS):
+        return
+    if any(number for number in quantities.values()):
+        for name in _TOTALS:
+            if quantities.get(name) == 0 and not _PARTS.intersection(quantities):
+                del quantities[name]
+        return
+    quantities.clear()
+    reading.issues.append("zero_usage")
+
+
+def _name_the_impossible(reading: Reading, quantities: dict[str, Quantity]) -> None:
+    for quantity, number in quantities.items():
+        if not 0 <= number <= MAX_QUANTITY or (isinstance(number, Decimal) and quantity in WHOLE_QUANTITIES):
+            reading.issues.append(f"impossible_count:{quantity}")

@@ -1,0 +1,183 @@
+"""Read a decoded request into facts: a `Call` for every span of a provider call, a `Link` for every other.
+
+The hot path: a span costs one look at the names of its attributes, and more only if it carries a name that
+means something. One bad span never costs its batch: a span without proper ids, and one whose reading fails
+through our own fault, becomes a dead letter with its content stripped, and the others go on.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.facts import DeadLetter, Facts
+from cost_exporter.domain.span import Call, Link, Root
+from cost_exporter.read import wire
+from cost_exporter.read.call import SpanPlace, read_call
+from cost_exporter.read.origin import Origin, attribution_of, origin_of
+from cost_exporter.read.plan import WANTED, ScopePlans, plans_of_scope
+from cost_exporter.read.reading import Reading
+from cost_exporter.read.strip import strip_content
+from cost_exporter.read.times import plausible_times
+from cost_exporter.read.values import clean_text
+
+__all__ = ["read_request"]
+
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+_NO_TRACE_ID: Final = bytes(_TRACE_ID_BYTES)
+_NO_SPAN_ID: Final = bytes(_SPAN_ID_BYTES)
+_ERROR: Final = 2
+
+
+def read_request(
+    resource_spans: Sequence[wire.ResourceSpans],
+    *,
+    namespace: str,
+    received_at_unix_ns: int,
+    tenant_is_trusted: bool,
+    trusted_cost_sources: frozenset[str] = frozenset(),
+    dead_letters: Sequence[DeadLetter] = (),
+) -> Facts:
+    """Return the facts of one request. `dead_letters` are those the receiver could not decode."""
+    reader = _Reader(namespace, received_at_unix_ns, tenant_is_trusted, trusted_cost_sources, dead_letters)
+    for each in resource_spans:
+        origin = origin_of(each.resource, tenant_is_trusted=tenant_is_trusted)
+        for scope_spans in each.scope_spans:
+            reader.read_scope(scope_spans, each.resource, origin)
+    return reader.facts()
+
+
+class _Reader:
+    """Collects the facts of one request."""
+
+    __slots__ = (
+        "_calls",
+        "_claims_ignored_count",
+        "_dead_letters",
+        "_links",
+        "_namespace",
+        "_received_at_unix_ns",
+        "_tenant_is_trusted",
+        "_trusted_cost_sources",
+    )
+
+    def __init__(
+        self,
+        namespace: str,
+        received_at_unix_ns: int,
+        tenant_is_trusted: bool,
+        trusted_cost_sources: frozenset[str],
+        dead_letters: Sequence[DeadLetter],
+    ) -> None:
+        self._namespace = namespace
+        self._received_at_unix_ns = received_at_unix_ns
+        self._tenant_is_trusted = tenant_is_trusted
+        self._trusted_cost_sources = trusted_cost_sources
+        self._dead_letters = list(dead_letters)
+        self._calls: list[Call] = []
+        self._links: list[Link] = []
+        self._claims_ignored_count = 0
+
+    def facts(self) -> Facts:
+        return Facts(
+            namespace=self._namespace,
+            received_at_unix_ns=self._received_at_unix_ns,
+            calls=self._calls,
+            links=self._links,
+            dead_letters=self._dead_letters,
+            tenant_is_trusted=self._tenant_is_trusted,
+            ignored_count=len(self._links),
+            tenant_claims_ignored_count=self._claims_ignored_count,
+        )
+
+    def read_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin) -> None:
+        scope = scope_spans.scope
+        plans = plans_of_scope(clean_text(scope.name), clean_text(scope.version))
+        for span in scope_spans.spans:
+            try:
+                self._read_span(span, plans, origin, scope, resource)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
+                self._bury(span, scope, resource, "our_fault", type(error).__name__)
+
+    def _read_span(
+        self, span: wire.Span, plans: ScopePlans, origin: Origin, scope: wire.Scope, resource: wire.Resource
+    ) -> None:
+        trace_id, span_id = span.trace_id, span.span_id
+        if (
+            len(trace_id) != _TRACE_ID_BYTES
+            or len(span_id) != _SPAN_ID_BYTES
+            or trace_id == _NO_TRACE_ID
+            or span_id == _NO_SPAN_ID
+        ):
+            self._bury(span, scope, resource, "bad_id", "trace id or span id is all zero or of the wrong length")
+            return
+        attributes = span.attributes
+        present = WANTED.intersection(attributes)
+        attribution = NO_ATTRIBUTION
+        if present:
+            plan = plans.plan(present)
+            if plan.attribution:
+                attribution = self._attribution(attribution_of(attributes, plan.attribution), origin)
+            elif origin.tenant_claim is not None:
+                self._count_claim(origin.tenant_claim)
+            if plan.may_be_call:
+                reading = Reading(span, attributes, plans.scope, plan)
+                call = read_call(reading, self._place(span, attribution, origin), self._trusted_cost_sources)
+                if call is not None:
+                    self._calls.append(call)
+                    return
+        elif origin.tenant_claim is not None:
+            self._count_claim(origin.tenant_claim)
+        self._links.append(self._link(span, trace_id, span_id, attribution, origin))
+
+    def _link(self, span: wire.Span, trace_id: bytes, span_id: bytes, attribution: Attribution, origin: Origin) -> Link:
+        parent_span_id = span.parent_span_id
+        if len(parent_span_id) == _SPAN_ID_BYTES and parent_span_id != _NO_SPAN_ID:
+            return Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id, attribution=attribution)
+        times = plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
+        root = Root(
+            started_at_unix_ns=times.started_at_unix_ns,
+            ended_at_unix_ns=times.ended_at_unix_ns,
+            has_failed=span.status.code == _ERROR,
+            resource_attribution=origin.attribution,
+        )
+        return Link(trace_id=trace_id, span_id=span_id, parent_span_id=None, attribution=attribution, root=root)
+
+    def _place(self, span: wire.Span, attribution: Attribution, origin: Origin) -> SpanPlace:
+        parent_span_id = span.parent_span_id
+        has_parent = len(parent_span_id) == _SPAN_ID_BYTES and parent_span_id != _NO_SPAN_ID
+        return SpanPlace(
+            span.trace_id,
+            span.span_id,
+            parent_span_id if has_parent else None,
+            plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns),
+            attribution,
+            origin,
+        )
+
+    def _attribution(self, said: Attribution, origin: Origin) -> Attribution:
+        if self._tenant_is_trusted:
+            return said
+        claim = said.tenant or origin.tenant_claim
+        if claim is not None:
+            self._count_claim(claim)
+        return said if said.tenant is None else said._replace(tenant=None)
+
+    def _count_claim(self, claim: str) -> None:
+        if not self._tenant_is_trusted and claim != self._namespace:
+            self._claims_ignored_count += 1
+
+    def _bury(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
+        try:
+            payload = strip_content(span, scope, resource)
+        except Exception:  # noqa: BLE001 - a span that cannot even be stripped is kept by its ids
+            payload = b""
+        self._dead_letters.append(
+            DeadLetter(
+                reason=reason,
+                detail=detail,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                payload=payload,
+            )
+        )

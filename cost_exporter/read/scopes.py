@@ -1,0 +1,150 @@
+"""The exception table: what is special about one emitter, by the name and version of its scope.
+
+Semantics cannot be told by schema URL, most emitters stamp none, so they are told by who made the span. A
+rule names a scope (a trailing `*` matches any ending), optionally a range of versions, and what differs.
+The first rule that matches applies; an emitter that is not listed is `PLAIN` and means what the conventions
+mean. `detail` decides which of two spans of one call is billed (semantics 6).
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from cost_exporter.domain.span import Detail
+from cost_exporter.domain.value import value
+
+__all__ = ["EXCLUSIVE_PROVIDERS", "SCOPE_RULES", "ScopeRule", "scope_rule"]
+
+EXCLUSIVE_PROVIDERS: Final = frozenset({"anthropic", "aws"})
+"""Their APIs count input without what was read from and written to the cache."""
+
+
+@value
+class ScopeRule:
+    """What is special about the spans of one scope."""
+
+    scope: str
+    """Exact name, or a beginning followed by `*`."""
+    since: str = ""
+    """First version the rule is for; "" from the first."""
+    before: str = ""
+    """First version the rule is no longer for; "" without end."""
+    detail: Detail = Detail.PLAIN
+    exclusive_providers: frozenset[str] = frozenset()
+    """For these providers the input is stated without the cached tokens: add them (rule X)."""
+    has_own_ids: bool = False
+    """Its response ids are its own invention unless the provider is OpenAI: they identify nothing."""
+    is_never_billed: bool = False
+    """Turns and sessions: spans that only frame others."""
+    is_ours: bool = False
+    """Our own instrumentation: the vendor cost it states is taken from the vendor's reply."""
+    why: str = ""
+
+
+def _rules(detail: Detail, *scopes: str) -> list[ScopeRule]:
+    return [ScopeRule(scope=scope, detail=detail) for scope in scopes]
+
+
+_FRAMEWORKS: Final = (
+    "langchain*",
+    "llamaindex*",
+    "llama_index*",
+    "haystack*",
+    "crewai*",
+    "openai_agents*",
+    "agno*",
+    "autogen*",
+    "dspy*",
+    "smolagents*",
+    "beeai*",
+    "litellm*",
+    "pydantic_ai*",
+    "google_adk*",
+    "strands*",
+    "pipecat*",
+    "instructor*",
+    "guardrails*",
+    "mcp*",
+)
+
+SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
+    # Ours. Pipecat and LiveKit seen by our observers are better than those frameworks' own spans, and yield to vendors.
+    ScopeRule(scope="callfare.instrumentation.pipecat*", detail=Detail.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare.instrumentation.livekit*", detail=Detail.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare", detail=Detail.GENAI, is_ours=True),
+    ScopeRule(scope="callfare.*", detail=Detail.GENAI, is_ours=True),
+    # The vendor's SDK itself.
+    ScopeRule(scope="com.anthropic.sdk*", detail=Detail.NATIVE, why="the only one with the 5 min / 1 h split"),
+    # Frameworks, whoever instruments them.
+    *(
+        ScopeRule(scope=prefix + name, detail=Detail.FRAMEWORK)
+        for prefix in (
+            "opentelemetry.instrumentation.genai.",
+            "opentelemetry.instrumentation.",
+            "openinference.instrumentation.",
+            "openlit.instrumentation.",
+            "@traceloop/instrumentation-",
+            "@arizeai/openinference-instrumentation-",
+        )
+        for name in _FRAMEWORKS
+    ),
+    ScopeRule(scope="pipecat.turn", is_never_billed=True, why="turns and conversations frame the calls"),
+    ScopeRule(
+        scope="pipecat",
+        detail=Detail.FRAMEWORK,
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="prompt_tokens is net of cache for Anthropic and Bedrock (LLMTokenUsage, pipecat-ai 1.14.0)",
+    ),
+    *_rules(
+        Detail.FRAMEWORK, "livekit-agents", "ai", "gen_ai", "pydantic-ai", "strands*", "langsmith*", "gcp.vertex.agent"
+    ),
+    ScopeRule(
+        scope="litellm*",
+        detail=Detail.FRAMEWORK,
+        has_own_ids=True,
+        why="writes chatcmpl-<uuid> of its own for every provider but OpenAI (1.106.2)",
+    ),
+    # OpenTelemetry's own GenAI instrumentations.
+    *_rules(
+        Detail.GENAI,
+        "opentelemetry.instrumentation.genai.*",
+        "opentelemetry.util.genai*",
+        "opentelemetry.instrumentation.openai_v2*",
+        "opentelemetry.instrumentation.google_genai*",
+        "opentelemetry.instrumentation.botocore*",
+        "@opentelemetry/instrumentation-openai",
+        "@opentelemetry/instrumentation-aws-sdk",
+    ),
+    *_rules(Detail.OPENINFERENCE, "openinference.instrumentation.*", "@arizeai/openinference-*"),
+    *_rules(Detail.TRACELOOP, "opentelemetry.instrumentation.*", "@traceloop/instrumentation-*", "traceloop*"),
+    ScopeRule(
+        scope="openlit*",
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="input=50 beside cache_read=1000 for Anthropic (measured 1.45.0)",
+    ),
+)
+_DEFAULT: Final = ScopeRule(scope="")
+
+
+@lru_cache(maxsize=1024)
+def scope_rule(name: str, version: str) -> ScopeRule:
+    """Return the rule for a scope; the default one for a scope nobody has listed."""
+    return next((rule for rule in SCOPE_RULES if _matches(rule, name, version)), _DEFAULT)
+
+
+def _matches(rule: ScopeRule, name: str, version: str) -> bool:
+    if rule.scope.endswith("*"):
+        if not name.startswith(rule.scope[:-1]):
+            return False
+    elif name != rule.scope:
+        return False
+    number = _version_number(version)
+    if rule.since and number < _version_number(rule.since):
+        return False
+    return not rule.before or number < _version_number(rule.before)
+
+
+def _version_number(version: str) -> tuple[int, ...]:
+    """Return `1.45.0b2` as (1, 45, 0); an unreadable or absent version is the newest."""
+    leading = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in leading[0].split(".")) if leading else (10**9,)
