@@ -33,6 +33,12 @@ def pre_instrument() -> None:
 def post_instrument() -> None:
     """After the instrumentors."""
     install()
+    if environment.includes_stream_usage() and not environment.is_disabled():
+        from callfare.instrumentation.openai_audio._stream_usage import (  # noqa: PLC0415 - only where asked for
+            StreamUsageInstrumentor,
+        )
+
+        StreamUsageInstrumentor().instrument()
 
 
 @quietly

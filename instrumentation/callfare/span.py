@@ -142,8 +142,7 @@ class CallSpan:
                 return
             self._is_finished = True
             counted = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
-        if counted:
-            counted[names.USAGE_SOURCE] = self.source
+        counted[names.USAGE_SOURCE] = self.source if counted else "unknown"
         self._span.set_attributes({**counted, **last, **producer.next_stamp()})
         if has_failed:
             # No description: a vendor's message may quote the text that was sent.

@@ -35,6 +35,7 @@ else:
 __all__ = [
     "AsyncStream",
     "OnChunk",
+    "OnEnd",
     "SyncStream",
     "ended_by_application",
     "finish",
@@ -44,6 +45,8 @@ __all__ = [
 
 OnChunk = Callable[[CallSpan, Any], None]
 """Reads one chunk for its usage. May raise: it is then left out for the rest of the stream."""
+OnEnd = Callable[[CallSpan], None]
+"""Sums up just before the call is finished, however it ended."""
 
 
 def ended_by_application(error: BaseException) -> bool:
@@ -61,16 +64,18 @@ def finish(call: CallSpan, error: BaseException | None = None) -> None:
         call.fail(error)
 
 
-class _Chunks:
-    """Hands chunks to the reader; a reader that fails once is not asked again."""
+class _Watched:
+    """A call and what reads its stream; a reader that fails once is not asked again."""
 
-    __slots__ = ("_call", "_read")
+    __slots__ = ("_call", "_last", "_read")
 
-    def __init__(self, call: CallSpan, read: OnChunk | None) -> None:
+    def __init__(self, call: CallSpan, read: OnChunk | None, last: OnEnd | None) -> None:
         self._call = call
         self._read = read
+        self._last = last
 
     def see(self, chunk: object) -> None:
+        """One chunk is on its way to the application."""
         self._call.has_output = True
         if self._read is None:
             return
@@ -80,9 +85,30 @@ class _Chunks:
             self._read = None
             note_internal_error("reading a chunk", error)
 
+    def stop(self, error: BaseException | None = None) -> None:
+        """The stream is over: let the reader sum up, then finish the call."""
+        if not self._call.is_finished:
+            self._sum_up()
+            finish(self._call, error)
+
+    def leave(self) -> None:
+        """The application is done with the stream, read to its end or not."""
+        self.stop(GeneratorExit())
+
+    def _sum_up(self) -> None:
+        last, self._last = self._last, None
+        if last is None:
+            return
+        try:
+            last(self._call)
+        except Exception as error:  # noqa: BLE001 - the stream must go on
+            note_internal_error("reading the end of a stream", error)
+
 
 def watch_generator(
-    start: Callable[[], tuple[CallSpan | None, Iterator[Any]]], read: OnChunk | None = None
+    start: Callable[[], tuple[CallSpan | None, Iterator[Any]]],
+    read: OnChunk | None = None,
+    last: OnEnd | None = None,
 ) -> Generator[Any, None, None]:
     """Drive a vendor's generator. `start` opens the call and makes the generator, at the first `next`.
 
@@ -92,7 +118,7 @@ def watch_generator(
     if call is None:
         yield from source
         return
-    chunks = _Chunks(call, read)
+    watched = _Watched(call, read, last)
     try:
         token = context_api.attach(call.context())
         try:
@@ -100,20 +126,22 @@ def watch_generator(
         finally:
             context_api.detach(token)
         if first is not _NOTHING:
-            chunks.see(first)
+            watched.see(first)
             yield first
             for chunk in source:
-                chunks.see(chunk)
+                watched.see(chunk)
                 yield chunk
     except BaseException as error:
         _close(source)
-        finish(call, error)
+        watched.stop(error)
         raise
-    call.end()
+    watched.stop()
 
 
 async def watch_async_generator(
-    start: Callable[[], tuple[CallSpan | None, AsyncIterator[Any]]], read: OnChunk | None = None
+    start: Callable[[], tuple[CallSpan | None, AsyncIterator[Any]]],
+    read: OnChunk | None = None,
+    last: OnEnd | None = None,
 ) -> AsyncGenerator[Any, None]:
     """The same for an asynchronous generator."""
     call, source = start()
@@ -124,7 +152,7 @@ async def watch_async_generator(
         finally:
             await _aclose(source)
         return
-    chunks = _Chunks(call, read)
+    watched = _Watched(call, read, last)
     try:
         token = context_api.attach(call.context())
         try:
@@ -132,16 +160,16 @@ async def watch_async_generator(
         finally:
             context_api.detach(token)
         if first is not _NOTHING:
-            chunks.see(first)
+            watched.see(first)
             yield first
             async for chunk in source:
-                chunks.see(chunk)
+                watched.see(chunk)
                 yield chunk
     except BaseException as error:
-        finish(call, error)
+        watched.stop(error)
         await _aclose(source)
         raise
-    call.end()
+    watched.stop()
 
 
 _NOTHING = object()
@@ -162,10 +190,10 @@ async def _aclose(source: AsyncIterator[Any]) -> None:
 class SyncStream(_ObjectProxy):
     """A vendor's stream object, watched. Iterate it, use it in `with`, close it: all as before."""
 
-    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None) -> None:
+    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None, last: OnEnd | None = None) -> None:
         super().__init__(stream)
         self._self_call = call
-        self._self_chunks = _Chunks(call, read)
+        self._self_watched = _Watched(call, read, last)
         self._self_iterator: Iterator[Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -177,12 +205,12 @@ class SyncStream(_ObjectProxy):
         try:
             chunk = next(self._self_iterator)
         except StopIteration:
-            self._self_call.end()
+            self._self_watched.stop()
             raise
         except BaseException as error:
-            finish(self._self_call, error)
+            self._self_watched.stop(error)
             raise
-        self._self_chunks.see(chunk)
+        self._self_watched.see(chunk)
         return chunk
 
     def __enter__(self) -> Any:
@@ -195,25 +223,25 @@ class SyncStream(_ObjectProxy):
         try:
             return self.__wrapped__.__exit__(kind, error, trace)
         finally:
-            self._self_call.interrupt()
+            self._self_watched.leave()
 
     def close(self) -> Any:
         try:
             return self.__wrapped__.close()
         finally:
-            self._self_call.interrupt()
+            self._self_watched.leave()
 
     def __del__(self) -> None:
-        self._self_call.interrupt()
+        self._self_watched.leave()
 
 
 class AsyncStream(_ObjectProxy):
     """The same for a stream that is iterated with `async for`."""
 
-    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None) -> None:
+    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None, last: OnEnd | None = None) -> None:
         super().__init__(stream)
         self._self_call = call
-        self._self_chunks = _Chunks(call, read)
+        self._self_watched = _Watched(call, read, last)
         self._self_iterator: AsyncIterator[Any] | None = None
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -225,12 +253,12 @@ class AsyncStream(_ObjectProxy):
         try:
             chunk = await anext(self._self_iterator)
         except StopAsyncIteration:
-            self._self_call.end()
+            self._self_watched.stop()
             raise
         except BaseException as error:
-            finish(self._self_call, error)
+            self._self_watched.stop(error)
             raise
-        self._self_chunks.see(chunk)
+        self._self_watched.see(chunk)
         return chunk
 
     async def __aenter__(self) -> Any:
@@ -243,19 +271,19 @@ class AsyncStream(_ObjectProxy):
         try:
             return await self.__wrapped__.__aexit__(kind, error, trace)
         finally:
-            self._self_call.interrupt()
+            self._self_watched.leave()
 
     async def close(self) -> Any:
         try:
             return await self.__wrapped__.close()
         finally:
-            self._self_call.interrupt()
+            self._self_watched.leave()
 
     async def aclose(self) -> Any:
         try:
             return await self.__wrapped__.aclose()
         finally:
-            self._self_call.interrupt()
+            self._self_watched.leave()
 
     def __del__(self) -> None:
-        self._self_call.interrupt()
+        self._self_watched.leave()

@@ -1,0 +1,250 @@
+"""`workflow(...)`: one piece of work as one trace, on somebody's account.
+
+    with workflow("support-call", tenant="acme", category="bot", revenue="4.99") as run:
+        ...                                  # every call in here, in any thread or task, goes on this account
+    async with workflow("support-call"): ...
+    @workflow("insights", category="insights")
+    async def summarise(call): ...           # functions, coroutines and generators of either kind
+
+A workflow is a span of its own, so that its calls share a trace; it is never billed itself. Workflows nest: the
+inner one's names win for what happens in it. Nothing in here raises into the application.
+"""
+
+import inspect
+from collections.abc import Callable
+from decimal import Decimal
+from functools import wraps
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Status, StatusCode
+
+from callfare import attributes as names
+from callfare.context import with_attribution
+from callfare.failure import describe_error
+from callfare.guard import quietly
+
+__all__ = ["Workflow"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_SCOPE: Final = "callfare.workflow"
+
+
+class Workflow:
+    """See the module. One object is one run; as a decorator, every call of the function is a run."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the public name
+        tenant: str | None = None,
+        category: str | None = None,
+        task: str | None = None,
+        tier: str | None = None,
+        user: str | None = None,
+        api_key: str | None = None,
+        revenue: Decimal | str | int | None = None,
+    ) -> None:
+        """All names are optional; `revenue` is what the customer pays for this run, in USD."""
+        self._account: dict[str, str | None] = {
+            names.WORKFLOW_NAME: name,
+            names.WORKFLOW_ID: id,
+            names.TENANT_ID: tenant,
+            names.CATEGORY: category,
+            names.TASK: task,
+            names.TIER: tier,
+            names.USER_ID: user,
+            names.API_KEY_ID: api_key,
+        }
+        self._name = name
+        self._revenue = revenue
+        self._span: Span = trace.INVALID_SPAN
+        self._runs: list[tuple[Span, Any]] = []
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits: what `callfare trace` and the API take. All zeros where tracing is off."""
+        return trace.format_trace_id(self._span.get_span_context().trace_id)
+
+    @quietly
+    def set_outcome(self, outcome: str) -> None:
+        """How the work went: `completed`, `failed`, or a word of your own that revenue rules know."""
+        self._span.set_attribute(names.OUTCOME, outcome)
+
+    @quietly
+    def set_revenue(self, amount: Decimal | str | int, currency: str = "USD") -> None:
+        """What the customer pays for this run, as soon as it is known. Decimal strings keep every digit."""
+        self._span.set_attribute(names.REVENUE_AMOUNT, str(amount))
+        self._span.set_attribute(names.REVENUE_CURRENCY, currency)
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
+    ) -> None:
+        self._finish(error)
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
+    ) -> None:
+        self._finish(error)
+
+    @quietly
+    def _begin(self) -> None:
+        context, span = self.begin_run()
+        self._runs.append((span, context_api.attach(context)))
+
+    @quietly
+    def _finish(self, error: BaseException | None) -> None:
+        span, token = self._runs.pop()
+        context_api.detach(token)
+        _end(span, error)
+
+    def begin_run(self) -> tuple[Context, Span]:
+        """Start the span; the caller attaches the context and ends the span."""
+        context = with_attribution(self._account)
+        title = f"workflow {self._name}" if self._name else "workflow"
+        self._span = span = trace.get_tracer(_SCOPE).start_span(title, context=context)
+        span.set_attribute(names.OPERATION_NAME, "invoke_workflow")
+        if self._revenue is not None:
+            self.set_revenue(self._revenue)
+        return trace.set_span_in_context(span, context), span
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Use as a decorator."""
+        return _decorated(self, function)
+
+    def copy(self) -> "Workflow":
+        """A fresh run on the same account."""
+        fresh = Workflow(self._name, revenue=self._revenue)
+        fresh._account = self._account
+        return fresh
+
+
+def _end(span: Span, error: BaseException | None) -> None:
+    # A generator that is closed and a task that is cancelled have not failed.
+    if isinstance(error, Exception):
+        span.set_attributes(describe_error(error))
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()
+
+
+def _decorated(workflow: Workflow, function: Any) -> Any:
+    if inspect.isasyncgenfunction(function):
+        return _around_async_generator(workflow, function)
+    if inspect.isgeneratorfunction(function):
+        return _around_generator(workflow, function)
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            async with workflow.copy():
+                return await function(*args, **kwargs)
+
+        return run_async
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with workflow.copy():
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _around_generator(workflow: Workflow, function: Any) -> Any:
+    """The account holds while the generator works, not while its consumer does."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context, span = workflow.copy().begin_run()
+        source = function(*args, **kwargs)
+        error: BaseException | None = None
+        step: Callable[[], Any] = source.__next__
+        try:
+            while True:
+                token = context_api.attach(context)
+                try:
+                    item = step()
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    context_api.detach(token)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    source.close()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - passed on to the generator
+                    step = _thrower(source, thrown)
+                else:
+                    step = _sender(source, sent)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            _end(span, error)
+
+    return run
+
+
+def _around_async_generator(workflow: Workflow, function: Any) -> Any:
+    """The same, asynchronous."""
+
+    @wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        context, span = workflow.copy().begin_run()
+        source = function(*args, **kwargs)
+        error: BaseException | None = None
+        step: Callable[[], Any] = source.__anext__
+        try:
+            while True:
+                token = context_api.attach(context)
+                try:
+                    item = await step()
+                except StopAsyncIteration:
+                    return
+                finally:
+                    context_api.detach(token)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await source.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - passed on to the generator
+                    step = _athrower(source, thrown)
+                else:
+                    step = _asender(source, sent)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            _end(span, error)
+
+    return run
+
+
+def _sender(source: Any, sent: Any) -> Callable[[], Any]:
+    return lambda: source.send(sent)
+
+
+def _thrower(source: Any, thrown: BaseException) -> Callable[[], Any]:
+    return lambda: source.throw(thrown)
+
+
+def _asender(source: Any, sent: Any) -> Callable[[], Any]:
+    return lambda: source.asend(sent)
+
+
+def _athrower(source: Any, thrown: BaseException) -> Callable[[], Any]:
+    return lambda: source.athrow(thrown)

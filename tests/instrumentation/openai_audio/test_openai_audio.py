@@ -1,0 +1,359 @@
+"""OpenAI's real SDK against the fake: what the spans say is what the fake received."""
+
+import asyncio
+import io
+import warnings
+from collections.abc import Iterator
+
+import openai
+import pytest
+from opentelemetry.trace import StatusCode
+
+from callfare import attributes as names
+from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
+from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor
+from tests.instrumentation.fakes.openai import OpenAIFake
+
+TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
+
+
+@pytest.fixture
+def fake() -> Iterator[OpenAIFake]:
+    with OpenAIFake() as server:
+        yield server
+
+
+@pytest.fixture
+def instrumented(spans) -> Iterator[None]:
+    instrumentor = OpenAIAudioInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    yield
+    instrumentor.uninstrument()
+
+
+def sync_client(fake: OpenAIFake, **options) -> openai.OpenAI:
+    return openai.OpenAI(api_key="k", base_url=f"{fake.url}/v1", **options)
+
+
+def async_client(fake: OpenAIFake, **options) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(api_key="k", base_url=f"{fake.url}/v1", **options)
+
+
+def test_speech_records_the_code_points_that_were_sent(fake, spans, instrumented) -> None:
+    """A plain call has the characters, the model, the voice and its status, and no duration of compressed audio."""
+    with sync_client(fake) as client:
+        answer = client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
+    assert len(answer.content) == 4 * 48_000
+    found = spans.only
+    assert found.pop(names.PRODUCER_ID)
+    assert found.pop(names.PRODUCER_SEQUENCE) > 0
+    assert found == {
+        names.OPERATION_NAME: "text_to_speech",
+        names.PROVIDER_NAME: "openai",
+        names.REQUEST_MODEL: "tts-1",
+        names.SERVER_ADDRESS: "127.0.0.1",
+        names.OUTPUT_TYPE: "speech",
+        names.SPEECH_VOICE: "alloy",
+        names.HTTP_STATUS_CODE: 200,
+        names.INPUT_CHARACTERS: 14,
+        names.USAGE_SOURCE: "request",
+    }
+    assert fake.characters == 14
+    assert type(found[names.INPUT_CHARACTERS]) is int
+
+
+def test_speech_measures_pcm(fake, spans, instrumented) -> None:
+    """Four pieces of one second each are four seconds of audio."""
+    with sync_client(fake) as client:
+        client.audio.speech.create(input=TEXT, model="gpt-4o-mini-tts", voice="alloy", response_format="pcm")
+    assert spans.only[names.AUDIO_OUTPUT_SECONDS] == 4.0
+    assert type(spans.only[names.AUDIO_OUTPUT_SECONDS]) is float
+
+
+@pytest.mark.parametrize("how", ["with_raw_response", "with_streaming_response"])
+def test_raw_and_streaming_responses_are_one_span_each(fake, spans, instrumented, how) -> None:
+    """The SDK's raw wrappers pass the same method: counted once, and the body reaches the application whole."""
+    with sync_client(fake) as client:
+        if how == "with_raw_response":
+            raw = client.audio.speech.with_raw_response.create(
+                input=TEXT, model="tts-1", voice="a", response_format="pcm"
+            )
+            body = raw.parse().content
+        else:
+            with client.audio.speech.with_streaming_response.create(
+                input=TEXT, model="tts-1", voice="a", response_format="pcm"
+            ) as streamed:
+                assert spans.all == ()
+                body = b"".join(streamed.iter_bytes())
+    assert len(body) == 4 * 48_000
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert spans.only[names.AUDIO_OUTPUT_SECONDS] == 4.0
+    assert names.FINISH_REASONS not in spans.only
+
+
+def test_leaving_a_streamed_answer_early_bills_the_text_sent(fake, spans, instrumented) -> None:
+    """A barge-in is an interrupted call with all its characters and no error."""
+    with (
+        sync_client(fake) as client,
+        client.audio.speech.with_streaming_response.create(input=TEXT, model="tts-1", voice="a") as streamed,
+    ):
+        next(streamed.iter_bytes(1000))
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
+    assert spans.all[0].status.status_code is StatusCode.UNSET
+
+
+def test_async_streamed_answer(fake, spans, instrumented) -> None:
+    """The asynchronous twin measures the same."""
+
+    async def speak() -> int:
+        async with (
+            async_client(fake) as client,
+            client.audio.speech.with_streaming_response.create(
+                input=TEXT, model="tts-1", voice="a", response_format="pcm"
+            ) as streamed,
+        ):
+            return len(b"".join([piece async for piece in streamed.iter_bytes()]))
+
+    assert asyncio.run(speak()) == 4 * 48_000
+    assert spans.only[names.AUDIO_OUTPUT_SECONDS] == 4.0
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters
+
+
+def test_speech_as_events_has_tokens(fake, spans, instrumented) -> None:
+    """Only the SSE form states tokens, and audio is all of its output."""
+    with sync_client(fake) as client:
+        client.audio.speech.create(input=TEXT, model="gpt-4o-mini-tts", voice="a", stream_format="sse")
+        with client.audio.speech.with_streaming_response.create(
+            input=TEXT, model="gpt-4o-mini-tts", voice="a", stream_format="sse"
+        ) as streamed:
+            list(streamed.iter_lines())
+    assert spans.total(names.INPUT_TOKENS) == fake.characters == 28
+    assert [found[names.OUTPUT_AUDIO_TOKENS] for found in spans.attributes] == [101, 101]
+    assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"vendor_body"}
+
+
+def test_a_break_in_the_middle_is_billed_and_is_the_applications_to_see(fake, spans, instrumented) -> None:
+    """The vendor's exception passes unchanged; the text was sent, so it is no refusal."""
+    fake.break_after_chunks = 2
+    with (
+        sync_client(fake, max_retries=0) as client,
+        pytest.raises(Exception, match=r"peer closed|incomplete") as caught,
+        client.audio.speech.with_streaming_response.create(input=TEXT, model="tts-1", voice="a") as streamed,
+    ):
+        list(streamed.iter_bytes())
+    assert spans.only[names.ERROR_TYPE].endswith(type(caught.value).__name__)
+    assert spans.only[names.INPUT_CHARACTERS] == 14
+    assert names.CALL_REFUSED not in spans.only
+    assert spans.all[0].status.status_code is StatusCode.ERROR
+    assert spans.all[0].status.description is None
+
+
+def test_a_refused_call_says_so(fake, spans, instrumented) -> None:
+    """401 before any output: error, status and the mark by which it costs nothing."""
+    fake.refuse_next = [401]
+    with sync_client(fake) as client, pytest.raises(openai.AuthenticationError):
+        client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
+    assert spans.only[names.HTTP_STATUS_CODE] == 401
+    assert spans.only[names.CALL_REFUSED] is True
+    assert spans.only[names.ERROR_TYPE] == "openai.AuthenticationError"
+
+
+def test_no_connection_is_a_refusal_and_a_timeout_is_not(fake, spans, instrumented) -> None:
+    """Nobody was reached, so nobody bills; a time-out may have been billed."""
+    with (
+        openai.OpenAI(api_key="k", base_url="http://127.0.0.1:9/v1", max_retries=0) as client,
+        pytest.raises(openai.APIConnectionError),
+    ):
+        client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
+    fake.never_answers = True
+    with sync_client(fake, max_retries=0, timeout=0.2) as client, pytest.raises(openai.APITimeoutError):
+        client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
+    refused, late = spans.attributes
+    assert refused[names.CALL_REFUSED] is True
+    assert names.CALL_REFUSED not in late
+    assert late[names.INPUT_CHARACTERS] == fake.characters == 14
+
+
+def test_retries_of_the_sdk_are_one_span(fake, spans, instrumented) -> None:
+    """One logical call, two attempts, billed once."""
+    fake.refuse_next = [500]
+    with sync_client(fake) as client:
+        client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
+    assert fake.request_count == 2
+    assert spans.only[names.REQUEST_ATTEMPTS] == 2
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+
+
+def test_cancelling_a_task_is_an_interruption(fake, spans, instrumented) -> None:
+    """Asyncio cancellation ends the span without an error and without losing the characters."""
+
+    async def cancelled() -> None:
+        async with (
+            async_client(fake) as client,
+            client.audio.speech.with_streaming_response.create(input=TEXT, model="tts-1", voice="a") as streamed,
+        ):
+            async for _ in streamed.iter_bytes(1000):
+                raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters
+
+
+def test_transcription_takes_the_vendors_figures(fake, spans, instrumented, wav) -> None:
+    """Tokens with the audio apart, and billed seconds where the model is billed by time."""
+    file = wav(2.5)
+    with sync_client(fake) as client:
+        client.audio.transcriptions.create(file=("a.wav", file), model="gpt-4o-transcribe", language="de")
+        client.audio.transcriptions.create(file=("a.wav", io.BytesIO(file)), model="whisper-1")
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # deprecated by the vendor
+            client.audio.translations.create(file=("a.wav", file), model="whisper-1")
+    tokens, seconds, translated = spans.attributes
+    assert (tokens[names.INPUT_TOKENS], tokens[names.INPUT_AUDIO_TOKENS], tokens[names.OUTPUT_TOKENS]) == (14, 12, 45)
+    assert tokens[names.AUDIO_INPUT_SECONDS] == 2.5
+    assert seconds[names.AUDIO_INPUT_SECONDS] == translated[names.AUDIO_INPUT_SECONDS] == 13.0
+    assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"vendor_body"}
+    assert fake.uploads == [len(file)] * 3
+
+
+def test_plain_text_answers_fall_back_on_the_upload(fake, spans, instrumented, wav, tmp_path) -> None:
+    """No usage in the answer: a WAV is measured, whatever its form; other audio is honestly unknown."""
+    path = tmp_path / "speech.wav"
+    path.write_bytes(wav(1.25, channels=2))
+    with sync_client(fake) as client, path.open("rb") as opened:
+        for file in (path, opened, path.read_bytes()):
+            text = client.audio.transcriptions.create(file=file, model="whisper-1", response_format="text")
+            assert text == "the secret words"
+        client.audio.transcriptions.create(file=("a.mp3", b"ID3..."), model="whisper-1", response_format="text")
+    assert [found.get(names.AUDIO_INPUT_SECONDS) for found in spans.attributes] == [1.25, 1.25, 1.25, None]
+    assert [found[names.USAGE_SOURCE] for found in spans.attributes] == ["client", "client", "client", "unknown"]
+    assert fake.uploads[:3] == [path.stat().st_size] * 3
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_streamed_transcription(fake, spans, instrumented, is_async) -> None:
+    """The last event carries the tokens."""
+
+    async def listen() -> list[str]:
+        async with async_client(fake) as client:
+            stream = await client.audio.transcriptions.create(file=b"x", model="gpt-4o-transcribe", stream=True)
+            return [event.type async for event in stream]
+
+    if is_async:
+        kinds = asyncio.run(listen())
+    else:
+        with sync_client(fake) as client:
+            stream = client.audio.transcriptions.create(file=b"x", model="gpt-4o-transcribe", stream=True)
+            assert isinstance(stream, openai.Stream)
+            kinds = [event.type for event in stream]
+    assert kinds == ["transcript.text.delta", "transcript.text.done"]
+    assert spans.only[names.INPUT_AUDIO_TOKENS] == 12
+    assert spans.only[names.REQUEST_STREAM] is True
+
+
+def test_raw_transcription_is_read_without_being_parsed(fake, spans, instrumented) -> None:
+    """`with_raw_response` keeps its answer to itself; the usage is in the body."""
+    with sync_client(fake) as client:
+        raw = client.audio.transcriptions.with_raw_response.create(file=b"x", model="gpt-4o-transcribe")
+    assert raw.parse().text == "the secret words"
+    assert spans.only[names.OUTPUT_TOKENS] == 45
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")  # the SDK's own business
+def test_realtime_responses_and_transcripts_are_spans_of_their_own(fake, spans, instrumented) -> None:
+    """Each response with its audio tokens, a cut-off one too, and the caller's speech at its own model."""
+    usage = {
+        "total_tokens": 300, "input_tokens": 200, "output_tokens": 100,
+        "input_token_details": {
+            "text_tokens": 50, "audio_tokens": 150, "cached_tokens": 64,
+            "cached_tokens_details": {"text_tokens": 24, "audio_tokens": 40},
+        },
+        "output_token_details": {"text_tokens": 20, "audio_tokens": 80},
+    }  # fmt: skip
+    session = {
+        "type": "realtime",
+        "model": "gpt-realtime",
+        "audio": {"input": {"transcription": {"model": "whisper-1"}}},
+    }
+    fake.realtime_events = [
+        {"type": "session.created", "event_id": "1", "session": session},
+        {"type": "response.created", "event_id": "2", "response": {"id": "resp_1"}},
+        {"type": "response.done", "event_id": "3", "response": {"id": "resp_1", "status": "completed", "usage": usage}},
+        {"type": "response.done", "event_id": "4", "response": {"id": "resp_2", "status": "cancelled", "usage": usage}},
+        {
+            "type": "conversation.item.input_audio_transcription.completed", "event_id": "5", "item_id": "item_7",
+            "content_index": 0, "transcript": "the secret words", "usage": {"type": "duration", "seconds": 3.5},
+        },
+    ]  # fmt: skip
+    with (
+        sync_client(fake, websocket_base_url=f"{fake.ws_url}/v1") as client,
+        client.realtime.connect(model="gpt-realtime") as connection,
+    ):
+        received = [connection.recv().type for _ in fake.realtime_events]
+    assert received == [event["type"] for event in fake.realtime_events]
+    first, second, heard = spans.attributes
+    assert first[names.REQUEST_MODEL] == "gpt-realtime"
+    assert (first[names.INPUT_TOKENS], first[names.INPUT_AUDIO_TOKENS], first[names.CACHE_READ_TOKENS]) == (
+        200,
+        150,
+        64,
+    )
+    assert (first[names.CACHE_AUDIO_READ_TOKENS], first[names.OUTPUT_AUDIO_TOKENS]) == (40, 80)
+    assert second[names.FINISH_REASONS] == ("interrupted",)
+    assert second[names.OUTPUT_TOKENS] == 100
+    assert heard[names.OPERATION_NAME] == "speech_to_text"
+    assert (heard[names.REQUEST_MODEL], heard[names.AUDIO_INPUT_SECONDS]) == ("whisper-1", 3.5)
+
+
+def test_uninstrument_puts_the_very_methods_back(spans) -> None:
+    """Afterwards the classes are what they were."""
+    before = openai.resources.audio.speech.Speech.__dict__["create"]
+    instrumentor = OpenAIAudioInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    assert openai.resources.audio.speech.Speech.__dict__["create"] is not before
+    instrumentor.uninstrument()
+    assert openai.resources.audio.speech.Speech.__dict__["create"] is before
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_stream_usage_is_asked_for_and_stays_hidden(fake, spans, is_async) -> None:
+    """The vendor is asked for usage; the application sees the chunks it would have seen without us."""
+
+    async def chat() -> list:
+        async with async_client(fake) as client:
+            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+            return [chunk async for chunk in stream]
+
+    def ask() -> list:
+        if is_async:
+            return asyncio.run(chat())
+        with sync_client(fake) as client:
+            return list(client.chat.completions.create(model="m", messages=[], stream=True))
+
+    plain = ask()
+    instrumentor = StreamUsageInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    try:
+        asked = ask()
+    finally:
+        instrumentor.uninstrument()
+    assert [chunk.model_dump() for chunk in asked] == [chunk.model_dump() for chunk in plain]
+    assert [request.get("stream_options") for request in fake.chat_requests] == [None, {"include_usage": True}]
+
+
+def test_stream_usage_leaves_the_applications_own_wish_alone(fake, spans) -> None:
+    """Whoever asked for usage, or said no, gets what they asked for."""
+    instrumentor = StreamUsageInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    try:
+        with sync_client(fake) as client:
+            chunks = list(
+                client.chat.completions.create(
+                    model="m", messages=[], stream=True, stream_options={"include_usage": True}
+                )
+            )
+    finally:
+        instrumentor.uninstrument()
+    assert chunks[-1].usage.total_tokens == 9
