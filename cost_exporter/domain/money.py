@@ -6,7 +6,7 @@ the largest quantity (1e12) times the finest price without rounding.
 """
 
 from collections.abc import Iterable
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 __all__ = [
     "CONTEXT",
@@ -42,14 +42,11 @@ def total(costs_usd: Iterable[Decimal]) -> Decimal:
 
 
 def ceil_to_multiple(quantity: Decimal, increment: Decimal) -> Decimal:
-    """Return `quantity` rounded up to a whole multiple of `increment` (both > 0), exactly."""
-    steps = CONTEXT.divide(quantity, increment).to_integral_value(ROUND_CEILING)
-    # The division may have rounded; correct the step count by exact comparison.
-    while CONTEXT.multiply(steps - 1, increment) >= quantity:
-        steps -= 1
-    while CONTEXT.multiply(steps, increment) < quantity:
-        steps += 1
-    return CONTEXT.multiply(steps, increment)
+    """Return `quantity` rounded up to a whole multiple of `increment` (both > 0), exactly: in integers."""
+    numerator, denominator = quantity.as_integer_ratio()
+    step_numerator, step_denominator = increment.as_integer_ratio()
+    steps = -(-numerator * step_denominator // (denominator * step_numerator))
+    return CONTEXT.multiply(Decimal(steps), increment)
 
 
 def parse_decimal(text: str) -> Decimal:
