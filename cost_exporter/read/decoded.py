@@ -24,5 +24,3 @@ class DecodedRequest:
     received_at_unix_ns: int
     resource_spans: Sequence[wire.ResourceSpans] = ()
     dead_letters: Sequence[DeadLetter] = ()
-    body_hash: bytes = b""
-    """Identifies the bytes of the request, so that a batch sent again is known again."""
