@@ -2,3 +2,10 @@
 
 No IO, no clock, no logging, no threads: what is needed from outside is passed in.
 """
+
+from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.price_row import Factor, ModelAlias, PriceRow
+from cost_exporter.domain.quote import Line, Quote
+from cost_exporter.domain.usage import UsageRecord
+
+__all__ = ["Factor", "Line", "ModelAlias", "PriceBook", "PriceRow", "Quote", "UsageRecord"]

@@ -1,0 +1,97 @@
+"""Values with their place in a file, so that an error can name line and column.
+
+YAML is composed to nodes, not loaded to objects: a float is still recognisable as such, and nothing is
+rounded on the way. JSON (ad-hoc rates of `prices quote`) is wrapped the same way, without places.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import yaml
+
+from cost_exporter.domain.value import value
+from cost_exporter.errors import PriceFileError
+
+__all__ = ["Node", "compose", "wrap"]
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KINDS = {
+    "tag:yaml.org,2002:str": "text",
+    "tag:yaml.org,2002:int": "int",
+    "tag:yaml.org,2002:float": "float",
+    "tag:yaml.org,2002:bool": "bool",
+    "tag:yaml.org,2002:null": "null",
+    "tag:yaml.org,2002:timestamp": "time",
+}
+_TRUE = frozenset({"true", "yes", "on"})
+
+
+@value
+class Node:
+    """One value of a price file: a text with the kind its writing implies, a list, or a mapping."""
+
+    kind: str
+    """text, int, float, bool, null, time, list or map."""
+    text: str = ""
+    items: tuple["Node", ...] = ()
+    fields: Mapping[str, "Node"]
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    def error(self, problem: str, mend: str) -> PriceFileError:
+        """Return the error that names this place, what is wrong and what to do."""
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        return PriceFileError(f"{place}{problem}; {mend}")
+
+    @property
+    def is_true(self) -> bool:
+        """Whether a node of kind bool says yes."""
+        return self.text.lower() in _TRUE
+
+
+def compose(text: str, file: str) -> Node:
+    """Return the one document in a YAML text; an empty one is an empty mapping."""
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise PriceFileError(f"{place}: not YAML: {error.problem}; mend the syntax there") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise PriceFileError(f"{file}: not YAML: {type(error).__name__}; save it as UTF-8 text") from None
+    if root is None:
+        return Node(kind="map", fields={}, file=file)
+    return _node(root, file)
+
+
+def _node(raw: yaml.Node, file: str) -> Node:
+    line, column = raw.start_mark.line + 1, raw.start_mark.column + 1
+    if isinstance(raw, yaml.ScalarNode):
+        kind = _KINDS.get(raw.tag, "text")
+        return Node(kind=kind, text=str(raw.value), fields={}, file=file, line=line, column=column)
+    if isinstance(raw, yaml.SequenceNode):
+        items = tuple(_node(item, file) for item in raw.value)
+        return Node(kind="list", items=items, fields={}, file=file, line=line, column=column)
+    fields: dict[str, Node] = {}
+    assert isinstance(raw, yaml.MappingNode)
+    for raw_key, raw_value in raw.value:
+        key = _node(raw_key, file)
+        if key.text in fields:
+            raise key.error(f"{key.text!r} is said twice", "remove one")
+        fields[key.text] = _node(raw_value, file)
+    return Node(kind="map", fields=fields, file=file, line=line, column=column)
+
+
+def wrap(raw: object, file: str = "") -> Node:
+    """Return a value read from JSON as a node. Numbers with a point must have been read as `Decimal`."""
+    if isinstance(raw, Mapping):
+        fields: dict[str, Node] = {str(key): wrap(item, file) for key, item in raw.items()}
+        return Node(kind="map", fields=fields, file=file)
+    if isinstance(raw, list | tuple):
+        return Node(kind="list", items=tuple(wrap(item, file) for item in raw), fields={}, file=file)
+    if isinstance(raw, bool):
+        return Node(kind="bool", text=str(raw).lower(), fields={}, file=file)
+    kind = "null" if raw is None else "int" if isinstance(raw, int) else "float" if isinstance(raw, Decimal) else "text"
+    return Node(kind=kind, text="" if raw is None else str(raw), fields={}, file=file)
