@@ -35,7 +35,7 @@ insert into callfare.workflow_cost values (%s, %s)
 on conflict (trace_id) do update set total_cost_usd = workflow_cost.total_cost_usd + excluded.total_cost_usd
 """
 BACKGROUND_SECONDS = 0.25
-GAP_SECONDS = 0.02
+GAP_SECONDS = 0.15
 
 Row = tuple[str, str, D]
 

@@ -20,7 +20,7 @@ from tests.crash.verdict import problems
 pytestmark = pytest.mark.slow
 
 RUN_SECONDS = float(os.environ.get("CALLFARE_CRASH_SECONDS", "12"))
-CONTROL_SECONDS = 2.5
+CONTROL_SECONDS = 3.0
 CLIENTS = 4
 
 
