@@ -15,6 +15,7 @@ from psycopg.pq import Format
 
 __all__ = [
     "BoolArray",
+    "ByteaArray",
     "DateArray",
     "Int2Array",
     "Int8Array",
@@ -127,6 +128,18 @@ class BoolArray(_Array):
         return cls(_header(cls.element_oid, len(flags)) + b"".join(parts))
 
 
+class ByteaArray(_Array):
+    """bytea[]."""
+
+    array_oid, element_oid = 1001, 17
+
+    @classmethod
+    def of(cls, contents: Sequence[bytes | None]) -> "ByteaArray":
+        """Pack bytes; None is null."""
+        parts = [_NULL if each is None else len(each).to_bytes(4, "big") + each for each in contents]
+        return cls(_header(cls.element_oid, len(contents)) + b"".join(parts))
+
+
 class TextArray(_Array):
     """text[]."""
 
@@ -174,7 +187,7 @@ def _dumper(array: type[_Array]) -> type[_ArrayDumper]:
 
 _DUMPERS: Final[Mapping[type[_Array], type[_ArrayDumper]]] = {
     array: _dumper(array)
-    for array in (UuidArray, Int8Array, Int2Array, TimestampArray, DateArray, BoolArray, TextArray)
+    for array in (UuidArray, Int8Array, Int2Array, TimestampArray, DateArray, BoolArray, ByteaArray, TextArray)
 }
 
 

@@ -1,0 +1,121 @@
+"""A call as JSON and back: what one span said, beyond what the columns of `record` hold.
+
+`record` keeps what was judged; this keeps what was said, so that a trace can be settled again when a late span
+arrives. Only what differs from its default is written, and every field of `Call` and `UsageRecord` comes back
+equal, also those that are added later. Nothing here can hold content: a call consists of names, counts and ids.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.money import to_plain
+from cost_exporter.domain.quantity import Quantities, Quantity
+from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.usage import UsageRecord
+
+__all__ = ["attribution_from", "attribution_words", "call_fact", "call_from", "quantities_from", "quantities_json"]
+
+_CALL_COLUMNS: Final = frozenset(
+    {
+        "trace_id",
+        "span_id",
+        "parent_span_id",
+        "started_at_unix_ns",
+        "ended_at_unix_ns",
+        "service_name",
+        "error_type",
+        "reported_cost_usd",
+        "content_hash",
+    }
+)
+_USAGE_COLUMNS: Final = frozenset({"provider", "model", "operation", "service_tier", "mode"})
+_SPECIAL: Final = frozenset({"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns"})
+_DECIMALS: Final = frozenset({"vendor_cost_usd", "session_vendor_total_seconds"})
+
+
+def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ...]:
+    found = ((each.name, each.default) for each in fields(cls) if each.name not in elsewhere)
+    return tuple((name, None if default is MISSING else default) for name, default in found)
+
+
+_CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
+_USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _SPECIAL)
+
+
+def call_fact(call: Call) -> dict[str, Any]:
+    """Return what the call says beyond the columns of `record` and the quantities, without defaults."""
+    usage = call.usage
+    fact: dict[str, Any] = {}
+    for name, default in _CALL_REST:
+        said = getattr(call, name)
+        if said != default:
+            fact[name] = str(said) if name in _DECIMALS else said
+    for name, default in _USAGE_REST:
+        said = getattr(usage, name)
+        if said != default:
+            fact[name] = str(said) if name in _DECIMALS else said
+    if usage.at_unix_ns != call.started_at_unix_ns:
+        fact["at_unix_ns"] = usage.at_unix_ns
+    if call.attribution is not NO_ATTRIBUTION and call.attribution != NO_ATTRIBUTION:
+        fact["attribution"] = attribution_words(call.attribution)
+    if call.resource_attribution is not NO_ATTRIBUTION and call.resource_attribution != NO_ATTRIBUTION:
+        fact["resource_attribution"] = attribution_words(call.resource_attribution)
+    return fact
+
+
+def call_from(fact: Mapping[str, Any], quantities: Quantities, columns: Mapping[str, Any]) -> Call:
+    """Return the call of this fact; `columns` are the fields that have a column of their own."""
+    call = {name: columns[name] for name in _CALL_COLUMNS}
+    call |= {name: _said(name, fact[name]) for name, _ in _CALL_REST if name in fact}
+    usage = {name: columns[name] for name in _USAGE_COLUMNS}
+    usage |= {name: _said(name, fact[name]) for name, _ in _USAGE_REST if name in fact}
+    return Call(
+        usage=UsageRecord(
+            quantities=quantities, at_unix_ns=fact.get("at_unix_ns", columns["started_at_unix_ns"]), **usage
+        ),
+        attribution=attribution_from(fact.get("attribution")),
+        resource_attribution=attribution_from(fact.get("resource_attribution")),
+        **call,
+    )
+
+
+def attribution_words(attribution: Attribution) -> dict[str, str]:
+    """Return what an attribution says, field by field; unsaid fields are left out."""
+    return {name: word for name, word in zip(Attribution._fields, attribution, strict=True) if word is not None}
+
+
+def attribution_from(words: Mapping[str, str] | None) -> Attribution:
+    """Return the attribution of these words."""
+    return Attribution(**words) if words else NO_ATTRIBUTION
+
+
+def quantities_json(quantities: Quantities) -> str:
+    """Return quantities as a JSON object of numbers, exact. Names are ours and need no escaping."""
+    return "{" + ",".join([f'"{name}":{_number(count)}' for name, count in quantities.items()]) + "}"
+
+
+def quantities_from(text: str) -> dict[str, Quantity]:
+    """Return the quantities of this JSON: whole numbers as int, others as Decimal."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def _number(count: Quantity) -> str:
+    return str(count) if isinstance(count, int) else to_plain(count)
+
+
+def _said(name: str, content: Any) -> Any:
+    if name in _DECIMALS:
+        return Decimal(content)
+    if name == "detail":
+        return _detail(content)
+    return tuple(content) if isinstance(content, list) else content
+
+
+@lru_cache(maxsize=16)
+def _detail(number: int) -> Detail:
+    return Detail(number)

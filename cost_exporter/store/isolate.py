@@ -1,0 +1,108 @@
+"""Find the one trace that spoils a batch: divide it, and make dead letters of what cannot be stored.
+
+A batch is one transaction, so a single value that PostgreSQL or the engine refuses would stop its neighbours
+too. Which errors mean the content and which mean the database is decided here.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg
+
+from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
+from cost_exporter.domain.span import Call
+from cost_exporter.domain.value import value
+from cost_exporter.store.call_json import call_payload
+
+__all__ = ["Isolated", "halves", "is_data_error", "letters_of", "sum_of"]
+
+_DATA_ERRORS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    ArithmeticError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    RecursionError,
+    struct.error,
+)
+
+
+@value
+class Isolated:
+    """The fault is in the only trace of this batch. `remainder` is the batch without it."""
+
+    remainder: Facts
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Return whether the content is to blame: trying again cannot help, trying without it does."""
+    return isinstance(error, _DATA_ERRORS)
+
+
+def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:
+    """Divide a request by its traces, or say that there is just one."""
+    traces = sorted({each.trace_id for each in (*batch.calls, *batch.links)})
+    if len(traces) <= 1:
+        return Isolated(remainder=_part(batch, frozenset(), is_first=True))
+    middle = len(traces) // 2
+    return (
+        _part(batch, frozenset(traces[:middle]), is_first=True),
+        _part(batch, frozenset(traces[middle:]), is_first=False),
+    )
+
+
+def letters_of(batch: Facts, error: BaseException) -> list[DeadLetter]:
+    """Return the dead letters of a batch whose calls cannot be stored. Its links are lost with them."""
+    detail = f"{type(error).__name__}: {_sqlstate(error)}".strip(": ")
+    return [
+        DeadLetter(
+            reason="our_fault",
+            # Never the error's own text: PostgreSQL quotes the value in it.
+            detail=detail,
+            trace_id=call.trace_id,
+            span_id=call.span_id,
+            payload=_payload(call),
+        )
+        for call in batch.calls
+    ]
+
+
+def sum_of(receipts: Iterable[Receipt]) -> Receipt:
+    """Return what became of the parts of one request, together."""
+    all_receipts = list(receipts)
+    counts: Mapping[str, int] = {
+        name: sum(getattr(each, name) for each in all_receipts)
+        for name in ("received", "accepted", "duplicate", "conflict", "ignored", "dead_letter")
+    }
+    return Receipt(**counts)
+
+
+def _part(batch: Facts, traces: frozenset[bytes], *, is_first: bool) -> Facts:
+    """Return the part with these traces. What belongs to no trace goes with the first."""
+    return Facts(
+        namespace=batch.namespace,
+        received_at_unix_ns=batch.received_at_unix_ns,
+        tenant_is_trusted=batch.tenant_is_trusted,
+        calls=[call for call in batch.calls if call.trace_id in traces],
+        links=[link for link in batch.links if link.trace_id in traces],
+        outgoing=batch.outgoing,
+        dead_letters=batch.dead_letters if is_first else (),
+        ignored_count=batch.ignored_count if is_first else 0,
+        tenant_claims_ignored_count=batch.tenant_claims_ignored_count if is_first else 0,
+    )
+
+
+def _payload(call: Call) -> bytes:
+    try:
+        return call_payload(call)
+    except Exception:  # noqa: BLE001 - a call so broken that it cannot even be written down is still counted
+        return b""
+
+
+def _sqlstate(error: BaseException) -> str:
+    diagnosis: Any = getattr(error, "diag", None)
+    parts = [getattr(error, "sqlstate", None), getattr(diagnosis, "constraint_name", None)]
+    return " ".join(str(part) for part in parts if part)

@@ -1,0 +1,224 @@
+"""The way into the store: facts in, receipts out, everything in one transaction.
+
+    lock     the traces that the batch touches, and load what is known of them        known.py
+    merge    the new facts into it: new, duplicate or conflict                        trace_state.py
+    settle   all facts of each trace together, and take the difference                plan.py, domain/settle.py
+    write    the difference: records, history, rollups, letters                       write.py
+    commit
+
+A crash before the commit leaves nothing; after it everything, and sending the batch again changes nothing.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.settle import Price
+from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.arrays import register_arrays
+from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
+from cost_exporter.store.isolate import Isolated, halves, is_data_error, letters_of, sum_of
+from cost_exporter.store.known import Known, NeedsMore, call_hashes, load_known, trace_keys_of
+from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.plan import Change, Plan, plan_component
+from cost_exporter.store.trace_state import merge
+from cost_exporter.store.write import Enrich, Letter, OvertakenError, write_letters, write_plan
+
+__all__ = ["LedgerStore", "OnCommit"]
+
+OnCommit = Callable[[Sequence[Change]], None]
+"""Told after a commit which records are new or changed: for metrics. Must not raise."""
+
+_ATTEMPTS_MAX: Final = 5
+_RETRY_SECONDS_MAX: Final = 0.05
+_CONNECT_SECONDS_MAX: Final = 5
+# Generous: a statement that takes longer has lost its server, and the senders' patience ends at 10 s.
+_SESSION_OPTIONS: Final = (
+    "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    " -c application_name=callfare -c jit=off"
+)
+_PASSING: Final = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    OvertakenError,
+)
+
+
+class LedgerStore:
+    """One connection to the ledger, made when it is needed and again after it broke. Use from one thread at a time."""
+
+    def __init__(
+        self, database_url: str, *, enrich: Enrich | None = None, on_commit: OnCommit | None = None, seed: int = 0
+    ) -> None:
+        """Name the database. `enrich` returns what to append to a forwarded span; None forwards nothing."""
+        self._database_url = database_url
+        self._enrich = enrich
+        self._on_commit = on_commit
+        self._connection: psycopg.Connection[Any] | None = None
+        self._buckets: set[int] = set()
+        self._random = random.Random(seed)  # noqa: S311 - jitter
+        self._lock = threading.Lock()
+
+    def commit(self, batches: Sequence[Facts], price: Price) -> list[Receipt]:
+        """Store all batches in one transaction and return their receipts after COMMIT.
+
+        What the database or the engine refuses for its content becomes a dead letter and its neighbours are
+        stored. Raises `StoreUnavailable` where nothing is wrong with the batch: the senders should try again.
+        """
+        with self._lock:
+            try:
+                return self._commit_isolating(list(batches), price)
+            except psycopg.OperationalError as error:
+                self._drop_connection()
+                raise StoreUnavailable(f"the database cannot take the batch: {_first_line(error)}") from error
+            except psycopg.Error as error:
+                self._drop_connection()
+                raise StoreUnavailable(f"the database refused a statement: {_first_line(error)}") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._drop_connection()
+
+    # -------------------------------------------------------------------------------------- one bad span, isolated
+
+    def _commit_isolating(self, batches: list[Facts], price: Price) -> list[Receipt]:
+        """Commit all, or, where some content is refused, each half by itself down to the one trace at fault."""
+        try:
+            return self._commit_retrying(batches, (), price)
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            if len(batches) > 1:
+                middle = len(batches) // 2
+                return [
+                    *self._commit_isolating(batches[:middle], price),
+                    *self._commit_isolating(batches[middle:], price),
+                ]
+            return [self._commit_divided(batches[0], price, error)]
+
+    def _commit_divided(self, batch: Facts, price: Price, error: Exception) -> Receipt:
+        """Divide one request by its traces; a single trace that is refused becomes dead letters."""
+        divided = halves(batch)
+        if isinstance(divided, Isolated):
+            letters = [(batch.namespace, batch.received_at_unix_ns, each) for each in letters_of(batch, error)]
+            (receipt,) = self._commit_retrying([divided.remainder], letters, price)
+            return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
+        return sum_of([receipt for half in divided for receipt in self._commit_isolating([half], price)])
+
+    # -------------------------------------------------------------------------------------------- one transaction
+
+    def _commit_retrying(self, batches: list[Facts], letters: Sequence[Letter], price: Price) -> list[Receipt]:
+        """Commit in one transaction, again after losing a race or a deadlock."""
+        extra: set[tuple[bytes, str]] = set()
+        failures = 0
+        while True:
+            try:
+                return self._commit_once(batches, letters, price, extra)
+            except NeedsMore as more:
+                # Grows by at least one trace each time, and components are bounded.
+                extra |= more.keys
+            except _PASSING:
+                failures += 1
+                if failures >= _ATTEMPTS_MAX:
+                    raise StoreUnavailable("writers keep getting in each other's way; try again") from None
+                time.sleep(self._random.uniform(0, _RETRY_SECONDS_MAX * failures))
+
+    def _commit_once(
+        self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[tuple[bytes, str]]
+    ) -> list[Receipt]:
+        bucket_day = self._bucket_day(batches)
+        connection = self._connected()
+        all_letters = [
+            *letters,
+            *((batch.namespace, batch.received_at_unix_ns, each) for batch in batches for each in batch.dead_letters),
+        ]
+        with _rolled_back_unless_committed(connection):
+            known = self._known(connection, batches, extra, bucket_day)
+            receipts: list[Receipt] = []
+            for batch in batches:
+                receipt, too_old = merge(known.states, batch)
+                receipts.append(receipt)
+                all_letters += [(batch.namespace, batch.received_at_unix_ns, each) for each in too_old]
+            plan = Plan()
+            for component in known.components():
+                plan_component(component, price, plan)
+            if plan.headers or plan.revisions:
+                write_plan(connection, plan, known, self._enrich)
+            write_letters(connection, all_letters)
+            connection.commit()
+        self._tell(plan)
+        return receipts
+
+    def _known(
+        self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[tuple[bytes, str]], bucket_day: int
+    ) -> Known:
+        keys = trace_keys_of(batches) | extra
+        if not keys:
+            return Known(states={})
+        return load_known(connection, keys, call_hashes(batches), bucket_day)
+
+    def _tell(self, plan: Plan) -> None:
+        if self._on_commit is not None and plan.changes:
+            self._on_commit(plan.changes)
+
+    # ---------------------------------------------------------------------------------------------- connection
+
+    def _bucket_day(self, batches: Sequence[Facts]) -> int:
+        """Return the month of receipt, after making sure that it has its partition."""
+        bucket_day = bucket_day_of(max((batch.received_at_unix_ns for batch in batches), default=0))
+        if bucket_day not in self._buckets:
+            connection = self._connected()
+            ensure_bucket(connection, bucket_day)
+            connection.commit()
+            self._buckets.add(bucket_day)
+        return bucket_day
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            connection = psycopg.connect(
+                self._database_url,
+                connect_timeout=_CONNECT_SECONDS_MAX,
+                options=_SESSION_OPTIONS,
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=3,
+                tcp_user_timeout=15_000,
+            )
+            check_schema(connection)
+            connection.commit()
+            register_arrays(connection)
+            self._connection = connection
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class _rolled_back_unless_committed:  # noqa: N801 - reads as a phrase
+    """Roll back whatever is left open, so that the next batch starts clean."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        if (
+            not self._connection.closed
+            and self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        ):
+            self._connection.rollback()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,278 @@
+"""What has to be written so that the database says what the facts say: the difference, and nothing else.
+
+Pure. The traces of a component (one trace, or several that tell of the same call) are settled together; each
+record that is new or judged differently is written, and the rollups move by exactly the difference between the
+records before and after. That is why they are exact at every commit, whatever the order of arrival.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, localcontext
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import OutgoingSpan
+from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.money import CONTEXT
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.rollup import (
+    NOTHING,
+    DailyKey,
+    Measures,
+    WorkflowKey,
+    daily_key,
+    measures_of,
+    workflow_key,
+)
+from cost_exporter.domain.settle import Price, TraceFacts, Workflow, settle, workflow_of
+from cost_exporter.domain.span import Call
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import value
+from cost_exporter.store.trace_state import TraceKey, TraceState
+
+__all__ = ["Amendment", "Change", "Header", "Plan", "Revision", "keeping_quotes", "plan_component"]
+
+Key = TypeVar("Key")
+
+
+@value
+class Change:
+    """A record as it is to be; `before` is None for a new one."""
+
+    record: CostRecord
+    before: CostRecord | None
+    namespace: str
+    bucket_day: int
+    received_at_us: int
+    outgoing: OutgoingSpan | None = None
+
+
+@value
+class Header:
+    """The row of `trace` as it is to be."""
+
+    state: TraceState
+    tenant: str
+    workflow: Workflow
+    started_at_unix_ns: int | None
+    ended_at_unix_ns: int | None
+
+
+@value
+class Revision:
+    """A content that lost a conflict."""
+
+    namespace: str
+    call: Call
+
+
+@value
+class Amendment:
+    """What late spans changed about a workflow that had been finalised, on one tenant's account."""
+
+    key: TraceKey
+    tenant: str
+    span_count: int
+    before_usd: Decimal
+    after_usd: Decimal
+    before_unpriced: int
+    after_unpriced: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything that one transaction writes."""
+
+    headers: list[Header] = field(default_factory=list[Header])
+    changes: list[Change] = field(default_factory=list[Change])
+    revisions: list[Revision] = field(default_factory=list[Revision])
+    amendments: list[Amendment] = field(default_factory=list[Amendment])
+
+    def workflow_moves(self) -> dict[tuple[str, WorkflowKey], Measures]:
+        """Return by how much each workflow rollup moves, by (namespace, key)."""
+        return _moves(self.changes, _namespaced_workflow_key)
+
+    def daily_moves(self) -> dict[DailyKey, Measures]:
+        """Return by how much each daily rollup moves."""
+        return _moves(self.changes, _daily_key)
+
+
+def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
+    """Settle traces that belong together and add the difference to `plan`."""
+    changed = [state for state in states if state.has_changed]
+    if not changed:
+        return
+    facts = states[0].facts
+    for state in states[1:]:
+        facts = facts.merged_with(state.facts)
+    stored = [record for state in states for record in state.records.values()]
+    records = settle(facts, keeping_quotes(stored, price) if stored else price)
+    for state in states:
+        _plan_trace(state, records, plan)
+
+
+def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
+    """Return a price that quotes what was stored as it was quoted then.
+
+    A late span must not re-price its neighbours by a newer book: that is what re-rating is for (semantics 20).
+    """
+    known = {
+        _usage_key(record.call.usage, record.tenant, record.attribution.api_key or "", record.quantities): record
+        for record in stored
+        # The vendor's figure of an amended record came from another span, so its usage is not ours to rebuild.
+        if record.status != "duplicate" and not any(issue.startswith("amended_by:") for issue in record.issues)
+    }
+
+    def quote(usage: UsageRecord) -> Quote:
+        record = known.get(_usage_key(usage, usage.tenant, usage.api_key, usage.quantities))
+        if record is None:
+            return price(usage)
+        return Quote(
+            amount_usd=record.cost_usd,
+            status=record.status,
+            lines=record.lines,
+            issues=record.quote_issues,
+            book_version=record.book_version,
+        )
+
+    return quote
+
+
+_ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key"})
+_rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) if each.name not in _ON_ACCOUNT))
+
+
+def _usage_key(usage: UsageRecord, tenant: str, api_key: str, quantities: Mapping[str, Any]) -> object:
+    return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items())
+
+
+def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:
+    changes: list[Change] = []
+    for key, call in state.calls.items():
+        record = records[key]
+        before = state.records.get(key)
+        if before is None or _judged(before) != _judged(record) or before.call is not call:
+            changes.append(
+                Change(
+                    record=record,
+                    before=before,
+                    namespace=state.key[1],
+                    bucket_day=state.bucket_day,
+                    received_at_us=state.received_at_us[key],
+                    outgoing=state.outgoing.get(key),
+                )
+            )
+    plan.changes += changes
+    plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
+    if state.has_changed or changes:
+        # A joined trace that only its neighbour changed: its header stays, but for its version.
+        plan.headers.append(_header(state, records))
+        if state.is_finalised and changes:
+            plan.amendments += _amendments(state, changes)
+
+
+def _judged(record: CostRecord) -> tuple[object, ...]:
+    """Return what a record says beyond its call; two that agree here need no write."""
+    words = record.attribution
+    return (
+        record.status,
+        record.cost_usd,
+        record.tenant,
+        record.category,
+        words.task,
+        words.tier,
+        words.user,
+        words.api_key,
+        record.quantities,
+        record.lines,
+        record.issues,
+        record.duplicate_of,
+        record.duplicate_trace_id,
+        record.book_version,
+    )
+
+
+def _header(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Header:
+    trace_id = state.key[0]
+    facts = state.facts
+    started = [call.started_at_unix_ns for call in state.calls.values()]
+    ended = [call.ended_at_unix_ns for call in state.calls.values()]
+    for link in state.links.values():
+        if link.root is not None:
+            started.append(link.root.started_at_unix_ns)
+            ended.append(link.root.ended_at_unix_ns)
+    start = min(started, default=None)
+    return Header(
+        state=state,
+        tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in state.calls]),
+        workflow=workflow_of(trace_id, facts),
+        started_at_unix_ns=start,
+        ended_at_unix_ns=None if start is None else max(start, *ended),
+    )
+
+
+def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> str:
+    """Return on whose account the workflow as a whole goes: the root's word, else the least of its calls' tenants."""
+    root = Lineage(facts.calls, facts.links).root(trace_id)
+    if root is not None and facts.tenant_is_trusted:
+        said = root[1].tenant or root[0].resource_attribution.tenant
+        if said:
+            return said
+    return min(tenants, default=facts.namespace)
+
+
+def _amendments(state: TraceState, changes: Sequence[Change]) -> Iterable[Amendment]:
+    after = dict(state.records)
+    after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
+    sums = [_sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())]
+    for tenant in sorted(sums[0].keys() | sums[1].keys()):
+        before, now = (each.get(tenant, NOTHING) for each in sums)
+        if before != now:
+            yield Amendment(
+                key=state.key,
+                tenant=tenant,
+                span_count=state.new_span_count,
+                before_usd=before.cost_usd,
+                after_usd=now.cost_usd,
+                before_unpriced=before.unpriced_count,
+                after_unpriced=now.unpriced_count,
+            )
+
+
+def _sum_by_tenant(records: Iterable[CostRecord]) -> dict[str, Measures]:
+    found: dict[str, list[Measures]] = {}
+    for record in records:
+        found.setdefault(record.tenant, []).append(measures_of(record))
+    return {tenant: _total(measures) for tenant, measures in found.items()}
+
+
+def _namespaced_workflow_key(namespace: str, record: CostRecord) -> tuple[str, WorkflowKey]:
+    return namespace, workflow_key(record)
+
+
+def _daily_key(_namespace: str, record: CostRecord) -> DailyKey:
+    return daily_key(record)
+
+
+def _moves(changes: Iterable[Change], key_of: Callable[[str, CostRecord], Key]) -> dict[Key, Measures]:
+    """Return the difference that the changes make, by key; keys that do not move are left out."""
+    added: dict[Key, list[Measures]] = {}
+    taken: dict[Key, list[Measures]] = {}
+    for change in changes:
+        added.setdefault(key_of(change.namespace, change.record), []).append(measures_of(change.record))
+        if change.before is not None:
+            taken.setdefault(key_of(change.namespace, change.before), []).append(measures_of(change.before))
+    moves = {key: _total(measures) for key, measures in added.items()}
+    for key, measures in taken.items():
+        moves[key] = moves.get(key, NOTHING).minus(_total(measures))
+    return {key: move for key, move in moves.items() if move != NOTHING}
+
+
+def _total(measures: Sequence[Measures]) -> Measures:
+    """Return the exact sum, a column at a time."""
+    if len(measures) == 1:
+        return measures[0]
+    with localcontext(CONTEXT):
+        sums: list[Any] = [sum(column[1:], column[0]) for column in zip(*measures, strict=True)]
+        return Measures(*sums)

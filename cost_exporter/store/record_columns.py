@@ -1,0 +1,181 @@
+"""A cost record as a row of `record`, and back.
+
+Rows go to the database a column at a time (`arrays.py`); `COLUMNS` is in the order of the statements that
+write them. Lines are stored as arrays without the names that each of them repeats; the view gives these back.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.money import to_plain
+from cost_exporter.domain.quote import Line
+from cost_exporter.domain.span import Call
+from cost_exporter.store.arrays import DateArray, Int2Array, Int8Array, TextArray, TimestampArray, UuidArray
+from cost_exporter.store.fact_json import call_fact, call_from, quantities_from, quantities_json
+from cost_exporter.store.plan import Change
+
+__all__ = ["fact_json", "lines_from", "lines_json", "record_from_row", "record_parameters"]
+
+
+def record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
+    """Return one array a column of `record`."""
+    records = [change.record for change in changes]
+    calls = [record.call for record in records]
+    usages = [call.usage for call in calls]
+    words = [record.attribution for record in records]
+    return {
+        "bucket": DateArray.of_unix_days([change.bucket_day for change in changes]),
+        "namespace": TextArray.of([change.namespace for change in changes]),
+        "trace_id": UuidArray.of([call.trace_id for call in calls]),
+        "span_id": Int8Array.of_ids([call.span_id for call in calls]),
+        "parent_span_id": Int8Array.of_ids([call.parent_span_id for call in calls]),
+        "tenant_id": TextArray.of([record.tenant for record in records]),
+        "category": TextArray.of([record.category for record in records]),
+        "leg": TextArray.of([record.leg for record in records]),
+        "operation": TextArray.of([usage.operation for usage in usages]),
+        "provider": TextArray.of([usage.provider for usage in usages]),
+        "model": TextArray.of([usage.model for usage in usages]),
+        "service_tier": TextArray.of([usage.service_tier or None for usage in usages]),
+        "mode": TextArray.of([usage.mode or None for usage in usages]),
+        "task": TextArray.of([each.task for each in words]),
+        "tier": TextArray.of([each.tier for each in words]),
+        "user_id": TextArray.of([each.user for each in words]),
+        "api_key_id": TextArray.of([each.api_key for each in words]),
+        "service_name": TextArray.of([call.service_name or None for call in calls]),
+        "error_type": TextArray.of([call.error_type or None for call in calls]),
+        "started_at": TimestampArray.of_unix_us([call.started_at_unix_ns // 1000 for call in calls]),
+        "started_ns": Int2Array.of([call.started_at_unix_ns % 1000 for call in calls]),
+        "duration_ns": Int8Array.of([call.ended_at_unix_ns - call.started_at_unix_ns for call in calls]),
+        "received_at": TimestampArray.of_unix_us([change.received_at_us for change in changes]),
+        "status": TextArray.of([record.status for record in records]),
+        "cost_usd": TextArray.of([_money(record.cost_usd) for record in records]),
+        "reported_cost_usd": TextArray.of([_money(call.reported_cost_usd) for call in calls]),
+        "duplicate_of": Int8Array.of_ids([record.duplicate_of for record in records]),
+        "duplicate_trace_id": UuidArray.of([record.duplicate_trace_id for record in records]),
+        "content_hash": Int8Array.of([call.content_hash for call in calls]),
+        "book_version": TextArray.of([record.book_version for record in records]),
+        "usage": TextArray.of([quantities_json(record.quantities) for record in records]),
+        "lines": TextArray.of([lines_json(record.lines) for record in records]),
+        "issues": TextArray.of([_issues_json(record.issues) for record in records]),
+        "fact": TextArray.of([_fact_json(record) for record in records]),
+    }
+
+
+def record_from_row(row: Mapping[str, Any]) -> CostRecord:
+    """Return the record of a row of the statement `load_records`.
+
+    Its attribution holds what a record shows of it; the rest is inherited anew whenever its trace is settled.
+    """
+    fact: dict[str, Any] = json.loads(row["fact"])
+    billed = quantities_from(row["usage"])
+    said = fact.get("quantities")
+    started_at_unix_ns = row["started_us"] * 1000 + row["started_ns"]
+    columns = {
+        **row,
+        "started_at_unix_ns": started_at_unix_ns,
+        "ended_at_unix_ns": started_at_unix_ns + row["duration_ns"],
+    }
+    for name in ("service_tier", "mode", "service_name", "error_type"):
+        columns[name] = row[name] or ""
+    call = call_from(fact, billed if said is None else quantities_from(said), columns)
+    return CostRecord(
+        call=call,
+        tenant=row["tenant_id"],
+        category=row["category"],
+        attribution=Attribution(task=row["task"], tier=row["tier"], user=row["user_id"], api_key=row["api_key_id"]),
+        quantities=billed,
+        status=row["status"],
+        cost_usd=row["cost_usd"],
+        lines=lines_from(row["lines"]),
+        issues=tuple(json.loads(row["issues"])) if row["issues"] else (),
+        quote_issues=tuple(fact.get("quote_issues", ())),
+        duplicate_of=row["duplicate_of"],
+        duplicate_trace_id=row["duplicate_trace_id"],
+        book_version=row["book_version"],
+    )
+
+
+def lines_json(lines: Sequence[Line]) -> str | None:
+    """Return the lines as stored, or None for none."""
+    if not lines:
+        return None
+    return f"[{','.join([_line_json(line) for line in lines])}]"
+
+
+def lines_from(text: str | None) -> tuple[Line, ...]:
+    """Return the lines of this text."""
+    return () if text is None else tuple(_line_from(each) for each in json.loads(text))
+
+
+def _line_json(line: Line) -> str:
+    # null for the billed quantity says that it is the quantity itself, as it mostly is.
+    billed = "null" if line.billed_quantity == line.quantity else f'"{to_plain(line.billed_quantity)}"'
+    amount = "null" if line.amount_usd is None else f'"{to_plain(line.amount_usd)}"'
+    price = _price_json(line.unit_price_usd, line.per)
+    return f'["{line.unit}","{to_plain(line.quantity)}",{billed},{price},{amount},{_quoted(line.price_id)}]'
+
+
+def _line_from(cells: Sequence[str | None]) -> Line:
+    unit, quantity, billed, unit_price, per, amount, price_id = cells
+    assert unit is not None
+    assert quantity is not None
+    return Line(
+        unit=unit,
+        quantity=Decimal(quantity),
+        billed_quantity=Decimal(quantity if billed is None else billed),
+        unit_price_usd=None if unit_price is None else Decimal(unit_price),
+        per=None if per is None else Decimal(per),
+        amount_usd=None if amount is None else Decimal(amount),
+        price_id=price_id or "",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _price_json(unit_price_usd: Decimal | None, per: Decimal | None) -> str:
+    return ",".join("null" if each is None else f'"{to_plain(each)}"' for each in (unit_price_usd, per))
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+@lru_cache(maxsize=1024)
+def _issues_json(issues: tuple[str, ...]) -> str | None:
+    return json.dumps(issues, ensure_ascii=False) if issues else None
+
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def fact_json(call: Call) -> str:
+    """Return everything that a call says as JSON, for the history."""
+    usage = call.usage
+    fact = call_fact(call) | {
+        "quantities": quantities_json(usage.quantities),
+        "provider": usage.provider,
+        "model": usage.model,
+        "operation": usage.operation,
+        "started_at_unix_ns": call.started_at_unix_ns,
+        "ended_at_unix_ns": call.ended_at_unix_ns,
+    }
+    return _dumps(fact)
+
+
+def _fact_json(record: CostRecord) -> str:
+    fact = call_fact(record.call)
+    # The usage column has them as billed; what the span said is kept beside it where that is something else.
+    if record.quantities is not record.call.usage.quantities and record.quantities != record.call.usage.quantities:
+        fact["quantities"] = quantities_json(record.call.usage.quantities)
+    if record.quote_issues:
+        fact["quote_issues"] = record.quote_issues
+    return _dumps(fact)

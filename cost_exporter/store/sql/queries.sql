@@ -1,0 +1,275 @@
+-- Every statement of the ledger. A name line, then what it does, then the statement. Batches come as one array a
+-- column. Whatever locks does so in the order of its key, so that no two writers wait for each other:
+-- traces first, then provider calls, then the rollups, the hot days last.
+
+-- lock_traces --
+-- Lock the traces of a batch that exist, and read what they hold beside records.
+select
+  uuid_send(trace.trace_id) as trace_id, trace.namespace, trace.bucket - date '1970-01-01' as bucket_day,
+  (extract(epoch from trace.last_received_at) * 1000000)::bigint as last_received_at_us,
+  trace.is_tenant_trusted, trace.is_joined, trace.finalised_at is not null as is_finalised, trace.record_count,
+  exists (select from callfare.bucket where bucket.bucket = trace.bucket and purged_at is not null) as is_purged,
+  trace.links, trace.attributions::text as attributions, trace.roots::text as roots
+from callfare.trace
+join unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
+order by trace.trace_id, trace.namespace
+for update of trace;
+
+-- homes_of_calls --
+-- Which trace each provider call was first seen in, where it was seen.
+select call_hash, uuid_send(trace_id) as trace_id
+from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[]);
+
+-- joined_traces --
+-- All traces that are settled together with one of these, and which one that is.
+with recursive reached (start, namespace, trace_id) as (
+  select trace_id, namespace, trace_id
+  from unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace)
+  union
+  select reached.start, reached.namespace, trace_join.other_trace_id
+  from reached join callfare.trace_join using (trace_id, namespace)
+)
+select uuid_send(start) as start, namespace, uuid_send(trace_id) as trace_id from reached;
+
+-- load_records --
+-- The records of some traces, as they were written.
+select
+  uuid_send(record.trace_id) as trace_id, record.namespace, int8send(span_id) as span_id,
+  int8send(parent_span_id) as parent_span_id, tenant_id, category, operation, provider, model, service_tier, mode,
+  task, tier, user_id, api_key_id, service_name, error_type,
+  (extract(epoch from started_at) * 1000000)::bigint as started_us, started_ns, duration_ns,
+  (extract(epoch from received_at) * 1000000)::bigint as received_at_us,
+  status, cost_usd, reported_cost_usd, int8send(duplicate_of) as duplicate_of,
+  uuid_send(duplicate_trace_id) as duplicate_trace_id, content_hash, book_version,
+  usage::text as usage, lines::text as lines, issues::text as issues, fact::text as fact
+from callfare.record
+join unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[]) as wanted (trace_id, namespace, bucket)
+  using (trace_id, namespace, bucket);
+
+-- insert_traces --
+-- New traces. Fewer rows than asked for means that another writer was faster: the batch starts again.
+insert into callfare.trace (
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+select
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd::numeric, started_at, ended_at, record_count, last_received_at, links, attributions::jsonb,
+  roots::jsonb
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[], %(is_tenant_trusted)b::boolean[],
+  %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
+  %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
+  %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
+  %(roots)b::text[]
+) as new (
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+order by trace_id, namespace
+on conflict (trace_id, namespace) do nothing;
+
+-- update_traces --
+-- Traces that are locked already. Links are sent only where they changed.
+update callfare.trace set
+  version = trace.version + 1, is_tenant_trusted = new.is_tenant_trusted, is_joined = new.is_joined,
+  tenant_id = new.tenant_id, state = new.state, workflow_id = new.workflow_id, workflow_name = new.workflow_name,
+  revenue_usd = new.revenue_usd::numeric, started_at = new.started_at, ended_at = new.ended_at,
+  record_count = new.record_count, last_received_at = new.last_received_at,
+  links = case when new.has_new_links then new.links else trace.links end,
+  attributions = case when new.has_new_links then new.attributions::jsonb else trace.attributions end,
+  roots = case when new.has_new_links then new.roots::jsonb else trace.roots end
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(has_new_links)b::boolean[], %(is_tenant_trusted)b::boolean[],
+  %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
+  %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
+  %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
+  %(roots)b::text[]
+) as new (
+  trace_id, namespace, has_new_links, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+where trace.trace_id = new.trace_id and trace.namespace = new.namespace;
+
+-- insert_provider_calls --
+-- Calls not seen before. Fewer rows than asked for: another writer saw one of them first, the batch starts again.
+insert into callfare.provider_call (call_hash, trace_id, bucket)
+select call_hash, trace_id, bucket
+from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[]) as new (call_hash, trace_id, bucket)
+order by call_hash
+on conflict (call_hash) do nothing;
+
+-- insert_trace_joins --
+-- Traces that turned out to tell of the same call, in both directions.
+insert into callfare.trace_join (namespace, trace_id, other_trace_id)
+select namespace, trace_id, other_trace_id
+from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uuid[])
+  as new (namespace, trace_id, other_trace_id)
+order by 2, 1, 3
+on conflict do nothing;
+
+-- insert_records --
+-- New records. Their traces are locked, so nobody else can write the same ones.
+insert into callfare.record (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact)
+select
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd::numeric, reported_cost_usd::numeric, duplicate_of, duplicate_trace_id, content_hash,
+  book_version, usage::jsonb, lines::jsonb, issues::jsonb, fact::jsonb
+from unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(parent_span_id)b::bigint[],
+  %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[], %(operation)b::text[], %(provider)b::text[],
+  %(model)b::text[], %(service_tier)b::text[], %(mode)b::text[], %(task)b::text[], %(tier)b::text[],
+  %(user_id)b::text[], %(api_key_id)b::text[], %(service_name)b::text[], %(error_type)b::text[],
+  %(started_at)b::timestamptz[], %(started_ns)b::smallint[], %(duration_ns)b::bigint[],
+  %(received_at)b::timestamptz[], %(status)b::text[], %(cost_usd)b::text[], %(reported_cost_usd)b::text[],
+  %(duplicate_of)b::bigint[], %(duplicate_trace_id)b::uuid[], %(content_hash)b::bigint[], %(book_version)b::text[],
+  %(usage)b::text[], %(lines)b::text[], %(issues)b::text[], %(fact)b::text[]
+) as new (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact);
+
+-- update_records --
+-- Records that are judged otherwise than before, or whose content lost to a better one.
+update callfare.record set
+  parent_span_id = new.parent_span_id, tenant_id = new.tenant_id, category = new.category, leg = new.leg,
+  operation = new.operation, provider = new.provider, model = new.model, service_tier = new.service_tier,
+  mode = new.mode, task = new.task, tier = new.tier, user_id = new.user_id, api_key_id = new.api_key_id,
+  service_name = new.service_name, error_type = new.error_type, started_at = new.started_at,
+  started_ns = new.started_ns, duration_ns = new.duration_ns, status = new.status, cost_usd = new.cost_usd::numeric,
+  reported_cost_usd = new.reported_cost_usd::numeric, duplicate_of = new.duplicate_of,
+  duplicate_trace_id = new.duplicate_trace_id, content_hash = new.content_hash, book_version = new.book_version,
+  usage = new.usage::jsonb, lines = new.lines::jsonb, issues = new.issues::jsonb, fact = new.fact::jsonb
+from unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(parent_span_id)b::bigint[],
+  %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[], %(operation)b::text[], %(provider)b::text[],
+  %(model)b::text[], %(service_tier)b::text[], %(mode)b::text[], %(task)b::text[], %(tier)b::text[],
+  %(user_id)b::text[], %(api_key_id)b::text[], %(service_name)b::text[], %(error_type)b::text[],
+  %(started_at)b::timestamptz[], %(started_ns)b::smallint[], %(duration_ns)b::bigint[],
+  %(status)b::text[], %(cost_usd)b::text[], %(reported_cost_usd)b::text[],
+  %(duplicate_of)b::bigint[], %(duplicate_trace_id)b::uuid[], %(content_hash)b::bigint[], %(book_version)b::text[],
+  %(usage)b::text[], %(lines)b::text[], %(issues)b::text[], %(fact)b::text[]
+) as new (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact)
+where record.trace_id = new.trace_id and record.span_id = new.span_id and record.namespace = new.namespace
+  and record.bucket = new.bucket;
+
+-- update_workflow_rollup --
+-- Move sums that exist already; the traces are locked, so nobody else moves them. Returns which ones those were.
+-- An update of its own, because an upsert would check the difference itself, which may be negative.
+update callfare.workflow_rollup as rollup set
+  cost_usd = rollup.cost_usd + new.cost_usd::numeric,
+  request_count = rollup.request_count + new.request_count,
+  unpriced_count = rollup.unpriced_count + new.unpriced_count,
+  duplicate_count = rollup.duplicate_count + new.duplicate_count,
+  llm_calls = rollup.llm_calls + new.llm_calls,
+  input_tokens = rollup.input_tokens + new.input_tokens::numeric,
+  output_tokens = rollup.output_tokens + new.output_tokens::numeric,
+  characters = rollup.characters + new.characters::numeric,
+  audio_seconds = rollup.audio_seconds + new.audio_seconds::numeric,
+  call_seconds = rollup.call_seconds + new.call_seconds::numeric,
+  duration_ns = rollup.duration_ns + new.duration_ns::numeric
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[],
+  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[],
+  %(duplicate_count)b::bigint[], %(llm_calls)b::bigint[], %(input_tokens)b::text[], %(output_tokens)b::text[],
+  %(characters)b::text[], %(audio_seconds)b::text[], %(call_seconds)b::text[], %(duration_ns)b::text[]
+) as new (
+  trace_id, namespace, tenant_id, category, leg, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+where rollup.trace_id = new.trace_id and rollup.namespace = new.namespace and rollup.tenant_id = new.tenant_id
+  and rollup.category = new.category and rollup.leg = new.leg;
+
+-- add_workflow_rollup --
+-- Begin the sums that do not exist yet; those that do were moved by the statement before, in this transaction.
+insert into callfare.workflow_rollup (
+  trace_id, namespace, tenant_id, category, leg, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls,
+  input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+select
+  trace_id, namespace, tenant_id, category, leg, cost_usd::numeric, request_count, unpriced_count, duplicate_count,
+  llm_calls, input_tokens::numeric, output_tokens::numeric, characters::numeric, audio_seconds::numeric,
+  call_seconds::numeric, duration_ns::numeric
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[],
+  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[],
+  %(duplicate_count)b::bigint[], %(llm_calls)b::bigint[], %(input_tokens)b::text[], %(output_tokens)b::text[],
+  %(characters)b::text[], %(audio_seconds)b::text[], %(call_seconds)b::text[], %(duration_ns)b::text[]
+) as new (
+  trace_id, namespace, tenant_id, category, leg, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+order by 1, 2, 3, 4, 5
+on conflict do nothing;
+
+-- move_daily_rollup --
+-- Move the sums of days by differences, in the slot of this writer.
+insert into callfare.daily_rollup as rollup (
+  tenant_id, day, category, provider, model, operation, slot, cost_usd, request_count, unpriced_count,
+  duplicate_count, llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+select
+  tenant_id, day, category, provider, model, operation, (pg_backend_pid() %% 16)::smallint, cost_usd::numeric,
+  request_count, unpriced_count, duplicate_count, llm_calls, input_tokens::numeric, output_tokens::numeric,
+  characters::numeric, audio_seconds::numeric, call_seconds::numeric, duration_ns::numeric
+from unnest(
+  %(tenant_id)b::text[], %(day)b::date[], %(category)b::text[], %(provider)b::text[], %(model)b::text[],
+  %(operation)b::text[], %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[],
+  %(duplicate_count)b::bigint[], %(llm_calls)b::bigint[], %(input_tokens)b::text[], %(output_tokens)b::text[],
+  %(characters)b::text[], %(audio_seconds)b::text[], %(call_seconds)b::text[], %(duration_ns)b::text[]
+) as new (
+  tenant_id, day, category, provider, model, operation, cost_usd, request_count, unpriced_count,
+  duplicate_count, llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+order by 1, 2, 3, 4, 5, 6
+on conflict (tenant_id, day, category, provider, model, operation, slot) do update set
+  cost_usd = rollup.cost_usd + excluded.cost_usd,
+  request_count = rollup.request_count + excluded.request_count,
+  unpriced_count = rollup.unpriced_count + excluded.unpriced_count,
+  duplicate_count = rollup.duplicate_count + excluded.duplicate_count,
+  llm_calls = rollup.llm_calls + excluded.llm_calls,
+  input_tokens = rollup.input_tokens + excluded.input_tokens,
+  output_tokens = rollup.output_tokens + excluded.output_tokens,
+  characters = rollup.characters + excluded.characters,
+  audio_seconds = rollup.audio_seconds + excluded.audio_seconds,
+  call_seconds = rollup.call_seconds + excluded.call_seconds,
+  duration_ns = rollup.duration_ns + excluded.duration_ns;
+
+-- insert_revisions --
+-- Contents that lost a conflict; the same one again adds nothing.
+insert into callfare.record_revision (namespace, trace_id, span_id, reason, content_hash, content)
+select namespace, trace_id, callfare.hex16(span_id), reason, content_hash, content::jsonb
+from unnest(
+  %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(reason)b::text[], %(content_hash)b::bigint[],
+  %(content)b::text[]
+) as new (namespace, trace_id, span_id, reason, content_hash, content)
+order by 2, 3, 1, 5, 4
+on conflict do nothing;
+
+-- insert_amendments --
+-- Finalised workflows that late spans changed.
+insert into callfare.amendment (
+  namespace, tenant_id, trace_id, finalised_at, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
+select
+  namespace, new.tenant_id, trace_id, trace.finalised_at, span_count, before_usd::numeric, after_usd::numeric,
+  before_unpriced, after_unpriced
+from unnest(
+  %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_count)b::bigint[],
+  %(before_usd)b::text[], %(after_usd)b::text[], %(before_unpriced)b::bigint[], %(after_unpriced)b::bigint[]
+) as new (namespace, tenant_id, trace_id, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
+join callfare.trace using (trace_id, namespace);
+
+-- insert_dead_letters --
+-- What cannot be kept as a record. The same letter again is another attempt.
+insert into callfare.dead_letter as letter (
+  received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+select received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest
+from unnest(
+  %(received_at)b::timestamptz[], %(namespace)b::text[], %(reason)b::text[], %(detail)b::text[], %(trace_id)b::text[],
+  %(span_id)b::text[], %(payload)b::bytea[], %(payload_kind)b::text[], %(digest)b::bytea[]
+) as new (received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+order by digest, namespace
+on conflict (digest, namespace) do update set attempts = letter.attempts + 1;

@@ -1,0 +1,141 @@
+"""What is known of a trace while it is settled: loaded from the database, then merged with what arrived.
+
+Merging is where duplicates and conflicts are found and counted (semantics 2); nothing is judged here. Of two
+contents under one key the better one stays, whatever the order, and the other one is kept as a revision.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
+from cost_exporter.domain.lineage import SpanKey
+from cost_exporter.domain.settle import TraceFacts, better_call, better_link
+from cost_exporter.domain.span import Call, Link
+
+__all__ = ["LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge"]
+
+TraceKey = tuple[bytes, str]
+"""(trace id, namespace): in this order traces are locked."""
+LINKS_PER_TRACE_MAX: Final = 20_000
+"""Links beyond these are counted and not kept: a trace that long is a process, not a workflow."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TraceState:
+    """One trace: as stored, and as it becomes."""
+
+    key: TraceKey
+    bucket_day: int
+    """First of the month in which the trace was first heard of, in days since 1970: the partition of its records."""
+    is_stored: bool = False
+    is_purged: bool = False
+    is_joined: bool = False
+    is_finalised: bool = False
+    is_tenant_trusted: bool = True
+    last_received_at_us: int = 0
+    stored_record_count: int = 0
+    calls: dict[SpanKey, Call] = field(default_factory=dict[SpanKey, Call])
+    links: dict[SpanKey, Link] = field(default_factory=dict[SpanKey, Link])
+    records: dict[SpanKey, CostRecord] = field(default_factory=dict[SpanKey, CostRecord])
+    """As stored."""
+    received_at_us: dict[SpanKey, int] = field(default_factory=dict[SpanKey, int])
+    """When each call was first received."""
+    outgoing: dict[SpanKey, OutgoingSpan] = field(default_factory=dict[SpanKey, OutgoingSpan])
+    losers: dict[tuple[SpanKey, int], Call] = field(default_factory=dict[tuple[SpanKey, int], Call])
+    """Contents that lost a conflict, by key and content hash."""
+    has_changed: bool = False
+    has_new_links: bool = False
+    new_span_count: int = 0
+    dropped_link_count: int = 0
+
+    @property
+    def facts(self) -> TraceFacts:
+        """What is to be settled."""
+        return TraceFacts(
+            namespace=self.key[1], tenant_is_trusted=self.is_tenant_trusted, calls=self.calls, links=self.links
+        )
+
+
+def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
+    """Merge one request into the states of its traces. Return its receipt and the letters for purged traces."""
+    received_at_us = batch.received_at_unix_ns // 1000
+    accepted = duplicate = conflict = 0
+    too_old: list[DeadLetter] = []
+    for call in batch.calls:
+        state = states[call.trace_id, batch.namespace]
+        if state.is_purged:
+            too_old.append(_too_old(call.trace_id, call.span_id))
+            continue
+        outcome = _merge_call(state, call, received_at_us)
+        accepted += outcome is None
+        duplicate += outcome is True
+        conflict += outcome is False
+        if outcome is None and batch.outgoing:
+            span = batch.outgoing.get((call.trace_id, call.span_id))
+            if span is not None:
+                state.outgoing[call.trace_id, call.span_id] = span
+    _merge_links(states, batch)
+    for key in _traces_of(batch):
+        state = states[key]
+        if state.has_changed:
+            state.last_received_at_us = max(state.last_received_at_us, received_at_us)
+            state.is_tenant_trusted = state.is_tenant_trusted and batch.tenant_is_trusted
+    receipt = Receipt(
+        received=batch.span_count,
+        accepted=accepted,
+        duplicate=duplicate,
+        conflict=conflict,
+        ignored=batch.ignored_count,
+        dead_letter=len(batch.dead_letters) + len(too_old),
+    )
+    return receipt, too_old
+
+
+def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | None:
+    """Return None for a call not known before, True for the same content again, False for a conflict."""
+    key = call.trace_id, call.span_id
+    known = state.calls.get(key)
+    if known is None:
+        state.calls[key] = call
+        state.received_at_us[key] = received_at_us
+        state.has_changed = True
+        state.new_span_count += 1
+        return None
+    if known.content_hash == call.content_hash:
+        return True
+    best = better_call(known, call)
+    loser = call if best is known else known
+    state.losers[key, loser.content_hash] = loser
+    state.has_changed = True
+    if best is not known:
+        state.calls[key] = best
+        state.new_span_count += 1
+    return False
+
+
+def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
+    for link in batch.links:
+        state = states[link.trace_id, batch.namespace]
+        key = link.trace_id, link.span_id
+        known = state.links.get(key)
+        if state.is_purged or known == link:
+            continue
+        if known is None and len(state.links) >= LINKS_PER_TRACE_MAX:
+            state.dropped_link_count += 1
+            continue
+        best = link if known is None else better_link(known, link)
+        if best is not known:
+            state.links[key] = best
+            state.has_changed = state.has_new_links = True
+
+
+def _traces_of(batch: Facts) -> Iterable[TraceKey]:
+    return {(each.trace_id, batch.namespace) for each in (*batch.calls, *batch.links)}
+
+
+def _too_old(trace_id: bytes, span_id: bytes) -> DeadLetter:
+    return DeadLetter(
+        reason="too_old", detail="the records of this trace were purged", trace_id=trace_id, span_id=span_id
+    )
