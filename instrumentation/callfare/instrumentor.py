@@ -174,7 +174,7 @@ class CallfareInstrumentor(BaseInstrumentor):
             if generation != self._generation:
                 return
             for wrap in self.wraps:
-                if wrap.module == name:
+                if wrap.module == name and self._is_expected(wrap):
                     self._apply(module, wrap, tracer)
 
         return apply
@@ -194,23 +194,23 @@ class CallfareInstrumentor(BaseInstrumentor):
             note_internal_error(f"wrapping {wrap.module}.{wrap.method}", error)
 
     def _missing(self, wrap: Wrap) -> None:
-        if self._is_expected(wrap):
-            _log.warning(
-                "%s.%s is not there in this version of %s: its usage will not be recorded",
-                wrap.module, wrap.method, self.name,
-            )  # fmt: skip
+        _log.warning(
+            "%s.%s is not there in this version of %s: its usage will not be recorded",
+            wrap.module, wrap.method, self.name,
+        )  # fmt: skip
 
     def _is_expected(self, wrap: Wrap) -> bool:
+        """Whether the installed version is one that has the method, and under which it is the one to wrap."""
         found = installed_version(Requirement(self.instruments[0]).name) if self.instruments else None
         if found is None:
-            return False
+            return True
         try:
             version = Version(found)
             return (not wrap.since or version >= Version(wrap.since)) and (
                 not wrap.before or version < Version(wrap.before)
             )
         except InvalidVersion:
-            return False
+            return True
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
         self._generation += 1

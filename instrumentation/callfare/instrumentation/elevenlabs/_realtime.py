@@ -1,0 +1,151 @@
+"""ElevenLabs' websockets as the SDK drives them: `convert_realtime`, and Scribe's realtime transcription.
+
+`convert_realtime` cuts the application's text into chunks and sends each the moment `text_chunker` yields it:
+counted there, the characters are those on the wire, the blank it appends to a chunk included, the opening " "
+and the closing "" not. A barge-in leaves the rest uncounted, because it was never sent.
+Scribe hears audio for as long as a call lasts: a `Session` reports it in deltas.
+"""
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.audio import format_bytes_per_second
+from callfare.guard import quietly
+from callfare.instrumentation.elevenlabs._usage import realtime_speech_request
+from callfare.session import Session
+from callfare.span import CallSpan, Request
+from callfare.stream import ended_by_application, watch_generator
+from callfare.wrapping import Wrapper, begin
+
+__all__ = ["close", "connect", "convert_realtime", "emit_close", "send", "text_chunker"]
+
+_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+
+class _CountedText:
+    """The application's text with the call its chunks belong to."""
+
+    def __init__(self, text: Iterator[str], call: CallSpan) -> None:
+        self._text = text
+        self.call = call
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._text)
+
+
+def convert_realtime(tracer: Tracer) -> Wrapper:
+    """Wrapper of `RealtimeTextToSpeechClient.convert_realtime`, a lazy generator."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def start() -> tuple[CallSpan | None, Any]:
+            call = begin(tracer, realtime_speech_request, instance, args, kwargs)
+            counted = kwargs if call is None else {**kwargs, "text": _CountedText(kwargs["text"], call)}
+            return call, wrapped(*args, **counted)
+
+        return watch_generator(start)
+
+    return wrapper
+
+
+def text_chunker(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `elevenlabs.realtime_tts.text_chunker`: every chunk it yields is sent next."""
+
+    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        chunks = wrapped(*args, **kwargs)
+        text = args[0] if args else kwargs.get("chunks")
+        return _count(chunks, text.call) if isinstance(text, _CountedText) else chunks
+
+    return wrapper
+
+
+def _count(chunks: Iterator[str], call: CallSpan) -> Iterator[str]:
+    for chunk in chunks:
+        call.add(names.INPUT_CHARACTERS, len(chunk))
+        yield chunk
+
+
+def connect(tracer: Tracer) -> Wrapper:
+    """Wrapper of `ScribeRealtime.connect`: the session begins when the socket is open."""
+
+    async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        connection = await wrapped(*args, **kwargs)
+        _open(tracer, connection, args[0] if args else kwargs.get("options"))
+        return connection
+
+    return wrapper
+
+
+@quietly
+def _open(tracer: Tracer, connection: Any, options: Any) -> None:
+    form = options.get("audio_format") or "pcm_16000"  # a URL is decoded to this by the SDK's ffmpeg
+    request = Request(
+        operation="speech_to_text",
+        provider="elevenlabs",
+        model=str(options.get("model_id") or ""),
+        attributes={
+            names.REQUEST_STREAM: True,
+            names.SPEECH_INPUT_LANGUAGE: str(options.get("language_code") or ""),
+        },
+    )
+    rate = format_bytes_per_second(str(getattr(form, "value", form)))
+    _sessions[connection] = Session.open(tracer, request, bytes_per_second=rate)
+
+
+def send(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `RealtimeConnection.send`: counts the audio once it is on the wire."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = await wrapped(*args, **kwargs)
+        _heard(instance, args[0] if args else kwargs.get("data"))
+        return result
+
+    return wrapper
+
+
+@quietly
+def _heard(connection: Any, message: Any) -> None:
+    session = _sessions.get(connection)
+    if session is not None:
+        encoded = message.get("audio_base_64") or ""
+        session.add_audio(len(encoded) * 3 // 4 - encoded.count("=", -2))
+
+
+def close(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `RealtimeConnection.close`, however it ends."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        error: BaseException | None = None
+        try:
+            return await wrapped(*args, **kwargs)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            _end(instance, error)
+
+    return wrapper
+
+
+def emit_close(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `RealtimeConnection._emit_close`: the server hung up."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _end(instance, None)
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+@quietly
+def _end(connection: Any, error: BaseException | None) -> None:
+    session = _sessions.pop(connection, None)
+    if session is None:
+        return
+    if error is None or ended_by_application(error):
+        session.close()
+    else:
+        session.fail(error)

@@ -1,0 +1,150 @@
+"""What ElevenLabs' requests and answers say about usage. Pure.
+
+Speech is billed by characters: code points of the text as it was sent, blanks and punctuation included. The
+answer's `character-cost` header is the vendor's own meter, in credits; the websocket route has none. Speech to
+text is billed by audio time, which the answer states.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from callfare import attributes as names
+from callfare.audio import format_bytes_per_second, seconds_of_bytes, wav_seconds
+from callfare.span import Amount, AttributeValue, Request
+
+__all__ = [
+    "audio_rate",
+    "conversion_request",
+    "credits_of",
+    "dialogue_request",
+    "effect_request",
+    "heard_seconds",
+    "realtime_speech_request",
+    "seconds_of_bytes",
+    "speech_request",
+    "transcription_request",
+]
+
+# Models the API takes where the request names none (API reference, seen 2026-11-22).
+_SPEECH_MODEL_DEFAULT: Final = "eleven_multilingual_v2"
+_DIALOGUE_MODEL_DEFAULT: Final = "eleven_v3"
+_FORMAT_DEFAULT: Final = "mp3_44100_128"
+_WAV_HEADER_BYTES = 4096
+
+
+def speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`text_to_speech.convert`, `stream` and their twins with timestamps: `(voice_id, *, text, model_id, ...)`."""
+    text = _text(kwargs.get("text"))
+    return _request(client, _model(kwargs, _SPEECH_MODEL_DEFAULT), len(text), _voice(args, kwargs))
+
+
+def realtime_speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`text_to_speech.convert_realtime`: the text comes piece by piece and is counted as it is sent."""
+    return _request(client, _model(kwargs, ""), 0, _voice(args, kwargs))
+
+
+def dialogue_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`text_to_dialogue`: the texts of all speakers together."""
+    inputs: Any = kwargs.get("inputs")
+    lines: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else ()
+    texts = [line.get("text") if isinstance(line, Mapping) else getattr(line, "text", "") for line in lines]
+    return _request(client, _model(kwargs, _DIALOGUE_MODEL_DEFAULT), sum(len(_text(text)) for text in texts), "")
+
+
+def effect_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`text_to_sound_effects.convert`: billed in credits, not by its text; seconds asked for where stated."""
+    seconds = kwargs.get("duration_seconds")
+    quantities: dict[str, Amount] = {"callfare.usage.requests": 1}
+    if isinstance(seconds, (int, float)):
+        quantities[names.AUDIO_OUTPUT_SECONDS] = Decimal(str(seconds))
+    return Request(
+        operation="sound_generation",
+        provider="elevenlabs",
+        model=_model(kwargs, "sound_effects"),
+        quantities=quantities,
+        attributes=_host(client),
+    )
+
+
+def conversion_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`speech_to_speech`: billed by the audio that goes in."""
+    return Request(
+        operation="speech_to_speech",
+        provider="elevenlabs",
+        model=_model(kwargs, ""),
+        quantities=_upload(kwargs.get("audio")),
+        source="client",
+        attributes={**_host(client), names.SPEECH_VOICE: _voice(args, kwargs)},
+    )
+
+
+def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+    """`speech_to_text.convert(model_id=..., file=...)`."""
+    return Request(
+        operation="speech_to_text",
+        provider="elevenlabs",
+        model=_model(kwargs, ""),
+        quantities=_upload(kwargs.get("file")),
+        source="client",
+        attributes={**_host(client), names.SPEECH_INPUT_LANGUAGE: _text(kwargs.get("language_code"))},
+    )
+
+
+def _request(client: Any, model: str, characters: int, voice: str) -> Request:
+    return Request(
+        operation="text_to_speech",
+        provider="elevenlabs",
+        model=model,
+        quantities={names.INPUT_CHARACTERS: characters},
+        attributes={**_host(client), names.OUTPUT_TYPE: "speech", names.SPEECH_VOICE: voice},
+    )
+
+
+def audio_rate(kwargs: Mapping[str, Any]) -> int | None:
+    """Bytes a second of the answer's audio, where its format tells; a text, never the SDK's Ellipsis."""
+    return format_bytes_per_second(_text(kwargs.get("output_format")) or _FORMAT_DEFAULT)
+
+
+def credits_of(headers: Mapping[str, str]) -> Decimal | None:
+    """The vendor's own meter, from the `character-cost` header."""
+    try:
+        stated = Decimal(headers.get("character-cost", ""))
+    except InvalidOperation:
+        return None
+    return stated if stated.is_finite() and stated >= 0 else None
+
+
+def heard_seconds(answer: Any) -> tuple[Decimal | None, int]:
+    """Seconds of audio a transcription states, and its channels (1 unless it was transcribed by channel)."""
+    seconds = getattr(answer, "audio_duration_secs", None)
+    transcripts = getattr(answer, "transcripts", None)
+    channels = len(transcripts) if isinstance(transcripts, list) else 1
+    return (None if seconds is None else Decimal(str(seconds))), max(1, channels)
+
+
+def _upload(upload: Any) -> dict[str, Amount]:
+    """Seconds of a WAV upload given as bytes; files are left alone, the answer tells their length."""
+    data = upload[1] if isinstance(upload, tuple) and len(upload) > 1 else upload
+    if not isinstance(data, (bytes, bytearray)):
+        return {}
+    seconds = wav_seconds(bytes(data[:_WAV_HEADER_BYTES]), len(data))
+    return {} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds}
+
+
+def _host(client: Any) -> dict[str, AttributeValue]:
+    wrapper = getattr(client, "_client_wrapper", None)
+    base_url = wrapper.get_base_url() if wrapper is not None else ""
+    return {names.SERVER_ADDRESS: base_url.partition("://")[2].partition("/")[0].partition(":")[0]}
+
+
+def _model(kwargs: Mapping[str, Any], default: str) -> str:
+    return _text(kwargs.get("model_id")) or default
+
+
+def _voice(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    return _text(kwargs.get("voice_id") or (args[0] if args else ""))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,254 @@
+"""ElevenLabs' real SDK 2.x against the fake: what the spans say is what the fake received."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+
+import pytest
+from elevenlabs import AudioFormat
+from elevenlabs.client import AsyncElevenLabs, ElevenLabs
+from elevenlabs.core.api_error import ApiError
+from elevenlabs.errors import UnprocessableEntityError
+from opentelemetry.trace import StatusCode
+
+from callfare import attributes as names
+from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
+from callfare.session import reporter
+from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
+
+TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
+OPTIONS = {"voice_id": "v1", "text": TEXT, "model_id": "eleven_flash_v2_5", "output_format": "pcm_16000"}
+
+
+@pytest.fixture
+def fake() -> Iterator[ElevenLabsFake]:
+    with ElevenLabsFake() as server:
+        yield server
+
+
+@pytest.fixture
+def instrumented(spans) -> Iterator[None]:
+    instrumentor = ElevenLabsInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    yield
+    instrumentor.uninstrument()
+
+
+@pytest.fixture
+def client(fake) -> Iterator[ElevenLabs]:
+    made = ElevenLabs(api_key="k", base_url=fake.url)
+    made.text_to_speech._ws_base_url = fake.ws_url  # the SDK forces wss
+    with made._client_wrapper.httpx_client.httpx_client:
+        yield made
+
+
+def in_async(fake: ElevenLabsFake, use: Callable) -> object:
+    """Run one coroutine with an asynchronous client."""
+
+    async def run() -> object:
+        client = AsyncElevenLabs(api_key="k", base_url=fake.url)
+        async with client._client_wrapper.httpx_client.httpx_client:
+            return await use(client)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("method", ["convert", "stream"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_speech_records_what_was_sent_and_what_the_vendor_metered(  # noqa: PLR0917 - fixtures
+    fake, spans, instrumented, client, method, is_async
+) -> None:
+    """One span with code points, credits, seconds of the audio, and the vendor's id."""
+
+    async def speak(client: AsyncElevenLabs) -> bytes:
+        return b"".join([chunk async for chunk in getattr(client.text_to_speech, method)(**OPTIONS)])
+
+    audio = in_async(fake, speak) if is_async else b"".join(getattr(client.text_to_speech, method)(**OPTIONS))
+    assert len(audio) == 4 * 32_000
+    found = spans.only
+    assert found.pop(names.PRODUCER_ID)
+    assert found.pop(names.PRODUCER_SEQUENCE)
+    assert found == {
+        names.OPERATION_NAME: "text_to_speech",
+        names.PROVIDER_NAME: "elevenlabs",
+        names.REQUEST_MODEL: "eleven_flash_v2_5",
+        names.SERVER_ADDRESS: "127.0.0.1",
+        names.OUTPUT_TYPE: "speech",
+        names.SPEECH_VOICE: "v1",
+        names.HTTP_STATUS_CODE: 200,
+        names.RESPONSE_ID: "r-1",
+        names.INPUT_CHARACTERS: fake.characters,
+        names.BILLED_QUANTITY: 14.0,
+        names.BILLED_UNIT: "credits",
+        names.AUDIO_OUTPUT_SECONDS: 4.0,
+        names.USAGE_SOURCE: "vendor_header",
+    }
+    assert fake.characters == 14
+
+
+def test_a_generator_never_started_costs_nothing(fake, spans, instrumented, client) -> None:
+    """The SDK sends at the first `next`: before that there is no request and no span."""
+    client.text_to_speech.convert(**OPTIONS)
+    assert fake.request_count == 0
+    assert spans.all == ()
+
+
+@pytest.mark.parametrize("how", ["close", "collected", "aclose", "cancelled"])
+def test_barge_in_bills_the_text_sent(fake, spans, instrumented, client, how) -> None:
+    """However the application stops listening, the whole text was sent: interrupted, not failed."""
+    if how in {"close", "collected"}:
+        stream = client.text_to_speech.stream(**OPTIONS)
+        next(stream)
+        if how == "close":
+            stream.close()
+        del stream
+    else:
+
+        async def leave(client: AsyncElevenLabs) -> None:
+            stream = client.text_to_speech.stream(**OPTIONS)
+            await anext(stream)
+            if how == "cancelled":
+                with pytest.raises(asyncio.CancelledError):
+                    await stream.athrow(asyncio.CancelledError())
+            else:
+                await stream.aclose()
+
+        in_async(fake, leave)
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert spans.all[0].status.status_code is StatusCode.UNSET
+
+
+def test_a_break_in_the_middle_is_an_error_and_still_billed(fake, spans, instrumented, client) -> None:
+    """The application sees the SDK's own exception; the span keeps the characters and is no refusal."""
+    fake.break_after_chunks = 2
+    with pytest.raises(Exception, match="peer closed") as caught:
+        list(client.text_to_speech.convert(**OPTIONS))
+    assert spans.only[names.ERROR_TYPE].endswith(type(caught.value).__name__)
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert names.CALL_REFUSED not in spans.only
+
+
+def test_a_refused_call_says_so(fake, spans, instrumented, client) -> None:
+    """401: the SDK's error unchanged, the span marked as costing nothing."""
+    fake.refuse_next = [401]
+    with pytest.raises(ApiError) as caught:
+        list(client.text_to_speech.convert(**OPTIONS))
+    assert caught.value.status_code == spans.only[names.HTTP_STATUS_CODE] == 401
+    assert spans.only[names.CALL_REFUSED] is True
+
+
+def test_raw_response_is_the_same_call(fake, spans, instrumented, client) -> None:
+    """`with_raw_response` is the raw client itself: one span, headers at hand for both."""
+    with client.text_to_speech.with_raw_response.convert(**OPTIONS) as raw:
+        assert raw.headers["character-cost"] == "14"
+        assert len(b"".join(raw.data)) == 4 * 32_000
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert names.FINISH_REASONS not in spans.only
+
+
+def test_timestamps_dialogue_and_effects(fake, spans, instrumented, client) -> None:
+    """The other paid methods: each is one span with its characters or credits."""
+    client.text_to_speech.convert_with_timestamps(voice_id="v1", text=TEXT)
+    list(client.text_to_speech.stream_with_timestamps(voice_id="v1", text=TEXT))
+    list(client.text_to_dialogue.convert(inputs=[{"text": "ab", "voice_id": "1"}, {"text": "cdé", "voice_id": "2"}]))
+    list(client.text_to_sound_effects.convert(text="boom", duration_seconds=2.5))
+    assert spans.total(names.INPUT_CHARACTERS) == fake.characters == 14 + 14 + 5
+    assert [found[names.REQUEST_MODEL] for found in spans.attributes] == [
+        "eleven_multilingual_v2", "eleven_multilingual_v2", "eleven_v3", "sound_effects",
+    ]  # fmt: skip
+    effect = spans.attributes[-1]
+    assert (effect[names.BILLED_QUANTITY], effect[names.AUDIO_OUTPUT_SECONDS]) == (100.0, 2.5)
+    assert names.INPUT_CHARACTERS not in effect
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:ConnectionClosed.code is deprecated:DeprecationWarning")
+def test_realtime_speech_counts_the_chunks_on_the_wire(fake, spans, instrumented, client) -> None:
+    """The chunker's blanks are sent and counted; the opening and closing messages are not."""
+    pieces = iter(["Hello, ", "Jörg. ", "How are you"])
+    audio = list(client.text_to_speech.convert_realtime(voice_id="v1", text=pieces, model_id="eleven_flash_v2_5"))
+    assert b"".join(audio) == b"\1" * 100 * len(fake.texts)
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == len("".join(fake.texts))
+
+
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")
+def test_realtime_barge_in_counts_only_what_was_sent(fake, spans, instrumented, client) -> None:
+    """Text still in the application's buffer never reached the vendor."""
+
+    def endless() -> Iterator[str]:
+        while True:
+            yield "word. "
+
+    stream = client.text_to_speech.convert_realtime(voice_id="v1", text=endless(), model_id="eleven_flash_v2_5")
+    next(stream)
+    stream.close()
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
+    # The fake may not have read the very last frame when the socket closed.
+    assert 0 <= spans.only[names.INPUT_CHARACTERS] - fake.characters <= len("word. ")
+
+
+def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, client, wav) -> None:
+    """The answer's duration wins over the measured upload; channels stand beside it."""
+    client.speech_to_text.convert(model_id="scribe_v2", file=wav(2))
+    client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), use_multi_channel=True)
+
+    async def listen(client: AsyncElevenLabs) -> object:
+        return await client.speech_to_text.convert(model_id="scribe_v2", file=wav(2))
+
+    in_async(fake, listen)
+    assert [found[names.AUDIO_INPUT_SECONDS] for found in spans.attributes] == [7.25, 5.5, 7.25]
+    assert [found[names.AUDIO_CHANNELS] for found in spans.attributes] == [1, 2, 1]
+    assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"vendor_body"}
+
+
+def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented) -> None:
+    """The session's deltas add up to the bytes the fake heard, and the last one is closed."""
+
+    async def listen(client: AsyncElevenLabs) -> None:
+        client.speech_to_text.realtime.base_url = fake.ws_url
+        connection = await client.speech_to_text.realtime.connect(
+            {"model_id": "scribe_v2_realtime", "audio_format": AudioFormat.PCM_16000, "sample_rate": 16_000}
+        )
+        done = asyncio.Event()
+        connection.on("committed_transcript", lambda _: done.set())
+        for size in (3200, 3201, 3202):
+            await connection.send({"audio_base_64": base64.b64encode(b"\0" * size).decode()})
+        await connection.commit()
+        await asyncio.wait_for(done.wait(), 5)
+        await connection.close()
+
+    in_async(fake, listen)
+    assert fake.audio_bytes == 3200 + 3201 + 3202
+    assert float(spans.total(names.AUDIO_INPUT_SECONDS)) == fake.audio_bytes / 32_000
+    assert spans.attributes[-1][names.SESSION_STATE] == "closed"
+    assert not reporter()._due_at_seconds
+
+
+def test_results_are_the_same_without_instrumentation(fake, spans, client) -> None:
+    """Bytes, types and exceptions do not depend on us."""
+
+    def outcomes() -> list[object]:
+        fake.refuse_next = []
+        seen: list[object] = [b"".join(client.text_to_speech.convert(**OPTIONS))]
+        seen.append(type(client.text_to_speech.convert(**OPTIONS)))
+        fake.refuse_next = [422]
+        try:
+            list(client.text_to_speech.stream(**OPTIONS))
+        except UnprocessableEntityError as error:
+            seen.append((error.status_code, str(error.body)))
+        try:
+            client.text_to_speech.convert(text=TEXT)
+        except TypeError as error:
+            seen.append(str(error))
+        return seen
+
+    plain = outcomes()
+    instrumentor = ElevenLabsInstrumentor()
+    instrumentor.instrument(tracer_provider=spans.provider)
+    try:
+        watched = outcomes()
+    finally:
+        instrumentor.uninstrument()
+    assert watched == plain
+    assert outcomes() == plain
