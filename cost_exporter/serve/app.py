@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from cost_exporter.errors import CallfareError, StoreError
-from cost_exporter.serve.access import Authenticate, Denied, everybody
+from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Unauthenticated
+from cost_exporter.serve.access import Authenticate, everybody
 from cost_exporter.serve.api import BadRequest, LendReader, NotFound, api_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
@@ -56,7 +56,8 @@ def create_app(
             *page_routes(lend, authenticate),
         ],
         exception_handlers={
-            Denied: _denied,
+            Unauthenticated: _unauthenticated,
+            PermissionDenied: _permission_denied,
             NotFound: _not_found,
             BadRequest: _bad_request,
             StoreError: _store_away,
@@ -66,10 +67,12 @@ def create_app(
     )
 
 
-def _denied(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Denied)
-    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else {}  # noqa: PLR2004 - HTTP's number
-    return JSONResponse(failure(error.code, str(error)), error.http_status, headers=headers)
+def _unauthenticated(_: Request, error: Exception) -> Response:
+    return JSONResponse(failure("unauthenticated", str(error)), 401, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _permission_denied(_: Request, error: Exception) -> Response:
+    return JSONResponse(failure("permission_denied", str(error)), 403)
 
 
 def _not_found(_: Request, error: Exception) -> Response:

@@ -1,0 +1,135 @@
+"""What `callfare doctor` looks at: one function a subject, each returns findings and never raises."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from importlib.metadata import entry_points
+from typing import Final, Literal
+
+import psycopg
+
+from cost_exporter.cli.database import open_database
+from cost_exporter.domain.value import value
+from cost_exporter.errors import CallfareError
+from cost_exporter.prices.loader import curated_files
+from cost_exporter.settings import Settings, load_config, load_settings
+from cost_exporter.store.migrate import check_schema
+
+__all__ = ["Finding", "diagnose"]
+
+Level = Literal["ok", "note", "wrong"]
+_PRICE_AGE_DAYS_MAX: Final = 45
+_CLOCK_OFFSET_SECONDS_MAX: Final = 2.0
+_KNOWN_VARIABLES_PREFIX: Final = "CALLFARE_"
+_APPLICATION_VARIABLES: Final = frozenset(
+    {
+        *("CALLFARE_DISABLED", "CALLFARE_SPOOL_DIR", "CALLFARE_SPOOL_MAX_MIB", "CALLFARE_TENANT", "CALLFARE_CATEGORY"),
+        *("CALLFARE_RECORD_ALL", "CALLFARE_STT_REPORT_SECONDS", "CALLFARE_CAPTURE_CONTENT"),
+    }
+)
+
+
+@value
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    subject: str
+    text: str
+
+    def as_json(self) -> dict[str, str]:
+        """Return the finding as JSON."""
+        return {"level": self.level, "subject": self.subject, "text": self.text}
+
+
+def diagnose() -> list[Finding]:
+    """Return what was found, in a fixed order."""
+    looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("configuration", _configuration),
+        ("database", _database),
+        ("prices", _prices),
+        ("instrumentations", _instrumentations),
+        ("sampling", _sampling),
+    )
+    findings: list[Finding] = []
+    for subject, look in looks:
+        try:
+            findings += list(look())
+        except CallfareError as error:
+            findings.append(Finding(level="wrong", subject=subject, text=str(error)))
+    return findings
+
+
+def _configuration() -> Iterator[Finding]:
+    settings = load_settings()
+    load_config(settings.config)
+    settings.tls()
+    known = {f"{_KNOWN_VARIABLES_PREFIX}{name.upper()}" for name in Settings.model_fields} | _APPLICATION_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith(_KNOWN_VARIABLES_PREFIX) and name not in known:
+            yield Finding(level="wrong", subject="configuration", text=f"{name} is no setting; is it misspelt?")
+    where = "CALLFARE_DATABASE_URL" if settings.database_url else f"embedded PostgreSQL in {settings.data_dir}"
+    yield Finding(level="ok", subject="configuration", text=f"can be read; database: {where}")
+
+
+def _database() -> Iterator[Finding]:
+    with open_database() as url:
+        try:
+            with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+                yield from _examined(connection)
+        except psycopg.Error as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            yield Finding(level="wrong", subject="database", text=f"{reason}; is CALLFARE_DATABASE_URL right?")
+
+
+def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
+    check_schema(connection)
+    version = connection.info.server_version
+    yield Finding(level="ok", subject="database", text=f"PostgreSQL {version // 10_000}, schema is up to date")
+    for name in ("fsync", "synchronous_commit"):
+        row = connection.execute("select current_setting(%s)", (name,)).fetchone()
+        if row is None or row[0] not in ("on", "remote_apply", "remote_write", "local"):
+            text = f"{name} is off: an acknowledged span can be lost in a crash; turn it on"
+            yield Finding(level="wrong", subject="database", text=text)
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    assert isinstance(row[0], datetime)
+    offset_seconds = abs((datetime.now(UTC) - row[0]).total_seconds())
+    level: Level = "ok" if offset_seconds <= _CLOCK_OFFSET_SECONDS_MAX else "wrong"
+    text = f"{offset_seconds:.1f} s between the database's clock and ours"
+    yield Finding(level=level, subject="clock", text=text if level == "ok" else f"{text}; let NTP set both")
+
+
+def _prices() -> Iterator[Finding]:
+    checked = [row.checked for file in curated_files() for row in file.rows if row.checked]
+    if not checked:
+        return
+    newest = date.fromisoformat(str(max(checked)))
+    age_days = (datetime.now(UTC).date() - newest).days
+    if age_days > _PRICE_AGE_DAYS_MAX:
+        text = f"last checked {age_days} days ago, on {newest}; install a newer callfare, or load your own prices"
+        yield Finding(level="note", subject="prices", text=text)
+    else:
+        yield Finding(level="ok", subject="prices", text=f"last checked on {newest}")
+
+
+def _instrumentations() -> Iterator[Finding]:
+    """Find vendors that two installed packages instrument: their spans tell of one call twice."""
+    packages: dict[str, set[str]] = {}
+    for point in entry_points(group="opentelemetry_instrumentor"):
+        if point.dist is not None:
+            vendor = point.name.removeprefix("callfare_").removeprefix("callfare-")
+            packages.setdefault(vendor, set()).add(point.dist.name)
+    for vendor, names in sorted(packages.items()):
+        if len(names) > 1:
+            both = " and ".join(sorted(names))
+            text = f"{vendor} is instrumented by {both}: each call makes two spans (billed once); uninstall one"
+            yield Finding(level="note", subject="instrumentations", text=text)
+    yield Finding(level="ok", subject="instrumentations", text=f"{len(packages)} vendors are instrumented here")
+
+
+def _sampling() -> Iterator[Finding]:
+    sampler = os.environ.get("OTEL_TRACES_SAMPLER", "")
+    if "ratio" in sampler or sampler.endswith("always_off"):
+        text = f"OTEL_TRACES_SAMPLER={sampler}: unsampled calls are costed only while CALLFARE_RECORD_ALL is on"
+        yield Finding(level="note", subject="sampling", text=text)

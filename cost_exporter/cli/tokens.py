@@ -1,0 +1,97 @@
+"""`callfare token create|list|revoke`: credentials. A token is shown once, when it is made."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated
+
+import psycopg
+import typer
+from psycopg.rows import TupleRow
+
+from cost_exporter.cli.database import open_database
+from cost_exporter.cli.options import AsJson
+from cost_exporter.cli.output import print_json, print_line, print_sheet
+from cost_exporter.errors import CallfareError
+from cost_exporter.report.amounts import jsonable, time_text
+from cost_exporter.report.forms import Sheet
+from cost_exporter.store import tokens as credentials
+from cost_exporter.store.reading import unreachable
+from cost_exporter.store.tokens import Scope, Token
+
+__all__ = ["tokens"]
+
+tokens = typer.Typer(help="Credentials for sending and reading.", no_args_is_help=True)
+
+
+@tokens.command()
+def create(
+    *,
+    tenant: Annotated[str, typer.Option(metavar="NAME", help="On whose account its bearer sends, or reads.")],
+    scope: Annotated[Scope, typer.Option(help="What its bearer may do.")] = Scope.INGEST,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and show it, this once. From the first one on, every sender and reader needs one."""
+    with _connection() as connection:
+        token = credentials.create(connection, tenant, scope)
+    if as_json:
+        print_json({"token": token})
+    else:
+        print_line(token)
+
+
+@tokens.command(name="list")
+def list_tokens(*, as_json: AsJson = False) -> None:
+    """List the tokens that were ever made, without showing them."""
+    with _connection() as connection:
+        found = credentials.list_all(connection)
+    if as_json:
+        print_json({"tokens": [_token_json(token) for token in found]})
+    else:
+        print_sheet(_token_sheet(found))
+
+
+@tokens.command()
+def revoke(token_id: Annotated[int, typer.Argument(metavar="ID", help="From `callfare token list`.")]) -> None:
+    """Take a token out of force. Running services notice within a second."""
+    with _connection() as connection:
+        if not credentials.revoke(connection, token_id):
+            raise CallfareError(f"no token {token_id} is in force; see `callfare token list`")
+    print_line(f"token {token_id} is revoked")
+
+
+@contextmanager
+def _connection() -> Generator[psycopg.Connection[TupleRow]]:
+    with open_database() as url:
+        try:
+            connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
+        except psycopg.Error as error:
+            raise unreachable(error) from error
+        with connection:
+            yield connection
+
+
+def _token_json(token: Token) -> dict[str, object]:
+    return {
+        "token_id": token.token_id,
+        "tenant": token.tenant,
+        "scope": token.scope.value,
+        "created_at": jsonable(token.created_at),
+        "revoked_at": jsonable(token.revoked_at),
+    }
+
+
+def _token_sheet(found: list[Token]) -> Sheet:
+    return Sheet(
+        title="Tokens",
+        columns=("id", "tenant", "scope", "created_at", "revoked_at"),
+        rows=tuple(
+            (
+                str(token.token_id),
+                token.tenant,
+                token.scope.value,
+                time_text(token.created_at),
+                "" if token.revoked_at is None else time_text(token.revoked_at),
+            )
+            for token in found
+        ),
+    )
