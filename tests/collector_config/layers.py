@@ -74,7 +74,7 @@ def _merge(under: Config, over: Config) -> Config:
 class _Plain(yaml.SafeDumper):
     """Writes no anchors, so that each section can be read by itself."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002: PyYAML's signature
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 import yaml
-from callfare import attributes
 
+from callfare import attributes
 from tests.collector_config import guards, layers
 
 SHAPES = layers.shapes()

@@ -4,7 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -56,7 +59,9 @@ def conversation(trace: int, *, calls: int = 3, attributes: Attributes = CHAT) -
     ]
 
 
-def batches(spans: Iterable[Span], *, size: int, service: str = "shop", resource: Attributes | None = None) -> Iterator[bytes]:
+def batches(
+    spans: Iterable[Span], *, size: int, service: str = "shop", resource: Attributes | None = None
+) -> Iterator[bytes]:
     """Serialised requests of at most `size` spans."""
     waiting: list[Span] = []
     for each in spans:
@@ -93,9 +98,18 @@ def send(port: int, body: bytes, *, within_seconds: float = 60, metadata: Iterab
             return
 
 
-def send_once(port: int, body: bytes, *, metadata: Iterable[tuple[str, str]] = ()) -> None:
+def send_once(
+    port: int,
+    body: bytes,
+    *,
+    metadata: Iterable[tuple[str, str]] = (),
+    credentials: grpc.ChannelCredentials | None = None,
+) -> None:
     """Send, and raise what the receiver answers."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_send_message_length", 64 << 20)]) as channel:
+    options = [("grpc.max_send_message_length", 64 << 20)]
+    address = f"127.0.0.1:{port}"
+    secure = grpc.secure_channel(address, credentials, options) if credentials else None
+    with secure or grpc.insecure_channel(address, options) as channel:
         export = channel.unary_unary(
             METHOD, request_serializer=None, response_deserializer=ExportTraceServiceResponse.FromString
         )
@@ -106,7 +120,7 @@ def key_values(attributes: Attributes) -> list[KeyValue]:
     return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
 
 
-def _any(value: str | int | float | bool) -> AnyValue:  # noqa: FBT001: the wire has booleans
+def _any(value: str | float | bool) -> AnyValue:
     if isinstance(value, bool):
         return AnyValue(bool_value=value)
     if isinstance(value, int):

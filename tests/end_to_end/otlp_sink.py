@@ -1,12 +1,16 @@
-"""An OTLP/gRPC receiver that keeps what it acknowledged and fails as it is told: stands where the cost exporter stands."""
+"""An OTLP/gRPC receiver that keeps what it acknowledged and fails as it is told, in the cost exporter's place."""
 
 from collections import Counter
 from collections.abc import Callable
 from concurrent import futures
 from threading import Lock
+from typing import Self
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 Fault = Callable[[ExportTraceServiceRequest], grpc.StatusCode | None]
@@ -18,7 +22,7 @@ SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 class OtlpSink:
     """Counts every span it has acknowledged, by (trace id, span id)."""
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, credentials: grpc.ServerCredentials | None = None) -> None:
         self.arrived: Counter[tuple[bytes, bytes]] = Counter()
         self.resource_spans: list[ResourceSpans] = []
         self.metadata: list[dict[str, str]] = []
@@ -35,9 +39,12 @@ class OtlpSink:
             response_serializer=ExportTraceServiceResponse.SerializeToString,
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": export}),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        if credentials is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
 
-    def __enter__(self) -> "OtlpSink":
+    def __enter__(self) -> Self:
         self._server.start()
         return self
 
@@ -52,6 +59,11 @@ class OtlpSink:
         """Take everything from now on."""
         self.fault = lambda _request: None
 
+    def take_and_fail(self, request: ExportTraceServiceRequest) -> grpc.StatusCode:
+        """What a receiver does that dies between its commit and its answer."""
+        self._keep(request)
+        return grpc.StatusCode.UNAVAILABLE
+
     @property
     def spans(self) -> list[Span]:
         with self._lock:
@@ -65,8 +77,12 @@ class OtlpSink:
             context.abort(status, "told to fail")
         with self._lock:
             self.metadata.append({key: str(value) for key, value in context.invocation_metadata() or ()})
+        self._keep(request)
+        return ExportTraceServiceResponse()
+
+    def _keep(self, request: ExportTraceServiceRequest) -> None:
+        with self._lock:
             self.resource_spans.extend(request.resource_spans)
             for resource in request.resource_spans:
                 for scope in resource.scope_spans:
                     self.arrived.update((span.trace_id, span.span_id) for span in scope.spans)
-        return ExportTraceServiceResponse()

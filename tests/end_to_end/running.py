@@ -119,10 +119,9 @@ class Collector(Program):
     ) -> None:
         self.grpc, self.http, self.enriched, self.health, self.metrics = free_ports(5)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [layers.path_of(layer) for layer in layer_names]
-        if overrides:
-            files.append(folder / "test.yaml")
-            files[-1].write_text(yaml.safe_dump(overrides))
+        self._overrides = folder / "test.yaml"
+        self.write_overrides(overrides or {})
+        files = [*(layers.path_of(layer) for layer in layer_names), self._overrides]
         super().__init__(
             command=[str(binary), *(f"--config={file}" for file in files)],
             folder=folder,
@@ -140,6 +139,10 @@ class Collector(Program):
                 **(variables or {}),
             },
         )
+
+    def write_overrides(self, overrides: dict[str, Any]) -> None:
+        """What the test sets differently from the shipped layers, merged over them at the next start."""
+        self._overrides.write_text(yaml.safe_dump(overrides))
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels, as the Collector itself reports it; 0 if it has none."""
@@ -167,24 +170,29 @@ class Jaeger(Program):
             },
         )
 
-    def traces(self, service: str, **attributes: str) -> list[dict[str, Any]]:
-        """Spans of a service in Jaeger's API v3 whose attributes equal these, as OTLP/JSON."""
-        query = {
-            "query.service_name": service,
-            "query.start_time_min": "2020-01-01T00:00:00Z",
-            "query.start_time_max": "2100-01-01T00:00:00Z",
-            "query.num_traces": "1000",
-        }
-        if attributes:
-            query["query.attributes"] = json.dumps(attributes)
-        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/v3/traces", params=query, timeout=10)
+    def trace_ids(self, service: str, tags: dict[str, str] | None = None) -> set[str]:
+        """Traces (32 hex digits) with a span of this service whose tags equal these: what its search form does.
+
+        The old path is asked because API v3 has no filter by attribute before Jaeger 2.20.
+        """
+        query = {"service": service, "limit": "5000", "lookback": "1h"} | ({"tags": json.dumps(tags)} if tags else {})
+        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/traces", params=query, timeout=10)
+        answer.raise_for_status()
+        return {trace["traceID"].rjust(32, "0") for trace in answer.json()["data"]}
+
+    def spans(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of one trace by API v3, as OTLP/JSON; none if it is not there (yet)."""
+        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/v3/traces/{trace_id}", timeout=10)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return []
         answer.raise_for_status()
-        result = answer.json()["result"]
-        return [
-            span
-            for resource in result["resourceSpans"]
-            for scope in resource["scopeSpans"]
-            for span in scope["spans"]
-        ]
+        resources = answer.json()["result"]["resourceSpans"]
+        return [span for resource in resources for scope in resource["scopeSpans"] for span in scope["spans"]]
+
+    def page(self) -> str:
+        """The page of its user interface, with our configuration in it."""
+        return httpx.get(f"http://127.0.0.1:{self.query}/search", timeout=10).text
+
+
+RunCollector = Callable[..., Collector]
+"""The fixture of that name: `run_collector(layer_names, view=port, overrides={…}, variables={…})`."""

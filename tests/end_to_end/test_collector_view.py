@@ -1,0 +1,150 @@
+"""The two branches of the real Collector: what is done for the eyes changes nothing for the bill."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.end_to_end import otlp_sender
+from tests.end_to_end.binaries import needs_go
+from tests.end_to_end.otlp_sink import OtlpSink
+from tests.end_to_end.running import RunCollector, wait_until
+
+pytestmark = needs_go
+
+CANARY = "the-patient-said-0049-151-CANARY"
+DECIDE_SOON: dict[str, Any] = {"processors": {"tail_sampling": {"decision_wait": "1s"}}}
+
+
+def test_tail_sampling_on_the_view_leaves_the_cost_side_complete(
+    run_collector: RunCollector, cost: OtlpSink, view: OtlpSink
+) -> None:
+    """Of 400 traces a tenth or so is shown, every failed one among them; all 2,000 spans reach the cost side."""
+    layer_names = ["base", "dev", "tail-sampling-jaeger"]
+    collector = run_collector(layer_names, overrides=DECIDE_SOON)
+    failed = [otlp_sender.span(trace, 9, parent=1, failed=True) for trace in range(1, 6)]
+    spans = [each for trace in range(1, 401) for each in otlp_sender.conversation(trace)] + failed
+    for body in otlp_sender.batches(spans, size=200):
+        otlp_sender.send(collector.grpc, body)
+    wait_until("all spans on the cost side", lambda: len(cost.arrived) == len(spans))
+    decided = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+    wait_until("a decision on every trace", lambda: collector.metric(decided) >= 400)
+    failed_traces = {each.trace_id for each in failed}
+    wait_until("the failed traces in the view", lambda: failed_traces <= _traces(view.spans))
+    assert len(_traces(view.spans)) < 200
+    assert set(cost.arrived) == {(each.trace_id, each.span_id) for each in spans}
+
+
+def test_each_span_reaches_the_view_by_exactly_one_way(
+    run_collector: RunCollector, cost: OtlpSink, view: OtlpSink
+) -> None:
+    """With the hop, priced spans are marked for the cost exporter and left out of the direct way."""
+    collector = run_collector(["base", "dev", "cost-on-span"])
+    spans = otlp_sender.conversation(1)
+    spans += [otlp_sender.span(1, 20, parent=1, attributes={"telephony.call.id": "CA1"})]
+    spans += [otlp_sender.span(1, 21, parent=1, attributes={"text": 'quotes "gen_ai.system" in its text only'})]
+    spans += [otlp_sender.span(1, 22, parent=1, attributes={"callfare.view": "hop"})]
+    otlp_sender.send(collector.grpc, otlp_sender.request(spans))
+    wait_until("the cost side", lambda: len(cost.arrived) == len(spans))
+    marked = {each.span_id for each in cost.spans if _attributes(each).get("callfare.view") == "hop"}
+    assert marked == {number.to_bytes(8, "big") for number in (3, 4, 5, 20)}
+
+    enriched = [each for each in cost.spans if each.span_id in marked]
+    otlp_sender.send(collector.enriched, otlp_sender.request(enriched))
+    wait_until("the whole trace in the view", lambda: len(view.arrived) == len(spans))
+    assert set(view.arrived.values()) == {1}
+
+
+def test_redaction_removes_what_people_said_and_keeps_what_they_used(
+    run_collector: RunCollector, cost: OtlpSink, view: OtlpSink
+) -> None:
+    """A canary in every place that can hold text is gone from the cost side; the numbers are the same, and numbers."""
+    collector = run_collector(["base", "dev", "redact", "archive-file"])
+    said = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY, "text": CANARY}
+    speech = {
+        "gen_ai.usage.input_characters": 48,
+        "gen_ai.usage.audio.input_seconds": 12.5,
+        "gen_ai.usage.billable": False,
+        "callfare.usage.read_units": 3.5,
+    }
+    call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **said})
+    call.status.message = f"bad request: {CANARY}"
+    event = call.events.add(name="gen_ai.user.message", time_unix_nano=call.start_time_unix_nano)
+    event.attributes.extend(otlp_sender.key_values({"content": CANARY}))
+    otlp_sender.send(collector.grpc, otlp_sender.request([call], resource={"process.command_args": CANARY}))
+    (arrived,) = wait_until("the span", lambda: cost.spans)
+    assert _attributes(arrived) == {**otlp_sender.CHAT, **speech}
+    assert all(CANARY.encode() not in each.SerializeToString() for each in cost.resource_spans)
+    archive = collector.folder / "archive" / "spans.jsonl"
+    written = wait_until("the archive", lambda: archive.exists() and archive.read_text())
+    assert CANARY not in written
+
+
+def test_attributes_of_links_are_beyond_the_collectors_reach(
+    run_collector: RunCollector, cost: OtlpSink, view: OtlpSink
+) -> None:
+    """No processor of this release can touch a link's attributes: the README says so; links are never stored.
+
+    Should a newer Collector make this fail, redact them in layers/redact.yaml.
+    """
+    collector = run_collector(["base", "dev", "redact"])
+    call = otlp_sender.span(1, 2, parent=1)
+    link = call.links.add(trace_id=b"\1" * 16, span_id=b"\2" * 8)
+    link.attributes.extend(otlp_sender.key_values({"content": CANARY}))
+    otlp_sender.send(collector.grpc, otlp_sender.request([call]))
+    (arrived,) = wait_until("the span", lambda: cost.spans)
+    assert arrived.links[0].attributes[0].value.string_value == CANARY
+
+
+def test_the_billable_filter_keeps_roots_and_whatever_may_cost(
+    run_collector: RunCollector, cost: OtlpSink, view: OtlpSink
+) -> None:
+    """A span of a web framework is left out; roots, vendors' calls and database calls reach the cost side."""
+    collector = run_collector(["base", "dev", "filter-billable"])
+    kept = otlp_sender.conversation(1)
+    inner = otlp_sender.span(1, 30, parent=1, name="middleware", attributes={"http.route": "/chat"})
+    otlp_sender.send(collector.grpc, otlp_sender.request([inner, *kept]))
+    wait_until("the rest", lambda: len(cost.arrived) >= len(kept))
+    wait_until("all in the view", lambda: len(view.arrived) == len(kept) + 1)
+    assert set(cost.arrived) == {(each.trace_id, each.span_id) for each in kept}
+
+
+def test_the_tenant_is_what_the_collector_says(run_collector: RunCollector, cost: OtlpSink, view: OtlpSink) -> None:
+    """A sender's own claim is thrown away on resource and span; the Collector states its tenant, in a header too."""
+    collector = run_collector(["base", "dev", "tenants"], variables={"CALLFARE_TENANT": "acme"})
+    claimed = otlp_sender.span(1, 1, attributes={**otlp_sender.CHAT, "callfare.tenant.id": "somebody-else"})
+    otlp_sender.send(collector.grpc, otlp_sender.request([claimed], resource={"callfare.tenant.id": "somebody-else"}))
+    (arrived,) = wait_until("the span", lambda: cost.spans)
+    resource = {each.key: each.value.string_value for each in cost.resource_spans[0].resource.attributes}
+    assert "callfare.tenant.id" not in _attributes(arrived)
+    assert resource["callfare.tenant.id"] == "acme"
+    assert cost.metadata[0]["x-callfare-tenant"] == "acme"
+
+
+def test_an_archived_line_can_be_sent_again(run_collector: RunCollector, cost: OtlpSink, view: OtlpSink) -> None:
+    """Each line of the archive is a request that OTLP/HTTP takes as it stands."""
+    collector = run_collector(["base", "dev", "redact", "archive-file"])
+    spans = otlp_sender.conversation(1)
+    otlp_sender.send(collector.grpc, otlp_sender.request(spans))
+    archive = collector.folder / "archive" / "spans.jsonl"
+    lines = wait_until("the archive", lambda: archive.exists() and archive.read_text().splitlines())
+    wait_until("the spans once", lambda: len(cost.arrived) == len(spans))
+    for line in lines:
+        answer = httpx.post(
+            f"http://127.0.0.1:{collector.http}/v1/traces",
+            content=line,
+            headers={"Content-Type": "application/json"},
+            timeout=10,
+        )
+        assert answer.status_code == httpx.codes.OK
+    wait_until("the spans twice", lambda: set(cost.arrived.values()) == {2})
+    assert len(cost.arrived) == len(spans)
+
+
+def _traces(spans: Iterable[Span]) -> set[bytes]:
+    return {span.trace_id for span in spans}
+
+
+def _attributes(span: Span) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
