@@ -1,0 +1,195 @@
+"""Deepgram's sockets: one session a recogniser, one span an utterance of speech.
+
+A recogniser (and an agent) reports its audio while it listens and ends with Deepgram's own total. A speech socket
+is many paid calls in a row: `Speak` messages up to a `Flush` are one utterance, ended by `Flushed`; `Clear` and
+`Interrupt` are the barge-in, after which the text that was sent is still billed.
+"""
+
+import json
+import threading
+from collections import deque
+from decimal import Decimal
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.audio import seconds_of_bytes
+from callfare.instrumentation.deepgram._usage import (
+    AGENT,
+    SPEAK,
+    billed_channels,
+    duration_heard,
+    stream_bytes_per_second,
+)
+from callfare.session import Session
+from callfare.span import CallSpan, Request, open_call
+from callfare.websocket import Listener, OpenListener
+
+__all__ = ["listener_for"]
+
+
+def listener_for(kind: str, parameters: dict[str, Any]) -> OpenListener:
+    """How to listen to a socket of this kind."""
+
+    def open_listener(tracer: Tracer, request: Request) -> Listener:
+        rate = stream_bytes_per_second(kind, parameters)
+        if kind == SPEAK:
+            return _Speaking(tracer, request, rate)
+        session = Session.open(
+            tracer,
+            request,
+            bytes_per_second=None if kind == AGENT else rate,
+            channels=billed_channels(parameters),
+            is_metered_when_silent=kind == AGENT,  # the Voice Agent is billed by connected time
+        )
+        return _Listening(session, parameters, is_measured=rate is not None)
+
+    return open_listener
+
+
+class _Listening:
+    """A recogniser at work."""
+
+    def __init__(self, session: Session, parameters: dict[str, Any], *, is_measured: bool) -> None:
+        self._session = session
+        self._parameters = parameters
+        self._is_measured = is_measured
+        self._heard_seconds: dict[int, Decimal] = {}
+
+    def sent(self, message: Any) -> None:
+        if not isinstance(message, str):
+            self._session.add_audio(len(message))
+
+    def received(self, message: Any) -> None:
+        # A substring first: results come ten times a second and only the last message tells the total.
+        if isinstance(message, str) and (not self._is_measured or '"Metadata"' in message):
+            self._read(json.loads(message))
+
+    def _read(self, message: dict[str, Any]) -> None:
+        if message.get("type") == "Metadata" and message.get("duration") is not None:
+            self._session.close(
+                vendor_total_seconds=Decimal(str(message["duration"])),
+                channels=billed_channels(self._parameters, message.get("channels")),
+                response_id=message.get("request_id") or "",
+            )
+            return
+        heard = duration_heard(message)
+        if heard is not None and not self._is_measured:
+            self._hear(*heard)
+
+    def _hear(self, channel: int, until_seconds: Decimal) -> None:
+        """Interim results overlap: only what goes beyond the latest end is new, and channels run side by side."""
+        before = max(self._heard_seconds.values(), default=Decimal(0))
+        self._heard_seconds[channel] = max(until_seconds, self._heard_seconds.get(channel, Decimal(0)))
+        self._session.add_seconds(max(self._heard_seconds.values()) - before)
+
+    def broke(self, error: BaseException) -> None:
+        self._session.fail(error)
+
+    def ended(self) -> None:
+        self._session.close()
+
+
+class _Speaking:
+    """A speech socket: `_current` is being written, `_flushed` are being spoken.
+
+    One thread may send while another receives, so every step holds the lock.
+    """
+
+    def __init__(self, tracer: Tracer, request: Request, rate_bytes_per_second: int | None) -> None:
+        self._tracer = tracer
+        self._request = request
+        self._rate = rate_bytes_per_second
+        self._context = context_api.get_current()
+        self._lock = threading.Lock()
+        self._current: CallSpan | None = None
+        self._flushed: deque[CallSpan] = deque()
+
+    def sent(self, message: Any) -> None:
+        if not isinstance(message, str):
+            return
+        said = json.loads(message)
+        kind = said.get("type")
+        with self._lock:
+            if kind == "Speak":
+                self._speak(said.get("text") or "")
+            elif kind in ("Flush", "Close", "Interrupt"):  # Flux answers an `Interrupt` with the turn's bill
+                self._flush()
+            elif kind == "Clear":
+                self._interrupt_all()
+
+    def _speak(self, text: str) -> None:
+        if self._current is None:
+            self._current = open_call(self._tracer, self._request, context=self._context)
+            self._current.source = "request"
+        self._current.add(names.INPUT_CHARACTERS, len(text))
+
+    def _flush(self) -> None:
+        if self._current is not None:
+            self._flushed.append(self._current)
+            self._current = None
+
+    def received(self, message: Any) -> None:
+        with self._lock:
+            call = self._flushed[0] if self._flushed else self._current
+            if call is None:
+                return
+            if isinstance(message, str):
+                self._told(call, json.loads(message))
+            else:
+                self._heard(call, len(message))
+
+    def _heard(self, call: CallSpan, byte_count: int) -> None:
+        call.has_output = True
+        seconds = seconds_of_bytes(byte_count, self._rate)
+        if seconds is not None:
+            call.add(names.AUDIO_OUTPUT_SECONDS, seconds)
+
+    def _told(self, call: CallSpan, said: dict[str, Any]) -> None:
+        kind = said.get("type")
+        if kind == "SpeechMetadata":
+            _settle(call, said)
+            self._forget(call)
+            call.end()
+        elif kind == "SpeechInterrupted":
+            _settle(call, said.get("metadata") or {})
+            self._forget(call)
+            call.interrupt()
+        elif kind == "Flushed" and "speech_id" not in said and self._flushed:
+            # Aura: the utterance is complete. Flux acknowledges the flush with its `speech_id` and goes on.
+            self._forget(call)
+            call.end()
+
+    def _forget(self, call: CallSpan) -> None:
+        if call is self._current:
+            self._current = None
+        else:
+            self._flushed.popleft()
+
+    def broke(self, error: BaseException) -> None:
+        with self._lock:
+            self._flush()
+            while self._flushed:
+                call = self._flushed.popleft()
+                call.has_output = True  # the text went over an open connection: Deepgram had it
+                call.fail(error)
+
+    def ended(self) -> None:
+        with self._lock:
+            self._interrupt_all()
+
+    def _interrupt_all(self) -> None:
+        self._flush()
+        while self._flushed:
+            self._flushed.popleft().interrupt()
+
+
+def _settle(call: CallSpan, said: dict[str, Any]) -> None:
+    """Flux counts each turn itself."""
+    call.replace(names.BILLED_QUANTITY, said.get("billable_character_count"), source="vendor_body")
+    call.set(names.BILLED_UNIT, "character")
+    call.set(names.RESPONSE_ID, said.get("speech_id") or "")
+    if said.get("audio_duration_ms") is not None:
+        call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(said["audio_duration_ms"]) / 1000)

@@ -1,0 +1,87 @@
+"""Spans of one instrumentor, for tests: `with recorded(DeepgramInstrumentor) as spans: ...`."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from callfare import attributes as names
+from callfare.guard import internal_error_count
+
+
+class Recorded:
+    """What was recorded so far."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = self.provider.get_tracer("test")
+
+    @property
+    def all(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    @property
+    def paid(self) -> list[ReadableSpan]:
+        """The instrumentors' spans, in the order in which they ended."""
+        return [span for span in self.all if names.OPERATION_NAME in (span.attributes or {})]
+
+    @property
+    def one(self) -> dict[str, Any]:
+        """Attributes of the only paid span."""
+        (span,) = self.paid
+        return dict(span.attributes or {})
+
+    def total(self, name: str) -> Decimal:
+        return sum((Decimal(str((span.attributes or {}).get(name, 0))) for span in self.paid), Decimal(0))
+
+    def values(self, name: str) -> list[Any]:
+        return [(span.attributes or {}).get(name) for span in self.paid]
+
+    def text(self) -> str:
+        """Everything a span could carry out of the process."""
+        return json.dumps(
+            [
+                (s.name, dict(s.attributes or {}), [(e.name, dict(e.attributes or {})) for e in s.events],
+                 s.status.description, dict(s.resource.attributes))
+                for s in self.all
+            ],
+            default=str,
+            ensure_ascii=False,
+        )  # fmt: skip
+
+    def clear(self) -> None:
+        self._exporter.clear()
+
+
+@contextmanager
+def recorded(*instrumentors: Callable[[], Any]) -> Iterator[Recorded]:
+    """Instrument, record, and take everything off again. An internal error of ours fails the test."""
+    record, errors_before = Recorded(), internal_error_count()
+    active = [instrumentor() for instrumentor in instrumentors]
+    for instrumentor in active:
+        instrumentor.instrument(tracer_provider=record.provider)
+    try:
+        yield record
+    finally:
+        for instrumentor in active:
+            instrumentor.uninstrument()
+    assert internal_error_count() == errors_before, "an instrumentor swallowed an error of its own"
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Poll until it holds; what it returned."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.005)
+    raise AssertionError("not in time")
