@@ -20,7 +20,7 @@ _DATE = re.compile(r"(?<!\d)(20\d{2})(-?)(\d{2})\2(\d{2})(?!\d)")
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
 _ALIAS_DEPTH_MAX = 4
 _EXACT, _PREFIX, _REGEX = 0, 1, 2
-_NEAREST_DISTANCE_MAX = 0.34
+_NEAREST_PERCENT_MAX = 34
 
 
 class Candidate(NamedTuple):
@@ -189,12 +189,12 @@ def _keep_best(found: dict[int, Candidate], row: PriceRow, rank: tuple[int, int,
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that differs least from `name`; "" where none is near. A hint for people, never a match."""
     letters = _pairs(name)
-    best, best_distance = "", _NEAREST_DISTANCE_MAX
+    best, best_percent = "", _NEAREST_PERCENT_MAX
     for other in known:
         theirs = _pairs(other)
-        distance = len(letters ^ theirs) / (len(letters) + len(theirs) or 1)
-        if distance < best_distance:
-            best, best_distance = other, distance
+        percent = 100 * len(letters ^ theirs) // (len(letters) + len(theirs) or 1)
+        if percent < best_percent:
+            best, best_percent = other, percent
     return best
 
 

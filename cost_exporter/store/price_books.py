@@ -1,0 +1,270 @@
+"""Price books in the database: what was loaded or imported here, appended version by version.
+
+A service asks `latest_version` every second, which is one index lookup, and loads the book anew only where
+it changed. Rows are written once and never updated; what supersedes what is decided by the order of loading.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, cast
+
+import psycopg
+
+from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.price_row import (
+    ALWAYS,
+    FOREVER,
+    ContextTier,
+    Factor,
+    Match,
+    ModelAlias,
+    PriceRow,
+    Window,
+)
+from cost_exporter.prices.loader import load_book
+from cost_exporter.prices.price_file import PriceFile
+from cost_exporter.prices.snapshot import Snapshot
+
+__all__ = [
+    "BookKeeper",
+    "current_book",
+    "latest_snapshot",
+    "latest_version",
+    "loaded_prices",
+    "save_price_file",
+    "save_snapshot",
+]
+
+Connection = psycopg.Connection[Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITE_LOCK: Final = 7_263_905_114_117_002  # versions are numbered in the order they become visible
+_NEW_VERSION: Final = """
+insert into callfare.price_book_version (kind, name, content_sha256, row_count, snapshot)
+values (%s, %s, %s, %s, %s) returning version_id
+"""
+_COPY_PRICES: Final = """
+copy callfare.price (version_id, position, book, provider, model, match, unit, price, per, valid_from, valid_to,
+    conditions, context_tier, time_window, increment, minimum, round_scope, multiplier, bill_on_error,
+    inherits_list, is_imported, assumed, source, checked, confidence, note, price_id) from stdin
+"""
+_LOADED_PRICES: Final = """
+select book, provider, model, match, unit, price, per, valid_from, valid_to, conditions, context_tier, time_window,
+    increment, minimum, round_scope, multiplier, bill_on_error, inherits_list, assumed, source, checked, confidence,
+    note
+from callfare.price where not is_imported order by version_id, position
+"""
+_LOADED_FACTORS: Final = """
+select book, provider, model, factor, valid_from, valid_to from callfare.price_factor order by version_id, position
+"""
+_LOADED_ALIASES: Final = """
+select provider, name, match, model, valid_from, valid_to from callfare.price_alias order by version_id, position
+"""
+_LATEST_SNAPSHOT: Final = """
+select snapshot from callfare.price_book_version where kind = 'import' order by version_id desc limit 1
+"""
+
+
+def latest_version(connection: Connection) -> int:
+    """Return the number of the newest version; 0 where nothing was ever loaded. Cheap enough to ask every second."""
+    row = connection.execute("select max(version_id) from callfare.price_book_version").fetchone()
+    return row[0] if row is not None and row[0] is not None else 0
+
+
+def save_price_file(connection: Connection, file: PriceFile) -> int:
+    """Append a price file as a new version, in one transaction, and return its number."""
+    content = repr((file.rows, file.factors, file.aliases))
+    with connection.transaction(), connection.cursor() as cursor:
+        version_id = _new_version(cursor, name=file.name, content=content, row_count=len(file.rows))
+        _insert_rows(cursor, version_id, file.rows)
+        for position, factor in enumerate(file.factors):
+            cursor.execute(
+                "insert into callfare.price_factor (version_id, position, book, provider, model, factor, valid_from,"
+                " valid_to) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+                (version_id, position, factor.book, factor.provider, factor.model, factor.factor, *_validity(factor)),
+            )
+        for position, alias in enumerate(file.aliases):
+            cursor.execute(
+                "insert into callfare.price_alias (version_id, position, provider, name, match, model, valid_from,"
+                " valid_to) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+                (version_id, position, alias.provider, alias.name, alias.match, alias.model, *_validity(alias)),
+            )
+    return version_id
+
+
+def save_snapshot(connection: Connection, text: str) -> int | None:
+    """Append an import as a new version and return its number; None where the newest import is the same."""
+    snapshot = Snapshot(text)
+    rows = [row for provider in snapshot.providers for row in snapshot.rows(provider)]
+    with connection.transaction(), connection.cursor() as cursor:
+        newest = latest_snapshot(connection)
+        if newest is not None and newest.version == snapshot.version:
+            return None
+        version_id = _new_version(cursor, name=snapshot.origin, content=text, row_count=len(rows), snapshot=text)
+        _insert_rows(cursor, version_id, rows)
+    return version_id
+
+
+def latest_snapshot(connection: Connection) -> Snapshot | None:
+    """Return the newest import; None where the one that ships with the program is all there is."""
+    row = connection.execute(_LATEST_SNAPSHOT).fetchone()
+    return None if row is None else Snapshot(row[0])
+
+
+def loaded_prices(connection: Connection) -> PriceFile:
+    """Return everything ever loaded, in order: later rows supersede equal ones."""
+    return PriceFile(
+        name="database",
+        rows=[_row(fields) for fields in connection.execute(_LOADED_PRICES)],
+        factors=[_factor(fields) for fields in connection.execute(_LOADED_FACTORS)],
+        aliases=[_alias(fields) for fields in connection.execute(_LOADED_ALIASES)],
+    )
+
+
+def current_book(connection: Connection, paths: Sequence[Path] = ()) -> PriceBook:
+    """Return the book in force: shipped, imported, loaded, and the operator's files over them."""
+    loaded = loaded_prices(connection)
+    return load_book(
+        paths,
+        extra_rows=loaded.rows,
+        extra_factors=loaded.factors,
+        extra_aliases=loaded.aliases,
+        snapshot=latest_snapshot(connection),
+    )
+
+
+class BookKeeper:
+    """Holds the book in force for a running service and replaces it when a new version appears."""
+
+    def __init__(self, connection: Connection, paths: Sequence[Path] = ()) -> None:
+        """Load the book. Files in `paths` are read now and at each change."""
+        self._paths = tuple(paths)
+        self._version_id = latest_version(connection)
+        self.book = current_book(connection, self._paths)
+
+    def refresh(self, connection: Connection) -> bool:
+        """Load the book anew if a version appeared, and return whether one did. An error leaves the book in force."""
+        version_id = latest_version(connection)
+        if version_id == self._version_id:
+            return False
+        self.book = current_book(connection, self._paths)
+        self._version_id = version_id
+        return True
+
+
+def _new_version(
+    cursor: psycopg.Cursor[Any], *, name: str, content: str, row_count: int, snapshot: str | None = None
+) -> int:
+    cursor.execute("select pg_advisory_xact_lock(%s)", (_WRITE_LOCK,))
+    digest = sha256(content.encode()).hexdigest()
+    kind = "load" if snapshot is None else "import"
+    cursor.execute(_NEW_VERSION, (kind, name, digest, row_count, snapshot))
+    row = cursor.fetchone()
+    assert row is not None
+    return cast("int", row[0])
+
+
+def _insert_rows(cursor: psycopg.Cursor[Any], version_id: int, rows: Sequence[PriceRow]) -> None:
+    with cursor.copy(_COPY_PRICES) as copy:
+        for position, row in enumerate(rows):
+            copy.write_row((version_id, position, *_fields(row)))
+
+
+def _fields(row: PriceRow) -> tuple[Any, ...]:
+    return (
+        *(row.book, row.provider, row.model, row.match, row.unit, row.price_usd, row.per, *_validity(row)),
+        json.dumps(dict(row.when)),
+        None if row.context_tier is None else _tier_json(row.context_tier),
+        None if row.window is None else _window_json(row.window),
+        *(row.increment, row.minimum, row.round_scope, row.multiplier, row.bill_on_error, row.inherits_list),
+        *(row.is_imported, row.assumed, row.source, row.checked, row.confidence, row.note, row.price_id),
+    )
+
+
+def _validity(dated: PriceRow | Factor | ModelAlias) -> tuple[datetime | None, datetime | None]:
+    start, end = dated.valid_from_unix_ns, dated.valid_to_unix_ns
+    return (None if start == ALWAYS else _instant(start), None if end == FOREVER else _instant(end))
+
+
+def _instant(unix_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=unix_ns // 1000)
+
+
+def _unix_ns(instant: datetime | None, default: int) -> int:
+    if instant is None:
+        return default
+    since = instant - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+def _tier_json(tier: ContextTier) -> str:
+    return json.dumps({"basis": tier.basis, "above": tier.above, "inclusive": tier.is_inclusive})
+
+
+def _window_json(window: Window) -> str:
+    return json.dumps({"weekdays": sorted(window.weekdays), "minutes": window.minutes})
+
+
+def _row(fields: Sequence[Any]) -> PriceRow:
+    book, provider, model, match, unit, price, per, valid_from, valid_to, conditions, tier, window, *rest = fields
+    increment, minimum, round_scope, multiplier, bill_on_error, inherits_list, *words = rest
+    assumed, source, checked, confidence, note = words
+    return PriceRow(
+        book=book,
+        provider=provider,
+        model=model,
+        match=cast("Match", match),
+        unit=unit,
+        price_usd=price,
+        per=per,
+        valid_from_unix_ns=_unix_ns(valid_from, ALWAYS),
+        valid_to_unix_ns=_unix_ns(valid_to, FOREVER),
+        when=tuple(sorted(conditions.items())),
+        context_tier=None
+        if tier is None
+        else ContextTier(basis=tier["basis"], above=tier["above"], is_inclusive=tier["inclusive"]),
+        window=None
+        if window is None
+        else Window(
+            weekdays=frozenset(window["weekdays"]), minutes=tuple((start, end) for start, end in window["minutes"])
+        ),
+        increment=increment,
+        minimum=minimum,
+        round_scope=round_scope,
+        multiplier=multiplier,
+        bill_on_error=bill_on_error,
+        inherits_list=inherits_list,
+        assumed=assumed,
+        source=source,
+        checked=checked,
+        confidence=confidence,
+        note=note,
+    )
+
+
+def _factor(fields: Sequence[Any]) -> Factor:
+    book, provider, model, factor, valid_from, valid_to = fields
+    return Factor(
+        book=book,
+        provider=provider,
+        model=model,
+        factor=Decimal(factor),
+        valid_from_unix_ns=_unix_ns(valid_from, ALWAYS),
+        valid_to_unix_ns=_unix_ns(valid_to, FOREVER),
+    )
+
+
+def _alias(fields: Sequence[Any]) -> ModelAlias:
+    provider, name, match, model, valid_from, valid_to = fields
+    return ModelAlias(
+        provider=provider,
+        name=name,
+        match=cast("Match", match),
+        model=model,
+        valid_from_unix_ns=_unix_ns(valid_from, ALWAYS),
+        valid_to_unix_ns=_unix_ns(valid_to, FOREVER),
+    )
