@@ -1,0 +1,133 @@
+"""Serve an ASGI application from a thread: the real port known at once, slow senders cut off, drained at the end."""
+
+import asyncio
+import ssl
+import threading
+import time
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from cost_exporter.errors import SettingsError
+from cost_exporter.receive.listen import bind, unavailable
+from cost_exporter.settings import Address, Tls
+
+__all__ = ["HttpServer"]
+
+_HEADER_SECONDS_MAX: Final = 10.0
+_KEEP_ALIVE_SECONDS: Final = 75
+_CONNECTIONS_MAX: Final = 1_024
+_START_SECONDS_MAX: Final = 30.0
+
+
+class HttpServer:
+    """Listens from `start` until `stop`, in a thread of its own."""
+
+    def __init__(
+        self, app: ASGIApp, *, option: str, header_seconds_max: float = _HEADER_SECONDS_MAX, grace_seconds: int = 20
+    ) -> None:
+        """`option` is what a person types to choose the address; it is named where the address is not free."""
+        self._app = app
+        self._option = option
+        self._protocol = type("TimedProtocol", (_TimedProtocol,), {"header_seconds_max": header_seconds_max})
+        self._grace_seconds = grace_seconds
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, address: Address, tls: Tls | None = None) -> Address:
+        """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
+        config = self._config(tls)
+        listener = bind(address, self._option)
+        try:
+            listener.listen(_CONNECTIONS_MAX)
+        except OSError as error:
+            listener.close()
+            raise unavailable(address, self._option, error) from error
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="otlp-http", daemon=True)
+        thread.start()
+        _wait_for_start(server, thread)
+        self._server, self._thread = server, thread
+        return address.with_port(listener.getsockname()[1])
+
+    def stop(self) -> None:
+        """Accept no more, let the requests in flight be answered, and stop."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join(self._grace_seconds + 2)
+        self._server = self._thread = None
+
+    def _config(self, tls: Tls | None) -> uvicorn.Config:
+        config = uvicorn.Config(
+            self._app,
+            http=self._protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=self._grace_seconds,
+            limit_concurrency=_CONNECTIONS_MAX,
+            **_tls_options(tls),
+        )
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(
+                f"CALLFARE_TLS_CERT: certificate and key do not fit ({error}); check the files"
+            ) from error
+        return config
+
+
+def _tls_options(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {
+        "ssl_certfile": tls.certificate_path,
+        "ssl_keyfile": str(tls.key_path),
+        "ssl_ca_certs": None if tls.client_ca_path is None else str(tls.client_ca_path),
+        "ssl_cert_reqs": ssl.CERT_NONE if tls.client_ca_path is None else ssl.CERT_REQUIRED,
+    }
+
+
+def _wait_for_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline_seconds = time.monotonic() + _START_SECONDS_MAX
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline_seconds:
+            raise SettingsError("the HTTP server did not start; its log says why")
+        time.sleep(0.005)
+
+
+class _TimedProtocol(H11Protocol):
+    """Closes a connection that does not bring a whole request head in time (slow loris)."""
+
+    header_seconds_max: float
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn has it
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
+            self._head_arrived()
+        elif self._head_timer is None:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.header_seconds_max, self.transport.close)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

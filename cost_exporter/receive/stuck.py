@@ -1,0 +1,42 @@
+"""Know the batches that keep failing through our own fault, so that they do not block their sender for ever.
+
+A Collector without a time limit sends a batch until it is taken. If a bug of ours refuses it each time, nothing
+behind it would ever arrive. After a bounded time the batch is given up (semantics 23).
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["StuckBatches"]
+
+_BATCHES_MAX: Final = 10_000
+"""Beyond it the oldest is forgotten: its time starts anew, which is late but never wrong."""
+
+
+class StuckBatches:
+    """When each failing batch failed first. Thread-safe, bounded, in memory: a restart starts its time anew."""
+
+    def __init__(
+        self, patience_seconds: float = 3_600, *, monotonic_seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience_seconds = patience_seconds
+        self._monotonic_seconds = monotonic_seconds
+        self._first_failed_seconds: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_given_up(self, batch: bytes) -> bool:
+        """Note that a batch failed; return whether it has been failing for longer than our patience."""
+        now_seconds = self._monotonic_seconds()
+        with self._lock:
+            first_failed_seconds = self._first_failed_seconds.setdefault(batch, now_seconds)
+            if len(self._first_failed_seconds) > _BATCHES_MAX:
+                self._first_failed_seconds.popitem(last=False)
+        return now_seconds - first_failed_seconds >= self._patience_seconds
+
+    def forget(self, batch: bytes) -> None:
+        """Forget a batch that was taken or buried."""
+        with self._lock:
+            self._first_failed_seconds.pop(batch, None)
