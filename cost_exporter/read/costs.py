@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from cost_exporter.domain.money import MAX_MONEY
 from cost_exporter.read.aliases import COSTS, CostAlias
-from cost_exporter.read.reading import Draft, Reading
+from cost_exporter.read.reading import Reading
 
 __all__ = ["NO_COST", "StatedCost", "stated_cost"]
 
@@ -27,7 +27,7 @@ class StatedCost(NamedTuple):
 NO_COST: Final = StatedCost(None, "", is_trusted=False)
 
 
-def stated_cost(reading: Reading, draft: Draft, provider: str, trusted_sources: AbstractSet[str]) -> StatedCost:
+def stated_cost(reading: Reading, provider: str, trusted_sources: AbstractSet[str]) -> StatedCost:
     """Return the first cost on the span that means something."""
     for position in reading.plan.costs:
         cost = COSTS[position]
@@ -40,9 +40,9 @@ def stated_cost(reading: Reading, draft: Draft, provider: str, trusted_sources: 
                 or reading.scope.name in trusted_sources
                 or provider in trusted_sources,
             )
-    if draft.reported_cost and 0 < draft.reported_cost < MAX_MONEY:
+    if reading.reported_cost and 0 < reading.reported_cost < MAX_MONEY:
         is_trusted = reading.scope.name in trusted_sources or provider in trusted_sources
-        return StatedCost(Decimal(draft.reported_cost), reading.scope.name, is_trusted=is_trusted)
+        return StatedCost(Decimal(reading.reported_cost), reading.scope.name, is_trusted=is_trusted)
     return NO_COST
 
 

@@ -8,7 +8,7 @@ not validate) may have been billed.
 import re
 from typing import Final
 
-from cost_exporter.read.reading import Draft, Reading
+from cost_exporter.read.reading import Reading
 from cost_exporter.read.values import text_of
 
 __all__ = ["Failure", "failure_of"]
@@ -82,29 +82,25 @@ _REFUSALS: Final = frozenset(
 class Failure:
     """How a call ended."""
 
-    __slots__ = ("error_type", "has_failed", "is_refused")
+    __slots__ = ("error_type", "has_failed", "is_refused", "said")
 
     def __init__(self, *, error_type: str, has_failed: bool, is_refused: bool) -> None:
         """Say how it ended."""
         self.error_type = error_type
         self.has_failed = has_failed
         self.is_refused = is_refused
+        self.said = (error_type, has_failed, is_refused) if has_failed else None
 
 
 _NONE: Final = Failure(error_type="", has_failed=False, is_refused=False)
 
 
-def failure_of(reading: Reading, draft: Draft) -> Failure:
+def failure_of(reading: Reading) -> Failure:
     """Return how the call of a span ended."""
-    texts = reading.plan.texts
     is_error = reading.span.status.code == _ERROR
-    if (
-        not is_error
-        and "error_type" not in texts
-        and "http_status" not in texts
-        and "is_refused" not in reading.plan.flags
-    ):
+    if not is_error and not reading.plan.may_tell_failure:
         return _NONE
+    texts = reading.plan.texts
     error_type = _error_name(reading.first_text(texts.get("error_type", ())))
     if not error_type and is_error:
         error_type = _error_name(_exception_type(reading))
@@ -115,19 +111,19 @@ def failure_of(reading: Reading, draft: Draft) -> Failure:
     return Failure(
         error_type=error_type or (str(http_status) if http_status in _HTTP_ERROR else ""),
         has_failed=True,
-        is_refused=_is_refused(reading, draft, error_type, http_status),
+        is_refused=_is_refused(reading, error_type, http_status),
     )
 
 
-def _is_refused(reading: Reading, draft: Draft, error_type: str, http_status: int) -> bool:
+def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
     said = reading.first_flag(reading.plan.flags.get("is_refused", ()))
     if said is not None:
         return said
-    if any(draft.quantities.get(output) for output in _OUTPUTS):
+    if any(reading.quantities.get(output) for output in _OUTPUTS):
         return False
     if http_status in _HTTP_ERROR:
         return http_status not in _REQUEST_TIMEOUT
-    return _means_refusal(error_type) and not _has_output(reading, draft)
+    return _means_refusal(error_type) and not _has_output(reading)
 
 
 def _says_refused(reading: Reading) -> bool:
@@ -140,8 +136,8 @@ def _means_refusal(error_type: str) -> bool:
     return name in _REFUSALS or any(name.endswith(known) for known in _REFUSALS if known.endswith("Error"))
 
 
-def _has_output(reading: Reading, draft: Draft) -> bool:
-    if draft.response_id or _FIRST_OUTPUT_KEY in reading.attributes:
+def _has_output(reading: Reading) -> bool:
+    if reading.response_id or _FIRST_OUTPUT_KEY in reading.attributes:
         return True
     return any(event.name == _FIRST_OUTPUT_EVENT for event in reading.span.events[:_EVENTS_MAX])
 

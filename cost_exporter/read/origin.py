@@ -1,4 +1,4 @@
-"""Where spans come from: the resource's service name, and on whose account resource and span say they go.
+"""Where a span comes from and belongs: its resource, its trace, and on whose account both say it goes.
 
 With credentials the tenant comes from these alone (semantics 15): then what an attribute claims is dropped
 here, and counted where it disagrees.
@@ -8,15 +8,17 @@ from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.read.aliases import ATTRIBUTION_KEYS
-from cost_exporter.read.reading import Keys
+from cost_exporter.read.fingerprint import fingerprint
+from cost_exporter.read.reading import Keys, Plan, first_text
 from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, Resource
 
-__all__ = ["Origin", "attribution_of", "origin_of"]
+__all__ = ["Origin", "Place", "attribution_of", "origin_of"]
 
 _SERVICE_NAME: Final = "service.name"
 _UNNAMED: Final[list[str | None]] = [None] * len(Attribution._fields)
-_KEYS: Final[tuple[tuple[int, Keys], ...]] = tuple(enumerate(ATTRIBUTION_KEYS.values()))
+_PLACES: Final[tuple[tuple[int, Keys], ...]] = tuple(enumerate(ATTRIBUTION_KEYS.values()))
+_ATTRIBUTIONS_MAX: Final = 4096
 assert tuple(ATTRIBUTION_KEYS) == Attribution._fields
 
 
@@ -27,30 +29,54 @@ class Origin(NamedTuple):
     attribution: Attribution
     tenant_claim: str | None
     """The tenant the resource names, whether it is believed or not."""
+    fingerprint: str
+    """Stands for all of it."""
+
+
+class Place(NamedTuple):
+    """Where a span stands: its ids, its times, and on whose account it goes."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    ended_at_unix_ns: int
+    is_start_plausible: bool
+    attribution: Attribution
+    origin: Origin
 
 
 def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:
     """Return what a resource says."""
     attributes = resource.attributes
     found = attributes.get(_SERVICE_NAME)
-    present = tuple((position, here) for position, keys in _KEYS if (here := _present(keys, attributes)))
-    said = attribution_of(attributes, present) if present else NO_ATTRIBUTION
+    service_name = "" if found is None else text_of(found)
+    present = tuple((position, here) for position, keys in _PLACES if (here := _present(keys, attributes)))
+    said = _attribution(attributes, present) if present else NO_ATTRIBUTION
     return Origin(
-        service_name="" if found is None else text_of(found),
+        service_name=service_name,
         attribution=said if tenant_is_trusted or said.tenant is None else said._replace(tenant=None),
         tenant_claim=said.tenant,
+        fingerprint=fingerprint((service_name, tuple(said))),
     )
 
 
-def attribution_of(attributes: Attributes, present: tuple[tuple[int, Keys], ...]) -> Attribution:
-    """Return what some attributes say, `present` being (position in `Attribution`, names that are there)."""
+def attribution_of(attributes: Attributes, plan: Plan) -> Attribution:
+    """Return what a span says, remembered by its texts: most spans of a trace say the same."""
+    texts = tuple([attributes[key].string_value for key in plan.attribution_keys])
+    attribution = plan.attributions.get(texts)
+    if attribution is None:
+        attribution = _attribution(attributes, plan.attribution_places)
+        if "" not in texts:  # an empty text may be a number: not the whole of what was said
+            if len(plan.attributions) >= _ATTRIBUTIONS_MAX:
+                plan.attributions.clear()
+            plan.attributions[texts] = attribution
+    return attribution
+
+
+def _attribution(attributes: Attributes, places: tuple[tuple[int, Keys], ...]) -> Attribution:
     fields = _UNNAMED.copy()
-    for position, keys in present:
-        for key in keys:
-            text = text_of(attributes[key])
-            if text:
-                fields[position] = text
-                break
+    for position, keys in places:
+        fields[position] = first_text(attributes, keys) or None
     return Attribution(*fields)
 
 

@@ -1,7 +1,7 @@
 """Make plans: from the attribute names of a span decide what can be read from where, once for all alike spans.
 
-`WANTED` is every name anybody reads. Intersecting it with a span's attributes is the only thing done to a
-span that has nothing to do with cost.
+`TELLING` are the names that make a span worth reading: looking for them is all that is done to a span that has
+nothing to do with cost. `WANTED` is every name anybody reads.
 """
 
 from typing import Final
@@ -17,8 +17,9 @@ from cost_exporter.read.aliases import (
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
 from cost_exporter.read.reading import Dialect, Keys, Plan, Scope
 from cost_exporter.read.scopes import scope_rule
+from cost_exporter.read.words import FLAGS, WORDS
 
-__all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
+__all__ = ["TELLING", "WANTED", "ScopePlans", "plans_of_scope"]
 
 _PLANS_MAX: Final = 1024
 """Kinds of spans remembered per scope; a sender that makes up names empties the memory, and costs only time."""
@@ -28,6 +29,10 @@ _QUANTITY_KEYS: Final = frozenset(key for alias in QUANTITY_ALIASES for key in a
 _COST_KEYS: Final = frozenset(
     key for cost in COSTS for key in (cost.amount_key, cost.currency_key, cost.source_key) if key
 )
+_CACHE_KEYS: Final = frozenset(
+    key for alias in QUANTITY_ALIASES if alias.quantity.startswith("cache_") for key in alias.keys
+)
+_RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit"})
 _TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
 _MARKERS: Final = (
     _QUANTITY_KEYS
@@ -47,6 +52,11 @@ WANTED: Final = frozenset(
     }
     | {key for dialect in DIALECTS for key in dialect.keys}
 )
+
+
+TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
+"""Names one of which a span carries that is a call or says on whose account something goes. Spans without any,
+most of all spans, only link others."""
 
 
 class ScopePlans:
@@ -71,23 +81,38 @@ class ScopePlans:
 
     def _made(self, present: frozenset[str]) -> Plan:
         dialect = self._dialect or _dialect_of_markers(present)
+        texts, flags, numbers = _table(TEXT_KEYS, present), _table(FLAG_KEYS, present), _table(NUMBER_KEYS, present)
+        places = tuple(
+            (position, found)
+            for position, keys in enumerate(ATTRIBUTION_KEYS.values())
+            if (found := _present(keys, present))
+        )
+        telling = dialect.markers | dialect.keys
+        completes = dialect.complete is not None and (not telling or not telling.isdisjoint(present))
+        costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
         return Plan(
             dialect=dialect,
             may_be_call=not self.scope.rule.is_never_billed and not _MARKERS.isdisjoint(present),
-            attribution=tuple(
-                (position, found)
-                for position, keys in enumerate(ATTRIBUTION_KEYS.values())
-                if (found := _present(keys, present))
-            ),
+            attribution_keys=tuple(key for _, keys in places for key in keys),
+            attribution_places=places,
+            attributions={},
+            word_keys=(*(key for name in WORDS for key in texts.get(name, ())), *texts.get("host", ())[:1]),
+            flag_keys=tuple(key for name in FLAGS for key in flags.get(name, ())),
+            words={},
             quantities=tuple(
-                (alias.quantity, found, alias.is_measured)
+                (alias.quantity, found[0], found, alias.is_measured)
                 for alias in QUANTITY_ALIASES
                 if (found := _present(alias.keys, present))
             ),
-            texts=_table(TEXT_KEYS, present),
-            flags=_table(FLAG_KEYS, present),
-            numbers=_table(NUMBER_KEYS, present),
-            costs=tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present),
+            has_cache=not _CACHE_KEYS.isdisjoint(present),
+            response_id_keys=texts.get("response_id", ()),
+            texts=texts,
+            flags=flags,
+            numbers=numbers,
+            costs=costs,
+            may_tell_failure="error_type" in texts or "http_status" in texts or "is_refused" in flags,
+            is_plain=not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes,
+            completes=completes,
         )
 
 

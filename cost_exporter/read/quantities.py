@@ -9,14 +9,14 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
-from cost_exporter.read.reading import Draft, Reading
+from cost_exporter.read.names import Names
+from cost_exporter.read.reading import Reading
 from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
 
 __all__ = ["mend_quantities", "read_quantities"]
 
 _TOTALS: Final = ("input_tokens", "output_tokens")
 _PARTS: Final = TOKEN_QUANTITIES - {*_TOTALS}
-_CACHED: Final = ("cache_read_tokens", "cache_write_tokens")
 _NEVER_CONNECTED: Final = frozenset({"busy", "no-answer", "no_answer", "failed", "canceled", "cancelled"})
 _SECONDS_BY_UNIT: Final = {"second": 1, "minute": 60, "hour": 3600}
 _SECONDS_QUANTITY: Final = {
@@ -38,51 +38,60 @@ _QUANTITY_BY_UNIT: Final = {
 _REQUEST_IS_THE_METER: Final = frozenset({"retrieval", "moderation"})
 
 
-def read_quantities(reading: Reading, draft: Draft) -> None:
-    """Read what the alias table finds into the draft."""
-    quantities = draft.quantities
-    for quantity, keys, is_measured in reading.plan.quantities:
-        number = reading.first_number(keys) if is_measured else reading.first_count(keys)
-        if number is not None and (number or quantity not in _PARTS):
-            quantities[quantity] = number
+def read_quantities(reading: Reading) -> bool:
+    """Read what the alias table finds; return whether all of it is plain: some counts, all from 1 up."""
+    quantities, attributes = reading.quantities, reading.attributes
+    are_plain = bool(reading.plan.quantities)
+    for quantity, key, keys, is_measured in reading.plan.quantities:
+        number: Quantity | None = attributes[key].int_value
+        if not 0 < number <= MAX_QUANTITY:
+            are_plain = False
+            number = reading.first_number(keys) if is_measured else reading.first_count(keys)
+            if number is None or (number == 0 and quantity in _PARTS):
+                continue
+        quantities[quantity] = number
+    return are_plain
 
 
-def mend_quantities(reading: Reading, draft: Draft, provider: str, model: str) -> None:
-    """Make the quantities of a draft mean what the conventions mean."""
-    quantities = draft.quantities
-    if reading.plan.numbers:
-        _take_the_vendors_meter(reading, draft)
-    if draft.operation == "phone_call":
-        _measure_phone_call(reading, quantities)
-    if "cache_read_tokens" in quantities or "cache_write_5m_tokens" in quantities or "cache_write_tokens" in quantities:
+def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
+    """Make the quantities mean what the conventions mean."""
+    quantities, plan = reading.quantities, reading.plan
+    if plan.has_cache or plan.completes:
         _total_cache_writes(quantities)
-        _make_inclusive(reading, quantities, provider, model)
+        _make_inclusive(reading, reading.words.names)
+    if are_plain and plan.is_plain:
+        return
+    if plan.numbers:
+        _take_the_vendors_meter(reading)
+    if reading.operation == "phone_call":
+        _measure_phone_call(reading)
     if not quantities.get("input_tokens") and not quantities.get("output_tokens"):
-        _drop_zeros_for_unknown(reading, quantities)
-    if not quantities and draft.operation in _REQUEST_IS_THE_METER:
+        _drop_zeros_for_unknown(reading)
+    if not quantities and reading.operation in _REQUEST_IS_THE_METER:
         quantities["requests"] = 1
-    _name_the_impossible(reading, quantities)
+    _name_the_impossible(reading)
 
 
-def _take_the_vendors_meter(reading: Reading, draft: Draft) -> None:
+def _take_the_vendors_meter(reading: Reading) -> None:
     """Take `billed_quantity`, which is what the vendor bills by; of a phone call the length says more."""
     billed = reading.first_number(reading.plan.numbers.get("billed_quantity", ()))
     unit = reading.first_text(reading.plan.texts.get("billed_unit", ())).lower().rstrip("s")
     if billed is None or not unit:
         return
     if unit in _SECONDS_BY_UNIT:
-        quantity = _SECONDS_QUANTITY.get(draft.operation, "session_seconds")
-        if quantity != "call_seconds" or quantity not in draft.quantities:
-            draft.quantities[quantity] = billed * _SECONDS_BY_UNIT[unit]
+        quantity = _SECONDS_QUANTITY.get(reading.operation, "session_seconds")
+        if quantity != "call_seconds" or quantity not in reading.quantities:
+            reading.quantities[quantity] = billed * _SECONDS_BY_UNIT[unit]
     elif unit in _QUANTITY_BY_UNIT:
         quantity = _QUANTITY_BY_UNIT[unit]
-        draft.quantities[quantity] = int(billed) if quantity in WHOLE_QUANTITIES and billed == int(billed) else billed
+        reading.quantities[quantity] = int(billed) if quantity in WHOLE_QUANTITIES and billed == int(billed) else billed
     else:
         reading.issues.append("unknown_billed_unit")
 
 
-def _measure_phone_call(reading: Reading, quantities: dict[str, Quantity]) -> None:
+def _measure_phone_call(reading: Reading) -> None:
     """A phone call is one call of so many seconds; with no length yet, nothing is known of it."""
+    quantities = reading.quantities
     session_seconds = quantities.pop("session_seconds", None)
     if session_seconds is not None:
         quantities.setdefault("call_seconds", session_seconds)
@@ -98,20 +107,22 @@ def _total_cache_writes(quantities: dict[str, Quantity]) -> None:
         quantities["cache_write_tokens"] = parts
 
 
-def _make_inclusive(reading: Reading, quantities: dict[str, Quantity], provider: str, model: str) -> None:
+def _make_inclusive(reading: Reading, names: Names) -> None:
     """Rule X: add the cached tokens to an input that was stated without them."""
+    quantities = reading.quantities
+    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     stated = quantities.get("input_tokens")
-    cached = sum(quantities.get(part, 0) for part in _CACHED)
-    if stated is None:
+    if stated is None or not cached:
         return
-    is_certain = stated < cached and (provider in EXCLUSIVE_PROVIDERS or "claude" in model)
-    if is_certain or provider in reading.scope.rule.exclusive_providers:
+    is_certain = stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model)
+    if is_certain or names.provider in reading.scope.rule.exclusive_providers:
         quantities["input_tokens"] = stated + cached
         reading.issues.append("exclusive_input")
 
 
-def _drop_zeros_for_unknown(reading: Reading, quantities: dict[str, Quantity]) -> None:
+def _drop_zeros_for_unknown(reading: Reading) -> None:
     """A call that used neither input nor output: the emitter did not know (LiteLLM writes 0 for a stream)."""
+    quantities = reading.quantities
     if not any(name in quantities for name in _TOTALS):
         return
     if any(number for number in quantities.values()):
@@ -123,7 +134,7 @@ def _drop_zeros_for_unknown(reading: Reading, quantities: dict[str, Quantity]) -
     reading.issues.append("zero_usage")
 
 
-def _name_the_impossible(reading: Reading, quantities: dict[str, Quantity]) -> None:
-    for quantity, number in quantities.items():
+def _name_the_impossible(reading: Reading) -> None:
+    for quantity, number in reading.quantities.items():
         if not 0 <= number <= MAX_QUANTITY or (isinstance(number, Decimal) and quantity in WHOLE_QUANTITIES):
             reading.issues.append(f"impossible_count:{quantity}")

@@ -1,21 +1,26 @@
-"""One span while it is read: its attributes by the names its plan found, the issues met, the draft of its call.
+"""One span while it is read, and what is known beforehand of all spans like it.
 
-A `Plan` says which of the wanted attributes are there, sorted by what they mean. It depends on the names alone,
-so it is made once for all spans that carry the same names, and a span costs only what its values cost.
+Spans of one emitter are alike: the same attribute names, and the same few words in most of them. So what the
+names mean is worked out once per set of names (`Plan`), what the words mean once per combination (`Words`),
+and a single span costs only its ids, times and counts. A `Reading` is that span; dialects add to it what the
+alias table cannot find.
 """
 
 from collections.abc import Callable
 from typing import Final
 
+from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.value import value
+from cost_exporter.read.names import Names
 from cost_exporter.read.scopes import ScopeRule
 from cost_exporter.read.values import count_of, flag_of, is_empty, number_of, text_of
 from cost_exporter.read.wire import Attributes, Span
 
-__all__ = ["Dialect", "Draft", "Plan", "Reading", "Scope"]
+__all__ = ["NO_KEYS", "Dialect", "Keys", "Plan", "Reading", "Scope", "Words"]
 
 Keys = tuple[str, ...]
+NO_KEYS: Final[Keys] = ()
 
 
 @value
@@ -27,53 +32,54 @@ class Scope:
     rule: ScopeRule
 
 
-class Draft:
-    """A call while it is put together. Dialects complete what the alias table could not find."""
+@value
+class Words:
+    """What the words on a span mean: everything that many spans share."""
 
-    __slots__ = (
-        "host",
-        "is_estimated",
-        "is_stream",
-        "operation",
-        "provider",
-        "quantities",
-        "reported_cost",
-        "request_model",
-        "response_id",
-        "response_model",
-        "service_tier",
-        "started_at_unix_ns",
-    )
-
-    def __init__(self, operation: str, started_at_unix_ns: int) -> None:
-        """Start with an operation and nothing else known."""
-        self.operation = operation
-        self.started_at_unix_ns = started_at_unix_ns
-        self.provider = ""
-        self.response_model = ""
-        self.request_model = ""
-        self.response_id = ""
-        self.service_tier = ""
-        self.host = ""
-        self.is_stream: bool | None = None
-        self.is_estimated = False
-        self.quantities: dict[str, Quantity] = {}
-        self.reported_cost: Quantity | None = None
-        """A cost that only the dialect knows how to find, US dollars."""
+    operation: str | None
+    """As the conventions' attribute states it, canonical; None where it is absent."""
+    provider: str
+    response_model: str
+    request_model: str
+    service_tier: str
+    address: str
+    """The five above as stated; the rest is worked out from them."""
+    names: Names
+    tier: str
+    is_stream: bool | None
+    is_billable: bool
+    is_estimated: bool
+    fingerprint: str
+    """Stands for what follows from them."""
 
 
 class Reading:
-    """One span being read."""
+    """One span being read. The fields below `issues` are the call as far as it is known."""
 
-    __slots__ = ("attributes", "issues", "plan", "scope", "span")
+    # No __slots__: what most spans do not say stays a default of the class and costs nothing.
+    provider: str
+    response_model: str
+    request_model: str
+    service_tier: str
+    """As stated; set only for dialects that complete a reading."""
+    is_stream: bool | None
+    reported_cost: Quantity | None = None
+    """A cost that only the dialect knows how to find, US dollars."""
 
-    def __init__(self, span: Span, attributes: Attributes, scope: Scope, plan: "Plan") -> None:
+    def __init__(  # noqa: PLR0917 - built once a span, where keywords would cost
+        self, span: Span, attributes: Attributes, scope: Scope, plan: "Plan", words: Words, started_at_unix_ns: int
+    ) -> None:
         """Read `span`, whose wanted attributes are those of `plan`."""
         self.span = span
         self.attributes = attributes
         self.scope = scope
         self.plan = plan
+        self.words = words
         self.issues: list[str] = []
+        self.operation = ""
+        self.response_id = ""
+        self.quantities: dict[str, Quantity] = {}
+        self.started_at_unix_ns = started_at_unix_ns
 
     def text(self, key: str) -> str:
         """Return one attribute as text; "" where it is absent or empty."""
@@ -88,20 +94,11 @@ class Reading:
 
     def first_text(self, keys: Keys) -> str:
         """Return the first of some present attributes that says something."""
-        attributes = self.attributes
-        for key in keys:
-            text = text_of(attributes[key])
-            if text:
-                return text
-        return ""
+        return first_text(self.attributes, keys)
 
     def first_flag(self, keys: Keys) -> bool | None:
         """Return the first of some present attributes that is a flag."""
-        for key in keys:
-            flag = flag_of(self.attributes[key])
-            if flag is not None:
-                return flag
-        return None
+        return first_flag(self.attributes, keys)
 
     def first_number(self, keys: Keys) -> Quantity | None:
         """Return the first of some present attributes that is a number."""
@@ -123,12 +120,22 @@ class Reading:
         return None
 
 
-def _not_said(_reading: Reading) -> str | None:
-    """Leave the operation to the conventions."""
+def first_text(attributes: Attributes, keys: Keys) -> str:
+    """Return the first of some present attributes that says something; "" if none does."""
+    for key in keys:
+        text = text_of(attributes[key])
+        if text:
+            return text
+    return ""
 
 
-def _nothing_to_add(_reading: Reading, _draft: Draft) -> None:
-    """Leave the draft as the alias table filled it."""
+def first_flag(attributes: Attributes, keys: Keys) -> bool | None:
+    """Return the first of some present attributes that is a flag."""
+    for key in keys:
+        flag = flag_of(attributes[key])
+        if flag is not None:
+            return flag
+    return None
 
 
 @value
@@ -142,10 +149,11 @@ class Dialect:
     """Attribute names that only this family writes: they tell it in a scope nobody has listed."""
     keys: frozenset[str] = frozenset()
     """Further attribute names its functions read."""
-    operation: Callable[[Reading], str | None] = _not_said
+    operation: Callable[[Reading], str | None] | None = None
     """The operation, "" for a span that is no call, None to leave it to the conventions."""
-    complete: Callable[[Reading, Draft], None] = _nothing_to_add
-    """Add to the draft what the alias table cannot find. What is in the draft already stays."""
+    complete: Callable[[Reading], None] | None = None
+    """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
+    carry one of the markers or keys, or for all if the dialect has neither."""
 
 
 @value
@@ -154,15 +162,27 @@ class Plan:
 
     dialect: Dialect
     may_be_call: bool
-    attribution: tuple[tuple[int, Keys], ...]
+    attribution_keys: Keys
+    attribution_places: tuple[tuple[int, Keys], ...]
     """(position in `Attribution`, names)."""
-    quantities: tuple[tuple[str, Keys, bool], ...]
-    """(quantity, names, whether it is measured)."""
+    attributions: dict[tuple[str, ...], Attribution]
+    """What these attributes were found to mean, by their texts."""
+    word_keys: Keys
+    flag_keys: Keys
+    words: dict[tuple[object, ...], Words]
+    """What these words and flags were found to mean."""
+    quantities: tuple[tuple[str, str, Keys, bool], ...]
+    """(quantity, first name, all names, whether it is measured)."""
+    has_cache: bool
+    response_id_keys: Keys
     texts: dict[str, Keys]
     flags: dict[str, Keys]
     numbers: dict[str, Keys]
     costs: tuple[int, ...]
     """Positions in `aliases.COSTS`."""
-
-
-NO_KEYS: Final[Keys] = ()
+    may_tell_failure: bool
+    """Whether an attribute can say that the call failed, beside the span's status."""
+    is_plain: bool
+    """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""
+    completes: bool
+    """Whether the dialect has something to complete on such spans."""

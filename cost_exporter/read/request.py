@@ -12,20 +12,19 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.read import wire
-from cost_exporter.read.call import SpanPlace, read_call
-from cost_exporter.read.origin import Origin, attribution_of, origin_of
-from cost_exporter.read.plan import WANTED, ScopePlans, plans_of_scope
+from cost_exporter.read.call import read_call
+from cost_exporter.read.origin import Origin, Place, attribution_of, origin_of
+from cost_exporter.read.plan import TELLING, WANTED, ScopePlans, plans_of_scope
 from cost_exporter.read.reading import Reading
 from cost_exporter.read.strip import strip_content
 from cost_exporter.read.times import plausible_times
 from cost_exporter.read.values import clean_text
+from cost_exporter.read.words import words_of
 
 __all__ = ["read_request"]
 
-_TRACE_ID_BYTES: Final = 16
-_SPAN_ID_BYTES: Final = 8
-_NO_TRACE_ID: Final = bytes(_TRACE_ID_BYTES)
-_NO_SPAN_ID: Final = bytes(_SPAN_ID_BYTES)
+_NO_TRACE_ID: Final = bytes(16)
+_NO_SPAN_ID: Final = bytes(8)
 _ERROR: Final = 2
 
 
@@ -53,6 +52,7 @@ class _Reader:
     __slots__ = (
         "_calls",
         "_claims_ignored_count",
+        "_counts_claims",
         "_dead_letters",
         "_links",
         "_namespace",
@@ -72,6 +72,7 @@ class _Reader:
         self._namespace = namespace
         self._received_at_unix_ns = received_at_unix_ns
         self._tenant_is_trusted = tenant_is_trusted
+        self._counts_claims = not tenant_is_trusted
         self._trusted_cost_sources = trusted_cost_sources
         self._dead_letters = list(dead_letters)
         self._calls: list[Call] = []
@@ -93,79 +94,62 @@ class _Reader:
     def read_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin) -> None:
         scope = scope_spans.scope
         plans = plans_of_scope(clean_text(scope.name), clean_text(scope.version))
+        add_link, tells_nothing, counts_claims = self._links.append, TELLING.isdisjoint, self._counts_claims
         for span in scope_spans.spans:
             try:
-                self._read_span(span, plans, origin, scope, resource)
+                trace_id, span_id, parent_span_id = span.trace_id, span.span_id, span.parent_span_id
+                if len(trace_id) != 16 or len(span_id) != 8 or span_id == _NO_SPAN_ID or trace_id == _NO_TRACE_ID:  # noqa: PLR2004 - bytes, as OTLP defines ids
+                    self._bury(span, scope, resource, "bad_id", "trace id or span id is zero or of the wrong length")
+                    continue
+                is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
+                if is_root or counts_claims or not tells_nothing(span.attributes):
+                    self._read_span(span, plans, origin, is_root=is_root)
+                else:
+                    add_link(Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id))
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
                 self._bury(span, scope, resource, "our_fault", type(error).__name__)
 
-    def _read_span(
-        self, span: wire.Span, plans: ScopePlans, origin: Origin, scope: wire.Scope, resource: wire.Resource
-    ) -> None:
-        trace_id, span_id = span.trace_id, span.span_id
-        if (
-            len(trace_id) != _TRACE_ID_BYTES
-            or len(span_id) != _SPAN_ID_BYTES
-            or trace_id == _NO_TRACE_ID
-            or span_id == _NO_SPAN_ID
-        ):
-            self._bury(span, scope, resource, "bad_id", "trace id or span id is all zero or of the wrong length")
-            return
+    def _read_span(self, span: wire.Span, plans: ScopePlans, origin: Origin, *, is_root: bool) -> None:
         attributes = span.attributes
         present = WANTED.intersection(attributes)
-        attribution = NO_ATTRIBUTION
-        if present:
-            plan = plans.plan(present)
-            if plan.attribution:
-                attribution = self._attribution(attribution_of(attributes, plan.attribution), origin)
-            elif origin.tenant_claim is not None:
-                self._count_claim(origin.tenant_claim)
-            if plan.may_be_call:
-                reading = Reading(span, attributes, plans.scope, plan)
-                call = read_call(reading, self._place(span, attribution, origin), self._trusted_cost_sources)
-                if call is not None:
-                    self._calls.append(call)
-                    return
-        elif origin.tenant_claim is not None:
-            self._count_claim(origin.tenant_claim)
-        self._links.append(self._link(span, trace_id, span_id, attribution, origin))
-
-    def _link(self, span: wire.Span, trace_id: bytes, span_id: bytes, attribution: Attribution, origin: Origin) -> Link:
-        parent_span_id = span.parent_span_id
-        if len(parent_span_id) == _SPAN_ID_BYTES and parent_span_id != _NO_SPAN_ID:
-            return Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id, attribution=attribution)
+        plan = plans.plan(present)
+        attribution = attribution_of(attributes, plan) if plan.attribution_keys else NO_ATTRIBUTION
+        if self._counts_claims:
+            attribution = self._without_claim(attribution, origin)
+        parent_span_id = None if is_root else span.parent_span_id
         times = plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
-        root = Root(
-            started_at_unix_ns=times.started_at_unix_ns,
-            ended_at_unix_ns=times.ended_at_unix_ns,
-            has_failed=span.status.code == _ERROR,
-            resource_attribution=origin.attribution,
+        if plan.may_be_call:
+            words = words_of(plan, attributes)
+            reading = Reading(span, attributes, plans.scope, plan, words, times[0])
+            place = Place(span.trace_id, span.span_id, parent_span_id, times[1], times[2], attribution, origin)
+            call = read_call(reading, place, self._trusted_cost_sources)
+            if call is not None:
+                self._calls.append(call)
+                return
+        root = None
+        if parent_span_id is None:
+            root = Root(
+                started_at_unix_ns=times[0],
+                ended_at_unix_ns=times[1],
+                has_failed=span.status.code == _ERROR,
+                resource_attribution=origin.attribution,
+            )
+        self._links.append(
+            Link(
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                parent_span_id=parent_span_id,
+                attribution=attribution,
+                root=root,
+            )
         )
-        return Link(trace_id=trace_id, span_id=span_id, parent_span_id=None, attribution=attribution, root=root)
 
-    def _place(self, span: wire.Span, attribution: Attribution, origin: Origin) -> SpanPlace:
-        parent_span_id = span.parent_span_id
-        has_parent = len(parent_span_id) == _SPAN_ID_BYTES and parent_span_id != _NO_SPAN_ID
-        return SpanPlace(
-            span.trace_id,
-            span.span_id,
-            parent_span_id if has_parent else None,
-            plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns),
-            attribution,
-            origin,
-        )
-
-    def _attribution(self, said: Attribution, origin: Origin) -> Attribution:
-        if self._tenant_is_trusted:
-            return said
+    def _without_claim(self, said: Attribution, origin: Origin) -> Attribution:
+        """Return what a span says without the tenant it claims, and count a claim that the credential denies."""
         claim = said.tenant or origin.tenant_claim
-        if claim is not None:
-            self._count_claim(claim)
-        return said if said.tenant is None else said._replace(tenant=None)
-
-    def _count_claim(self, claim: str) -> None:
-        if not self._tenant_is_trusted and claim != self._namespace:
+        if claim is not None and claim != self._namespace:
             self._claims_ignored_count += 1
+        return said if said.tenant is None else said._replace(tenant=None)
 
     def _bury(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
         try:

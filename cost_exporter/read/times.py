@@ -3,9 +3,9 @@
 Integers only: nanoseconds since 1970 do not fit a float, and years after 2262 do not fit 64 signed bits.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["EARLIEST_UNIX_NS", "LATEST_UNIX_NS", "Times", "plausible_times"]
+__all__ = ["EARLIEST_UNIX_NS", "LATEST_UNIX_NS", "plausible_times"]
 
 EARLIEST_UNIX_NS: Final = 1_577_836_800 * 10**9
 """2020-01-01T00:00:00Z."""
@@ -13,20 +13,14 @@ LATEST_UNIX_NS: Final = 2**63 - 1
 _AHEAD_NS_MAX: Final = 5 * 60 * 10**9
 
 
-class Times(NamedTuple):
-    """Start and end of a span."""
+def plausible_times(started_at_unix_ns: int, ended_at_unix_ns: int, received_at_unix_ns: int) -> tuple[int, int, bool]:
+    """Return start, end, and whether the start is as sent.
 
-    started_at_unix_ns: int
-    ended_at_unix_ns: int
-    are_as_sent: bool
-    """False where the start was not believed."""
-
-
-def plausible_times(started_at_unix_ns: int, ended_at_unix_ns: int, received_at_unix_ns: int) -> Times:
-    """Return the times to keep. An end that is missing, before the start or absurd becomes the start."""
+    An end that is missing, before the start or absurd becomes the start.
+    """
     latest = received_at_unix_ns + _AHEAD_NS_MAX
     if not EARLIEST_UNIX_NS <= started_at_unix_ns <= min(latest, LATEST_UNIX_NS):
-        return Times(received_at_unix_ns, received_at_unix_ns, are_as_sent=False)
+        return (received_at_unix_ns, received_at_unix_ns, False)
     if started_at_unix_ns <= ended_at_unix_ns <= latest:
-        return Times(started_at_unix_ns, ended_at_unix_ns, are_as_sent=True)
-    return Times(started_at_unix_ns, started_at_unix_ns, are_as_sent=True)
+        return (started_at_unix_ns, ended_at_unix_ns, True)
+    return (started_at_unix_ns, started_at_unix_ns, True)

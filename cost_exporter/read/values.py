@@ -29,6 +29,8 @@ __all__ = [
 
 TEXT_BYTES_MAX: Final = 1024
 """Longer attribute texts are cut: names and ids are short, and what is long is content."""
+_SHORT_ENOUGH: Final = TEXT_BYTES_MAX // 4
+"""So many characters are at most 1 KiB of UTF-8, whatever they are."""
 _NOT_A_NUMBER: Final = -1
 """Stands for NaN: as impossible as that, and harmless to a database."""
 _CLAMP: Final = MAX_QUANTITY * 1000
@@ -37,7 +39,7 @@ _CLAMP: Final = MAX_QUANTITY * 1000
 
 def clean_text(text: str) -> str:
     """Return `text` without NUL and lone surrogates, at most 1 KiB of UTF-8: what PostgreSQL and JSON can hold."""
-    if len(text) <= TEXT_BYTES_MAX and text.isascii() and "\0" not in text:
+    if len(text) <= _SHORT_ENOUGH and text.isprintable():
         return text
     encoded = text[:TEXT_BYTES_MAX].replace("\0", "\ufffd").encode("utf-8", "replace")
     return encoded[:TEXT_BYTES_MAX].decode("utf-8", "ignore")
@@ -47,6 +49,8 @@ def text_of(value: AnyValue) -> str:
     """Return a value as clean text; "" for an empty one and for lists and maps."""
     text = value.string_value
     if text:
+        if len(text) <= _SHORT_ENOUGH and text.isprintable():  # clean_text's own shortcut, without the call
+            return text
         return clean_text(text)
     kind = value.WhichOneof("value")
     if kind == "int_value":

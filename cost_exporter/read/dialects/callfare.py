@@ -4,14 +4,14 @@ A transcription that is neither streamed nor part of a session was of a file.
 """
 
 from callfare import attributes as ours
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    if draft.is_stream is None and draft.operation == "speech_to_text" and not reading.text(ours.SESSION_ID):
-        draft.is_stream = False
+def _complete(reading: Reading) -> None:
+    if reading.is_stream is None and reading.operation == "speech_to_text" and not reading.text(ours.SESSION_ID):
+        reading.is_stream = False
 
 
 DIALECT = Dialect(name="callfare", scopes=("callfare", "callfare.*"), complete=_complete)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import json_count, json_number
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object
 
@@ -32,7 +32,7 @@ def _operation(reading: Reading) -> str | None:
     return _CALLS.get(kind, WRAPPER)
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
+def _complete(reading: Reading) -> None:
     said = json_object(reading.whole_text(_METRICS, JSON_LENGTH_MAX))
     inner = said.get("value")
     metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else said
@@ -40,8 +40,8 @@ def _complete(reading: Reading, draft: Draft) -> None:
         for name in names:
             number = json_count(metrics.get(name))
             if number is not None:
-                draft.quantities.setdefault(quantity, number)
-    draft.reported_cost = json_number(metrics.get("cost"))
+                reading.quantities.setdefault(quantity, number)
+    reading.reported_cost = json_number(metrics.get("cost"))
 
 
 DIALECT = Dialect(

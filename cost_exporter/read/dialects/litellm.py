@@ -7,7 +7,7 @@ Cached counts are only in `metadata.usage_object`, the repr of a Python dict (me
 from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, python_object
 
 __all__ = ["DIALECT"]
@@ -20,8 +20,8 @@ def _operation(reading: Reading) -> str | None:
     return WRAPPER if reading.span.name == _RAW_REQUEST else None
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    add_vendor_usage(draft.quantities, python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX)))
+def _complete(reading: Reading) -> None:
+    add_vendor_usage(reading.quantities, python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX)))
 
 
 DIALECT = Dialect(

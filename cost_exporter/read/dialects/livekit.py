@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import json_count, json_number
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
 
@@ -35,21 +35,21 @@ def _operation(reading: Reading) -> str | None:
     return None if reading.plan.texts.get("operation") else WRAPPER
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
+def _complete(reading: Reading) -> None:
     metrics = json_object(reading.whole_text(_TTS, JSON_LENGTH_MAX))
-    _add(draft, "characters", json_count(metrics.get("characters_count", metrics.get("charactersCount"))))
-    _add(draft, "output_audio_seconds", _seconds(metrics))
-    _add_tokens(draft, metrics)
+    _add(reading, "characters", json_count(metrics.get("characters_count", metrics.get("charactersCount"))))
+    _add(reading, "output_audio_seconds", _seconds(metrics))
+    _add_tokens(reading, metrics)
     metrics = json_object(reading.whole_text(_STT, JSON_LENGTH_MAX))
-    _add(draft, "audio_seconds", _seconds(metrics))
-    _add_tokens(draft, metrics)
-    add_vendor_usage(draft.quantities, json_object(reading.whole_text(_REALTIME, JSON_LENGTH_MAX)))
+    _add(reading, "audio_seconds", _seconds(metrics))
+    _add_tokens(reading, metrics)
+    add_vendor_usage(reading.quantities, json_object(reading.whole_text(_REALTIME, JSON_LENGTH_MAX)))
 
 
-def _add_tokens(draft: Draft, metrics: Mapping[str, Any]) -> None:
+def _add_tokens(reading: Reading, metrics: Mapping[str, Any]) -> None:
     """Add token counts of speech models; LiveKit writes 0 for models that have none."""
-    _add(draft, "input_tokens", json_count(metrics.get("input_tokens")) or None)
-    _add(draft, "output_tokens", json_count(metrics.get("output_tokens")) or None)
+    _add(reading, "input_tokens", json_count(metrics.get("input_tokens")) or None)
+    _add(reading, "output_tokens", json_count(metrics.get("output_tokens")) or None)
 
 
 def _seconds(metrics: Mapping[str, Any]) -> Decimal | int | None:
@@ -60,9 +60,9 @@ def _seconds(metrics: Mapping[str, Any]) -> Decimal | int | None:
     return json_number(metrics.get("audio_duration"))
 
 
-def _add(draft: Draft, quantity: str, number: Decimal | int | None) -> None:
+def _add(reading: Reading, quantity: str, number: Decimal | int | None) -> None:
     if number is not None:
-        draft.quantities.setdefault(quantity, number)
+        reading.quantities.setdefault(quantity, number)
 
 
 DIALECT = Dialect(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import number_of
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
 
@@ -48,18 +48,18 @@ def _is_half_of_a_stream(reading: Reading) -> bool:
     )
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    add_vendor_usage(draft.quantities, json_object(reading.whole_text(_RAW, JSON_LENGTH_MAX)))
+def _complete(reading: Reading) -> None:
+    add_vendor_usage(reading.quantities, json_object(reading.whole_text(_RAW, JSON_LENGTH_MAX)))
     if reading.text(_SPAN_TYPE) == "log":
-        draft.is_stream = True
-        _start_when_the_stream_did(reading, draft)
+        reading.is_stream = True
+        _start_when_the_stream_did(reading)
 
 
-def _start_when_the_stream_did(reading: Reading, draft: Draft) -> None:
+def _start_when_the_stream_did(reading: Reading) -> None:
     found = reading.attributes.get(_DURATION)
     seconds = None if found is None else number_of(found)
-    if seconds is not None and 0 < seconds * _NS_PER_SECOND < draft.started_at_unix_ns:
-        draft.started_at_unix_ns -= int(Decimal(seconds) * _NS_PER_SECOND)
+    if seconds is not None and 0 < seconds * _NS_PER_SECOND < reading.started_at_unix_ns:
+        reading.started_at_unix_ns -= int(Decimal(seconds) * _NS_PER_SECOND)
 
 
 DIALECT = Dialect(

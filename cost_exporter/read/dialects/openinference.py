@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import clean_text
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
 
@@ -41,28 +41,28 @@ def _operation(reading: Reading) -> str | None:
     return _BY_SPAN_NAME.get(reading.span.name, operation) if kind == "LLM" else operation
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
+def _complete(reading: Reading) -> None:
     for key in _PARAMETERS:
-        _take_request(json_object(reading.whole_text(key, JSON_LENGTH_MAX)), draft)
+        _take_request(json_object(reading.whole_text(key, JSON_LENGTH_MAX)), reading)
     answer = json_object(reading.whole_text(_OUTPUT, JSON_LENGTH_MAX))
     if answer:
-        _take_answer(answer, draft)
+        _take_answer(answer, reading)
 
 
-def _take_request(parameters: Mapping[str, Any], draft: Draft) -> None:
-    draft.request_model = draft.request_model or _text(parameters.get("model"))
-    if draft.is_stream is None and parameters.get("stream") is True:
-        draft.is_stream = True
+def _take_request(parameters: Mapping[str, Any], reading: Reading) -> None:
+    reading.request_model = reading.request_model or _text(parameters.get("model"))
+    if reading.is_stream is None and parameters.get("stream") is True:
+        reading.is_stream = True
     spoken = parameters.get("input")
-    if draft.operation == "text_to_speech" and isinstance(spoken, str):
-        draft.quantities.setdefault("characters", len(spoken))
+    if reading.operation == "text_to_speech" and isinstance(spoken, str):
+        reading.quantities.setdefault("characters", len(spoken))
 
 
-def _take_answer(answer: Mapping[str, Any], draft: Draft) -> None:
-    draft.response_id = draft.response_id or _text(answer.get("id"))
-    draft.response_model = draft.response_model or _text(answer.get("model"))
-    draft.service_tier = draft.service_tier or _text(answer.get("service_tier"))
-    add_vendor_usage(draft.quantities, answer.get("usage"))
+def _take_answer(answer: Mapping[str, Any], reading: Reading) -> None:
+    reading.response_id = reading.response_id or _text(answer.get("id"))
+    reading.response_model = reading.response_model or _text(answer.get("model"))
+    reading.service_tier = reading.service_tier or _text(answer.get("service_tier"))
+    add_vendor_usage(reading.quantities, answer.get("usage"))
 
 
 def _text(found: object) -> str:

@@ -7,7 +7,7 @@ is in `output.value`, so the greater of the two counts. There is no STT span, an
 from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX
 
 __all__ = ["DIALECT"]
@@ -25,11 +25,11 @@ def _operation(reading: Reading) -> str | None:
     return _BY_SPAN_NAME.get(reading.span.name, "chat" if reading.text(_KIND) == "LLM" else WRAPPER)
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    if draft.operation == "text_to_speech":
+def _complete(reading: Reading) -> None:
+    if reading.operation == "text_to_speech":
         spoken = len(reading.whole_text(_OUTPUT, JSON_LENGTH_MAX).strip())
-        if spoken > draft.quantities.get("characters", 0):
-            draft.quantities["characters"] = spoken
+        if spoken > reading.quantities.get("characters", 0):
+            reading.quantities["characters"] = spoken
 
 
 DIALECT = Dialect(

@@ -5,7 +5,7 @@ Read units are a float per query; 0 comes from the gRPC path and means unknown.
 
 from typing import Final
 
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
@@ -16,10 +16,10 @@ def _operation(reading: Reading) -> str | None:
     return "retrieval" if reading.text(_READ_UNITS) else None
 
 
-def _complete(_reading: Reading, draft: Draft) -> None:
-    draft.provider = draft.provider or "pinecone"
-    if draft.quantities.get("read_units") == 0:
-        del draft.quantities["read_units"]
+def _complete(reading: Reading) -> None:
+    reading.provider = reading.provider or "pinecone"
+    if reading.quantities.get("read_units") == 0:
+        del reading.quantities["read_units"]
 
 
 DIALECT = Dialect(

@@ -4,14 +4,14 @@ The provider is the class name of the service (`elevenlabshttp`). Its STT is alw
 span: audio after the last final transcript (2.2 of 3.2 s, measured 1.14.0); our observer has it.
 """
 
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
 
-def _complete(_reading: Reading, draft: Draft) -> None:
-    if draft.operation == "speech_to_text" and draft.is_stream is None:
-        draft.is_stream = True
+def _complete(reading: Reading) -> None:
+    if reading.operation == "speech_to_text" and reading.is_stream is None:
+        reading.is_stream = True
 
 
 DIALECT = Dialect(

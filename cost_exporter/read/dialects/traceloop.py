@@ -8,7 +8,7 @@ version: the provider still reads `openai` (measured 0.62.4).
 from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
@@ -31,9 +31,9 @@ def _operation(reading: Reading) -> str | None:
     return _REQUEST_TYPES.get(reading.text(_REQUEST_TYPE))
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    if draft.provider.lower() == "openai" and reading.text(_API_VERSION):
-        draft.provider = "azure"
+def _complete(reading: Reading) -> None:
+    if reading.provider.lower() == "openai" and reading.text(_API_VERSION):
+        reading.provider = "azure"
 
 
 DIALECT = Dialect(

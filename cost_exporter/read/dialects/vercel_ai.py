@@ -7,7 +7,7 @@ id decides and nothing else. An id that starts with `aitxt-` was made up by the 
 from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Draft, Reading
+from cost_exporter.read.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 
@@ -32,11 +32,11 @@ def _operation(reading: Reading) -> str | None:
     return next((operation for word, operation in _BY_WORD if word in lowered), "chat")
 
 
-def _complete(reading: Reading, draft: Draft) -> None:
-    if draft.response_id.startswith(_INVENTED_ID):
-        draft.response_id = ""
+def _complete(reading: Reading) -> None:
+    if reading.response_id.startswith(_INVENTED_ID):
+        reading.response_id = ""
     if reading.text(_OPERATION_ID).endswith(".doStream"):
-        draft.is_stream = True
+        reading.is_stream = True
 
 
 DIALECT = Dialect(

@@ -1,0 +1,85 @@
+"""Work out what the words on a span mean, once for each combination of them.
+
+An emitter writes the same operation, provider, models, tier and host on span after span. The combination is
+remembered by plan, so cleaning and canonical names cost nothing for all spans but the first.
+"""
+
+from typing import Final
+
+from cost_exporter.read.fingerprint import fingerprint
+from cost_exporter.read.names import names_of, tier_named
+from cost_exporter.read.operations import operation_named
+from cost_exporter.read.reading import NO_KEYS, Plan, Words, first_flag, first_text
+from cost_exporter.read.values import flag_of
+from cost_exporter.read.wire import Attributes
+
+__all__ = ["FLAGS", "WORDS", "words_meaning", "words_of"]
+
+WORDS: Final = ("operation", "provider", "response_model", "request_model", "service_tier", "source")
+"""The rows of `TEXT_KEYS` that say the same on span after span; and `host`, by its first name only."""
+FLAGS: Final = ("is_stream", "is_billable")
+_WORDS_MAX: Final = 1024
+
+
+def words_of(plan: Plan, attributes: Attributes) -> Words:
+    """Return what the words of a span mean."""
+    said: list[object] = [attributes[key].string_value for key in plan.word_keys]
+    if plan.flag_keys:
+        said += [flag_of(attributes[key]) for key in plan.flag_keys]
+    key = tuple(said)
+    words = plan.words.get(key)
+    if words is None:
+        words = _worked_out(plan, attributes)
+        if "" not in key:  # an empty text may be a number: not the whole of what was said
+            if len(plan.words) >= _WORDS_MAX:
+                plan.words.clear()
+            plan.words[key] = words
+    return words
+
+
+def words_meaning(
+    *,
+    operation: str | None,
+    provider: str,
+    response_model: str,
+    request_model: str,
+    service_tier: str,
+    address: str,
+    is_stream: bool | None,
+    is_billable: bool,
+    is_estimated: bool,
+) -> Words:
+    """Return words with all that follows from them."""
+    names, tier = names_of(provider, response_model, request_model, address), tier_named(service_tier)
+    return Words(
+        operation=operation,
+        provider=provider,
+        response_model=response_model,
+        request_model=request_model,
+        service_tier=service_tier,
+        address=address,
+        names=names,
+        tier=tier,
+        is_stream=is_stream,
+        is_billable=is_billable,
+        is_estimated=is_estimated,
+        fingerprint=fingerprint((tuple(names), tier, is_stream, is_billable, is_estimated)),
+    )
+
+
+def _worked_out(plan: Plan, attributes: Attributes) -> Words:
+    def said(name: str) -> str:
+        return first_text(attributes, plan.texts.get(name, NO_KEYS))
+
+    stated = said("operation")
+    return words_meaning(
+        operation=operation_named(stated, has_usage=bool(plan.quantities)) if stated else None,
+        provider=said("provider"),
+        response_model=said("response_model"),
+        request_model=said("request_model"),
+        service_tier=said("service_tier"),
+        address=first_text(attributes, plan.texts.get("host", NO_KEYS)[:1]),
+        is_stream=first_flag(attributes, plan.flags.get("is_stream", NO_KEYS)),
+        is_billable=first_flag(attributes, plan.flags.get("is_billable", NO_KEYS)) is not False,
+        is_estimated=said("source") == "estimated",
+    )
