@@ -134,7 +134,12 @@ def _upload(upload: Any) -> dict[str, Amount]:
 
 def _host(client: Any) -> dict[str, AttributeValue]:
     wrapper = getattr(client, "_client_wrapper", None)
-    base_url = wrapper.get_base_url() if wrapper is not None else ""
+    if hasattr(wrapper, "get_base_url"):
+        base_url = str(wrapper.get_base_url())
+    elif hasattr(wrapper, "get_environment"):
+        base_url = str(wrapper.get_environment().base)  # up to 2.0
+    else:
+        base_url = ""
     return {names.SERVER_ADDRESS: base_url.partition("://")[2].partition("/")[0].partition(":")[0]}
 
 

@@ -1,3 +1,3 @@
 """The tested versions of the ElevenLabs SDK."""
 
-_instruments = ("elevenlabs >= 1.50, < 3",)
+_instruments = ("elevenlabs >= 1.59, < 3",)
