@@ -1,5 +1,6 @@
 """The `callfare` command: starts the CLI, or says which extra is missing. Also `python -m cost_exporter`."""
 
+import os
 import sys
 
 from cost_exporter.errors import MissingExtra
@@ -9,6 +10,8 @@ __all__ = ["main"]
 
 def main() -> int:
     """Run the command line and return its exit code: 0 ok, 1 found something wrong, 2 wrong usage."""
+    # We fork only to start other programs, and gRPC would complain about each on standard error.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         from cost_exporter.cli.app import run  # noqa: PLC0415 - only the command needs the extra
     except ModuleNotFoundError as error:

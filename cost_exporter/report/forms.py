@@ -7,6 +7,7 @@ import csv
 import io
 import re
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +33,13 @@ class Sheet:
 
 def table_form(sheet: Sheet) -> Table:
     """Return the sheet as a table for a terminal. Cells are plain text: no markup in a model's name takes effect."""
-    table = Table(title=Text(sheet.title), caption=Text(sheet.total), title_justify="left", caption_justify="right")
+    table = Table(
+        title=Text(sheet.title, style="bold"),
+        caption=Text(sheet.total, style="bold"),
+        title_justify="left",
+        caption_justify="right",
+        box=SIMPLE_HEAD,
+    )
     for column in sheet.columns:
         table.add_column(column, justify="right" if column in sheet.right_aligned else "left", no_wrap=True)
     for row in sheet.rows:

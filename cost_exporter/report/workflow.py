@@ -18,6 +18,7 @@ __all__ = ["WorkflowReport", "top_sheet", "trace_json"]
 
 Row = Mapping[str, Any]
 _DASH: Final = "-"
+_SHORT_COUNTS: Final = {"1000": "1K", "1000000": "1M"}
 _MONEY_MAPS: Final = frozenset({"by_leg", "by_category"})
 
 
@@ -114,9 +115,8 @@ def _line_cells(line: Row) -> tuple[str, str, str, str]:
 def _unit_price(line: Row) -> str:
     if line["unit_price"] is None:
         return _DASH
-    per = str(line["per"])
-    price = f"${line['unit_price']}"
-    return price if per == "1" else f"{price} / {with_thousands(per)}"
+    per, price = str(line["per"]), f"${line['unit_price']}"
+    return price if per == "1" else f"{price} / {_SHORT_COUNTS.get(per) or with_thousands(per)}"
 
 
 def _status(record: Row) -> str:
@@ -124,14 +124,16 @@ def _status(record: Row) -> str:
     if record["status"] == "duplicate":
         return f"duplicate of {record['duplicate_of']}"
     reasons = [text for text in (record["error_type"],) if text]
-    reasons += [str(issue) for issue in record["issues"] or ()]
+    codes = (str(issue).partition(":")[0] for issue in record["issues"] or ())
+    reasons += [code for code in codes if code != record["status"]]
     return f"{record['status']} ({', '.join(reasons)})" if reasons else str(record["status"])
 
 
 def _explained(record: Row) -> list[str]:
     head = f"span {record['span_id']}: {record['operation']} {record['provider']} {record['model']}, {_status(record)}"
+    issues = [f"  {issue}" for issue in record["issues"] or ()]
     owner = f"  tenant {record['tenant_id']}, category {record['category']}, prices of book {record['book_version']}"
-    return [head, owner, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
+    return [head, owner, *issues, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
 
 
 def _line_explained(line: Row) -> str:

@@ -71,14 +71,15 @@ def test_line_shows_quantity_unit_price_cost_and_status() -> None:
     """Each line says what was metered, at what price, and what that costs."""
     rows = WorkflowReport.of(workflow(), [record("01", lines=[LINE, {**LINE, "unit": "output_tokens"}])]).sheet().rows
     assert rows == (
-        ("llm", "openai", "gpt-4o-mini", "1,234", "input_tokens", "$0.15 / 1,000,000", "$0.0001851", "priced"),
-        ("", "", "", "1,234", "output_tokens", "$0.15 / 1,000,000", "$0.0001851", ""),
+        ("llm", "openai", "gpt-4o-mini", "1,234", "input_tokens", "$0.15 / 1M", "$0.0001851", "priced"),
+        ("", "", "", "1,234", "output_tokens", "$0.15 / 1M", "$0.0001851", ""),
     )
 
 
 def test_unknown_cost_is_a_dash_with_its_reason() -> None:
     """A call without usage is shown with a dash, never with $0."""
-    lost = record("01", status="no_usage", cost_usd=None, lines=[], issues=["stream_without_usage"])
+    issues = ["stream_without_usage: the application did not ask for it", "no_usage"]
+    lost = record("01", status="no_usage", cost_usd=None, lines=[], issues=issues)
     assert WorkflowReport.of(workflow(), [lost]).sheet().rows == (
         ("llm", "openai", "gpt-4o-mini", "-", "-", "-", "-", "no_usage (stream_without_usage)"),
     )

@@ -1,0 +1,210 @@
+"""The service, put together: the one place that knows every part.
+
+    receivers ──▶ gate ──▶ pipeline ──▶ committer ──▶ PostgreSQL ◀── web address
+                                            └──▶ outbox ──▶ forwarding
+
+Parts start from the database outwards and stop in the opposite order: who sends is refused first, what is on
+its way is committed and answered, and only then do the database's connections go.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+from psycopg_pool import ConnectionPool
+
+from cost_exporter.cli.background import Repeating
+from cost_exporter.cli.tenants import KnownTenants
+from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.forward.sender import Sender
+from cost_exporter.forward.transport import transport_for
+from cost_exporter.pipeline import ENRICH, Pipeline
+from cost_exporter.receive.admission import Admission
+from cost_exporter.receive.gate import Gate
+from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.receive.otlp_grpc import GrpcReceiver
+from cost_exporter.receive.otlp_http import HttpReceiver
+from cost_exporter.serve.app import create_app
+from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
+from cost_exporter.settings import Address, Settings, load_config, require_safe_address
+from cost_exporter.store.committer import Committer
+from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.migrate import migrate
+from cost_exporter.store.outbox import PostgresOutbox
+from cost_exporter.store.price_books import BookKeeper
+from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.tokens import TokenDirectory
+
+__all__ = ["Service"]
+
+_DRAIN_SECONDS_MAX: Final = 15.0
+_REFRESH_BOOK_EVERY_SECONDS: Final = 0.5
+_CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
+_POOL_CONNECTIONS_MAX: Final = 4
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Service:
+    """Everything between the OTLP ports and the database. Make it, `start` it, `stop` it; once."""
+
+    def __init__(self, settings: Settings, database_url: str) -> None:
+        """Migrate the database, load the prices, and build every part. Nothing listens yet."""
+        self._settings = settings
+        self._database_url = database_url
+        self._config = load_config(settings.config)
+        self._tls = settings.tls()
+        migrate(database_url)
+        self._stops: list[Callable[[], object]] = []
+        self._pool = self._stopped_by(_pool(database_url), ConnectionPool[Any].close)
+        self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
+        self._tokens = TokenDirectory(self._pool.connection)
+        self._metrics = self._make_metrics()
+        with self._pool.connection() as connection:
+            self._book_keeper = BookKeeper(connection, settings.prices)
+
+    def start(self) -> dict[str, Address]:
+        """Open the ports and return the addresses by name. Raises `CallfareError` with nothing left running."""
+        try:
+            self._require_safe_addresses()
+            committer = self._stopped_by(self._make_committer(), _drain)
+            self._start_background()
+            return self._start_receivers(Gate(self._make_pipeline(committer))) | {"web": self._start_web()}
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Refuse what comes, commit and answer what is on its way, let go of everything."""
+        while self._stops:
+            self._stops.pop()()
+
+    # ------------------------------------------------------------------------------------------- one part each
+
+    def _stopped_by(self, part: T, stop: Callable[[T], object]) -> T:
+        """Remember how a part is stopped, and return the part."""
+        self._stops.append(lambda: stop(part))
+        return part
+
+    def _make_metrics(self) -> ServiceMetrics:
+        metrics = ServiceMetrics()
+        metrics.registry.register(CostTotals(self._cost_totals, KnownTenants(self._tokens, self._pool.connection)))
+        metrics.watch_book_age(self._book_age_days)
+        return metrics
+
+    def _make_committer(self) -> Committer:
+        enrich = None if self._settings.forward_endpoint is None else ENRICH
+        return Committer(
+            lambda: LedgerStore(self._database_url, enrich=enrich),
+            self._price,
+            observe_seconds=self._metrics.committed,
+        )
+
+    def _make_pipeline(self, committer: Committer) -> Pipeline:
+        return Pipeline(
+            committer,
+            self._metrics.stored,
+            is_forwarding=self._settings.forward_endpoint is not None,
+            trusted_cost_sources=frozenset(self._config.trusted_cost_sources),
+        )
+
+    def _start_background(self) -> None:
+        self._repeat("refresh-book", self._refresh_book, every_seconds=_REFRESH_BOOK_EVERY_SECONDS)
+        self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
+        if self._settings.forward_endpoint is not None:
+            sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
+            self._stopped_by(sender, Sender.stop)
+            sender.start()
+
+    def _start_receivers(self, gate: Gate) -> dict[str, Address]:
+        admission, refused = Admission(), self._metrics.refused
+        grpc = GrpcReceiver(gate, authenticate=self._tokens, admission=admission, count_refused=refused)
+        http = HttpReceiver(gate, authenticate=self._tokens, admission=admission, count_refused=refused)
+        http_server = HttpServer(http.app, option="--http")
+        self._stopped_by(http, HttpReceiver.close)
+        self._stops.append(lambda: _at_once(lambda: grpc.stop(_DRAIN_SECONDS_MAX), http_server.stop))
+        return {
+            "grpc": grpc.start(self._settings.otlp_grpc_addr, self._tls),
+            "http": http_server.start(self._settings.otlp_http_addr, self._tls),
+        }
+
+    def _start_web(self) -> Address:
+        app = create_app(lend=self._readers.lend, metrics=self._metrics, authenticate=self._tokens)
+        server = self._stopped_by(HttpServer(app, option="--web", grace_seconds=5), HttpServer.stop)
+        return server.start(self._settings.web_addr, self._tls)
+
+    def _require_safe_addresses(self) -> None:
+        settings = self._settings
+        wanted = {"--grpc": settings.otlp_grpc_addr, "--http": settings.otlp_http_addr, "--web": settings.web_addr}
+        for name, address in wanted.items():
+            require_safe_address(
+                address,
+                name,
+                has_tokens=self._tokens.has_tokens,
+                has_tls=self._tls is not None,
+                is_insecure=settings.insecure,
+            )
+
+    # ---------------------------------------------------------------------------------------------- what repeats
+
+    def _repeat(self, name: str, work: Callable[[], object], *, every_seconds: float) -> None:
+        self._stopped_by(Repeating(name, work, every_seconds=every_seconds), Repeating.stop).start()
+
+    def _price(self, usage: UsageRecord) -> Quote:
+        return self._book_keeper.book.price(usage)
+
+    def _refresh_book(self) -> None:
+        with self._pool.connection(timeout=1) as connection:
+            self._book_keeper.refresh(connection)
+
+    def _check_rollups(self) -> None:
+        with self._readers.lend() as reader:
+            found = reader.mismatches()
+        self._metrics.checked_rollups(len(found))
+        if found:
+            _log.error("%d rollup keys differ from their records; `callfare verify` names them", len(found))
+
+    def _cost_totals(self) -> list[dict[str, Any]]:
+        with self._readers.lend() as reader:
+            return reader.cost_totals()
+
+    def _book_age_days(self) -> float:
+        """Return the days since any price of the book was last checked."""
+        return float((datetime.now(UTC).date() - _newest_check(self._book_keeper.book)).days)
+
+
+@lru_cache(maxsize=2)
+def _newest_check(book: PriceBook) -> date:
+    """Return when a price was last checked. Thousands of rows, so it is looked up once a book."""
+    return date.fromisoformat(max((row.checked[:10] for row in book.rows if row.checked), default="1970-01-01"))
+
+
+def _pool(database_url: str) -> ConnectionPool[Any]:
+    return ConnectionPool(
+        database_url,
+        kwargs={"autocommit": True, "connect_timeout": 5},
+        min_size=0,
+        max_size=_POOL_CONNECTIONS_MAX,
+        timeout=3,
+        check=ConnectionPool.check_connection,
+        open=True,
+        name="service",
+    )
+
+
+def _drain(committer: Committer) -> None:
+    committer.close(timeout_seconds=_DRAIN_SECONDS_MAX)
+
+
+def _at_once(*stops: Callable[[], object]) -> None:
+    """Stop several receivers together: their grace periods must not add up."""
+    threads = [threading.Thread(target=stop) for stop in stops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

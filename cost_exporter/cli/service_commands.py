@@ -1,0 +1,145 @@
+"""`callfare up` and `callfare serve`: the service in the foreground until SIGTERM or Ctrl-C."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import typer
+
+from cost_exporter.cli.background import Repeating
+from cost_exporter.cli.database import embedded_postgres
+from cost_exporter.cli.output import print_line
+from cost_exporter.cli.service import Service
+from cost_exporter.errors import SettingsError
+from cost_exporter.settings import Settings, load_settings
+from cost_exporter.store.embedded import EmbeddedPostgres
+
+__all__ = ["database_for", "register"]
+
+_WATCH_DATABASE_EVERY_SECONDS: Final = 0.5
+_log = logging.getLogger("cost_exporter")
+
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help="postgresql://…; without it, a PostgreSQL of our own.")
+]
+GrpcAddress = Annotated[str | None, typer.Option("--grpc", metavar="HOST:PORT", help="OTLP/gRPC. [127.0.0.1:4317]")]
+HttpAddress = Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", help="OTLP/HTTP. [127.0.0.1:4318]")]
+WebAddress = Annotated[str | None, typer.Option("--web", metavar="HOST:PORT", help="API, metrics. [127.0.0.1:4319]")]
+Insecure = Annotated[
+    bool | None, typer.Option("--insecure", help="Outside addresses without TLS: a proxy in front does it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(serve)
+
+
+def up(
+    *,
+    db: DatabaseUrl = None,
+    grpc: GrpcAddress = None,
+    http: HttpAddress = None,
+    web: WebAddress = None,
+    insecure: Insecure = None,
+) -> None:
+    """Run everything in one process: database, receivers, API and page."""
+    _run(_settings(db, grpc, http, web, insecure))
+
+
+def serve(
+    *,
+    db: DatabaseUrl = None,
+    grpc: GrpcAddress = None,
+    http: HttpAddress = None,
+    web: WebAddress = None,
+    insecure: Insecure = None,
+) -> None:
+    """Run the service on a database of yours: for containers."""
+    settings = _settings(db, grpc, http, web, insecure)
+    if settings.database_url is None:
+        raise SettingsError("serve needs a database: set CALLFARE_DATABASE_URL or --db, or use `callfare up`")
+    _run(settings)
+
+
+def _settings(db: str | None, grpc: str | None, http: str | None, web: str | None, insecure: bool | None) -> Settings:
+    given: dict[str, Any] = {
+        "database_url": db,
+        "otlp_grpc_addr": grpc,
+        "otlp_http_addr": http,
+        "web_addr": web,
+        "insecure": insecure,
+    }
+    return load_settings(**given)
+
+
+def _run(settings: Settings) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with _told_to_stop() as wait, database_for(settings) as database_url:
+        service = Service(settings, database_url)
+        addresses = service.start()
+        try:
+            for name, address in addresses.items():
+                print_line(f"{name} {address}")
+            print_line(f"database {_without_password(database_url)}")
+            wait()
+        finally:
+            service.stop()
+
+
+@contextmanager
+def database_for(settings: Settings) -> Generator[str]:
+    """Lend the URL of the database. One of our own is kept alive meanwhile, and stopped afterwards."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    server = embedded_postgres(settings)
+    url = server.start()
+    watch = Repeating("watch-database", lambda: _revive(server, url), every_seconds=_WATCH_DATABASE_EVERY_SECONDS)
+    watch.start()
+    try:
+        yield url
+    finally:
+        watch.stop()
+        server.stop()
+
+
+def _revive(server: EmbeddedPostgres, url: str) -> None:
+    """Start the server again if it died. Asking it is cheap; only where it does not answer is its process looked at."""
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        if server.ensure_running():
+            _log.warning("the embedded PostgreSQL had died and runs again")
+
+
+@contextmanager
+def _told_to_stop() -> Generator[Callable[[], object]]:
+    """Lend a function that returns when SIGTERM or Ctrl-C came. A second signal ends the process at once."""
+    told = threading.Event()
+
+    def tell(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        told.set()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told.wait
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _without_password(url: str) -> str:
+    """Return the URL as it may be shown and logged."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
