@@ -24,9 +24,6 @@ OPTIONS = {"voice_id": "v1", "text": TEXT, "model_id": "eleven_flash_v2_5", "out
 
 # Older releases cannot do without settings here.
 SETTINGS = {"voice_settings": VoiceSettings(stability=0.5)}
-    "model_id": "eleven_flash_v2_5",
-    "voice_settings": VoiceSettings(stability=0.5),
-}  # older releases cannot do without
 
 
 @pytest.fixture
@@ -198,9 +195,7 @@ def test_realtime_barge_in_counts_only_what_was_sent(fake, spans, instrumented, 
         while True:
             yield "word. "
 
-    stream = client.text_to_speech.convert_realtime(
-        voice_id="v1", text=endless(), model_id="m", **SETTINGS
-    )
+    stream = client.text_to_speech.convert_realtime(voice_id="v1", text=endless(), model_id="m", **SETTINGS)
     next(stream)
     stream.close()
     assert spans.only[names.FINISH_REASONS] == ("interrupted",)
