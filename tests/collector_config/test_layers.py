@@ -1,11 +1,14 @@
 """The shipped Collector files, without a Collector: they merge as said, and no loss-prone default is left in them."""
 
 import re
+from decimal import Decimal
 
 import pytest
 import yaml
 
 from callfare import attributes
+from cost_exporter.forward.enrich import cost_bucket
+from cost_exporter.read.plan import WANTED
 from tests.collector_config import guards, layers
 
 SHAPES = layers.shapes()
@@ -75,6 +78,22 @@ def test_redaction_keeps_every_attribute_that_callfare_knows() -> None:
     assert any(re.search(pattern, attributes.USAGE_PREFIX + "read_units") for pattern in patterns)
 
 
+def test_redaction_keeps_what_the_readers_want() -> None:
+    """Nothing that is read is removed by name; what can hold people's words is reduced before (end-to-end tests)."""
+    redaction = layers.load("redact")["processors"]["redaction/cost"]
+    patterns = redaction["ignored_key_patterns"]
+    lost = {key for key in WANTED - set(redaction["allowed_keys"]) if not any(re.search(p, key) for p in patterns)}
+    assert lost == set()
+
+
+def test_the_sampler_knows_the_buckets_of_the_cost_exporter() -> None:
+    """Traces of a dollar or more are kept by the very words that stand on their spans."""
+    policies = layers.load("tail-sampling-jaeger")["processors"]["tail_sampling"]["policies"]
+    (dear,) = [policy["string_attribute"] for policy in policies if policy["name"] == "dear"]
+    assert dear["key"] == attributes.COST_BUCKET
+    assert dear["values"] == [cost_bucket(Decimal(amount_usd)) for amount_usd in (1, 10, 100)]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -85,7 +104,6 @@ def test_redaction_keeps_every_attribute_that_callfare_knows() -> None:
         "gen_ai.completion.0.content",
         "gen_ai.tool.call.arguments",
         "input.value",
-        "output.value",
         "llm.input_messages.0.message.content",
         "ai.prompt",
         "ai.response.text",

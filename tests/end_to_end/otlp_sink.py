@@ -65,6 +65,14 @@ class OtlpSink:
         return grpc.StatusCode.UNAVAILABLE
 
     @property
+    def bodies(self) -> list[bytes]:
+        """What was kept, as serialised requests."""
+        with self._lock:
+            return [
+                ExportTraceServiceRequest(resource_spans=[each]).SerializeToString() for each in self.resource_spans
+            ]
+
+    @property
     def spans(self) -> list[Span]:
         with self._lock:
             return [span for rs in self.resource_spans for scope in rs.scope_spans for span in scope.spans]

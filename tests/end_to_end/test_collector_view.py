@@ -1,15 +1,19 @@
 """The two branches of the real Collector: what is done for the eyes changes nothing for the bill."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import httpx
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cost_exporter.read import wire
+from cost_exporter.read.request import read_request
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import RunCollector, wait_until
+from tests.fixtures import otlp_json
 
 pytestmark = needs_go
 
@@ -49,6 +53,9 @@ def test_each_span_reaches_the_view_by_exactly_one_way(
     wait_until("the cost side", lambda: len(cost.arrived) == len(spans))
     marked = {each.span_id for each in cost.spans if _attributes(each).get("callfare.view") == "hop"}
     assert marked == {number.to_bytes(8, "big") for number in (3, 4, 5, 20)}
+    others = {each.span_id for each in cost.spans if _attributes(each).get("callfare.view") == "direct"}
+    assert others == {each.span_id for each in spans} - marked
+    assert all("callfare.view" not in _attributes(each) for each in view.spans)
 
     enriched = [each for each in cost.spans if each.span_id in marked]
     otlp_sender.send(collector.enriched, otlp_sender.request(enriched))
@@ -61,24 +68,63 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
 ) -> None:
     """A canary in every place that can hold text is gone from the cost side; the numbers are the same, and numbers."""
     collector = run_collector(["base", "dev", "redact", "archive-file"])
-    said = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY, "text": CANARY}
+    said = dict.fromkeys(("gen_ai.input.messages", "gen_ai.prompt.0.content", "text", "ai.prompt", "url"), CANARY)
+    mixed = {
+        "output.value": json.dumps({"id": "r-1", "usage": {"total_tokens": 9}, "choices": [{"text": CANARY}]}),
+        "llm.invocation_parameters": json.dumps({"model": "gpt-4o", "messages": [CANARY], "input": CANARY}),
+        "url.full": f"https://user:{CANARY}@example.com/v1/chat?q={CANARY}#\n{CANARY}",
+    }
+    reduced = {
+        "output.value": '{"id":"r-1","usage":{"total_tokens":9}}',
+        "llm.invocation_parameters": '{"model":"gpt-4o"}',
+        "url.full": "https://example.com/v1/chat",
+    }
     speech = {
         "gen_ai.usage.input_characters": 48,
         "gen_ai.usage.audio.input_seconds": 12.5,
         "gen_ai.usage.billable": False,
         "callfare.usage.read_units": 3.5,
     }
-    call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **said})
+    call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **said, **mixed})
     call.status.message = f"bad request: {CANARY}"
     event = call.events.add(name="gen_ai.user.message", time_unix_nano=call.start_time_unix_nano)
     event.attributes.extend(otlp_sender.key_values({"content": CANARY}))
     otlp_sender.send(collector.grpc, otlp_sender.request([call], resource={"process.command_args": CANARY}))
     (arrived,) = wait_until("the span", lambda: cost.spans)
-    assert _attributes(arrived) == {**otlp_sender.CHAT, **speech}
+    assert _attributes(arrived) == {**otlp_sender.CHAT, **speech, **reduced}
     assert all(CANARY.encode() not in each.SerializeToString() for each in cost.resource_spans)
     archive = collector.folder / "archive" / "spans.jsonl"
     written = wait_until("the archive", lambda: archive.exists() and archive.read_text())
     assert CANARY not in written
+
+
+def test_a_text_of_another_shape_is_taken_away(run_collector: RunCollector, cost: OtlpSink) -> None:
+    """Only what is looked for is put back, whatever else may stand in a text that should be JSON or an address."""
+    keys = ("output.value", "llm.invocation_parameters", "embedding.invocation_parameters", "url.full")
+    texts = (CANARY, f'["{CANARY}"]', f'{{"usage": "{CANARY}"}}', f"{{{CANARY}", f'{{"input": "{CANARY}"}}')
+    pairs = [(key, text) for key in keys for text in texts]
+    collector = run_collector(["base", "dev", "redact"])
+    calls = [
+        otlp_sender.span(1, number, parent=99, attributes={**otlp_sender.CHAT, key: text})
+        for number, (key, text) in enumerate(pairs, start=1)
+    ]
+    otlp_sender.send(collector.grpc, otlp_sender.request(calls))
+    wait_until("the spans", lambda: len(cost.arrived) == len(pairs))
+    assert all(CANARY.encode() not in body for body in cost.bodies)
+
+
+def test_redaction_and_the_filter_change_no_figure(run_collector: RunCollector, cost: OtlpSink) -> None:
+    """Spans recorded from real emitters are read to the same calls after both layers as before them."""
+    collector = run_collector(["base", "dev", "redact", "filter-billable"])
+    before = [each for path in otlp_json.recorded_files("emitters", "voice") for each in otlp_json.documents(path)]
+    for document in before:
+        otlp_sender.send(collector.grpc, otlp_json.body(document))
+    expected = _calls(otlp_json.body(document) for document in before)
+    wanted = set(expected)
+    wait_until("all calls on the cost side", lambda: wanted <= set(cost.arrived), seconds=30)
+    found = _calls(cost.bodies)
+    changed = {span: (expected[span], found.get(span)) for span in expected if found.get(span) != expected[span]}
+    assert changed == {}
 
 
 def test_attributes_of_links_are_beyond_the_collectors_reach(
@@ -140,6 +186,15 @@ def test_an_archived_line_can_be_sent_again(run_collector: RunCollector, cost: O
         assert answer.status_code == httpx.codes.OK
     wait_until("the spans twice", lambda: set(cost.arrived.values()) == {2})
     assert len(cost.arrived) == len(spans)
+
+
+def _calls(bodies: Iterable[bytes]) -> dict[tuple[bytes, bytes], Any]:
+    """What is billable of each call, by span."""
+    resource_spans = [each for body in bodies for each in wire.parse_request(body).resource_spans]
+    facts = read_request(
+        resource_spans, namespace="default", received_at_unix_ns=2_000_000_000 * 10**9, tenant_is_trusted=True
+    )
+    return {(call.trace_id, call.span_id): (call.usage, call.call_id) for call in facts.calls}
 
 
 def _traces(spans: Iterable[Span]) -> set[bytes]:
