@@ -1,0 +1,270 @@
+"""Durable spans a second, end to end, beside the limit of the same PostgreSQL: COPY of the same rows.
+
+    make bench                       or   python benchmarks/ingest.py --batches 200
+
+One run starts an embedded PostgreSQL with its safety on and `callfare serve` as a process of its own, and sends
+OTLP/gRPC requests of 512 spans, 4 in flight: once with every span billable at real prices, once mixed (one span in
+five is billable, as an instrumented web application sends them). A request counts when it is acknowledged, which
+is after COMMIT. Then the rows of the first run are copied into a table of the same columns, keys and checks:
+no dedupe, no rollup, no settling. That is as fast as this PostgreSQL takes such rows.
+
+The clients share the machine with the service and PostgreSQL; the figures are of the whole machine.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+import psycopg
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from cost_exporter.store.embedded import EmbeddedPostgres
+
+ROOT = Path(__file__).parent.parent
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+SPANS_PER_REQUEST = 512
+SPANS_PER_TRACE = 8
+IN_FLIGHT = 4
+BILLABLE_SHARE_MIXED = 0.2
+WARM_UP_REQUESTS = 20
+MODELS = (("openai", "gpt-4o-mini"), ("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1"))
+
+
+@dataclass
+class Run:
+    """What one load showed."""
+
+    name: str
+    span_count: int
+    duration_seconds: float
+    latencies_seconds: list[float]
+    service_cpu_seconds: float
+    rss_bytes: int
+
+    @property
+    def spans_per_second(self) -> float:
+        """Durable, acknowledged spans."""
+        return self.span_count / self.duration_seconds
+
+    def figures(self) -> dict[str, float]:
+        """Return the figures of this run."""
+        hundredths = statistics.quantiles(self.latencies_seconds, n=100)
+        return {
+            "spans_per_second": round(self.spans_per_second),
+            "p50_ms": round(hundredths[49] * 1000, 1),
+            "p99_ms": round(hundredths[98] * 1000, 1),
+            "service_cpu_us_per_span": round(self.service_cpu_seconds / self.span_count * 1e6, 1),
+            "service_rss_mib": round(self.rss_bytes / 2**20, 1),
+        }
+
+
+def request(chance: random.Random, billable_share: float) -> bytes:
+    """Return one serialised request."""
+    export = ExportTraceServiceRequest()
+    resource_spans = export.resource_spans.add()
+    set_attribute(resource_spans.resource.attributes.add(), "service.name", "bench")
+    scope_spans = resource_spans.scope_spans.add()
+    scope_spans.scope.name = "opentelemetry.instrumentation.openai.v1"
+    started_at_unix_ns = time.time_ns()
+    for index in range(SPANS_PER_REQUEST):
+        if index % SPANS_PER_TRACE == 0:
+            trace_id, root_id = chance.randbytes(16), chance.randbytes(8)
+        span = scope_spans.spans.add(
+            trace_id=trace_id,
+            span_id=chance.randbytes(8),
+            parent_span_id=root_id,
+            start_time_unix_nano=started_at_unix_ns,
+            end_time_unix_nano=started_at_unix_ns + 400_000_000,
+        )
+        (fill_billable if chance.random() < billable_share else fill_other)(span, chance)
+    return export.SerializeToString()
+
+
+def fill_billable(span: Span, chance: random.Random) -> None:
+    """Make the span a chat completion with cached tokens."""
+    provider, model = chance.choice(MODELS)
+    input_tokens = chance.randrange(50, 8_000)
+    span.name = "openai.chat"
+    attributes: dict[str, str | int] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": model,
+        "gen_ai.response.id": f"chatcmpl-{chance.getrandbits(64):x}",
+        "gen_ai.usage.input_tokens": input_tokens,
+        "gen_ai.usage.cache_read.input_tokens": chance.randrange(0, input_tokens),
+        "gen_ai.usage.output_tokens": chance.randrange(1, 900),
+        "callfare.tenant.id": f"tenant-{chance.randrange(20)}",
+        "callfare.category": chance.choice(("bot", "insights")),
+    }
+    for name, content in attributes.items():
+        set_attribute(span.attributes.add(), name, content)
+
+
+def fill_other(span: Span, chance: random.Random) -> None:
+    """Make the span one of a web application."""
+    span.name = "GET /calls"
+    set_attribute(span.attributes.add(), "http.request.method", "GET")
+    set_attribute(span.attributes.add(), "http.response.status_code", 200)
+    set_attribute(span.attributes.add(), "url.path", f"/calls/{chance.randrange(1000)}")
+    set_attribute(span.attributes.add(), "db.system.name", "postgresql")
+
+
+def set_attribute(attribute: object, name: str, content: str | int) -> None:
+    """Fill one KeyValue."""
+    attribute.key = name
+    if isinstance(content, int):
+        attribute.value.int_value = content
+    else:
+        attribute.value.string_value = content
+
+
+@contextmanager
+def service(database_url: str) -> Iterator[tuple[psutil.Process, str]]:
+    """Run `callfare serve` and lend its process and its gRPC address."""
+    command = [sys.executable, "-m", "cost_exporter", "serve", "--db", database_url]
+    command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    try:
+        address = next(line.split()[1] for line in process.stdout if line.startswith("grpc "))
+        yield psutil.Process(process.pid), address
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def load(name: str, address: str, process: psutil.Process, batch_count: int, billable_share: float) -> Run:
+    """Send requests that were made beforehand, some in flight at a time, and measure."""
+    chance = random.Random(name)
+    send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
+    requests = [request(chance, billable_share) for _ in range(batch_count)]
+    cpu_before = sum(process.cpu_times()[:2])
+    started = time.perf_counter()
+    latencies_seconds = send(address, requests)
+    duration_seconds = time.perf_counter() - started
+    return Run(
+        name=name,
+        span_count=batch_count * SPANS_PER_REQUEST,
+        duration_seconds=duration_seconds,
+        latencies_seconds=latencies_seconds,
+        service_cpu_seconds=sum(process.cpu_times()[:2]) - cpu_before,
+        rss_bytes=process.memory_info().rss,
+    )
+
+
+def send(address: str, requests: list[bytes]) -> list[float]:
+    """Send all requests and return how long each took. An answer other than OK ends the benchmark."""
+    waiting, latencies_seconds, lock = iter(requests), list[float](), threading.Lock()
+    failures: list[grpc.RpcError] = []
+
+    def work() -> None:
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            export = channel.unary_unary(METHOD)
+            while True:
+                with lock:
+                    body = next(waiting, None)
+                if body is None or failures:
+                    return
+                started = time.perf_counter()
+                try:
+                    export(body, timeout=60)
+                except grpc.RpcError as error:
+                    failures.append(error)
+                    return
+                latencies_seconds.append(time.perf_counter() - started)
+
+    threads = [threading.Thread(target=work) for _ in range(IN_FLIGHT)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise SystemExit(f"the service refused: {failures[0]}")
+    return latencies_seconds
+
+
+def copy_only(database_url: str) -> tuple[int, float]:
+    """Copy the stored rows into a table of the same columns, keys and checks. Return rows and seconds."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with connection.cursor().copy("copy (select * from callfare.record) to stdout (format binary)") as copied:
+            stream = b"".join(bytes(chunk) for chunk in copied)
+        rows = rows_of(stream)
+        connection.execute("create table callfare.copy_limit (like callfare.record including all)")
+        connection.execute("checkpoint")
+        started = time.perf_counter()
+        for start in range(0, len(rows), SPANS_PER_REQUEST):
+            with connection.cursor().copy("copy callfare.copy_limit from stdin (format binary)") as into:
+                into.write(stream[:HEADER_BYTES] + b"".join(rows[start : start + SPANS_PER_REQUEST]) + b"\xff\xff")
+        duration_seconds = time.perf_counter() - started
+        connection.execute("drop table callfare.copy_limit")
+    return len(rows), duration_seconds
+
+
+HEADER_BYTES = 19
+
+
+def rows_of(stream: bytes) -> list[bytes]:
+    """Cut a binary COPY stream into rows: a count of fields, then each field's length and content."""
+    rows: list[bytes] = []
+    position = HEADER_BYTES
+    while (fields := int.from_bytes(stream[position : position + 2], "big", signed=True)) != -1:
+        end = position + 2
+        for _ in range(fields):
+            length = int.from_bytes(stream[end : end + 4], "big", signed=True)
+            end += 4 + max(0, length)
+        rows.append(stream[position:end])
+        position = end
+    return rows
+
+
+def measure(batch_count: int) -> dict[str, object]:
+    """Run everything and return the figures."""
+    with tempfile.TemporaryDirectory(prefix="callfare-bench-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        url = server.start()
+        try:
+            with service(url) as (process, address):
+                billable = load("billable", address, process, batch_count, 1.0)
+                copied_rows, copy_seconds = copy_only(url)
+                mixed = load("mixed", address, process, batch_count, BILLABLE_SHARE_MIXED)
+        finally:
+            server.stop()
+    limit = copied_rows / copy_seconds
+    return {
+        "batches": batch_count,
+        "spans_per_request": SPANS_PER_REQUEST,
+        "in_flight": IN_FLIGHT,
+        "copy_only_rows_per_second": round(limit),
+        "billable": billable.figures(),
+        "mixed": mixed.figures(),
+        "ratio_billable_to_copy": round(billable.spans_per_second / limit, 3),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=200, help="requests of 512 spans in each run")
+    print(json.dumps(measure(parser.parse_args().batches), indent=2))
+
+
+if __name__ == "__main__":
+    main()
