@@ -20,13 +20,14 @@ from starlette.routing import Route
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import Overloaded, UnsupportedMedia
 from cost_exporter.receive.admission import Admission, Permit
-from cost_exporter.receive.answer import Answer, SlowSender, answer_to, success
+from cost_exporter.receive.answer import Answer, answer_to, success
 from cost_exporter.receive.auth import TENANT_HEADER, Authenticate, sender_of
+from cost_exporter.receive.body import Body
 from cost_exporter.receive.bounds import require_size
 from cost_exporter.receive.decode import Encoding, Sender
 from cost_exporter.receive.gate import Gate, place_of
 from cost_exporter.receive.inflate import inflate, require_known
-from cost_exporter.receive.ingest import CountRefused
+from cost_exporter.receive.ingest import CountRefused, Refusal
 
 __all__ = ["HttpReceiver"]
 
@@ -34,7 +35,6 @@ _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 _BODY_SECONDS_MAX: Final = 30.0
 _POLL_SECONDS: Final = 0.02
-_DRAIN_SECONDS_MAX: Final = 5.0
 _CONTENT_TYPES: Final = {
     "application/x-protobuf": Encoding.PROTOBUF,
     "application/protobuf": Encoding.PROTOBUF,
@@ -68,18 +68,20 @@ class HttpReceiver:
 
     async def _export(self, request: Request) -> Response:
         encoding = _CONTENT_TYPES.get(_media_type(request))
+        body = Body(request)
         try:
-            return _succeeded(await self._take(request, encoding), encoding)
+            return _succeeded(await self._take(request, body, encoding), encoding)
         except ClientDisconnect:
             return Response(status_code=503)  # nobody reads it
         except Exception as error:  # noqa: BLE001 - clients drop their batch for 500
             answer = answer_to(error)
             self._count_refused(answer.reason)
             _LOG.debug("refused: %s, %s", answer.reason, place_of(error))
-            await _drain(request, self._gate.limits.body_bytes_max)
+            if answer.reason is not Refusal.SLOW_SENDER:
+                await body.drain(self._gate.limits.body_bytes_max)
             return _refused(answer, encoding)
 
-    async def _take(self, request: Request, encoding: Encoding | None) -> Receipt:
+    async def _take(self, request: Request, body: Body, encoding: Encoding | None) -> Receipt:
         if encoding is None:
             raise UnsupportedMedia("content-type must be application/x-protobuf or application/json")
         headers = request.headers
@@ -92,8 +94,8 @@ class HttpReceiver:
             sender = await self._in_thread(
                 partial(sender_of, self._authenticate, headers.get("authorization"), headers.get(TENANT_HEADER))
             )
-            body = await self._body(request)
-            return await self._in_thread(partial(self._store, body, content_encoding, encoding, sender, permit))
+            content = await body.read(self._gate.limits, self._body_seconds_max)
+            return await self._in_thread(partial(self._store, content, content_encoding, encoding, sender, permit))
 
     async def _permit(self) -> Permit:
         """Return a slot, polling for it: the event loop must not block."""
@@ -103,17 +105,6 @@ class HttpReceiver:
                 raise Overloaded("too busy (no free slot); try again")
             await asyncio.sleep(_POLL_SECONDS)
         return permit
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._body_seconds_max):
-                async for chunk in request.stream():
-                    require_size(len(body) + len(chunk), self._gate.limits)
-                    body += chunk
-        except TimeoutError as error:
-            raise SlowSender("the request did not arrive in time; try again") from error
-        return bytes(body)
 
     def _store(self, body: bytes, content_encoding: str, encoding: Encoding, sender: Sender, permit: Permit) -> Receipt:
         permit.hold(len(body))
@@ -127,20 +118,6 @@ class HttpReceiver:
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _drain(request: Request, bytes_max: int) -> None:
-    """Read the rest of a refused request, within bounds: a client that is still sending would not see the answer."""
-    seen_bytes = 0
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS_MAX):
-            while seen_bytes <= bytes_max:
-                message = await request.receive()
-                seen_bytes += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
-    except (TimeoutError, RuntimeError):
-        return  # enough was done for it
 
 
 def _succeeded(receipt: Receipt, encoding: Encoding | None) -> Response:
