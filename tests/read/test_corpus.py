@@ -1,0 +1,182 @@
+"""Every recorded span is read as its provider's truth says, as far as that is on the wire."""
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.span import Call
+from cost_exporter.read.request import read_request
+from tests.fixtures import otlp_json
+from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS
+
+RECORDED = otlp_json.recorded_files("emitters", "voice")
+EMITTERS = [path for path in RECORDED if path.parent.name == "emitters" and path.stem != "traceloop-sdk"]
+FACTS = Path(__file__).parent / "facts"
+TRUTH = json.loads((otlp_json.FIXTURES / "emitters" / "truth.json").read_text())
+QUANTITY_BY_TRUTH = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "cache_write_5m": "cache_write_5m_tokens",
+    "cache_write_1h": "cache_write_1h_tokens",
+    "reasoning": "reasoning_tokens",
+    "audio_input": "input_audio_tokens",
+    "audio_output": "output_audio_tokens",
+    "image_output": "output_image_tokens",
+    "audio_seconds_billed": "audio_seconds",
+    "characters": "characters",
+}
+PARTS_LOST_BY_EMITTER = {
+    # What an emitter never puts on a span cannot be read from it.
+    "openai-v2": {"cache_read", "reasoning", "audio_input", "audio_output"},
+    "openai-v2-experimental": {"cache_read", "reasoning", "audio_input", "audio_output"},
+    "traceloop-openai": {"audio_input", "audio_output"},
+    "traceloop-anthropic": {"cache_write_5m", "cache_write_1h"},
+    "traceloop-anthropic_native-off": {"cache_write_5m", "cache_write_1h"},
+    "traceloop-langchain_openai": {"reasoning"},
+}
+OUTPUT_OFF_BY_ONE = {"messages_stream", "messages_stream_helper", "messages_async_stream"}
+"""Traceloop sums the 1 of the start and the 120 of the end of an Anthropic stream."""
+
+
+def cases(path: Path) -> dict[bytes, str]:
+    """Return the name of the case behind each trace: its root span says it."""
+    return {
+        span.trace_id: span.name.removeprefix("case:")
+        for each in otlp_json.resource_spans([path])
+        for scope_spans in each.scope_spans
+        for span in scope_spans.spans
+        if span.name.startswith("case:")
+    }
+
+
+def truth_of(case: str) -> dict[str, Any]:
+    """Return what the provider reported for a case, as truth.json and its README say; {} where they say nothing."""
+    if case in TRUTH:
+        return TRUTH[case]
+    families = {"messages": "messages", "responses": "responses", "lc_responses": "responses"}
+    families |= {"embeddings": "embeddings", "lc_embeddings": "embeddings", "chat": "chat", "lc_": "chat"}
+    return next((TRUTH[family] for prefix, family in families.items() if case.startswith(prefix)), {})
+
+
+def calls(path: Path) -> list[Call]:
+    found = read_request(
+        otlp_json.resource_spans([path]),
+        namespace="default",
+        received_at_unix_ns=RECEIVED_AT_UNIX_NS,
+        tenant_is_trusted=True,
+    )
+    assert not found.dead_letters
+    return list(found.calls)
+
+
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
+    """Every quantity read equals the provider's figure; only what the emitter lost is missing."""
+    case_by_trace = cases(path)
+    for call in calls(path):
+        case = case_by_trace[call.trace_id]
+        if not call.usage.quantities or case == "messages_stream_abandoned":
+            continue
+        lost = set() if call.scope.startswith("com.anthropic") else PARTS_LOST_BY_EMITTER.get(path.stem, set())
+        if call.usage.mode == "stream" and call.scope.startswith("opentelemetry.instrumentation.openai"):
+            lost = lost | {"reasoning"}
+        for name, quantity in QUANTITY_BY_TRUTH.items():
+            said = call.usage.quantities.get(quantity, 0)
+            expected = truth_of(case).get(name)
+            if expected is None or (name in lost and not said):
+                continue
+            if name == "output" and call.scope.endswith(".anthropic") and case in OUTPUT_OFF_BY_ONE:
+                expected = expected + 1
+            assert said == expected, (case, quantity, call.scope)
+
+
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_a_call_without_data_is_kept_without_quantities(path: Path) -> None:
+    """Where the provider sent no usage, the call is a call with no quantity at all, never with zeros."""
+    case_by_trace = cases(path)
+    without = [call for call in calls(path) if case_by_trace[call.trace_id] in TRUTH["unpriced_by_provider"]]
+    assert all(not call.usage.quantities and not call.usage.is_refused for call in without)
+
+
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_only_refused_calls_are_free(path: Path) -> None:
+    """Refusals are told from failures that may have been billed, whatever the emitter calls them."""
+    case_by_trace = cases(path)
+    refusals = {case for case in TRUTH["not_billed_errors"] if "unknown" not in case}
+    for call in calls(path):
+        case = case_by_trace[call.trace_id]
+        assert call.usage.is_refused == (case in refusals), (case, call.error_type)
+
+
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_no_case_is_silently_dropped(path: Path) -> None:
+    """Every case whose span the emitter made has a call; the rest the emitter does not trace at all."""
+    case_by_trace = cases(path)
+    traced = {
+        span.trace_id
+        for each in otlp_json.resource_spans([path])
+        for scope_spans in each.scope_spans
+        for span in scope_spans.spans
+        if not span.name.startswith("case:")
+    }
+    missing = {case_by_trace[trace_id] for trace_id in traced - {call.trace_id for call in calls(path)}}
+    assert not missing
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_whole_facts_are_as_recorded(path: Path) -> None:
+    """The facts of each file, every field of them, are those that a person has looked at.
+
+    After a change that is meant to change them: delete the file in `facts/`, run this test, read the difference.
+    """
+    found = read_request(
+        otlp_json.resource_spans([path]),
+        namespace="default",
+        received_at_unix_ns=RECEIVED_AT_UNIX_NS,
+        tenant_is_trusted=True,
+    )
+    expected = FACTS / f"{path.parent.name}-{path.stem}.txt"
+    text = "\n".join(sorted(shown(fact) for fact in (*found.calls, *found.links))) + "\n"
+    if not expected.exists():
+        expected.write_text(text, encoding="utf-8")
+        pytest.fail(f"wrote {expected.name}: read it, then commit it")
+    assert text == expected.read_text(encoding="utf-8")
+
+
+def shown(fact: Any) -> str:
+    """Return every field of a fact that is not its default, readable; the hash of it all has its own tests."""
+    if isinstance(fact, bytes):
+        return fact.hex()
+    if isinstance(fact, Attribution):
+        return str({name: word for name, word in fact._asdict().items() if word is not None})
+    if not dataclasses.is_dataclass(fact):
+        return repr(fact)
+    said = [
+        f"{field.name}={shown(getattr(fact, field.name))}"
+        for field in dataclasses.fields(fact)
+        if field.name != "content_hash" and getattr(fact, field.name) != field.default
+    ]
+    return f"{type(fact).__name__}({', '.join(said)})"
+
+
+def test_voice_of_pipecat_is_what_its_spans_say() -> None:
+    """127 characters, 1.0 of 3.2 s of STT (the rest is on no span), and three LLM calls."""
+    (path,) = [path for path in RECORDED if path.stem.startswith("pipecat-native-1")]
+    found = calls(path)
+    assert sum(call.usage.quantities.get("characters", 0) for call in found) == 16 + 3 * 37
+    assert Counter(call.usage.operation for call in found) == {"text_to_speech": 4, "speech_to_text": 1, "chat": 3}
+    assert {call.usage.provider for call in found} == {"elevenlabs", "deepgram", "openai"}
+
+
+def test_spoken_text_of_livekit_is_counted_though_cancelled() -> None:
+    """Characters come from the JSON metrics; a cancelled utterance is billed as sent."""
+    (path,) = [path for path in RECORDED if path.stem.startswith("livekit")]
+    spoken = [call.usage.quantities["characters"] for call in calls(path) if call.usage.operation == "text_to_speech"]
+    assert sorted(spoken) == [12, 36]
