@@ -1,0 +1,210 @@
+"""Under the real `opentelemetry-instrument`: nothing finished is lost, whatever ends the process or drops the span."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from callfare import attributes as names
+from tests.instrumentation.fakes.otlp import OtlpFake
+from tests.instrumentation.instrumented_app import run, start
+
+CALLS = """
+import callfare
+def calls(label):
+    for number in range(200):
+        callfare.record_usage("retrieval", "pinecone", label, read_units=1)
+"""
+NAME = "retrieval"
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpFake]:
+    with OtlpFake() as server:
+        yield server
+
+
+FORK = """
+import os, sys
+calls('a')
+child = os.fork()
+if child == 0:
+    calls('b')
+    sys.exit(0)
+os.waitpid(child, 0)
+"""
+MULTIPROCESSING = """
+import multiprocessing
+if __name__ == '__main__':
+    child = multiprocessing.get_context('METHOD').Process(target=calls, args=('b',))
+    calls('a')
+    child.start()
+    child.join()
+"""
+ENDS = {
+    "return": ("calls('a')", 0),
+    "sys.exit": ("import sys; calls('a'); sys.exit(3)", 3),
+    "exception": ("calls('a'); raise RuntimeError('on purpose')", 1),
+    "os.fork": (FORK, 0),
+    "multiprocessing fork": (MULTIPROCESSING.replace("METHOD", "fork"), 0),
+    "multiprocessing spawn": (MULTIPROCESSING.replace("METHOD", "spawn"), 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ENDS)
+def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
+    """Every call of every process arrives exactly once, numbered without a gap by its producer."""
+    script, exit_code = ENDS[way]
+    finished = run(CALLS + script, tmp_path, receiver.url)
+    assert finished.returncode == exit_code, finished.stderr
+    labels = ("a", "b") if "fork" in way or "spawn" in way else ("a",)
+    numbers: dict[str, list[int]] = {}
+    for label in labels:
+        found = receiver.named(f"{NAME} {label}")
+        assert len(found) == 200
+        for attributes in found:
+            numbers.setdefault(attributes[names.PRODUCER_ID], []).append(attributes[names.PRODUCER_SEQUENCE])
+    assert len(numbers) == len(labels)
+    assert all(sorted(each) == list(range(1, 201)) for each in numbers.values())
+
+
+@pytest.mark.slow
+def test_sigterm_flushes_and_still_kills(receiver, tmp_path) -> None:
+    """A process without a handler loses nothing, and its parent sees that SIGTERM ended it."""
+    process = start(
+        CALLS + "calls('a'); print('ready', flush=True)\nimport time; time.sleep(60)", tmp_path, receiver.url
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert len(receiver.named(f"{NAME} a")) == 200
+
+
+@pytest.mark.slow
+def test_an_applications_own_handler_is_left_alone(receiver, tmp_path) -> None:
+    """Whoever handles SIGTERM decides how the process ends; its exit flushes."""
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "calls('a'); print('ready', flush=True); time.sleep(60)"
+    )
+    process = start(CALLS + script, tmp_path, receiver.url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+    assert len(receiver.named(f"{NAME} a")) == 200
+
+
+@pytest.mark.slow
+def test_unsampled_calls_reach_the_bill_and_nobody_else(receiver, tmp_path) -> None:
+    """`always_off`: OTLP gets every span once, marked; the console exporter prints none."""
+    finished = run(
+        CALLS + "calls('a')",
+        tmp_path,
+        receiver.url,
+        OTEL_TRACES_EXPORTER="otlp_proto_http,console",
+        OTEL_TRACES_SAMPLER="always_off",
+        CALLFARE_TENANT="acme",
+        CALLFARE_CATEGORY="bot",
+    )
+    assert finished.returncode == 0, finished.stderr
+    found = receiver.named(f"{NAME} a")
+    assert len(found) == 200
+    assert {(each[names.SAMPLED], each[names.TENANT_ID], each[names.CATEGORY]) for each in found} == {
+        (False, "acme", "bot")
+    }
+    assert finished.stdout == ""
+
+
+@pytest.mark.slow
+def test_half_sampled_calls_arrive_once_each(receiver, tmp_path) -> None:
+    """A ratio sampler decides who is marked, not who is billed."""
+    run(
+        CALLS + "calls('a')",
+        tmp_path,
+        receiver.url,
+        OTEL_TRACES_SAMPLER="traceidratio",
+        OTEL_TRACES_SAMPLER_ARG="0.5",
+    )
+    found = receiver.named(f"{NAME} a")
+    assert len(found) == len({span.span_id for span in receiver.spans}) == 200
+    unsampled = sum(each.get(names.SAMPLED) is False for each in found)
+    assert 50 < unsampled < 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", [{"CALLFARE_RECORD_ALL": "0"}, {"CALLFARE_DISABLED": "1"}])
+def test_recording_everything_can_be_switched_off(receiver, tmp_path, variables) -> None:
+    """The operator's word counts: unsampled spans stay unrecorded."""
+    run(CALLS + "calls('a')", tmp_path, receiver.url, OTEL_TRACES_SAMPLER="always_off", **variables)
+    assert receiver.spans == []
+
+
+@pytest.mark.slow
+def test_disabled_means_nothing_of_ours_loads(receiver, tmp_path) -> None:
+    """CALLFARE_DISABLED: no vendor is wrapped, no processor added."""
+    script = (
+        "import elevenlabs.text_to_speech.raw_client as raw\n"
+        "from opentelemetry import trace\n"
+        "print(type(raw.RawTextToSpeechClient.__dict__['convert']).__name__)\n"
+        "print([type(p).__name__ for p in trace.get_tracer_provider()._active_span_processor._span_processors])\n"
+    )
+    on = run(script, tmp_path, receiver.url).stdout
+    (tmp_path / "off").mkdir()
+    off = run(script, tmp_path / "off", receiver.url, CALLFARE_DISABLED="true").stdout
+    assert on.splitlines()[0] in {"FunctionWrapper", "BoundFunctionWrapper"}
+    assert "AttributionProcessor" in on
+    assert off.splitlines() == ["function", "['BatchSpanProcessor']"]
+
+
+@pytest.mark.slow
+def test_vendors_are_not_imported_for_the_application(receiver, tmp_path) -> None:
+    """An installed but unused SDK costs the application nothing at start."""
+    script = "import sys; print([name for name in ('elevenlabs', 'pipecat', 'livekit') if name in sys.modules])"
+    assert run(script, tmp_path, receiver.url).stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_threads_and_executors_keep_the_workflow(receiver, tmp_path) -> None:
+    """Wherever the work is done, it goes on the account of the workflow that started it, in its trace."""
+    script = """
+import asyncio, threading, concurrent.futures, callfare
+def call(label): callfare.record_usage("retrieval", "pinecone", label, read_units=1)
+async def tasks():
+    in_executor = asyncio.get_running_loop().run_in_executor(None, call, "executor")
+    await asyncio.gather(asyncio.to_thread(call, "to_thread"), in_executor)
+    call("task")
+account = dict(tenant="acme", category="bot", task="t", tier="quick", user="u", api_key="k", id="42", revenue="4.99")
+with callfare.workflow("w", **account):
+    thread = threading.Thread(target=call, args=("thread",)); thread.start(); thread.join()
+    timer = threading.Timer(0, call, ("timer",)); timer.start(); timer.join()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(call, ["pool"]))
+    asyncio.run(tasks())
+call("outside")
+"""
+    finished = run(script, tmp_path, receiver.url)
+    assert finished.returncode == 0, finished.stderr
+    (workflow,) = [span for span in receiver.spans if span.name == "workflow w"]
+    inside = {span.name.split()[1]: span for span in receiver.spans if span.name.startswith("retrieval")}
+    outside = inside.pop("outside")
+    assert set(inside) == {"thread", "timer", "pool", "to_thread", "executor", "task"}
+    assert {span.trace_id for span in inside.values()} == {workflow.trace_id} != {outside.trace_id}
+    for label in inside:
+        (attributes,) = receiver.named(f"retrieval {label}")
+        assert attributes[names.TENANT_ID] == "acme"
+        assert attributes[names.CATEGORY] == "bot"
+        assert (attributes[names.TASK], attributes[names.TIER], attributes[names.USER_ID]) == ("t", "quick", "u")
+        assert (attributes[names.API_KEY_ID], attributes[names.WORKFLOW_ID], attributes[names.WORKFLOW_NAME]) == (
+            "k",
+            "42",
+            "w",
+        )
+        assert names.REVENUE_AMOUNT not in attributes
+    assert names.TENANT_ID not in receiver.named("retrieval outside")[0]
+    assert receiver.named("workflow w")[0][names.REVENUE_AMOUNT] == "4.99"
