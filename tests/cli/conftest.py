@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import Ran, run_command
+from tests.support.stored import filled_database
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a database with two workflows in it."""
+    with filled_database(tmp_path_factory.mktemp("filled")) as url:
+        yield url
+
+
+@pytest.fixture
+def callfare(filled: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command on the filled database, in this process."""
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", filled)
+
+    def run(*arguments: str) -> Ran:
+        return run_command(capsys, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment in which callfare was never started."""
+    monkeypatch.delenv("CALLFARE_DATABASE_URL", raising=False)
+    monkeypatch.setenv("CALLFARE_DATA_DIR", str(tmp_path / "never"))
+    return tmp_path / "never"

@@ -1,0 +1,178 @@
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import run_command
+from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
+
+
+def test_trace_shows_each_line_with_price_cost_and_status(callfare: Any) -> None:
+    """One workflow is shown by leg, with a total that says what it misses."""
+    ran = callfare("trace", SUPPORT_CALL.hex())
+    assert (ran.exit_code, ran.err) == (0, "")
+    assert "support-call" in ran.out
+    assert "$0.075 / 1M" in ran.out
+    assert "unpriced" in ran.out
+    assert "total ≥ $0.0001605 (1 unpriced)" in ran.out
+
+
+@pytest.mark.parametrize("written", [SUPPORT_CALL.hex(), "0af76519-16cd-43dd-8448-eb211c80319c"])
+def test_trace_id_is_taken_with_or_without_dashes(callfare: Any, written: str) -> None:
+    """Both ways of writing a trace id find the workflow."""
+    body = callfare("trace", written, "--json").json
+    assert body["trace_id"] == SUPPORT_CALL.hex()
+    assert D(body["total_cost_usd"]) == CHAT_COST_USD
+    assert body["unpriced_count"] == 1
+    assert {record["status"] for record in body["records"]} == {"priced", "unpriced"}
+
+
+def test_trace_explains_every_step(callfare: Any) -> None:
+    """`--explain` leads from the meter to the cost."""
+    out = callfare("trace", SUPPORT_CALL.hex(), "--explain").out
+    assert "1024 cache_read_tokens: 1024 x 0.075 / 1000000 = $0.0000768" in out
+
+
+def test_unknown_trace_is_one_line_and_exit_1(callfare: Any) -> None:
+    """A trace that nobody sent is found wrong, not empty."""
+    ran = callfare("trace", "f" * 32)
+    assert (ran.exit_code, ran.out) == (1, "")
+    assert ran.err.startswith(f"error: no workflow {'f' * 32}")
+    assert ran.err.count("\n") == 1
+
+
+def test_wrong_trace_id_is_wrong_usage(callfare: Any) -> None:
+    """What cannot be a trace id exits 2 and says how one is written."""
+    ran = callfare("trace", "12345")
+    assert ran.exit_code == 2
+    assert "32 hex digits" in ran.err
+
+
+def test_report_sums_exactly(callfare: Any) -> None:
+    """The report's total is the sum of its groups, and of the records."""
+    body = callfare("report", "--group-by", "tenant", "--json").json
+    assert body["groups"] == [
+        {"tenant_id": "acme", "cost_usd": "0.0001605", "unpriced_count": 1},
+        {"tenant_id": "beta", "cost_usd": "0.00004", "unpriced_count": 0},
+    ]
+    assert D(body["total_cost_usd"]) == CHAT_COST_USD + EMBEDDING_COST_USD
+    assert body["unpriced_count"] == 1
+
+
+@pytest.mark.parametrize("group_by", ["day", "user", "task,tier", "api_key", "model,operation", "provider,category"])
+def test_report_by_any_dimension_has_the_same_total(callfare: Any, group_by: str) -> None:
+    """Rollups and records give the same total, whatever it is divided by."""
+    body = callfare("report", "--group-by", group_by, "--json").json
+    assert (D(body["total_cost_usd"]), body["unpriced_count"]) == (CHAT_COST_USD + EMBEDDING_COST_USD, 1)
+
+
+def test_report_in_csv_neutralises_formulas(callfare: Any) -> None:
+    """A model named like a formula reaches a spreadsheet as text."""
+    out = callfare("report", "--group-by", "model", "--format", "csv").out
+    assert out.splitlines()[0] == "model,cost_usd,unpriced_count"
+    assert "'=no-such-model,0,1" in out.splitlines()
+
+
+def test_report_in_markdown_has_a_total(callfare: Any) -> None:
+    """The markdown form is a table with the total below."""
+    out = callfare("report", "--format", "markdown").out
+    assert "| --- |" in out
+    assert "**total ≥ $0.0002005 (1 unpriced)**" in out
+
+
+def test_report_of_one_tenant_leaves_others_out(callfare: Any) -> None:
+    """`--tenant` shows that tenant alone."""
+    body = callfare("report", "--tenant", "beta", "--group-by", "tenant", "--json").json
+    assert [group["tenant_id"] for group in body["groups"]] == ["beta"]
+
+
+def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
+    """A month without calls cost nothing, and nothing of it is unknown."""
+    body = callfare("report", "--month", "2020-01", "--json").json
+    assert body == {"total_cost_usd": "0", "unpriced_count": 0, "groups": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        (["--month", "2026"], "YYYY-MM"),
+        (["--month", "2026-01", "--since", "2026-01-01"], "leave out"),
+        (["--since", "yesterday"], "YYYY-MM-DD"),
+        (["--since", "2026-02-01", "--until", "2026-02-01"], "exclusive"),
+        (["--group-by", "color"], "choose from day, tenant"),
+        (["--format", "focus"], "use csv or json"),
+        (["--format", "pdf"], "markdown"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_wrong_option_is_one_line_that_says_the_mend(callfare: Any, arguments: list[str], mend: str) -> None:
+    """Wrong usage exits 2 with one line on standard error and nothing on standard output."""
+    ran = callfare("report", *arguments)
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert ran.err.count("\n") == 1
+    assert mend in ran.err
+
+
+def test_top_begins_with_the_dearest(callfare: Any) -> None:
+    """Workflows come dearest first."""
+    body = callfare("top", "--json").json
+    assert [workflow["trace_id"] for workflow in body["workflows"]] == [SUPPORT_CALL.hex(), OTHER_CALL.hex()]
+    assert "≥ $0.0001605 (1 unpriced)" in callfare("top", "--by", "cost").out
+
+
+def test_verify_of_a_sound_ledger_exits_0(callfare: Any) -> None:
+    """Where every rollup is the sum of its records there is nothing to say."""
+    ran = callfare("verify", "--json")
+    assert (ran.exit_code, ran.json) == (0, {"is_sound": True, "mismatches": []})
+    assert "sound" in callfare("verify").out
+
+
+def test_dead_letters_are_listed_without_their_content(callfare: Any) -> None:
+    """A span without an id is held as a dead letter, and listed with its reason."""
+    (letter,) = callfare("deadletter", "list", "--json").json["dead_letters"]
+    assert letter["reason"] == "bad_id"
+    assert "payload" not in letter
+    assert "bad_id" in callfare("deadletter", "list").out
+
+
+def test_migrate_of_an_up_to_date_schema_does_nothing(callfare: Any) -> None:
+    """Migrating again changes nothing and says so."""
+    assert callfare("migrate", "--json").json == {"applied": []}
+    assert "up to date" in callfare("migrate").out
+
+
+def test_doctor_finds_a_sound_installation(callfare: Any) -> None:
+    """With a reachable database and readable settings nothing is wrong."""
+    ran = callfare("doctor", "--json")
+    subjects = {finding["subject"]: finding["level"] for finding in ran.json["findings"]}
+    assert ran.exit_code == 0
+    assert subjects["database"] == subjects["clock"] == subjects["configuration"] == "ok"
+
+
+def test_doctor_finds_a_misspelt_setting(callfare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that nobody reads is found wrong."""
+    monkeypatch.setenv("CALLFARE_DATABSE_URL", "postgresql://nowhere/")
+    ran = callfare("doctor")
+    assert ran.exit_code == 1
+    assert "CALLFARE_DATABSE_URL is no setting" in ran.out
+
+
+def test_commands_without_a_database_say_how_to_get_one(no_database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where callfare was never started, a reading command says so in one line and makes nothing."""
+    ran = run_command(capsys, "top")
+    assert (ran.exit_code, ran.out) == (1, "")
+    assert "run `callfare up` first" in ran.err
+    assert not no_database.exists()
+
+
+def test_unreachable_database_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A database that does not answer is one line, which does not show the password."""
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", "postgresql://me:geheim@127.0.0.1:1/nowhere")
+    for command in (["top"], ["trace", "f" * 32], ["verify"], ["migrate"], ["token", "list"]):
+        ran = run_command(capsys, *command)
+        assert (ran.exit_code, ran.out) == (1, "")
+        assert ran.err.startswith("error: cannot reach the database")
+        assert ran.err.count("\n") == 1
+        assert "geheim" not in ran.err

@@ -1,0 +1,105 @@
+"""A database with a little in it, brought there by the real service: for tests of whatever reads."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from cost_exporter.cli.service import Service
+from cost_exporter.settings import Address, Settings
+from cost_exporter.store.embedded import EmbeddedPostgres
+
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+ANYWHERE = Address(host="127.0.0.1", port=0)
+
+SUPPORT_CALL = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
+OTHER_CALL = bytes.fromhex("1bf7651916cd43dd8448eb211c80319d")
+
+# gpt-4o-mini: 210 tokens at $0.15, 1,024 cached at $0.075 and 87 written at $0.60 a million.
+CHAT_COST_USD = D("0.15") * 210 / 1_000_000 + D("0.075") * 1_024 / 1_000_000 + D("0.60") * 87 / 1_000_000
+# text-embedding-3-small: 2,000 tokens at $0.02 a million.
+EMBEDDING_COST_USD = D("0.02") * 2_000 / 1_000_000
+
+
+def settings_for(folder: Path, **changed: Any) -> Settings:
+    """Return settings of a service on free ports that reads nothing from the environment."""
+    given: dict[str, Any] = {"data_dir": folder, "otlp_grpc_addr": ANYWHERE, "otlp_http_addr": ANYWHERE}
+    return Settings(**(given | {"web_addr": ANYWHERE} | changed))
+
+
+@contextmanager
+def running_service(database_url: str, folder: Path, **changed: Any) -> Iterator[dict[str, Address]]:
+    """Run the real service in this process and lend its addresses."""
+    service = Service(settings_for(folder, **changed), database_url)
+    try:
+        yield service.start()
+    finally:
+        service.stop()
+
+
+@contextmanager
+def filled_database(folder: Path) -> Iterator[str]:
+    """Lend the URL of a database with two workflows in it, one of them with an unpriced call, and a dead letter."""
+    server = EmbeddedPostgres(folder / "postgres")
+    url = server.start()
+    try:
+        with running_service(url, folder) as addresses:
+            send(addresses["grpc"], filling(time.time_ns()))
+        yield url
+    finally:
+        server.stop()
+
+
+def filling(started_at_unix_ns: int) -> bytes:
+    """Return the request that fills the database."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.scope.name = "opentelemetry.instrumentation.openai.v1"
+    when = {"start_time_unix_nano": started_at_unix_ns, "end_time_unix_nano": started_at_unix_ns + 10**9}
+
+    def add(trace_id: bytes, span_id: int, name: str, parent: int, attributes: dict[str, str | int]) -> None:
+        parent_id = parent.to_bytes(8, "big") if parent else b""
+        ids = {"trace_id": trace_id, "span_id": span_id.to_bytes(8, "big"), "parent_span_id": parent_id}
+        span = scope.spans.add(name=name, **ids, **when)
+        for key, content in attributes.items():
+            attribute = span.attributes.add(key=key)
+            if isinstance(content, int):
+                attribute.value.int_value = content
+            else:
+                attribute.value.string_value = content
+
+    acme: dict[str, str | int] = {"callfare.tenant.id": "acme", "callfare.category": "bot"}
+    add(SUPPORT_CALL, 1, "support-call", 0, {**acme, "callfare.workflow.name": "support-call"})
+    add(SUPPORT_CALL, 2, "openai.chat", 1, {**chat("gpt-4o-mini-2024-07-18", 1_234, 87), CACHED: 1_024, **acme})
+    add(SUPPORT_CALL, 3, "openai.chat", 1, {**chat("=no-such-model", 10, 10), **acme})
+    embedding = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 2_000}
+    model = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "text-embedding-3-small"}
+    add(OTHER_CALL, 4, "openai.embeddings", 0, {**embedding, **model, "callfare.tenant.id": "beta"})
+    scope.spans.add(trace_id=OTHER_CALL, span_id=b"\0" * 8, name="openai.chat", **when)
+    return request.SerializeToString()
+
+
+CACHED = "gen_ai.usage.cache_read.input_tokens"
+
+
+def chat(model: str, input_tokens: int, output_tokens: int) -> dict[str, str | int]:
+    """Return the attributes of a chat completion."""
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": model,
+        "gen_ai.usage.input_tokens": input_tokens,
+        "gen_ai.usage.output_tokens": output_tokens,
+    }
+
+
+def send(address: Address, request: bytes) -> None:
+    """Send one request and return after its acknowledgement."""
+    with grpc.insecure_channel(str(address), options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        channel.unary_unary(METHOD)(request, timeout=30)
