@@ -1,0 +1,192 @@
+import logging
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+
+from callfare.in_process import InProcessExporter
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.errors import CallfareError, MissingExtra, StoreUnavailable
+from cost_exporter.receive.gate import Gate
+from cost_exporter.receive.in_process import GatedIngest, open_ingest
+from tests.receive.conftest import FakeIngest
+
+
+class Opened:
+    """A way to a fake pipeline that records how it was used."""
+
+    def __init__(self) -> None:
+        self.ingest = FakeIngest()
+        self.opened = self.closed = 0
+
+    def __call__(self) -> GatedIngest:
+        self.opened += 1
+        return GatedIngest(Gate(self.ingest), self._close)
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+def record_call(exporter: InProcessExporter) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("app").start_as_current_span("chat gpt-4o") as span:
+        span.set_attribute("gen_ai.usage.input_tokens", 12)
+
+
+def test_spans_of_the_application_reach_the_pipeline() -> None:
+    """An ended span is encoded, decoded and ingested like one that came over the wire."""
+    opened = Opened()
+    exporter = InProcessExporter(opened)
+    record_call(exporter)
+    record_call(exporter)
+    first, second = opened.ingest.spans
+    assert (first.name, first.attributes["gen_ai.usage.input_tokens"].int_value) == ("chat gpt-4o", 12)
+    assert first.trace_id != second.trace_id
+    assert opened.opened == 1
+    assert exporter.force_flush()
+
+
+def test_shutdown_closes_once_and_what_comes_later_is_not_stored() -> None:
+    """After shutdown the database is let go of, and an export fails instead of opening it again."""
+    opened = Opened()
+    exporter = InProcessExporter(opened)
+    record_call(exporter)
+    exporter.shutdown()
+    exporter.shutdown()
+    record_call(exporter)
+    assert (opened.opened, opened.closed, len(opened.ingest.spans)) == (1, 1, 1)
+    assert exporter.export([]) is SpanExportResult.FAILURE
+
+
+def test_what_passes_is_tried_again() -> None:
+    """A database that is away for a moment costs no span."""
+    opened = Opened()
+    failures = [StoreUnavailable("away"), StoreUnavailable("away")]
+
+    def fail_twice(request: object) -> None:
+        if failures:
+            raise failures.pop()
+
+    opened.ingest.before = fail_twice
+    record_call(InProcessExporter(opened))
+    assert len(opened.ingest.spans) == 1
+
+
+def test_trying_again_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """A database that stays away is given up after a bounded time, with one line in the log however often."""
+    opened = Opened()
+
+    def away(request: object) -> None:
+        raise StoreUnavailable("the database is away; try again")
+
+    opened.ingest.before = away
+    exporter = InProcessExporter(opened, retry_seconds_max=0)
+    assert [exporter.export([]) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
+    assert [record.message for record in caplog.records] == [
+        "callfare could not store spans: StoreUnavailable: the database is away; try again"
+    ]
+
+
+@pytest.mark.parametrize("error", [MissingExtra("x", "exporter"), RuntimeError("canary"), OSError("canary")])
+def test_no_error_reaches_the_application(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever fails, the application goes on; the log names it once and quotes nothing of others."""
+
+    def cannot_open() -> GatedIngest:
+        raise error
+
+    exporter = InProcessExporter(cannot_open)
+    record_call(exporter)
+    record_call(exporter)
+    exporter.shutdown()
+    messages = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(messages) == 1
+    assert "canary" not in messages[0]
+    assert ("pip install 'callfare[exporter]'" in messages[0]) is isinstance(error, MissingExtra)
+
+
+def test_an_error_while_closing_stays_inside(caplog: pytest.LogCaptureFixture) -> None:
+    """A pipeline that cannot be closed does not break the application's end."""
+
+    class Unclosable:
+        def __call__(self, body: bytes) -> Receipt:
+            return Receipt()
+
+        def close(self) -> None:
+            raise RuntimeError("canary")
+
+    exporter = InProcessExporter(Unclosable)
+    record_call(exporter)
+    exporter.shutdown()
+    assert [record.message for record in caplog.records] == ["callfare could not store spans: RuntimeError: unexpected"]
+
+
+def test_the_entry_point_gives_the_exporter() -> None:
+    """`OTEL_TRACES_EXPORTER=callfare` finds the class, and makes it without arguments."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    named = project["entry-points"]["opentelemetry_traces_exporter"]["callfare"]
+    assert EntryPoint("callfare", named, "opentelemetry_traces_exporter").load() is InProcessExporter
+    InProcessExporter().shutdown()
+
+
+def run_python(program: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "instrumentation")])}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+
+
+FORK = """
+import os, sys
+from tests.receive.test_in_process import InProcessExporter, Opened, record_call
+opened = Opened()
+exporter = InProcessExporter(opened)
+record_call(exporter)
+exporter._lock.acquire()  # as if another thread were exporting at the moment of the fork
+child = os.fork()
+if child == 0:
+    record_call(exporter)
+    os._exit(0 if (opened.opened, len(opened.ingest.spans)) == (2, 2) else 1)
+exporter._lock.release()
+status = os.waitpid(child, 0)[1]
+record_call(exporter)
+assert opened.opened == 1
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_opens_its_own_way() -> None:
+    """A child neither waits for its parent's lock nor uses its parent's connection; the parent keeps its own."""
+    done = run_python(FORK)
+    assert done.returncode == 0, done.stderr
+
+
+MISSING = """
+import sys, logging
+logging.basicConfig(format="%(message)s")
+sys.modules["cost_exporter.receive.gate"] = None  # stands for any package of the extra
+from callfare.in_process import InProcessExporter
+exporter = InProcessExporter()
+print(exporter.export([]).name, exporter.export([]).name)
+"""
+
+
+def test_a_missing_extra_is_named_once() -> None:
+    """Without the service's packages the application runs, and one line says what to install."""
+    done = run_python(MISSING)
+    assert (done.returncode, done.stdout) == (0, "FAILURE FAILURE\n"), done.stderr
+    assert done.stderr.count("pip install 'callfare[exporter]'") == 1
+
+
+def test_until_it_is_built_the_error_says_what_to_do() -> None:
+    """The factory raises a clear error."""
+    with pytest.raises(CallfareError, match="OTEL_TRACES_EXPORTER=otlp"):
+        open_ingest()
