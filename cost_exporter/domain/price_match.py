@@ -147,7 +147,11 @@ class Catalogue:
         return list(found.values())
 
     def _names(self, provider: str, model: str) -> list[_Name]:
-        names = [_Name(form, distance) for distance, form in enumerate(name_forms(provider, model))]
+        names: list[_Name] = []
+        for distance, form in enumerate(name_forms(provider, model)):
+            names.append(_Name(form, distance))
+            if form in self._exact or form in self._alias:
+                break  # a shorter form may be another model: Perplexity has `sonar` and `perplexity/sonar`
         frontier = names
         for _ in range(_ALIAS_DEPTH_MAX):
             frontier = [target for name in frontier for target in self._targets(name)]

@@ -174,7 +174,8 @@ class PriceRow:
     def supersede_key(self) -> tuple[str, str, str, str, str, str, int]:
         """Of two rows with an equal key the one loaded later is in force."""
         start = self.valid_from_unix_ns
-        return (self.book, self.provider, self.match, self.model, self.unit, self.conditions_key, start)
+        book = f"{self.book}.imported" if self.is_imported else self.book
+        return (book, self.provider, self.match, self.model, self.unit, self.conditions_key, start)
 
     @property
     def price_id(self) -> str:

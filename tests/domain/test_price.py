@@ -1,0 +1,507 @@
+"""Pricing by small books written here: precedence, conditions, statuses, rounding. Real rates: tests/prices."""
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cost_exporter.domain import Factor, ModelAlias, PriceBook, PriceRow, Quote, UsageRecord
+from cost_exporter.domain.money import total
+from cost_exporter.domain.price import PriceRows
+from cost_exporter.domain.price_row import ContextTier, Window
+
+M = D(1_000_000)
+DAY = 86_400 * 10**9
+NOON = 20_000 * DAY + DAY // 2  # 2024-10-04, a Friday
+RATES = {"input_tokens": "2", "output_tokens": "8"}
+
+
+def row(unit: str, price: str, **changes: Any) -> PriceRow:
+    fields: dict[str, Any] = {"provider": "acme", "model": "nova", "per": M} | changes
+    return PriceRow(unit=unit, price_usd=D(price), **fields)
+
+
+def rows(prices: dict[str, str], **changes: Any) -> list[PriceRow]:
+    return [row(unit, price, **changes) for unit, price in prices.items()]
+
+
+def usage(quantities: dict[str, Any] | None = None, **changes: Any) -> UsageRecord:
+    fields: dict[str, Any] = {"provider": "acme", "model": "nova", "at_unix_ns": NOON} | changes
+    return UsageRecord(
+        quantities={"input_tokens": 1_000, "output_tokens": 100} if quantities is None else quantities, **fields
+    )
+
+
+def amounts(quote: Quote) -> dict[str, D | None]:
+    return {line.unit: line.amount_usd for line in quote.lines}
+
+
+LIST = rows(RATES)
+
+
+# Precedence
+
+
+@pytest.mark.parametrize(
+    ("who", "price_in"),
+    [
+        ({}, "5"),
+        ({"tenant": "t1"}, "4"),
+        ({"tenant": "t1", "api_key": "k1"}, "3"),
+        ({"tenant": "t2", "api_key": "k1"}, "3"),
+        ({"tenant": "t2", "api_key": "k2"}, "5"),
+    ],
+)
+def test_order_of_books(who: dict[str, str], price_in: str) -> None:
+    """API key over tenant over operator over list; others' overrides do not matter."""
+    book = PriceBook.of(
+        [
+            *LIST,
+            *rows({"input_tokens": "5", "output_tokens": "5"}, book="operator"),
+            *rows({"input_tokens": "4", "output_tokens": "4"}, book="tenant:t1"),
+            *rows({"input_tokens": "3", "output_tokens": "3"}, book="api_key:k1"),
+        ]
+    )
+    quote = book.price(usage(**who))
+    assert quote.amount_usd == D(price_in) * 1_100 / M
+    assert quote.status == "priced"
+
+
+def test_curated_outranks_imported_unit_by_unit() -> None:
+    """A curated row replaces the imported one of its unit and leaves the others."""
+    imported = rows(RATES, is_imported=True)
+    quote = PriceBook.of([row("output_tokens", "9"), *imported]).price(usage())
+    assert amounts(quote) == {"input_tokens": D(2) * 1_000 / M, "output_tokens": D(9) * 100 / M}
+
+
+def test_override_without_a_unit_leaves_it_unpriced() -> None:
+    """Negotiated and list prices are not mixed silently."""
+    quote = PriceBook.of([*LIST, row("input_tokens", "1", book="operator")]).price(usage())
+    assert amounts(quote) == {"input_tokens": D(1) * 1_000 / M, "output_tokens": None}
+    assert (quote.status, quote.amount_usd) == ("partial", D(1) * 1_000 / M)
+    assert quote.issues == ("no_price: output_tokens",)
+
+
+def test_override_may_inherit_the_list() -> None:
+    """`inherit: list` lets the units left out fall through."""
+    override = row("input_tokens", "1", book="operator", inherits_list=True)
+    quote = PriceBook.of([*LIST, override]).price(usage())
+    assert amounts(quote) == {"input_tokens": D(1) * 1_000 / M, "output_tokens": D(8) * 100 / M}
+
+
+def test_override_that_does_not_apply_yet_is_as_if_it_were_not() -> None:
+    """Before its start, and where its conditions do not hold, the list applies."""
+    later = rows({"input_tokens": "1", "output_tokens": "1"}, book="operator", valid_from_unix_ns=NOON + 1)
+    streamed = rows({"input_tokens": "1", "output_tokens": "1"}, book="operator", when=(("mode", "stream"),))
+    for override in (later, streamed):
+        assert PriceBook.of([*LIST, *override]).price(usage()).amount_usd == (D(2) * 1_000 + D(8) * 100) / M
+
+
+def test_factor_scales_every_list_unit() -> None:
+    """A discount factor is on the whole list; the unit price shown is the negotiated one."""
+    book = PriceBook([PriceRows(LIST)], factors=[Factor(book="tenant:t1", provider="acme", factor=D("0.78"))])
+    quote = book.price(usage(tenant="t1"))
+    assert quote.amount_usd == D("0.78") * (D(2) * 1_000 + D(8) * 100) / M
+    assert quote.lines[0].unit_price_usd == D("1.56")
+    assert quote.lines[0].price_id.endswith("x 0.78")
+    assert book.price(usage(tenant="t2")).amount_usd == (D(2) * 1_000 + D(8) * 100) / M
+
+
+@pytest.mark.parametrize(
+    ("factor", "applies"),
+    [
+        (Factor(book="operator", factor=D("0.5")), True),
+        (Factor(book="operator", factor=D("0.5"), model="nova"), True),
+        (Factor(book="operator", factor=D("0.5"), model="other"), False),
+        (Factor(book="operator", factor=D("0.5"), provider="other"), False),
+        (Factor(book="operator", factor=D("0.5"), valid_from_unix_ns=NOON + 1), False),
+        (Factor(book="operator", factor=D("0.5"), valid_to_unix_ns=NOON), False),
+    ],
+)
+def test_factor_applies_to_what_it_names(factor: Factor, applies: bool) -> None:
+    """A factor may be for all, for a provider or for a model, and for a time."""
+    book = PriceBook([PriceRows(LIST)], factors=[factor])
+    assert book.price(usage()).amount_usd == (D(2) * 1_000 + D(8) * 100) / M / (2 if applies else 1)
+
+
+def test_most_specific_factor_wins_and_absolute_rows_beat_factors() -> None:
+    """One factor applies, that of the model; a row of the same book is not scaled."""
+    factors = [Factor(book="operator", factor=D("0.5")), Factor(book="operator", factor=D("0.9"), model="nova")]
+    override = row("input_tokens", "1", book="operator")
+    quote = PriceBook([PriceRows([*LIST, override])], factors=factors).price(usage())
+    assert amounts(quote) == {"input_tokens": D(1) * 1_000 / M, "output_tokens": D("0.9") * 8 * 100 / M}
+
+
+def test_scaled_book() -> None:
+    """Ad-hoc: every price of the book times a factor."""
+    book = PriceBook.of(LIST).scaled(D("0.875"))
+    assert book.price(usage()).amount_usd == D("0.875") * (D(2) * 1_000 + D(8) * 100) / M
+    assert book.scaled(D(2)).price(usage()).amount_usd == D("1.75") * (D(2) * 1_000 + D(8) * 100) / M
+
+
+def test_later_loaded_row_supersedes_an_equal_one() -> None:
+    """Same book, unit, conditions and start: the one loaded later is in force, whatever its end."""
+    first = rows(RATES, book="operator")
+    second = rows({"input_tokens": "1", "output_tokens": "1"}, book="operator")
+    assert PriceBook([PriceRows(first), PriceRows(second)]).price(usage()).amount_usd == D(1_100) / M
+    assert PriceBook([PriceRows(second), PriceRows(first)]).price(usage()).amount_usd == D(2_800) / M
+
+
+# Choice within a book
+
+
+def test_more_conditions_win() -> None:
+    """The row that meets most of what the call said is the price."""
+    book = PriceBook.of(
+        [
+            row("input_tokens", "10"),
+            row("input_tokens", "5", when=(("mode", "batch"),)),
+            row("input_tokens", "4", when=(("mode", "batch"), ("region", "eu"))),
+        ]
+    )
+    for said, price in (({}, "10"), ({"mode": "batch"}, "5"), ({"mode": "batch", "region": "EU"}, "4")):
+        assert book.price(usage({"input_tokens": 10}, **said)).amount_usd == D(price) * 10 / M
+
+
+def test_exact_over_prefix_over_pattern() -> None:
+    """The closer a row names the model, the sooner it is taken; of two prefixes the longer."""
+    book = PriceBook.of(
+        [
+            row("input_tokens", "1", model="nova.*", match="regex"),
+            row("input_tokens", "2", model="no", match="prefix"),
+            row("input_tokens", "3", model="nova", match="prefix"),
+            row("input_tokens", "4"),
+        ]
+    )
+    for model, price in (("nova", "4"), ("nova-2", "3"), ("nox", "2")):
+        assert book.price(usage({"input_tokens": 10}, model=model)).amount_usd == D(price) * 10 / M
+    assert book.price(usage({"input_tokens": 10}, model="x-nova")).status == "unpriced"
+
+
+def test_latest_start_wins() -> None:
+    """A price without an end lasts until the next one starts."""
+    book = PriceBook.of([row("input_tokens", str(n), valid_from_unix_ns=NOON + n * DAY) for n in range(1, 4)])
+    for days, price in ((1, "1"), (2, "2"), (3, "3"), (400, "3")):
+        assert book.price(usage({"input_tokens": 10}, at_unix_ns=NOON + days * DAY)).amount_usd == D(price) * 10 / M
+    before = book.price(usage({"input_tokens": 10}))
+    assert (before.status, before.amount_usd) == ("unpriced", None)
+
+
+def test_validity_is_half_open() -> None:
+    """A price holds at its start and no longer at its end."""
+    book = PriceBook.of([row("input_tokens", "1", valid_from_unix_ns=NOON, valid_to_unix_ns=NOON + 10)])
+    statuses = [book.price(usage(at_unix_ns=NOON + after)).status for after in (-1, 0, 9, 10)]
+    assert statuses == ["unpriced", "partial", "partial", "unpriced"]
+
+
+def test_window_wins_while_it_is_open() -> None:
+    """A row with hours outranks the one without, inside them."""
+    window = Window(weekdays=frozenset({4}), minutes=((12 * 60, 13 * 60),))
+    book = PriceBook.of([row("input_tokens", "1"), row("input_tokens", "9", window=window)])
+    prices = [
+        book.price(usage({"input_tokens": 10}, at_unix_ns=NOON + after)).amount_usd
+        for after in (-1, 0, DAY // 24 - 1, DAY // 24, DAY)
+    ]
+    assert prices == [D(p) * 10 / M for p in (1, 9, 9, 1, 1)]
+
+
+def test_highest_tier_reached_wins() -> None:
+    """Of several cliffs the highest one passed prices the whole request; the basis may be any quantity."""
+    book = PriceBook.of(
+        [
+            row("input_tokens", "1"),
+            row("input_tokens", "2", context_tier=ContextTier(above=100)),
+            row("input_tokens", "3", context_tier=ContextTier(above=200)),
+            row("output_tokens", "5"),
+            row("output_tokens", "6", context_tier=ContextTier(basis="output_tokens", above=50, is_inclusive=True)),
+        ]
+    )
+    for tokens, price in ((100, 1), (101, 2), (200, 2), (201, 3)):
+        assert book.price(usage({"input_tokens": tokens})).amount_usd == D(price) * tokens / M
+    for tokens, price in ((49, 5), (50, 6)):
+        assert book.price(usage({"output_tokens": tokens})).amount_usd == D(price) * tokens / M
+
+
+def test_dated_alias() -> None:
+    """An alias that moves is followed at the time of the call; aliases of aliases too, circles end."""
+    models = [row("input_tokens", "1", model="old"), row("input_tokens", "2", model="new")]
+    aliases = [
+        ModelAlias(provider="acme", name="latest", model="old", valid_to_unix_ns=NOON),
+        ModelAlias(provider="acme", name="latest", model="new", valid_from_unix_ns=NOON),
+        ModelAlias(provider="acme", name="deployment", model="latest"),
+        ModelAlias(provider="acme", name="ring", model="ring-2"),
+        ModelAlias(provider="acme", name="ring-2", model="ring"),
+        ModelAlias(provider="acme", name="team-", match="prefix", model="new"),
+    ]
+    book = PriceBook([PriceRows(models, aliases)])
+
+    def price(model: str, at_unix_ns: int) -> D | None:
+        return book.price(usage({"input_tokens": 1_000_000}, model=model, at_unix_ns=at_unix_ns)).amount_usd
+
+    assert [price("latest", NOON - 1), price("latest", NOON)] == [D(1), D(2)]
+    assert [price("deployment", NOON - 1), price("deployment", NOON)] == [D(1), D(2)]
+    assert price("team-blue", NOON) == D(2)
+    assert price("ring", NOON) is None
+
+
+def test_override_on_a_model_covers_its_declared_snapshots() -> None:
+    """Calls answer with the dated snapshot; a negotiated price for the model applies to it."""
+    aliases = [ModelAlias(provider="acme", name="nova-2024-01-01", model="nova")]
+    override = rows({"input_tokens": "1", "output_tokens": "1"}, book="operator")
+    book = PriceBook([PriceRows([*LIST, *override], aliases)])
+    assert book.price(usage(model="nova-2024-01-01")).amount_usd == D(1_100) / M
+
+
+# Quantities
+
+
+@pytest.mark.parametrize(
+    ("changes", "quantities", "billed"),
+    [
+        ({"increment": D(60)}, {"call_seconds": 127}, 180),
+        ({"increment": D(60)}, {"call_seconds": 120}, 120),
+        ({"increment": D(60)}, {"call_seconds": 0}, 0),
+        ({"increment": D(6), "minimum": D(30)}, {"call_seconds": 3}, 30),
+        ({"increment": D(6), "minimum": D(30)}, {"call_seconds": 31}, 36),
+        ({"minimum": D(15)}, {"call_seconds": D("15.1")}, D("15.1")),
+        ({"minimum": D(30)}, {"call_seconds": 0}, 0),
+        ({"minimum": D(30)}, {"call_seconds": 0, "calls": 1}, 30),
+        ({"multiplier": "channels"}, {"call_seconds": 10, "channels": 2}, 20),
+        ({"multiplier": "channels"}, {"call_seconds": 10}, 10),
+        ({"increment": D(15), "multiplier": "channels"}, {"call_seconds": 16, "channels": 2}, 60),
+    ],
+)
+def test_increment_minimum_and_multiplier(changes: dict[str, Any], quantities: dict[str, Any], billed: D | int) -> None:
+    """Rounded up to the increment, raised to the minimum, then multiplied; nothing used is nothing billed."""
+    quote = PriceBook.of([row("call_seconds", "0.6", per=D(60), **changes)]).price(usage(quantities))
+    line = quote.lines[0]
+    assert (line.billed_quantity, line.amount_usd) == (billed, D("0.01") * billed)
+    assert line.quantity == quantities["call_seconds"]
+
+
+def test_connection_fee_once() -> None:
+    """A fee for the connection is a row of its own: minutes and fee are summed."""
+    book = PriceBook.of([row("call_seconds", "0.40", per=D(60), increment=D(60)), row("calls", "0.25", per=D(1))])
+    quote = book.price(usage({"call_seconds": 127, "calls": 1}))
+    assert quote.amount_usd == D("0.40") * 3 + D("0.25")  # 1.45
+
+
+@pytest.mark.parametrize(
+    ("priced", "used", "expected"),
+    [
+        (["characters", "credits"], ["characters", "credits"], ["characters"]),
+        (["credits"], ["characters", "credits"], ["credits"]),
+        (["input_tokens", "characters"], ["input_tokens", "characters"], ["input_tokens"]),
+        (["characters"], ["characters", "output_audio_seconds"], ["characters"]),
+        (["audio_seconds", "session_seconds"], ["audio_seconds", "session_seconds"], ["audio_seconds"]),
+        (["session_seconds"], ["audio_seconds", "session_seconds"], ["session_seconds"]),
+        (["call_seconds", "session_seconds"], ["call_seconds", "session_seconds"], ["call_seconds"]),
+        (["input_tokens", "audio_seconds"], ["input_tokens", "audio_seconds"], ["input_tokens", "audio_seconds"]),
+        (["input_tokens"], ["input_tokens", "audio_seconds", "characters"], ["input_tokens"]),
+        (["characters"], ["characters", "requests", "messages", "channels"], ["characters"]),
+    ],
+)
+def test_alternative_meters_are_never_summed(priced: list[str], used: list[str], expected: list[str]) -> None:
+    """Of several meters of one service the rows decide which one is billed; the others are left out."""
+    book = PriceBook.of([row(unit, "1", per=D(1)) for unit in priced])
+    quote = book.price(usage(dict.fromkeys(used, 3)))
+    assert [line.unit for line in quote.lines] == expected
+    assert (quote.status, quote.amount_usd) == ("priced", D(3) * len(expected))
+
+
+def test_the_higher_book_decides_on_the_meter() -> None:
+    """An operator who is billed by credits is not billed by the list's characters as well."""
+    listed, override = row("characters", "1"), row("credits", "2", book="operator", inherits_list=True)
+    quote = PriceBook.of([listed, override]).price(usage({"characters": 10, "credits": 5}))
+    assert amounts(quote) == {"credits": D(2) * 5 / M}
+
+
+def test_reasoning_with_a_price_of_its_own() -> None:
+    """Reasoning that has a row comes out of the output; it cannot take more than there is."""
+    book = PriceBook.of([*LIST, row("reasoning_tokens", "3")])
+    quote = book.price(usage({"output_tokens": 100, "reasoning_tokens": 60}))
+    assert amounts(quote) == {"output_tokens": D(8) * 40 / M, "reasoning_tokens": D(3) * 60 / M}
+    assert book.price(usage({"reasoning_tokens": 60})).amount_usd == D(3) * 60 / M
+    quantities = {"output_tokens": 100, "output_audio_tokens": 60, "reasoning_tokens": 60}
+    assert book.price(usage(quantities)).status == "invalid"
+
+
+def test_request_fee_needs_no_count() -> None:
+    """A usage is one request; a stated count is taken as stated."""
+    book = PriceBook.of([*LIST, row("requests", "5", per=D(1_000))])
+    assert amounts(book.price(usage()))["requests"] == D("0.005")
+    assert amounts(book.price(usage({"input_tokens": 1, "requests": 3})))["requests"] == D("0.015")
+
+
+# Statuses
+
+
+@pytest.mark.parametrize(
+    ("quantities", "status", "amount"),
+    [
+        ({"input_tokens": 0, "output_tokens": 0}, "priced", D(0)),
+        ({"web_searches": 0}, "priced", D(0)),
+        ({"input_tokens": 1_000_000, "web_searches": 1}, "partial", D(2)),
+        ({"web_searches": 1}, "unpriced", None),
+        ({}, "no_usage", None),
+        ({"requests": 1}, "no_usage", None),
+        ({"input_tokens": -1}, "invalid", None),
+        ({"input_token": 1}, "invalid", None),
+    ],
+)
+def test_status_of_quantities(quantities: dict[str, int], status: str, amount: D | None) -> None:
+    """Unknown is never 0, and an explicit zero is 0."""
+    quote = PriceBook.of(LIST).price(usage(quantities))
+    assert (quote.status, quote.amount_usd) == (status, amount)
+
+
+def test_explicit_zero_price_is_free() -> None:
+    """Free is a price of 0."""
+    quote = PriceBook.of(rows({"input_tokens": "0", "output_tokens": "0"})).price(usage())
+    assert (quote.status, quote.amount_usd) == ("priced", D(0))
+
+
+def test_zeros_of_an_unknown_model_stay_unknown() -> None:
+    """Where no model is known, not even nothing is known to cost nothing."""
+    assert PriceBook.of(LIST).price(usage({"input_tokens": 0}, model="other")).amount_usd is None
+
+
+def test_requested_model_makes_an_estimate() -> None:
+    """The response model is priced first; where only the requested one is known, it is an estimate."""
+    book = PriceBook.of([*LIST, row("input_tokens", "7", model="nova-9")])
+    assert book.price(usage(model="nova-9", request_model="nova")).lines[0].unit_price_usd == D(7)
+    quote = book.price(usage(model="nova-10", request_model="nova"))
+    assert quote.status == "estimated"
+    assert quote.issues == ("request_model: nova-10 has no price, nova was asked for",)
+    assert book.price(usage(model="", request_model="nova")).status == "priced"
+
+
+def test_estimated_usage_makes_an_estimate() -> None:
+    """An estimate of the quantities is an estimate of the cost."""
+    assert PriceBook.of(LIST).price(usage(is_estimated=True)).status == "estimated"
+
+
+def test_refused_request_costs_nothing() -> None:
+    """Refused work is priced at 0 with the reason, even where the model or the counts are unknown."""
+    book = PriceBook.of(LIST)
+    for refused in (
+        usage(is_refused=True),
+        usage({"input_tokens": -1}, is_refused=True),
+        usage(is_refused=True, model="x"),
+    ):
+        quote = book.price(refused)
+        assert (quote.status, quote.amount_usd, quote.lines) == ("priced", D(0), ())
+        assert quote.issues[0].startswith("refused")
+
+
+def test_refused_request_is_billed_where_the_row_says_so() -> None:
+    """`bill_on_error` bills its unit, and only that."""
+    book = PriceBook.of([*LIST, row("requests", "0.01", per=D(1), bill_on_error=True)])
+    quote = book.price(usage(is_refused=True))
+    assert amounts(quote) == {"requests": D("0.01")}
+    assert (quote.status, quote.amount_usd) == ("priced", D("0.01"))
+
+
+def test_reported_cost_outranks_the_list_but_not_an_override() -> None:
+    """API key > tenant > operator > trusted stated cost > list."""
+    override = rows({"input_tokens": "1", "output_tokens": "1"}, book="tenant:t1")
+    book = PriceBook.of([*LIST, *override])
+    reported = book.price(usage(vendor_cost_usd=D("0.0123456789012345")))
+    assert (reported.status, reported.amount_usd) == ("reported", D("0.012345678901"))
+    assert total(line.amount_usd or D(0) for line in reported.lines) == reported.amount_usd
+    assert book.price(usage(vendor_cost_usd=D(1), tenant="t1")).amount_usd == D(1_100) / M
+    assert book.price(usage({"web_searches": 1}, vendor_cost_usd=D(1), tenant="t1")).status == "reported"
+    assert book.price(usage({"input_tokens": -1}, vendor_cost_usd=D(1), tenant="t1")).status == "reported"
+    assert book.price(usage({}, vendor_cost_usd=D(1))).amount_usd == D(1)
+    assert book.price(usage(vendor_cost_usd=D(-1))).status == "invalid"
+    assert book.price(usage(vendor_cost_usd=D("NaN"))).status == "invalid"
+
+
+def test_assumptions_are_said_where_they_matter() -> None:
+    """What a price takes for granted is an issue of the quote, once, and only if the line costs something."""
+    assumed = rows(RATES, assumed="plan: starter")
+    book = PriceBook.of(assumed)
+    assert book.price(usage()).issues == ("assumed_plan: starter",)
+    assert book.price(usage(plan="Starter")).issues == ()
+    assert book.price(usage(plan="gold")).issues == ("assumed_plan: starter (no price for plan 'gold')",)
+    assert book.price(usage({"input_tokens": 0})).issues == ()
+
+
+def test_unmatched_condition_of_an_override_is_the_operators_word() -> None:
+    """An operator's price holds for every tier it does not single out."""
+    override = rows(RATES, book="operator")
+    assert PriceBook.of(override).price(usage(service_tier="flex")).status == "priced"
+    assert PriceBook.of(LIST).price(usage(service_tier="flex")).status == "estimated"
+    assert PriceBook.of([row("audio_seconds", "1")]).price(usage({"audio_seconds": 1}, mode="batch")).status == "priced"
+
+
+def test_resold_model() -> None:
+    """A reseller's call is priced at the maker's list, which the quote says; never at the maker's overrides."""
+    made = rows(RATES, provider="openai")
+    override = rows({"input_tokens": "1", "output_tokens": "1"}, provider="openai", book="operator")
+    quote = PriceBook.of([*made, *override]).price(usage(provider="azure"))
+    assert quote.amount_usd == (D(2) * 1_000 + D(8) * 100) / M
+    assert quote.issues == ("resale: at the list price of openai",)
+    assert PriceBook.of(made).price(usage(provider="azure", model="x")).status == "unpriced"
+
+
+def test_price_of_a_kind_of_usage_is_forgotten_past_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model names come from outside: what is remembered of them is bounded, and answers stay the same."""
+    monkeypatch.setattr("cost_exporter.domain.price._ENTRIES_MAX", 3)
+    book = PriceBook.of(LIST)
+    assert [book.price(usage(model=f"m{n}")).status for n in range(10)] == ["unpriced"] * 10
+    assert len(book._entries) <= 3
+    assert book.price(usage()).status == "priced"
+
+
+def test_version_is_of_the_content() -> None:
+    """Equal rows, equal version; another price, factor or increment, another version."""
+    version = PriceBook.of(LIST).version
+    assert version == PriceBook.of(rows(RATES)).version
+    others = [
+        PriceBook.of([*LIST, row("requests", "1")]),
+        PriceBook([PriceRows(LIST)], factors=[Factor(book="operator", factor=D(1))]),
+        PriceBook.of(rows(RATES, increment=D(2))),
+    ]
+    assert len({version, *[book.version for book in others]}) == 4
+    assert others[1].factors == (Factor(book="operator", factor=D(1)),)
+
+
+def test_book_of_the_shipped_prices() -> None:
+    """`PriceBook.load()` is the book everybody uses."""
+    assert PriceBook.load().price(usage(provider="openai", model="gpt-4o")).status == "priced"
+
+
+# Laws
+
+PRICES = st.decimals(min_value=0, max_value=1_000, places=6)
+COUNTS = st.integers(min_value=0, max_value=10**12)
+
+
+@given(price=PRICES, count=COUNTS, per=st.sampled_from([1, 60, 1_000, 3_600, 1_000_000]))
+def test_a_line_is_price_times_quantity_quantised_once(price: D, count: int, per: int) -> None:
+    """Whatever price and quantity: their exact product, rounded half-even to 12 places."""
+    quote = PriceBook.of([row("characters", str(price), per=D(per))]).price(usage({"characters": count}))
+    numerator, denominator = (price * 10**6).to_integral_value(), per * 10**6
+    scaled, rest = divmod(int(numerator) * count * 10**12, denominator)
+    rounded = scaled + (1 if 2 * rest > denominator or (2 * rest == denominator and scaled % 2) else 0)
+    assert quote.amount_usd == D(rounded).scaleb(-12)
+
+
+@given(
+    fresh=COUNTS,
+    cached=st.integers(min_value=0, max_value=10**6),
+    out=COUNTS,
+    prices=st.tuples(PRICES, PRICES, PRICES),
+)
+def test_lines_add_up_and_quantities_too(fresh: int, cached: int, out: int, prices: tuple[D, D, D]) -> None:
+    """The amount is the sum of the lines, and the lines' quantities add up to the totals."""
+    units = ("input_tokens", "cache_read_tokens", "output_tokens")
+    book = PriceBook.of([row(unit, str(price)) for unit, price in zip(units, prices, strict=True)])
+    tokens = min(fresh + cached, 10**12)
+    quote = book.price(usage({"input_tokens": tokens, "cache_read_tokens": min(cached, tokens), "output_tokens": out}))
+    assert quote.amount_usd == total(line.amount_usd or D(0) for line in quote.lines)
+    quantities = {line.unit: line.quantity for line in quote.lines}
+    assert quantities["input_tokens"] + quantities["cache_read_tokens"] == tokens
