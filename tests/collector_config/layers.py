@@ -38,7 +38,7 @@ def merged(layers: list[str]) -> Config:
     """The configuration the Collector sees for `--config` of these layers in this order."""
     config: Config = {}
     for layer in layers:
-        config = _merge(config, load(layer))
+        config = merge(config, load(layer))
     return config
 
 
@@ -63,11 +63,12 @@ def list_paths(config: Config, prefix: str = "") -> set[str]:
     return found
 
 
-def _merge(under: Config, over: Config) -> Config:
+def merge(under: Config, over: Config) -> Config:
+    """`over` merged over `under`, as the Collector does it."""
     both = {**under, **over}
     for key in under.keys() & over.keys():
         if isinstance(under[key], dict) and isinstance(over[key], dict):
-            both[key] = _merge(under[key], over[key])
+            both[key] = merge(under[key], over[key])
     return both
 
 
