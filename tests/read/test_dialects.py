@@ -1,0 +1,470 @@
+"""What each family of emitters says in its own way, beyond the spellings in the alias table."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cost_exporter.domain.span import Detail
+from cost_exporter.read.dialects import DIALECTS
+from tests.read.otlp_spans import CHAT, STARTED_AT_UNIX_NS, call, is_link
+
+INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
+
+
+def test_names_of_dialects_are_unique() -> None:
+    """A dialect is found by its name in documentation and issues."""
+    assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
+
+
+# Conventions and drafts
+
+
+def test_previous_conventions_are_read() -> None:
+    """`gen_ai.system` and prompt tokens, as before 1.27 and 1.37."""
+    found = call(
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-4",
+            "gen_ai.usage.prompt_tokens": 10,
+            "gen_ai.usage.completion_tokens": 3,
+        }
+    )
+    assert (found.usage.provider, dict(found.usage.quantities)) == ("openai", {"input_tokens": 10, "output_tokens": 3})
+
+
+@pytest.mark.parametrize("name", ["cache_write", "cache_creation"])
+def test_both_names_of_cache_writes_are_read(name: str) -> None:
+    """The rename is in flight; both are emitted today."""
+    found = call({**CHAT, INPUT: 100, OUTPUT: 1, f"gen_ai.usage.{name}.input_tokens": 30})
+    assert found.usage.quantities["cache_write_tokens"] == 30
+
+
+def test_parts_by_modality_are_read_under_both_drafts() -> None:
+    """Audio, image and reasoning counts of the conventions, and the spelling of the voice draft."""
+    found = call(
+        {
+            **CHAT,
+            INPUT: 300,
+            OUTPUT: 500,
+            "gen_ai.usage.audio.input_tokens": 100,
+            "gen_ai.usage.output_audio_tokens": 400,
+            "gen_ai.usage.image.input_tokens": 50,
+            "gen_ai.usage.audio.cache_read.input_tokens": 20,
+            "gen_ai.usage.cache_read.input_tokens": 40,
+            "gen_ai.usage.reasoning.output_tokens": 60,
+        }
+    )
+    assert found.usage.quantities == {
+        "input_tokens": 300,
+        "output_tokens": 500,
+        "cache_read_tokens": 40,
+        "input_audio_tokens": 100,
+        "cache_audio_read_tokens": 20,
+        "input_image_tokens": 50,
+        "output_audio_tokens": 400,
+        "reasoning_tokens": 60,
+    }
+
+
+@pytest.mark.parametrize(
+    ("attributes", "operation"),
+    [
+        ({INPUT: 3}, "chat"),
+        ({"gen_ai.usage.input_characters": 3}, "text_to_speech"),
+        ({"gen_ai.usage.audio.input_seconds": 3.5}, "speech_to_text"),
+        ({"telephony.call.duration_seconds": 3}, "phone_call"),
+        ({"telephony.call.id": "CA1"}, "phone_call"),
+        ({"gen_ai.request.model": "gpt-4o"}, "chat"),
+        ({"gen_ai.response.model": "gpt-4o"}, "chat"),
+    ],
+)
+def test_a_missing_operation_is_inferred_from_what_was_used(attributes: dict[str, Any], operation: str) -> None:
+    """And said to be inferred."""
+    found = call(attributes)
+    assert found.usage.operation == operation
+    assert found.issues == ("assumed_operation",)
+
+
+def test_a_model_alone_makes_no_call_of_an_inner_span() -> None:
+    """Frameworks put the model on spans of their own; only a client span asked somebody."""
+    assert is_link({"gen_ai.request.model": "gpt-4o"}, kind=1)
+    assert is_link({"gen_ai.conversation.id": "c"}, kind=3)
+
+
+def test_an_unknown_operation_is_a_call_if_it_brings_usage() -> None:
+    """A price may exist for it; without usage it frames something."""
+    found = call({**CHAT, "gen_ai.operation.name": "Dream", INPUT: 5})
+    assert found.usage.operation == "dream"
+    assert is_link({**CHAT, "gen_ai.operation.name": "Dream"})
+
+
+@pytest.mark.parametrize("operation", ["invoke_agent", "create_agent", "execute_tool", "invoke_workflow", "plan"])
+def test_wrappers_are_never_calls(operation: str) -> None:
+    """Whatever usage they repeat."""
+    assert is_link({**CHAT, "gen_ai.operation.name": operation, INPUT: 5, OUTPUT: 5})
+
+
+def test_aggregated_usage_is_not_usage() -> None:
+    """Sums over several calls live in a namespace of their own that nobody reads."""
+    assert is_link({"gen_ai.aggregated_usage.input_tokens": 500})
+
+
+# Traceloop
+
+
+@pytest.mark.parametrize(
+    ("request_type", "operation"),
+    [("chat", "chat"), ("completion", "text_completion"), ("embedding", "embeddings"), ("rerank", "rerank")],
+)
+def test_old_traceloop_names_a_request_type(request_type: str, operation: str) -> None:
+    """Before 0.40; the provider is capitalised then."""
+    found = call(
+        {
+            "llm.request.type": request_type,
+            "gen_ai.system": "OpenAI",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.prompt_tokens": 9,
+        },
+        scope="opentelemetry.instrumentation.openai.v1",
+    )
+    assert (found.usage.operation, found.usage.provider, found.detail) == (operation, "openai", Detail.TRACELOOP)
+
+
+def test_traceloop_workflow_and_task_spans_are_links() -> None:
+    """In its own tracer and in any other."""
+    assert is_link({"traceloop.span.kind": "workflow", **CHAT}, scope="traceloop.tracer")
+    assert is_link({"traceloop.span.kind": "task", INPUT: 4})
+
+
+def test_association_properties_of_traceloop_are_attribution() -> None:
+    """Tenant (where it is believed), user and the call."""
+    prefix = "traceloop.association.properties."
+    found = call(
+        {**CHAT, prefix + "tenant": "acme", prefix + "user_id": "u1", prefix + "call_id": "CA1"}, scope="traceloop.x"
+    )
+    assert found.attribution[:5] == ("acme", None, None, None, "u1")
+    assert found.attribution.workflow_id == "CA1"
+
+
+def test_an_azure_client_is_told_by_its_api_version() -> None:
+    """Traceloop calls the provider openai; other providers stay what they are."""
+    scope = "opentelemetry.instrumentation.openai.v1"
+    version = {"gen_ai.openai.api_version": "2025-04-01-preview"}
+    assert call({**CHAT, **version}, scope=scope).usage.provider == "azure"
+    assert call({**CHAT, "gen_ai.openai.api_version": None}, scope=scope).usage.provider == "openai"
+    assert call({**CHAT, **version, "gen_ai.provider.name": "groq"}, scope=scope).usage.provider == "groq"
+
+
+# OpenInference
+
+
+def test_openinference_wrappers_are_links() -> None:
+    """Chains, agents, tools, retrievers, in any scope."""
+    for kind in ("CHAIN", "AGENT", "TOOL", "RETRIEVER", "GUARDRAIL", "PROMPT", "UNKNOWN"):
+        assert is_link({"openinference.span.kind": kind, "llm.token_count.prompt": 5})
+
+
+@pytest.mark.parametrize(("kind", "operation"), [("LLM", "chat"), ("EMBEDDING", "embeddings"), ("RERANKER", "rerank")])
+def test_openinference_kinds_are_operations(kind: str, operation: str) -> None:
+    """And the model is that of the answer; the request's is in the parameters."""
+    found = call(
+        {
+            "openinference.span.kind": kind,
+            "llm.model_name": "gpt-4o-2024-08-06",
+            "llm.system": "openai",
+            "llm.invocation_parameters": '{"model": "gpt-4o", "stream": true}',
+            "output.value": '{"id": "resp_1", "service_tier": "flex", "model": 5}',
+        },
+        scope="openinference.instrumentation.openai",
+    )
+    usage = found.usage
+    assert (usage.operation, usage.model, usage.request_model) == (operation, "gpt-4o-2024-08-06", "gpt-4o")
+    assert (found.call_id, usage.service_tier, usage.mode) == ("response:resp_1", "flex", "stream")
+    assert found.detail is Detail.OPENINFERENCE
+
+
+def test_openinference_without_kind_speaks_the_conventions() -> None:
+    """A scope is not the whole story."""
+    assert call(CHAT, scope="openinference.instrumentation.openai").usage.operation == "chat"
+
+
+def test_openinference_for_pipecat_counts_the_spoken_text() -> None:
+    """Its metric is the last one only: the greater of the two counts is billed."""
+    scope, attributes = (
+        "openinference.instrumentation.pipecat",
+        {"tts.character_count": 25, "output.value": " " + "x" * 37},
+    )
+    assert call(attributes, scope=scope, name="pipecat.tts").usage.quantities == {"characters": 37}
+    attributes = {"tts.character_count": 25, "output.value": "x"}
+    assert call(attributes, scope=scope, name="pipecat.tts").usage.quantities == {"characters": 25}
+    llm = {"llm.token_count.prompt": 3, "llm.model_name": "unknown", "metrics.model": "gpt-4o", "output.value": "hi"}
+    assert call(llm, scope=scope, name="pipecat.llm").usage.model == "gpt-4o"
+    assert is_link({"session.id": "s", "openinference.span.kind": "CHAIN"}, scope=scope)
+
+
+# OpenLIT
+
+
+def test_openlit_counts_anthropic_without_the_cache() -> None:
+    """50 beside 1000 read and 300 written: 1350 went in."""
+    cache = {"gen_ai.usage.cache_read.input_tokens": 1000, "gen_ai.usage.cache_creation.input_tokens": 300}
+    found = call(
+        {**CHAT, "gen_ai.provider.name": "anthropic", INPUT: 5000, OUTPUT: 120, **cache},
+        scope="openlit.instrumentation.anthropic",
+    )
+    assert found.usage.quantities["input_tokens"] == 5000 + 1000 + 300
+    assert "exclusive_input" in found.issues
+
+
+@pytest.mark.parametrize(("operation", "read"), [("audio", "text_to_speech"), ("image", "image_generation")])
+def test_operations_of_openlit_are_translated(operation: str, read: str) -> None:
+    """It names them for the API's path."""
+    assert call({**CHAT, "gen_ai.operation.name": operation}).usage.operation == read
+
+
+# Logfire and Pydantic AI
+
+
+def test_parts_come_from_logfires_raw_usage() -> None:
+    """Also Anthropic's own object, whose web searches nobody else tells."""
+    raw = {
+        "input_tokens": 50,
+        "output_tokens": 120,
+        "cache_read_input_tokens": 1000,
+        "cache_creation_input_tokens": 300,
+        "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 100},
+        "server_tool_use": {"web_search_requests": 2},
+    }
+    expected = {
+        "output_tokens": 120,
+        "cache_read_tokens": 1000,
+        "cache_write_tokens": 300,
+        "cache_write_5m_tokens": 200,
+        "cache_write_1h_tokens": 100,
+        "web_searches": 2,
+        "input_tokens": 1350,
+    }
+    anthropic = {**CHAT, "gen_ai.provider.name": "anthropic", "gen_ai.usage.raw": json.dumps(raw)}
+    assert call(anthropic, scope="logfire.anthropic").usage.quantities == expected
+    assert call({**anthropic, INPUT: 1350, OUTPUT: 120}, scope="logfire.anthropic").usage.quantities == expected
+
+
+def test_the_log_span_of_a_logfire_stream_is_the_call() -> None:
+    """It starts when the stream did; the span before it only frames it, unless the request failed."""
+    stream = {**CHAT, "logfire.span_type": "log", "duration": 1.5, INPUT: 3}
+    found = call(stream, scope="logfire.openai")
+    assert found.usage.mode == "stream"
+    assert found.started_at_unix_ns == STARTED_AT_UNIX_NS - 1_500_000_000
+    assert call({**stream, "duration": "?"}, scope="logfire.openai").started_at_unix_ns == STARTED_AT_UNIX_NS
+    assert is_link({**CHAT, "logfire.span_type": "span"}, scope="logfire.openai")
+    failed = call({**CHAT, "logfire.span_type": "span"}, scope="logfire.openai", status={"code": 2})
+    assert failed.usage.has_failed
+
+
+def test_logfire_names_audio_by_url() -> None:
+    """There is no operation name then."""
+    found = call({"gen_ai.request.model": "tts-1", "url": "/audio/speech"}, scope="logfire.openai")
+    assert found.usage.operation == "text_to_speech"
+
+
+def test_pydantic_ai_agents_are_links() -> None:
+    """Older releases repeat the sums on `agent run`."""
+    assert is_link({"agent_name": "a", INPUT: 5}, scope="pydantic-ai")
+    assert is_link({INPUT: 5}, scope="pydantic-ai", name="agent run")
+    assert is_link({**CHAT, "gen_ai.operation.name": "invoke_agent", INPUT: 5}, scope="pydantic-ai")
+    found = call({**CHAT, INPUT: 5, "gen_ai.usage.details.cache_read_tokens": 2}, scope="pydantic-ai")
+    assert (found.usage.quantities["cache_read_tokens"], found.detail) == (2, Detail.FRAMEWORK)
+
+
+# LiteLLM
+
+
+def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
+    """Its own id for Anthropic is nobody's; for OpenAI it is the vendor's."""
+    attributes = {
+        **CHAT,
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.response.id": "chatcmpl-uuid",
+        INPUT: "1350",
+        OUTPUT: "120",
+        "metadata.usage_object": "{'prompt_tokens': 1350, 'prompt_tokens_details': {'cached_tokens': 1000}}",
+    }
+    found = call(attributes, scope="litellm")
+    assert found.usage.quantities == {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": 1000}
+    assert found.call_id == ""
+    assert call({**attributes, "gen_ai.provider.name": "openai"}, scope="litellm").call_id == "response:chatcmpl-uuid"
+    assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="litellm", name="raw_gen_ai_request")
+
+
+def test_literal_zeros_mean_unknown() -> None:
+    """LiteLLM writes 0 tokens and 0.0 dollars for a stream without usage."""
+    found = call({**CHAT, INPUT: "0", OUTPUT: "0", "gen_ai.cost.total_cost": 0.0}, scope="litellm")
+    assert found.usage.quantities == {}
+    assert found.reported_cost_usd is None
+    assert found.issues == ("zero_usage",)
+
+
+# Vercel AI
+
+
+def test_vercel_ai_bills_the_inner_span_only() -> None:
+    """Also where the framing span carries the newer usage names."""
+    wrapper = {"ai.operationId": "ai.generateText", INPUT: 5, "gen_ai.operation.name": "invoke_agent"}
+    assert is_link(wrapper, scope="ai")
+    assert is_link({**wrapper, "gen_ai.operation.name": "chat"}, scope="gen_ai")
+    found = call(
+        {
+            "ai.operationId": "ai.streamText.doStream",
+            "ai.model.provider": "openai.responses",
+            "ai.model.id": "gpt-4o",
+            "ai.response.id": "aitxt-made-up",
+            "ai.usage.inputTokens": 100,
+            "ai.usage.outputTokens": 10,
+            "ai.usage.cachedInputTokens": 80,
+            "ai.usage.reasoningTokens": 4,
+        },
+        scope="ai",
+    )
+    assert (found.usage.provider, found.usage.model, found.usage.mode) == ("openai", "gpt-4o", "stream")
+    assert found.call_id == ""
+    assert found.usage.quantities == {
+        "input_tokens": 100,
+        "output_tokens": 10,
+        "cache_read_tokens": 80,
+        "reasoning_tokens": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation_id", "operation"),
+    [
+        ("ai.embed.doEmbed", "embeddings"),
+        ("ai.rerank.doRerank", "rerank"),
+        ("ai.transcribe.doTranscribe", "speech_to_text"),
+        ("ai.generateSpeech.doSpeech", "text_to_speech"),
+        ("ai.generateImage.doGenerate", "image_generation"),
+        ("ai.generateObject.doGenerate", "chat"),
+    ],
+)
+def test_operations_of_vercel_ai(operation_id: str, operation: str) -> None:
+    """Told by the operation id."""
+    found = call({"ai.operationId": operation_id, "ai.response.id": "resp_1", "ai.usage.tokens": 7})
+    assert (found.usage.operation, found.call_id) == (operation, "response:resp_1")
+    assert found.usage.quantities == {"input_tokens": 7}
+
+
+def test_vercel_ai_without_operation_id_speaks_the_conventions() -> None:
+    """As its newer tracer may."""
+    assert call(CHAT, scope="gen_ai").usage.operation == "chat"
+
+
+# Voice frameworks
+
+
+def test_pipecat_names_services_by_class() -> None:
+    """And its turns frame calls, whatever they carry."""
+    found = call(
+        {"gen_ai.operation.name": "tts", "gen_ai.provider.name": "elevenlabshttp", "metrics.character_count": 37},
+        scope="pipecat",
+        kind=1,
+    )
+    assert (found.usage.provider, found.usage.operation) == ("elevenlabs", "text_to_speech")
+    assert is_link({**CHAT, INPUT: 5, "conversation.id": "c"}, scope="pipecat.turn")
+
+
+def test_pipecat_states_anthropic_net_of_cache() -> None:
+    """Its docstring says so; OpenAI's are gross."""
+    cached = {INPUT: 2000, "gen_ai.usage.cache_read.input_tokens": 1000}
+    found = call({**CHAT, "gen_ai.provider.name": "anthropic", **cached}, scope="pipecat")
+    assert found.usage.quantities["input_tokens"] == 3000
+    assert call({**CHAT, **cached}, scope="pipecat").usage.quantities["input_tokens"] == 2000
+
+
+def test_live_speech_of_pipecat_is_a_stream() -> None:
+    """Unless it says otherwise."""
+    attributes = {"gen_ai.operation.name": "stt", "metrics.audio_seconds": 1.5}
+    assert call(attributes, scope="pipecat").usage.mode == "stream"
+    assert call({**attributes, "stream": False}, scope="pipecat").usage.mode == "batch"
+
+
+def test_livekit_keeps_usage_in_json() -> None:
+    """Python and JavaScript name it differently; attempts and turns are links."""
+    python = '{"characters_count": 12, "audio_duration": 1.5, "input_tokens": 0, "output_tokens": 9}'
+    found = call({"lk.tts_metrics": python}, scope="livekit-agents", name="tts_request", kind=1)
+    assert found.usage.quantities == {"characters": 12, "output_audio_seconds": Decimal("1.5"), "output_tokens": 9}
+    javascript = '{"charactersCount": 12, "audioDurationMs": 1500}'
+    found = call({"lk.tts_metrics": javascript})
+    assert found.usage.quantities == {"characters": 12, "output_audio_seconds": Decimal("1.5")}
+    found = call({"lk.stt_metrics": '{"audio_duration": 2.25}'})
+    assert (found.usage.operation, dict(found.usage.quantities)) == (
+        "speech_to_text",
+        {"audio_seconds": Decimal("2.25")},
+    )
+    realtime = {"input_tokens": 10, "output_tokens": 5, "input_token_details": {"audio_tokens": 8}}
+    found = call({"lk.realtime_model_metrics": json.dumps(realtime)})
+    assert found.usage.quantities == {"input_tokens": 10, "output_tokens": 5, "input_audio_tokens": 8}
+    assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="livekit-agents", name="llm_request_run")
+    assert call(CHAT, scope="livekit-agents").usage.operation == "chat"
+
+
+# LangWatch
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"type": "json", "value": {"promptTokens": 9, "completionTokens": 2, "cost": 0.01}},
+        {"prompt_tokens": 9, "completion_tokens": 2, "cost": "0.01"},
+    ],
+)
+def test_langwatch_metrics_are_usage(metrics: dict[str, Any]) -> None:
+    """Its cost is kept as stated."""
+    found = call(
+        {"langwatch.span.type": "llm", "gen_ai.request.model": "gpt-4o", "langwatch.metrics": json.dumps(metrics)}
+    )
+    assert found.usage.quantities == {"input_tokens": 9, "output_tokens": 2}
+    assert (found.reported_cost_usd, found.reported_cost_source) == (Decimal("0.01"), "some.scope")
+    assert found.usage.vendor_cost_usd is None
+
+
+def test_langwatch_types_are_operations() -> None:
+    """Everything but models and embeddings frames calls; a stated operation wins."""
+    assert is_link({"langwatch.span.type": "agent", INPUT: 5})
+    assert call({"langwatch.span.type": "embedding"}).usage.operation == "embeddings"
+    assert call({"langwatch.span.type": "llm", "gen_ai.operation.name": "embeddings"}).usage.operation == "embeddings"
+    assert call(CHAT, scope="langwatch").usage.operation == "chat"
+
+
+# Vector stores
+
+
+def test_pinecone_states_read_units() -> None:
+    """Zero means unknown: then the request is all there is to count."""
+    scope = "opentelemetry.instrumentation.pinecone"
+    found = call({"pinecone.usage.read_units": 6}, scope=scope)
+    assert (found.usage.operation, found.usage.provider) == ("retrieval", "pinecone")
+    assert found.usage.quantities == {"read_units": 6}
+    assert call({"pinecone.usage.read_units": 0}, scope=scope).usage.quantities == {"requests": 1}
+    assert is_link({"user.id": "u"}, scope=scope)
+
+
+# Our own
+
+
+def test_our_own_transcription_of_a_file_is_batch() -> None:
+    """Known because our instrumentors mark what streams."""
+    attributes = {"gen_ai.operation.name": "speech_to_text", "gen_ai.usage.audio.input_seconds": 3.0}
+    scope = "callfare.instrumentation.deepgram"
+    assert call(attributes, scope=scope).usage.mode == "batch"
+    assert call({**attributes, "gen_ai.request.stream": True}, scope=scope).usage.mode == "stream"
+    assert call({**attributes, "gen_ai.usage.session.id": "s"}, scope=scope).usage.mode == "stream"
+    assert call(attributes).usage.mode == ""
+
+
+def test_every_quantity_has_a_plain_name() -> None:
+    """`callfare.usage.<quantity>` for those without an attribute of their own."""
+    found = call({**CHAT, "callfare.usage.pages": 3, "callfare.usage.charge_usd": 1.5}, scope="callfare")
+    assert found.usage.quantities == {"pages": 3, "charge_usd": Decimal("1.5")}

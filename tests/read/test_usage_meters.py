@@ -1,0 +1,362 @@
+"""The vendor's meter, phone calls, sessions, refusals, costs, names and modes."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.read.otlp_spans import CHAT, call
+
+INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
+D = Decimal
+
+
+def billed(operation: str, quantity: float, unit: str, **more: Any) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": operation,
+        "gen_ai.usage.billed_quantity": quantity,
+        "gen_ai.usage.billed_unit": unit,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("attributes", "quantities"),
+    [
+        (billed("text_to_speech", 6.0, "credit"), {"credits": D("6.0")}),
+        (billed("text_to_speech", 6.0, "Credits"), {"credits": D("6.0")}),
+        (billed("text_to_speech", 12.0, "character"), {"characters": 12}),
+        (billed("text_to_speech", 2.0, "second"), {"output_audio_seconds": D("2.0")}),
+        (billed("speech_to_text", 2, "minute"), {"audio_seconds": 120}),
+        (billed("speech_to_text", 0.5, "hour"), {"audio_seconds": D("1800.0")}),
+        (billed("chat", 2, "second"), {"session_seconds": 2}),
+        (billed("retrieval", 6.0, "read_unit"), {"read_units": D("6.0")}),
+        (billed("phone_call", 2.0, "minute"), {"call_seconds": D("120.0"), "calls": 1}),
+    ],
+)
+def test_the_vendors_meter_is_taken(attributes: dict[str, Any], quantities: dict[str, Any]) -> None:
+    """By unit, and for seconds by operation."""
+    assert call(attributes).usage.quantities == quantities
+
+
+def test_the_vendors_meter_outranks_the_clients() -> None:
+    """13 billed seconds of 12.4 sent."""
+    found = call(billed("speech_to_text", 13.0, "second", **{"gen_ai.usage.audio.input_seconds": 12.4}))
+    assert found.usage.quantities == {"audio_seconds": D("13.0")}
+
+
+def test_a_unit_nobody_knows_is_said() -> None:
+    """It is not silently something else; a quantity without unit is nothing."""
+    assert call(billed("chat", 3, "bushel")).issues == ("unknown_billed_unit",)
+    assert call(billed("chat", 3, "")).usage.quantities == {}
+    assert call(billed("chat", 3, "credit") | {"gen_ai.usage.billed_quantity": "x"}).usage.quantities == {}
+    assert "impossible_count:characters" in call(billed("text_to_speech", 1.5, "character")).issues
+
+
+@pytest.mark.parametrize(
+    ("attributes", "quantities"),
+    [
+        ({"telephony.call.duration_seconds": 75}, {"call_seconds": 75, "calls": 1}),
+        ({"gen_ai.usage.session_seconds": 75.5}, {"call_seconds": D("75.5"), "calls": 1}),
+        (
+            {"telephony.call.duration_seconds": 75, **billed("phone_call", 2, "minute")},
+            {"call_seconds": 75, "calls": 1},
+        ),
+        ({"telephony.call.status": "no-answer"}, {"call_seconds": 0, "calls": 1}),
+        ({"telephony.call.status": "queued"}, {}),
+    ],
+)
+def test_a_phone_call_is_so_many_seconds(attributes: dict[str, Any], quantities: dict[str, Any]) -> None:
+    """Without a length it is not known what it used, unless it never came about."""
+    found = call({"gen_ai.operation.name": "phone_call", "telephony.call.id": "CA1", **attributes})
+    assert found.usage.quantities == quantities
+    assert found.call_id == "phone:CA1"
+
+
+def test_a_phone_call_without_id_is_not_identified() -> None:
+    """An empty id identifies nothing; a response id still would."""
+    attributes = {"gen_ai.operation.name": "phone_call", "telephony.call.id": ""}
+    assert call(attributes).call_id == ""
+    assert call({**attributes, "gen_ai.response.id": "r1"}).call_id == "response:r1"
+
+
+def test_deltas_of_a_session_are_numbered() -> None:
+    """(session id, sequence) is their identity; the vendor's total comes with the last."""
+    attributes = {
+        "gen_ai.operation.name": "speech_to_text",
+        "gen_ai.usage.audio.input_seconds": 5.35,
+        "gen_ai.usage.session.id": "s1",
+        "gen_ai.usage.session.sequence": 2,
+        "gen_ai.usage.session.state": "closed",
+        "gen_ai.usage.session.vendor_total_seconds": 125.35,
+    }
+    found = call(attributes)
+    assert (found.session_id, found.session_sequence, found.session_is_closed) == ("s1", 2, True)
+    assert found.session_vendor_total_seconds == D("125.35")
+    assert found.usage.mode == "stream"
+
+
+@pytest.mark.parametrize("sequence", [-1, 1.5, "x", None])
+def test_an_impossible_sequence_is_none(sequence: Any) -> None:
+    """And a session without id is none."""
+    attributes = {
+        "gen_ai.operation.name": "speech_to_text",
+        "gen_ai.usage.session.id": "s1",
+        "gen_ai.usage.session.sequence": sequence,
+        "gen_ai.usage.session.vendor_total_seconds": -1,
+    }
+    found = call(attributes)
+    assert (found.session_sequence, found.session_vendor_total_seconds) == (None, None)
+    assert call({**attributes, "gen_ai.usage.session.id": ""}).session_id == ""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "provider", "is_exclusive"),
+    [
+        ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", True),
+        ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "aws.bedrock", True),
+        ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "openai", False),
+        ({INPUT: 1350, "gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", False),
+        ({"gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", False),
+    ],
+)
+def test_exclusive_input_is_made_inclusive_where_that_is_certain(
+    attributes: dict[str, Any], provider: str, is_exclusive: bool
+) -> None:
+    """Only for providers that count so; anything else that does not add up is invalid, and left as said."""
+    found = call({**CHAT, "gen_ai.provider.name": provider, **attributes})
+    assert ("exclusive_input" in found.issues) == is_exclusive
+    assert found.usage.quantities.get("input_tokens") == (1050 if is_exclusive else attributes.get(INPUT))
+
+
+def test_claude_at_google_counts_exclusively_too() -> None:
+    """The API is Anthropic's, whoever resells it."""
+    found = call(
+        {
+            **CHAT,
+            "gen_ai.provider.name": "gcp.vertex_ai",
+            "gen_ai.response.model": "claude-sonnet-4-5",
+            INPUT: 5,
+            "gen_ai.usage.cache_read.input_tokens": 10,
+        }
+    )
+    assert found.usage.quantities["input_tokens"] == 15
+
+
+def test_parts_of_cache_writes_make_their_total() -> None:
+    """Where only the 5 min and 1 h parts are given, and then the input is exclusive by arithmetic."""
+    prefix = "anthropic.usage.cache_creation.ephemeral_"
+    found = call(
+        {
+            **CHAT,
+            "gen_ai.provider.name": "anthropic",
+            INPUT: 50,
+            prefix + "5m_input_tokens": 200,
+            prefix + "1h_input_tokens": 100,
+        }
+    )
+    assert found.usage.quantities["cache_write_tokens"] == 300
+    assert found.usage.quantities["input_tokens"] == 350
+
+
+@pytest.mark.parametrize(
+    ("attributes", "quantities"),
+    [
+        ({INPUT: 0, OUTPUT: 0}, {}),
+        ({INPUT: 0, OUTPUT: 5}, {"input_tokens": 0, "output_tokens": 5}),
+        ({INPUT: 0, OUTPUT: 0, "gen_ai.usage.input_characters": 9}, {"characters": 9}),
+        ({INPUT: 0, "gen_ai.usage.cache_read.input_tokens": 3}, {"input_tokens": 0, "cache_read_tokens": 3}),
+        ({INPUT: 7, OUTPUT: 2, "gen_ai.usage.cache_read.input_tokens": 0}, {"input_tokens": 7, "output_tokens": 2}),
+        ({"gen_ai.usage.input_characters": 0}, {"characters": 0}),
+    ],
+)
+def test_zeros(attributes: dict[str, Any], quantities: dict[str, Any]) -> None:
+    """All-zero tokens mean unknown, zero parts mean nothing, a zero beside a count means zero."""
+    assert call({**CHAT, **attributes}).usage.quantities == quantities
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_refused"),
+    [
+        ({"error.type": "RateLimitError"}, True),
+        ({"error.type": "openai.RateLimitError"}, True),
+        ({"error.type": "<class 'openai.InternalServerError'>"}, True),
+        ({"error.type": "OpenAIRateLimitError"}, True),
+        ({"error.type": "overloaded_error"}, True),
+        ({"error.type": "APIConnectionError"}, True),
+        ({"error.type": "ThrottlingException"}, True),
+        ({"error.type": "429"}, True),
+        ({"error.type": "408"}, False),
+        ({"error.type": "200"}, False),
+        ({"error.type": "TimeoutError"}, False),
+        ({"error.type": "openai.APITimeoutError"}, False),
+        ({"error.type": "ValidationError"}, False),
+        ({"error.type": "openai.APIError"}, False),
+        ({"error.type": "_OTHER"}, False),
+        ({"http.response.status_code": 529}, True),
+        ({"http.response.status_code": "401"}, True),
+        ({"http.response.status_code": 504}, False),
+        ({"http.status_code": 500}, True),
+        ({"error.type": "RateLimitError", OUTPUT: 5}, False),
+        ({"error.type": "RateLimitError", "gen_ai.response.id": "r1"}, False),
+        ({"error.type": "RateLimitError", "gen_ai.response.time_to_first_chunk": 0.1}, False),
+        ({"http.response.status_code": 400, OUTPUT: 5}, False),
+        ({"callfare.call.refused": True}, True),
+        ({"callfare.call.refused": False, "error.type": "RateLimitError"}, False),
+    ],
+)
+def test_a_refusal_is_told_from_a_failure(attributes: dict[str, Any], is_refused: bool) -> None:
+    """Refused is what was answered with an error, or not reached, before any output."""
+    found = call({**CHAT, **attributes})
+    assert found.usage.has_failed
+    assert found.usage.is_refused is is_refused
+
+
+def test_a_call_that_went_well_has_not_failed() -> None:
+    """A status of 200, an empty error, a flag that says no."""
+    for attributes in ({}, {"http.response.status_code": 200}, {"error.type": ""}, {"callfare.call.refused": False}):
+        found = call({**CHAT, **attributes})
+        assert not found.usage.has_failed
+        assert not found.usage.is_refused
+
+
+def test_the_error_may_be_an_event() -> None:
+    """Logfire and OpenInference say it nowhere else; the last one counts."""
+    events = [
+        {"name": "First Token Stream Event"},
+        {"name": "exception", "attributes": []},
+        {
+            "name": "exception",
+            "attributes": [{"key": "exception.type", "value": {"stringValue": "openai.RateLimitError"}}],
+        },
+    ]
+    refused = call(CHAT, status={"code": 2}, events=events[1:])
+    assert (refused.error_type, refused.usage.is_refused) == ("openai.RateLimitError", True)
+    assert not call(CHAT, status={"code": 2}, events=events).usage.is_refused
+    nameless = call(CHAT, status={"code": 2}, events=events[:2])
+    assert (nameless.error_type, nameless.usage.is_refused, nameless.usage.has_failed) == ("", False, True)
+
+
+def test_a_refused_speech_keeps_what_was_asked() -> None:
+    """A price row may bill on error."""
+    found = call({"gen_ai.operation.name": "text_to_speech", "gen_ai.usage.input_characters": 20, "error.type": "401"})
+    assert (found.usage.is_refused, dict(found.usage.quantities)) == (True, {"characters": 20})
+
+
+COST = {"gen_ai.usage.vendor_cost": "-0.02800", "gen_ai.usage.vendor_cost_currency": "usd"}
+
+
+def test_vendor_cost_is_trusted_from_our_own_instrumentation() -> None:
+    """Twilio's is negative on the wire; elsewhere it is kept and not believed, unless the operator says so."""
+    ours = call({**CHAT, **COST}, scope="callfare.instrumentation.twilio")
+    assert (ours.reported_cost_usd, ours.usage.vendor_cost_usd) == (D("0.02800"), D("0.02800"))
+    assert ours.reported_cost_source == "callfare.instrumentation.twilio/vendor"
+    theirs = call({**CHAT, **COST})
+    assert (theirs.reported_cost_usd, theirs.usage.vendor_cost_usd) == (D("0.02800"), None)
+    assert call({**CHAT, **COST}, trusted=frozenset({"some.scope"})).usage.vendor_cost_usd == D("0.02800")
+    assert call({**CHAT, **COST}, trusted=frozenset({"openai"})).usage.vendor_cost_usd == D("0.02800")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "cost", "source"),
+    [
+        ({"operation.cost": 0.0003102}, D("0.0003102"), "some.scope"),
+        ({"gen_ai.cost.total_cost": 0.02, "gen_ai.cost.input_cost": 0.01}, D("0.02"), "some.scope"),
+        ({"gen_ai.usage.cost": "0.5"}, D("0.5"), "some.scope"),
+        ({"llm.cost.total": 1}, D(1), "some.scope"),
+        ({"gen_ai.usage.cost.amount": 0.25, "gen_ai.usage.cost.source": "provider"}, D("0.25"), "some.scope/provider"),
+        ({"gen_ai.usage.cost.amount": 0.25, "gen_ai.usage.cost.currency": "EUR"}, None, ""),
+        ({"gen_ai.usage.cost": 0}, None, ""),
+        ({"gen_ai.usage.cost": -1}, None, ""),
+        ({"gen_ai.usage.cost": "free"}, None, ""),
+        ({"gen_ai.usage.vendor_cost": "0"}, D(0), "some.scope/vendor"),
+        ({"gen_ai.usage.cost": 0, "llm.cost.total": 2}, D(2), "some.scope"),
+    ],
+)
+def test_costs_on_spans_are_kept_with_their_source(attributes: dict[str, Any], cost: D | None, source: str) -> None:
+    """Never summed with their parts; a zero that nobody at the vendor said is no cost."""
+    found = call({**CHAT, **attributes})
+    assert (found.reported_cost_usd, found.reported_cost_source) == (cost, source)
+
+
+def test_foreign_and_impossible_costs_are_named() -> None:
+    """Money in another currency is not converted here."""
+    assert call({**CHAT, "gen_ai.usage.cost.amount": 1, "gen_ai.usage.cost.currency": "EUR"}).issues == (
+        "foreign_currency",
+    )
+    assert call({**CHAT, "gen_ai.usage.cost": 1e15}).issues == ("impossible_cost",)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "provider", "model"),
+    [
+        ({"gen_ai.provider.name": "azure.ai.openai"}, "azure", "gpt-4o-mini"),
+        ({"gen_ai.provider.name": "openai.chat"}, "openai", "gpt-4o-mini"),
+        ({"gen_ai.provider.name": "google.vertex.chat"}, "google", "gpt-4o-mini"),
+        ({"gen_ai.provider.name": "vertex.anthropic.messages"}, "google", "gpt-4o-mini"),
+        ({"gen_ai.provider.name": "ElevenLabs"}, "elevenlabs", "gpt-4o-mini"),
+        ({"server.address": "api.groq.com"}, "groq", "gpt-4o-mini"),
+        ({"gen_ai.openai.api_base": "https://user:key@api.groq.com:443/openai/v1/"}, "groq", "gpt-4o-mini"),
+        ({"gen_ai.response.model": "openai/gpt-4o"}, "openai", "gpt-4o"),
+        ({"gen_ai.response.model": "models/gemini-2.5", "gen_ai.provider.name": "gcp.gemini"}, "google", "gemini-2.5"),
+        (
+            {"gen_ai.response.model": "anthropic/claude", "gen_ai.provider.name": "openrouter"},
+            "openrouter",
+            "anthropic/claude",
+        ),
+        ({"gen_ai.response.model": "openai/", "gen_ai.provider.name": ""}, "", "openai/"),
+    ],
+)
+def test_names_are_canonical(attributes: dict[str, Any], provider: str, model: str) -> None:
+    """However they were spelt; the host that was asked outranks the provider that was named."""
+    usage = call({**CHAT, **attributes}).usage
+    assert (usage.provider, usage.model) == (provider, model)
+    assert usage.request_model == "gpt-4o-mini"
+
+
+def test_host_and_region_are_of_the_request() -> None:
+    """The host without port, path and credentials; the region that Amazon's host names carry."""
+    usage = call({**CHAT, "server.address": "bedrock-runtime.us-east-1.amazonaws.com"}).usage
+    assert (usage.base_url, usage.region, usage.provider) == (
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        "us-east-1",
+        "aws",
+    )
+    assert call({**CHAT, "url.full": "http://127.0.0.1:21000/v1?key=x"}).usage.base_url == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tier", "mode"),
+    [
+        ({"openai.response.service_tier": "default", "openai.request.service_tier": "flex"}, "standard", ""),
+        ({"openai.request.service_tier": "flex"}, "flex", ""),
+        ({"openai.request.service_tier": "auto"}, "", ""),
+        ({"anthropic.response.service_tier": "batch"}, "batch", "batch"),
+        ({"gen_ai.request.stream": True}, "", "stream"),
+        ({"gen_ai.is_streaming": False}, "", ""),
+        ({"gen_ai.request.stream": "true"}, "", "stream"),
+        ({"gen_ai.request.stream": 3, "gen_ai.is_streaming": True}, "", "stream"),
+    ],
+)
+def test_tier_and_mode(attributes: dict[str, Any], tier: str, mode: str) -> None:
+    """The tier of the answer outranks the one asked for."""
+    usage = call({**CHAT, **attributes}).usage
+    assert (usage.service_tier, usage.mode) == (tier, mode)
+
+
+def test_an_estimate_is_marked() -> None:
+    """Only where the emitter says it is one."""
+    assert call({**CHAT, "gen_ai.usage.source": "estimated"}).usage.is_estimated
+    assert not call({**CHAT, "gen_ai.usage.source": "client"}).usage.is_estimated
+
+
+@pytest.mark.parametrize(("said", "is_billable"), [(False, False), (True, True), ("false", False), ("?", True)])
+def test_a_framework_may_give_way(said: Any, is_billable: bool) -> None:
+    """`gen_ai.usage.billable` is false where a leaf is instrumented too."""
+    assert call({**CHAT, "gen_ai.usage.billable": said}).is_billable is is_billable
+
+
+@pytest.mark.parametrize(("operation", "quantities"), [("retrieval", {"requests": 1}), ("moderation", {"requests": 1})])
+def test_some_operations_are_metered_by_the_request(operation: str, quantities: dict[str, int]) -> None:
+    """Where nothing finer is said."""
+    assert call({**CHAT, "gen_ai.operation.name": operation}).usage.quantities == quantities
