@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from cost_exporter.domain.span import Call
-from cost_exporter.store.fact_json import call_fact, call_from, quantities_from, quantities_json
+from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, with_quantities
 
 __all__ = ["call_from_payload", "call_payload"]
 
@@ -28,17 +28,16 @@ def call_payload(call: Call) -> bytes:
         "operation": usage.operation,
         "service_tier": usage.service_tier,
         "mode": usage.mode,
-        "quantities": quantities_json(usage.quantities),
         "fact": call_fact(call),
     }
-    return json.dumps(content).encode()
+    return with_quantities(json.dumps(content), usage.quantities).encode()
 
 
 def call_from_payload(payload: bytes) -> Call:
     """Return the call of such a payload."""
-    content = json.loads(payload)
+    content = loads_exactly(payload)
     for name in ("trace_id", "span_id", "parent_span_id"):
         content[name] = None if content[name] is None else bytes.fromhex(content[name])
     if content["reported_cost_usd"] is not None:
         content["reported_cost_usd"] = Decimal(content["reported_cost_usd"])
-    return call_from(content["fact"], quantities_from(content["quantities"]), content)
+    return call_from(content["fact"], content["quantities"], content)

@@ -18,7 +18,15 @@ from cost_exporter.domain.quantity import Quantities, Quantity
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.usage import UsageRecord
 
-__all__ = ["attribution_from", "attribution_words", "call_fact", "call_from", "quantities_from", "quantities_json"]
+__all__ = [
+    "attribution_from",
+    "attribution_words",
+    "call_fact",
+    "call_from",
+    "loads_exactly",
+    "quantities_json",
+    "with_quantities",
+]
 
 _CALL_COLUMNS: Final = frozenset(
     {
@@ -99,8 +107,14 @@ def quantities_json(quantities: Quantities) -> str:
     return "{" + ",".join([f'"{name}":{_number(count)}' for name, count in quantities.items()]) + "}"
 
 
-def quantities_from(text: str) -> dict[str, Quantity]:
-    """Return the quantities of this JSON: whole numbers as int, others as Decimal."""
+def with_quantities(fact: str, quantities: Quantities) -> str:
+    """Return a fact's JSON object with the quantities as its last member."""
+    comma = "" if fact == "{}" else ","
+    return f'{fact[:-1]}{comma}"quantities":{quantities_json(quantities)}}}'
+
+
+def loads_exactly(text: str | bytes) -> Any:
+    """Return what this JSON says, with numbers as int or Decimal."""
     return json.loads(text, parse_float=Decimal)
 
 

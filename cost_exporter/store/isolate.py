@@ -15,7 +15,7 @@ from cost_exporter.domain.span import Call
 from cost_exporter.domain.value import value
 from cost_exporter.store.call_json import call_payload
 
-__all__ = ["Isolated", "halves", "is_data_error", "letters_of", "sum_of"]
+__all__ = ["Isolated", "describe", "halves", "is_data_error", "letters_of", "sum_of"]
 
 _DATA_ERRORS = (
     psycopg.DataError,
@@ -56,18 +56,28 @@ def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:
 
 def letters_of(batch: Facts, error: BaseException) -> list[DeadLetter]:
     """Return the dead letters of a batch whose calls cannot be stored. Its links are lost with them."""
-    detail = f"{type(error).__name__}: {_sqlstate(error)}".strip(": ")
     return [
         DeadLetter(
             reason="our_fault",
-            # Never the error's own text: PostgreSQL quotes the value in it.
-            detail=detail,
+            detail=describe(error),
             trace_id=call.trace_id,
             span_id=call.span_id,
             payload=_payload(call),
         )
         for call in batch.calls
     ]
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in one line without its text, in which PostgreSQL quotes the values."""
+    diagnosis: Any = getattr(error, "diag", None)
+    parts = [getattr(error, "sqlstate", None), getattr(diagnosis, "constraint_name", None)]
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    if where is not None and not any(parts):
+        parts.append(f"in {where.tb_frame.f_code.co_name}")
+    return " ".join([type(error).__name__, *(str(part) for part in parts if part)])
 
 
 def sum_of(receipts: Iterable[Receipt]) -> Receipt:
@@ -100,9 +110,3 @@ def _payload(call: Call) -> bytes:
         return call_payload(call)
     except Exception:  # noqa: BLE001 - a call so broken that it cannot even be written down is still counted
         return b""
-
-
-def _sqlstate(error: BaseException) -> str:
-    diagnosis: Any = getattr(error, "diag", None)
-    parts = [getattr(error, "sqlstate", None), getattr(diagnosis, "constraint_name", None)]
-    return " ".join(str(part) for part in parts if part)

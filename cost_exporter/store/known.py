@@ -148,6 +148,9 @@ def _refuse_crowds(known: Known, components: Mapping[TraceKey, set[TraceKey]]) -
             for key in together:
                 sizes[key] = together
     known.joins = kept
+    for one, _ in kept:
+        if one in known.states and not known.states[one].is_joined:
+            known.states[one].is_joined = known.states[one].has_new_joins = True
 
 
 def _load_records(cursor: psycopg.Cursor[dict[str, Any]], states: Sequence[TraceState]) -> None:

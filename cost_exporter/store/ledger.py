@@ -9,6 +9,7 @@
 A crash before the commit leaves nothing; after it everything, and sending the batch again changes nothing.
 """
 
+import logging
 import random
 import threading
 import time
@@ -22,7 +23,7 @@ from cost_exporter.domain.settle import Price
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.arrays import register_arrays
 from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
-from cost_exporter.store.isolate import Isolated, halves, is_data_error, letters_of, sum_of
+from cost_exporter.store.isolate import Isolated, describe, halves, is_data_error, letters_of, sum_of
 from cost_exporter.store.known import Known, NeedsMore, call_hashes, load_known, trace_keys_of
 from cost_exporter.store.migrate import check_schema
 from cost_exporter.store.plan import Change, Plan, plan_component
@@ -30,6 +31,8 @@ from cost_exporter.store.trace_state import merge
 from cost_exporter.store.write import Enrich, Letter, OvertakenError, write_letters, write_plan
 
 __all__ = ["LedgerStore", "OnCommit"]
+
+_log = logging.getLogger(__name__)
 
 OnCommit = Callable[[Sequence[Change]], None]
 """Told after a commit which records are new or changed: for metrics. Must not raise."""
@@ -108,6 +111,7 @@ class LedgerStore:
         """Divide one request by its traces; a single trace that is refused becomes dead letters."""
         divided = halves(batch)
         if isinstance(divided, Isolated):
+            _log.error("a trace cannot be stored and becomes a dead letter: %s", describe(error))
             letters = [(batch.namespace, batch.received_at_unix_ns, each) for each in letters_of(batch, error)]
             (receipt,) = self._commit_retrying([divided.remainder], letters, price)
             return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])

@@ -100,8 +100,9 @@ class Plan:
 
 def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
     """Settle traces that belong together and add the difference to `plan`."""
-    changed = [state for state in states if state.has_changed]
-    if not changed:
+    # Of a purged trace nothing is left to be settled; its header stays as it was.
+    states = [state for state in states if not state.is_purged]
+    if not any(state.has_changed for state in states):
         return
     facts = states[0].facts
     for state in states[1:]:
@@ -165,8 +166,7 @@ def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: 
             )
     plan.changes += changes
     plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
-    if state.has_changed or changes:
-        # A joined trace that only its neighbour changed: its header stays, but for its version.
+    if state.has_changed or state.has_new_joins or changes:
         plan.headers.append(_header(state, records))
         if state.is_finalised and changes:
             plan.amendments += _amendments(state, changes)

@@ -13,10 +13,11 @@ from typing import Any
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import to_plain
+from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Line
 from cost_exporter.domain.span import Call
 from cost_exporter.store.arrays import DateArray, Int2Array, Int8Array, TextArray, TimestampArray, UuidArray
-from cost_exporter.store.fact_json import call_fact, call_from, quantities_from, quantities_json
+from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, quantities_json, with_quantities
 from cost_exporter.store.plan import Change
 
 __all__ = ["fact_json", "lines_from", "lines_json", "record_from_row", "record_parameters"]
@@ -71,9 +72,8 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
 
     Its attribution holds what a record shows of it; the rest is inherited anew whenever its trace is settled.
     """
-    fact: dict[str, Any] = json.loads(row["fact"])
-    billed = quantities_from(row["usage"])
-    said = fact.get("quantities")
+    fact: dict[str, Any] = loads_exactly(row["fact"])
+    billed: Quantities = loads_exactly(row["usage"])
     started_at_unix_ns = row["started_us"] * 1000 + row["started_ns"]
     columns = {
         **row,
@@ -82,7 +82,7 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
     }
     for name in ("service_tier", "mode", "service_name", "error_type"):
         columns[name] = row[name] or ""
-    call = call_from(fact, billed if said is None else quantities_from(said), columns)
+    call = call_from(fact, fact.get("quantities", billed), columns)
     return CostRecord(
         call=call,
         tenant=row["tenant_id"],
@@ -161,21 +161,20 @@ def fact_json(call: Call) -> str:
     """Return everything that a call says as JSON, for the history."""
     usage = call.usage
     fact = call_fact(call) | {
-        "quantities": quantities_json(usage.quantities),
         "provider": usage.provider,
         "model": usage.model,
         "operation": usage.operation,
         "started_at_unix_ns": call.started_at_unix_ns,
         "ended_at_unix_ns": call.ended_at_unix_ns,
     }
-    return _dumps(fact)
+    return with_quantities(_dumps(fact), usage.quantities)
 
 
 def _fact_json(record: CostRecord) -> str:
     fact = call_fact(record.call)
-    # The usage column has them as billed; what the span said is kept beside it where that is something else.
-    if record.quantities is not record.call.usage.quantities and record.quantities != record.call.usage.quantities:
-        fact["quantities"] = quantities_json(record.call.usage.quantities)
     if record.quote_issues:
         fact["quote_issues"] = record.quote_issues
-    return _dumps(fact)
+    # The usage column has them as billed; what the span said is kept beside it where that is something else.
+    said = record.call.usage.quantities
+    is_said = record.quantities is said or record.quantities == said
+    return _dumps(fact) if is_said else with_quantities(_dumps(fact), said)

@@ -47,6 +47,7 @@ class TraceState:
     """Contents that lost a conflict, by key and content hash."""
     has_changed: bool = False
     has_new_links: bool = False
+    has_new_joins: bool = False
     new_span_count: int = 0
     dropped_link_count: int = 0
 

@@ -56,7 +56,6 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
     # A name of a call is remembered only with a trace that was written.
     written = {each.state.key for each in plan.headers}
     homes = {call_hash: key for call_hash, key in known.new_homes.items() if key in written}
-    joined = {key for pair in known.joins for key in pair}
     with (
         connection.pipeline(),
         connection.cursor() as traces,
@@ -64,9 +63,9 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
         connection.cursor() as rest,
     ):
         if new_headers:
-            traces.execute(statement("insert_traces"), _header_parameters(new_headers, joined))
+            traces.execute(statement("insert_traces"), _header_parameters(new_headers))
         if old_headers:
-            rest.execute(statement("update_traces"), _header_parameters(old_headers, joined))
+            rest.execute(statement("update_traces"), _header_parameters(old_headers))
         if homes:
             calls.execute(statement("insert_provider_calls"), _home_parameters(homes, known))
         if known.joins:
@@ -109,7 +108,7 @@ def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]
 # ------------------------------------------------------------------------------------------------ one table each
 
 
-def _header_parameters(headers: Sequence[Header], joined: set[TraceKey]) -> dict[str, Any]:
+def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
     states = [each.state for each in headers]
     packed = [pack_links(state.links.values()) if state.has_new_links else NO_LINKS for state in states]
     workflows = [each.workflow for each in headers]
@@ -119,14 +118,12 @@ def _header_parameters(headers: Sequence[Header], joined: set[TraceKey]) -> dict
         "bucket": DateArray.of_unix_days([state.bucket_day for state in states]),
         "has_new_links": BoolArray.of([state.has_new_links for state in states]),
         "is_tenant_trusted": BoolArray.of([state.is_tenant_trusted for state in states]),
-        "is_joined": BoolArray.of([state.is_joined or state.key in joined for state in states]),
+        "is_joined": BoolArray.of([state.is_joined for state in states]),
         "tenant_id": TextArray.of([each.tenant for each in headers]),
         "state": TextArray.of([each.state for each in workflows]),
         "workflow_id": TextArray.of([each.workflow_id for each in workflows]),
         "workflow_name": TextArray.of([each.workflow_name for each in workflows]),
-        "revenue_usd": TextArray.of(
-            [None if each.revenue_usd is None else str(each.revenue_usd) for each in workflows]
-        ),
+        "revenue_usd": TextArray.of([_money(each.revenue_usd) for each in workflows]),
         "started_at": TimestampArray.of_unix_us([_us(each.started_at_unix_ns) for each in headers]),
         "ended_at": TimestampArray.of_unix_us([_us(each.ended_at_unix_ns) for each in headers]),
         "record_count": Int8Array.of([len(state.calls) for state in states]),

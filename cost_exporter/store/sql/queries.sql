@@ -163,7 +163,7 @@ where record.trace_id = new.trace_id and record.span_id = new.span_id and record
 
 -- update_workflow_rollup --
 -- Move sums that exist already; the traces are locked, so nobody else moves them. Returns which ones those were.
--- An update of its own, because an upsert would check the difference itself, which may be negative.
+-- An update of its own: an upsert would hold the difference itself, which may be negative, against the constraints.
 update callfare.workflow_rollup as rollup set
   cost_usd = rollup.cost_usd + new.cost_usd::numeric,
   request_count = rollup.request_count + new.request_count,
@@ -204,8 +204,11 @@ from unnest(
 ) as new (
   trace_id, namespace, tenant_id, category, leg, cost_usd, request_count, unpriced_count, duplicate_count,
   llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
-order by 1, 2, 3, 4, 5
-on conflict do nothing;
+where not exists (
+  select from callfare.workflow_rollup as rollup
+  where rollup.trace_id = new.trace_id and rollup.namespace = new.namespace and rollup.tenant_id = new.tenant_id
+    and rollup.category = new.category and rollup.leg = new.leg)
+order by 1, 2, 3, 4, 5;
 
 -- move_daily_rollup --
 -- Move the sums of days by differences, in the slot of this writer.

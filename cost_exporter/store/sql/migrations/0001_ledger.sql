@@ -297,7 +297,7 @@ select
   started_at,
   started_at + ((started_ns + duration_ns) / 1000) * interval '1 microsecond' as ended_at,
   duration_ns * 0.000000001 as duration_seconds,
-  operation, provider, model, service_tier, mode, status, cost_usd, category, task, tier, user_id, api_key_id,
+  operation, provider, model, service_tier, mode, status, trim_scale(cost_usd) as cost_usd, category, task, tier, user_id, api_key_id,
   service_name, error_type, callfare.hex16(duplicate_of) as duplicate_of, reported_cost_usd,
   usage, callfare.lines_json(lines) as lines, coalesce(issues, '[]'::jsonb) as issues, book_version, received_at,
   leg, duplicate_trace_id, namespace
@@ -309,14 +309,14 @@ select
   case when trace.finalised_at is null then trace.state else 'finalised' end as state,
   trace.started_at, trace.ended_at,
   summed.cost_usd as total_cost_usd, summed.unpriced_count, summed.duplicate_count, summed.llm_calls,
-  summed.total_tokens, earned.revenue_usd, fee.fee_usd,
-  earned.revenue_usd - fee.fee_usd - summed.cost_usd as profit_usd,
+  summed.total_tokens, earned.revenue_usd, trim_scale(fee.fee_usd) as fee_usd,
+  trim_scale(earned.revenue_usd - fee.fee_usd - summed.cost_usd) as profit_usd,
   summed.by_leg, summed.by_category,
   trace.state as outcome, trace.finalised_at, trace.namespace, summed.request_count
 from callfare.trace
 cross join lateral (
   select
-    part.tenant_id, sum(cost_usd) as cost_usd, sum(unpriced_count)::bigint as unpriced_count,
+    part.tenant_id, trim_scale(sum(cost_usd)) as cost_usd, sum(unpriced_count)::bigint as unpriced_count,
     sum(duplicate_count)::bigint as duplicate_count, sum(llm_calls)::bigint as llm_calls,
     sum(input_tokens + output_tokens)::bigint as total_tokens, sum(request_count)::bigint as request_count,
     (select coalesce(jsonb_object_agg(leg, callfare.money_text(cost)), '{}') from (
@@ -362,9 +362,9 @@ create view callfare.daily_cost as
 select
   tenant_id, day, category, provider, model, operation,
   sum(request_count)::bigint as request_count, sum(unpriced_count)::bigint as unpriced_count,
-  sum(cost_usd) as cost_usd, sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens,
+  trim_scale(sum(cost_usd)) as cost_usd, sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens,
   sum(input_tokens + output_tokens)::bigint as total_tokens, sum(characters)::bigint as characters,
-  sum(audio_seconds) as audio_seconds, sum(call_seconds) as call_seconds,
+  trim_scale(sum(audio_seconds)) as audio_seconds, trim_scale(sum(call_seconds)) as call_seconds,
   round(sum(duration_ns) / sum(request_count) / 1000000, 3) as avg_latency_ms
 from callfare.daily_rollup
 group by tenant_id, day, category, provider, model, operation

@@ -1,0 +1,81 @@
+"""A real PostgreSQL for every test that asks for one: one server a session, one fresh database a test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.migrate import migrate
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """URL of a server on which databases may be made: embedded, or that of CALLFARE_TEST_DATABASE_URL."""
+    given = os.environ.get("CALLFARE_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    directory = Path(tempfile.mkdtemp(prefix="callfare-tests-"))
+    server = EmbeddedPostgres(directory / "pg")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> Iterator[str]:
+    """Name of a migrated, empty database to copy."""
+    name = f"callfare_template_{os.getpid()}"
+    _create(postgres_url, name)
+    migrate(_on(postgres_url, name))
+    yield name
+    _drop(postgres_url, name)
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """URL of a database without any schema."""
+    name = f"callfare_empty_{os.getpid()}_{next(_numbers)}"
+    _create(postgres_url, name)
+    yield _on(postgres_url, name)
+    _drop(postgres_url, name)
+
+
+@pytest.fixture
+def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """URL of a migrated database of the test's own. After the test its books must balance."""
+    name = f"callfare_test_{os.getpid()}_{next(_numbers)}"
+    _create(postgres_url, name, template=template_database)
+    url = _on(postgres_url, name)
+    yield url
+    with psycopg.connect(url) as connection:
+        problems = connection.execute("select * from callfare.integrity_check").fetchall()
+    _drop(postgres_url, name)
+    assert problems == []
+
+
+def _on(url: str, database: str) -> str:
+    return make_conninfo(**(conninfo_to_dict(url) | {"dbname": database}))
+
+
+def _create(url: str, name: str, template: str = "template1") -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        statement = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        connection.execute(statement)
+
+
+def _drop(url: str, name: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

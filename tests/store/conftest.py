@@ -1,0 +1,22 @@
+"""A ledger on a database of the test's own, and a plain connection to look at it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from cost_exporter.store.ledger import LedgerStore
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[LedgerStore]:
+    store = LedgerStore(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
