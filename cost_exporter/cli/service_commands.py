@@ -19,7 +19,7 @@ from cost_exporter.errors import SettingsError
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.embedded import EmbeddedPostgres
 
-__all__ = ["database_for", "register"]
+__all__ = ["database_for", "register", "without_password"]
 
 _WATCH_DATABASE_EVERY_SECONDS: Final = 0.5
 _log = logging.getLogger("cost_exporter")
@@ -87,7 +87,7 @@ def _run(settings: Settings) -> None:
         try:
             for name, address in addresses.items():
                 print_line(f"{name} {address}")
-            print_line(f"database {_without_password(database_url)}")
+            print_line(f"database {without_password(database_url)}")
             wait()
         finally:
             service.stop()
@@ -136,7 +136,7 @@ def _told_to_stop() -> Generator[Callable[[], object]]:
             signal.signal(number, handler)
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """Return the URL as it may be shown and logged."""
     parts = urlsplit(url)
     if parts.password is None:

@@ -5,14 +5,21 @@ from typing import Any
 import pytest
 
 from tests.cli.running import Ran, run_command
-from tests.support.stored import filled_database
+from tests.support.stored import filled_database, open_folder
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def filled(postgres_url: str) -> Iterator[str]:
     """The URL of a database with two workflows in it."""
-    with filled_database(tmp_path_factory.mktemp("filled")) as url:
+    with filled_database(postgres_url, "callfare_filled_for_cli") as url:
         yield url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Where a service of the test's may keep its embedded PostgreSQL."""
+    with open_folder() as folder:
+        yield folder / "data"
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cost_exporter.store.embedded import EmbeddedPostgres
 from tests.crash.clients import Clients
 from tests.crash.services import CallfareUp, Double, Service, wait_for_database
 from tests.crash.verdict import problems
+from tests.support.stored import open_folder
 
 pytestmark = pytest.mark.slow
 
@@ -43,9 +43,15 @@ def kill_and_restart(service: Service) -> Callable[[], None]:
     return kill
 
 
-def test_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder / "data"
+
+
+def test_kills_lose_nothing_and_double_nothing(data_dir: Path) -> None:
     """After kills of the service and of its database, clients, records and rollups agree to the last digit."""
-    service = CallfareUp(tmp_path / "data")
+    service = CallfareUp(data_dir)
     service.start()
     clients = Clients(service.grpc_address, count=CLIENTS)
     clients.start()
@@ -72,21 +78,8 @@ def report(clients: Clients, killed: int) -> None:
     print(f"{killed} kills, {spans} spans acknowledged, {repeated} batches repeated on purpose, {failed} calls failed")
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("controls") / "postgres")
-    yield server.start()
-    server.stop()
-
-
 def run_double(fault: str, url: str) -> list[str]:
-    import psycopg
-
-    name = fault.replace("-", "_")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-    own_url = url.replace("/callfare?", f"/{name}?")
-    service = Double(fault, own_url)
+    service = Double(fault, url)
     service.start()
     clients = Clients(service.grpc_address, count=CLIENTS)
     clients.start()
@@ -97,21 +90,21 @@ def run_double(fault: str, url: str) -> list[str]:
     # What the service holds when it stops in peace is its own: only kills may show the fault.
     time.sleep(1)
     service.stop()
-    return problems(clients.ledgers, own_url)
+    return problems(clients.ledgers, url)
 
 
-def test_harness_finds_nothing_in_a_sound_service(database: str) -> None:
+def test_harness_finds_nothing_in_a_sound_service(empty_database_url: str) -> None:
     """The control of the controls: a service without fault passes."""
-    assert run_double("sound", database) == []
+    assert run_double("sound", empty_database_url) == []
 
 
-def test_harness_catches_acknowledging_before_commit(database: str) -> None:
+def test_harness_catches_acknowledging_before_commit(empty_database_url: str) -> None:
     """A service that acknowledges first and commits later loses spans, and the harness says so."""
-    assert any("is lost" in problem for problem in run_double("ack-before-commit", database))
+    assert any("is lost" in problem for problem in run_double("ack-before-commit", empty_database_url))
 
 
-def test_harness_catches_rolling_up_in_a_second_transaction(database: str) -> None:
+def test_harness_catches_rolling_up_in_a_second_transaction(empty_database_url: str) -> None:
     """A service that rolls up after its commit leaves wrong sums, and the harness says so."""
-    found = run_double("second-transaction", database)
+    found = run_double("second-transaction", empty_database_url)
     assert any("sums up to" in problem for problem in found)
     assert not any("is lost" in problem for problem in found)

@@ -1,18 +1,22 @@
 """A database with a little in it, brought there by the real service: for tests of whatever reads."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import grpc
+import psycopg
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cost_exporter.cli.service import Service
 from cost_exporter.settings import Address, Settings
-from cost_exporter.store.embedded import EmbeddedPostgres
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 ANYWHERE = Address(host="127.0.0.1", port=0)
@@ -33,9 +37,9 @@ def settings_for(folder: Path, **changed: Any) -> Settings:
 
 
 @contextmanager
-def running_service(database_url: str, folder: Path, **changed: Any) -> Iterator[dict[str, Address]]:
+def running_service(database_url: str, **changed: Any) -> Iterator[dict[str, Address]]:
     """Run the real service in this process and lend its addresses."""
-    service = Service(settings_for(folder, **changed), database_url)
+    service = Service(settings_for(Path("/nowhere"), **changed), database_url)
     try:
         yield service.start()
     finally:
@@ -43,16 +47,35 @@ def running_service(database_url: str, folder: Path, **changed: Any) -> Iterator
 
 
 @contextmanager
-def filled_database(folder: Path) -> Iterator[str]:
+def filled_database(postgres_url: str, name: str) -> Iterator[str]:
     """Lend the URL of a database with two workflows in it, one of them with an unpriced call, and a dead letter."""
-    server = EmbeddedPostgres(folder / "postgres")
-    url = server.start()
-    try:
-        with running_service(url, folder) as addresses:
+    url = make_conninfo(postgres_url, dbname=name)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        with running_service(as_url(url)) as addresses:
             send(addresses["grpc"], filling(time.time_ns()))
-        yield url
-    finally:
-        server.stop()
+        yield as_url(url)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def as_url(conninfo: str) -> str:
+    """Return connection parameters as a URL: the form that settings take."""
+    parts = conninfo_to_dict(conninfo)
+    rest = {name: str(parts[name]) for name in ("host", "port") if name in parts}
+    return f"postgresql://{parts.get('user', '')}@/{parts['dbname']}?{urlencode(rest)}"
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Lend a directory that PostgreSQL's own user may pass through.
+
+    Not pytest's `tmp_path`: as root, each start of pytest closes its parent to everybody else, and a running
+    server loses its data directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="callfare-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def filling(started_at_unix_ns: int) -> bytes:
