@@ -5,6 +5,7 @@ In: what `workflow()`, the ASGI middleware, incoming baggage and CALLFARE_TENANT
 For each name the nearest wins: the span itself, the context, the parent span in this process, the environment.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from callfare import attributes as names
 from callfare import environment
 from callfare.guard import note_internal_error
+from callfare.span import call_seen
 
 __all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "with_attribution"]
 
@@ -61,6 +63,7 @@ class AttributionProcessor(SpanProcessor):
                 found[names.SAMPLED] = False
             if found:
                 span.set_attributes(found)
+            _tell_framework(span, parent_context)
         except Exception as error:  # noqa: BLE001 - the span goes on without attribution
             note_internal_error("attributing a span", error)
 
@@ -85,6 +88,19 @@ class AttributionProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the interface's signature
         """Nothing is held back."""
         return True
+
+
+_MODEL_SCOPES: Final = re.compile(
+    r"(opentelemetry\.instrumentation|openinference\.instrumentation|openlit\.instrumentation|logfire|"
+    r"opentelemetry\.util)\.(genai|openai|anthropic|google|vertexai|bedrock|groq|mistral|cohere|together|ollama|litellm)"
+)
+
+
+def _tell_framework(span: Span, parent_context: Context | None) -> None:
+    """A model call that another instrumentation records: the framework's span above is then not the bill."""
+    scope = span.instrumentation_scope
+    if scope is not None and _MODEL_SCOPES.match(scope.name):
+        call_seen("chat", parent_context)
 
 
 def _defaults() -> dict[str, str]:

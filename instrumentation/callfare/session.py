@@ -34,7 +34,7 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare import environment
 from callfare.guard import quietly
-from callfare.span import Amount, AttributeValue, CallSpan, Request, open_call
+from callfare.span import Amount, AttributeValue, CallSpan, Request, call_seen, open_call
 
 __all__ = ["Clock", "Reporter", "Session", "reporter"]
 
@@ -101,7 +101,7 @@ class Session:
         session = cls(
             tracer,
             request,
-            context or context_api.get_current(),
+            context if context is not None else context_api.get_current(),
             bytes_per_second=bytes_per_second,
             channels=channels,
             is_metered_when_silent=is_metered_when_silent,
@@ -109,6 +109,7 @@ class Session:
             reporter=reporter,
         )
         reporter.watch(session)
+        call_seen(request.operation, session._context)
         return session
 
     def add_audio(self, byte_count: int) -> None:

@@ -28,7 +28,17 @@ from callfare import environment, producer
 from callfare.failure import describe_error, is_refusal
 from callfare.guard import quietly
 
-__all__ = ["Amount", "AttributeValue", "CallSpan", "Request", "call_seen", "is_inside_call", "open_call", "watch_calls"]
+__all__ = [
+    "Amount",
+    "AttributeValue",
+    "CallSpan",
+    "Request",
+    "call_seen",
+    "is_call_seen",
+    "is_inside_call",
+    "open_call",
+    "watch_calls",
+]
 
 Amount = int | Decimal | float
 AttributeValue = str | bool | int | float | tuple[str, ...]
@@ -203,6 +213,12 @@ def call_seen(operation: str, context: Context | None = None) -> None:
     seen = context_api.get_value(_WATCH, context)
     if isinstance(seen, set):
         seen.add(operation)
+
+
+def is_call_seen(operation: str, context: Context | None = None) -> bool:
+    """Whether a span of that operation was opened below the framework span that watches here."""
+    seen = context_api.get_value(_WATCH, context)
+    return isinstance(seen, set) and operation in seen
 
 
 def _as_attribute(name: str, amount: Amount) -> AttributeValue:

@@ -1,0 +1,136 @@
+"""LiveKit Agents: speech to text, for which LiveKit itself writes no span.
+
+    LiveKitInstrumentor().instrument()              # or `opentelemetry-instrument`, entry point `callfare_livekit`
+
+LiveKit's own spans tell the usage of language models (`llm_request`) and of speech (`tts_request`), and the cost
+service reads them. Its recognisers only emit metrics events: these become deltas of one session per recogniser,
+in seconds of audio. Where a vendor's instrumentor sees the same recognition, `gen_ai.usage.billable` is false.
+LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498).
+"""
+
+import weakref
+from collections import deque
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.guard import quietly
+from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
+from callfare.instrumentor import CallfareInstrumentor, Wrap
+from callfare.session import Session
+from callfare.span import Request, is_call_seen, watch_calls
+from callfare.wrapping import Wrapper
+
+__all__ = ["LiveKitInstrumentor"]
+
+_OUTER = context_api.create_key("callfare-livekit-outer")
+_REMEMBERED_MAX = 256
+_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+_seen_metrics: deque[object] = deque(maxlen=_REMEMBERED_MAX)
+"""Adapters emit again what the recogniser below them emitted: the very same object."""
+
+
+def _emit(tracer: Tracer) -> Wrapper:
+    """Wrapper of `EventEmitter.emit`: sees the metrics of every recogniser, whoever listens."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if len(args) > 1 and args[0] == "metrics_collected" and getattr(args[1], "type", "") == "stt_metrics":
+            _hear(tracer, instance, args[1])
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+@quietly
+def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> None:
+    if any(known is metrics for known in _seen_metrics):
+        return
+    _seen_metrics.append(metrics)
+    session = _sessions.get(recogniser)
+    if session is None or not session.is_open:
+        # The context from before the watch: our own session must not pass for a vendor's.
+        outer = context_api.get_value(_OUTER)
+        context = outer if isinstance(outer, Context) else None
+        session = _sessions[recogniser] = Session.open(tracer, _request(recogniser, metrics), context=context)
+    if is_call_seen("speech_to_text"):
+        session.set(names.USAGE_BILLABLE, value=False)
+    session.add_seconds(Decimal(str(metrics.audio_duration)))
+    for name, amount in (
+        (names.INPUT_TOKENS, metrics.input_tokens),
+        (names.OUTPUT_TOKENS, metrics.output_tokens),
+        (names.INPUT_AUDIO_TOKENS, metrics.input_audio_tokens),
+    ):
+        if amount:
+            session.add(name, amount)
+
+
+def _request(recogniser: Any, metrics: Any) -> Request:
+    told = metrics.metadata
+    return Request(
+        operation="speech_to_text",
+        provider=str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", "")).lower(),
+        model=str(getattr(told, "model_name", "") or getattr(recogniser, "model", "")),
+        attributes={names.REQUEST_STREAM: bool(metrics.streamed)},
+    )
+
+
+def _watching() -> Context:
+    context, _ = watch_calls()
+    return context_api.set_value(_OUTER, context_api.get_current(), context)
+
+
+def _stream_init(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `RecognizeStream.__init__`, which starts the tasks that send and that measure."""
+
+    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        token = context_api.attach(_watching())
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            context_api.detach(token)
+
+    return wrapper
+
+
+def _recognize(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `STT.recognize`, one request for one piece of audio."""
+
+    async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        token = context_api.attach(_watching())
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            context_api.detach(token)
+
+    return wrapper
+
+
+def _aclose(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `STT.aclose`: the session's goodbye."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            session = _sessions.pop(instance, None)
+            if session is not None:
+                session.close()
+
+    return wrapper
+
+
+class LiveKitInstrumentor(CallfareInstrumentor):
+    """Records the seconds of audio that LiveKit's recognisers hear."""
+
+    name: ClassVar[str] = "livekit"
+    instruments: ClassVar[tuple[str, ...]] = _instruments
+    wraps: ClassVar[tuple[Wrap, ...]] = (
+        Wrap("livekit.rtc.event_emitter", "EventEmitter.emit", _emit),
+        Wrap("livekit.agents.stt.stt", "RecognizeStream.__init__", _stream_init),
+        Wrap("livekit.agents.stt.stt", "STT.recognize", _recognize),
+        Wrap("livekit.agents.stt.stt", "STT.aclose", _aclose),
+    )

@@ -1,0 +1,60 @@
+"""What Pipecat's usage metrics say. Pure.
+
+Providers go by the package of the service's class. Token counts are made inclusive: Pipecat passes on the vendor's
+own prompt count, which for Anthropic and Bedrock leaves the cached tokens out (docstring of `LLMTokenUsage`).
+"""
+
+import re
+from typing import Any
+
+from callfare import attributes as names
+from callfare.span import Amount, Request
+
+__all__ = ["request_of", "token_quantities"]
+
+_SUFFIX = re.compile(r"(Http|WebSocket|Websocket|Flux|Segmented|Realtime|Responses)*(TTS|STT|LLM)Service$")
+_PACKAGE = re.compile(r"pipecat\.services\.(\w+)\.")
+_EXCLUSIVE = ("Anthropic", "Bedrock")
+
+
+def request_of(service: Any, operation: str) -> Request:
+    """The request of a service, without quantities: those come as metrics."""
+    return Request(operation=operation, provider=_provider(service), model=_model(service), source="client")
+
+
+def _provider(service: Any) -> str:
+    """By the package of Pipecat's class: `pipecat.services.elevenlabs.tts` -> `elevenlabs`.
+
+    A service written by the application goes by its name: `DeepgramSTTService` -> `deepgram`.
+    """
+    for kind in type(service).__mro__:
+        package = _PACKAGE.match(kind.__module__)
+        if package is not None:
+            return package[1]
+    return _SUFFIX.sub("", type(service).__name__).lower()
+
+
+def _model(service: Any) -> str:
+    metrics = getattr(service, "_metrics", None)
+    core = getattr(metrics, "_core_metrics_data", None)
+    for found in (getattr(core, "model", None), getattr(getattr(service, "_settings", None), "model", None)):
+        if isinstance(found, str) and found:
+            return found
+    return ""
+
+
+def token_quantities(service: Any, usage: Any) -> dict[str, Amount]:
+    """Inclusive token counts of one model call."""
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    is_exclusive = any(word in kind.__name__ for kind in type(service).__mro__ for word in _EXCLUSIVE)
+    stated = {
+        names.INPUT_TOKENS: usage.prompt_tokens + (read + written if is_exclusive else 0),
+        names.OUTPUT_TOKENS: usage.completion_tokens,
+        names.CACHE_READ_TOKENS: usage.cache_read_input_tokens,
+        names.CACHE_WRITE_TOKENS: usage.cache_creation_input_tokens,
+        names.REASONING_TOKENS: usage.reasoning_tokens,
+        names.INPUT_AUDIO_TOKENS: getattr(usage, "input_audio_tokens", None),
+        names.OUTPUT_AUDIO_TOKENS: getattr(usage, "output_audio_tokens", None),
+        names.CACHE_AUDIO_READ_TOKENS: getattr(usage, "cache_read_input_audio_tokens", None),
+    }
+    return {name: amount for name, amount in stated.items() if isinstance(amount, int)}
