@@ -35,6 +35,8 @@ from cost_exporter.store.price_books import current_book, latest_snapshot, save_
 __all__ = ["prices"]
 
 EXIT_FOUND_WRONG = 1
+_ANY_MODEL = ".*"
+"""Rows of vector stores price every index: they answer to any name, and are not what somebody asks for by name."""
 
 prices = typer.Typer(help="The price book: look at it, check it, change it, price by it.", no_args_is_help=True)
 
@@ -88,6 +90,8 @@ def show(
     with _book_in_force() as book:
         wanted = sorted(book.providers) if provider is None else [canonical_provider(provider)]
         rows = [row for name in wanted for row in _rows_of(book, name, model, at_unix_ns)]
+        if provider is None:
+            rows = [row for row in rows if row.model != _ANY_MODEL]
         known = [name for one in wanted if one in book.providers for name in book.catalogue(one).models]
     if not rows:
         near = nearest(model.lower(), known)

@@ -120,7 +120,19 @@ def _model_rows(provider: str, model: Any) -> list[PriceRow]:
         rows += _rows(provider, model.id, period.prices, period)
         for window, prices in period.windows:
             rows += [_with(row, window=window) for row in _rows(provider, model.id, prices, period)]
-    return rows + _variant_rows(provider, model, periods)
+    rows += _variant_rows(provider, model, periods)
+    return rows or _free_rows(provider, model.id)
+
+
+def _free_rows(provider: str, model: str) -> list[PriceRow]:
+    """A model without prices is unpriced, unless its very name says that it is free: then 0 is its price."""
+    if not model.endswith(":free"):
+        return []
+    units = ("input_tokens", "output_tokens")
+    return [
+        PriceRow(provider=provider, model=model.lower(), unit=unit, price_usd=Decimal(0), is_imported=True)
+        for unit in units
+    ]
 
 
 def _periods(prices: Any) -> list[_Period]:

@@ -19,6 +19,7 @@ from cost_exporter.domain.value import value
 __all__ = ["Finding", "lint_book", "lint_rows"]
 
 _FACTOR_MAX: Final = Decimal(10)
+_SLIP_TOLERANCE: Final = Decimal("1.5")
 _SECONDS_PER_HOUR: Final = Decimal(3600)
 _CEILING_USD: Final[dict[str, Decimal]] = {
     # Dearer than any price ever published, per one unit; a slip of the decimal point lands beyond it.
@@ -100,7 +101,8 @@ def _slip(ratio: Decimal) -> str:
         (Decimal(1_000_000), "; looks like a price per 1,000,000 written as one per 1"),
     )
     size = max(ratio, 1 / ratio)
-    return next((text for slip, text in slips if slip * 6 / 10 <= size <= slip * 15 / 10), "")
+    away, text = min((max(size / slip, slip / size), text) for slip, text in slips)
+    return text if away <= _SLIP_TOLERANCE else ""
 
 
 def _short(ratio: Decimal) -> str:

@@ -74,24 +74,29 @@ def _node(raw: yaml.Node, file: str) -> Node:
     if isinstance(raw, yaml.SequenceNode):
         items = tuple(_node(item, file) for item in raw.value)
         return Node(kind="list", items=items, fields={}, file=file, line=line, column=column)
-    fields: dict[str, Node] = {}
     assert isinstance(raw, yaml.MappingNode)
+    return Node(kind="map", fields=_fields(raw, file), file=file, line=line, column=column)
+
+
+def _fields(raw: yaml.MappingNode, file: str) -> dict[str, Node]:
+    """Return the fields of a mapping; one without a value is as if it were not there."""
+    fields: dict[str, Node] = {}
     for raw_key, raw_value in raw.value:
         key = _node(raw_key, file)
         if key.text in fields:
             raise key.error(f"{key.text!r} is said twice", "remove one")
         fields[key.text] = _node(raw_value, file)
-    return Node(kind="map", fields=fields, file=file, line=line, column=column)
+    return {name: field for name, field in fields.items() if field.kind != "null"}
 
 
 def wrap(raw: object, file: str = "") -> Node:
     """Return a value read from JSON as a node. Numbers with a point must have been read as `Decimal`."""
     if isinstance(raw, Mapping):
-        fields: dict[str, Node] = {str(key): wrap(item, file) for key, item in raw.items()}
+        fields: dict[str, Node] = {str(key): wrap(item, file) for key, item in raw.items() if item is not None}
         return Node(kind="map", fields=fields, file=file)
     if isinstance(raw, list | tuple):
         return Node(kind="list", items=tuple(wrap(item, file) for item in raw), fields={}, file=file)
     if isinstance(raw, bool):
         return Node(kind="bool", text=str(raw).lower(), fields={}, file=file)
-    kind = "null" if raw is None else "int" if isinstance(raw, int) else "float" if isinstance(raw, Decimal) else "text"
-    return Node(kind=kind, text="" if raw is None else str(raw), fields={}, file=file)
+    kind = "int" if isinstance(raw, int) else "float" if isinstance(raw, Decimal) else "text"
+    return Node(kind=kind, text=str(raw), fields={}, file=file)

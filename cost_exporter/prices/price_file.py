@@ -82,7 +82,7 @@ def _inherits(root: Node) -> bool:
 
 def _items(root: Node, section: str) -> tuple[Node, ...]:
     node = root.fields.get(section)
-    if node is None or node.kind == "null":
+    if node is None:
         return ()
     if node.kind != "list":
         raise node.error(f"`{section}` is not a list", f"write `{section}:` and then rows that begin with `-`")

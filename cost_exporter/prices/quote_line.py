@@ -118,7 +118,7 @@ def _parse(line: bytes | str) -> dict[str, Any]:
 def _usage(asked: Mapping[str, Any], now: datetime) -> UsageRecord:
     texts: dict[str, Any] = {name: _text(asked, name) for name in _TEXTS}
     texts["provider"] = canonical_provider(texts["provider"])
-    quantities: Any = asked.get("usage") or {}
+    quantities: Any = {} if asked.get("usage") is None else asked["usage"]
     if not isinstance(quantities, dict):
         raise UsageError('usage is not an object; write "usage": {"input_tokens": 1200}')
     counted = {str(name): _quantity(str(name), raw) for name, raw in quantities.items() if raw is not None}

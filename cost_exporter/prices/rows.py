@@ -133,7 +133,7 @@ def _suggest(said: str, known: Mapping[str, object] | frozenset[str] | tuple[str
 
 def _field(node: Node, key: str) -> Node:
     field = node.fields.get(key)
-    if field is None or field.kind == "null":
+    if field is None:
         raise node.error(f"{key!r} is missing", f"add `{key}: …` to the row")
     return field
 

@@ -1,0 +1,155 @@
+"""`callfare prices`: each command, its JSON, and its exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+ROOT = Path(__file__).parents[2]
+OVERRIDE = """
+prices:
+  - {provider: deepgram, model: nova-2, unit: audio_seconds, price: "0.43", per: "60"}
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CALLFARE_")}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])
+    return kept | {"CALLFARE_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": path}
+
+
+def run(environment: dict[str, str], *arguments: str, given: str | bytes = "") -> subprocess.CompletedProcess[str]:
+    code = (
+        "import sys, typer; from cost_exporter.cli.prices import prices; "
+        "from cost_exporter.errors import CallfareError\n"
+        "try: sys.exit(prices(sys.argv[1:], standalone_mode=False))\n"
+        "except CallfareError as error: sys.exit(f'error: {error}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        input=given.encode() if isinstance(given, str) else given,
+        capture_output=True,
+        env=environment,
+        check=False,
+        timeout=60,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def as_url(dsn: str) -> str:
+    """Return a connection string as the URL that settings take."""
+    parts = conninfo_to_dict(dsn)
+    name = parts.pop("dbname")
+    return f"postgresql:///{name}?{urlencode(parts)}"
+
+
+def said(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_quote_needs_no_database(environment: dict[str, str]) -> None:
+    """Each line is answered in order; exit 1 where one could not be read."""
+    usage = '{"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1000000}}'
+    done = run(environment, "quote", given=f"{usage}\n\n{usage}")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["status"], one["amount"]) for one in answers] == [
+        ("priced", "2.5"),
+        ("invalid", None),
+        ("priced", "2.5"),
+    ]
+    assert done.returncode == 1
+    assert run(environment, "quote", given=usage + "\n").returncode == 0
+    assert run(environment, "quote").returncode == 0
+    assert "1,000,000 x $2.5 / 1,000,000 = $2.5" in run(environment, "quote", "--explain", given=usage).stdout
+
+
+def test_quote_takes_the_files_of_the_environment(environment: dict[str, str], tmp_path: Path) -> None:
+    """`CALLFARE_PRICES` is over the list; a bad file is one error line and exit 1."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(OVERRIDE)
+    environment["CALLFARE_PRICES"] = str(path)
+    usage = '{"provider": "deepgram", "model": "nova-2", "usage": {"audio_seconds": 60}}\n'
+    assert json.loads(run(environment, "quote", given=usage).stdout)["amount"] == "0.43"
+    path.write_text(OVERRIDE.replace('"0.43"', "0.43"))
+    done = run(environment, "quote", given=usage)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"{path}:3:" in done.stderr
+    assert 'quote it: price: "0.43"' in done.stderr
+
+
+def test_show_and_list(environment: dict[str, str]) -> None:
+    """A model's rows at a time, at every provider that has it; a near name where there is none."""
+    rows = said(run(environment, "show", "gpt-5.6-sol", "--at", "2026-08-20", "--provider", "openai", "--json"))
+    base = [r for r in rows if r["unit"] == "input_tokens" and not r["conditions"] and not r["context_tier"]]
+    assert [(row["price"], row["per"]) for row in base] == [("5", "1000000")]
+    assert {row["provider"] for row in said(run(environment, "show", "gpt-4o-mini", "--json"))} >= {"openai"}
+    unknown = run(environment, "show", "gpt-4oo")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "did you mean gpt-4o" in unknown.stderr
+    assert run(environment, "show", "gpt-4o", "--at", "soon").returncode != 0
+    listed = said(run(environment, "list", "--provider", "ElevenLabs", "--json"))
+    assert {row["provider"] for row in listed} == {"elevenlabs"}
+    assert "nova-3" in run(environment, "list", "--provider", "deepgram").stdout
+
+
+def test_lint(environment: dict[str, str], tmp_path: Path) -> None:
+    """The shipped book has no findings; an implausible file has, and exits 1."""
+    assert run(environment, "lint").stdout == "no findings\n"
+    path = tmp_path / "prices.yaml"
+    path.write_text(OVERRIDE)
+    done = run(environment, "lint", str(path))
+    assert done.returncode == 1
+    assert "cents written as dollars" in done.stdout
+    assert {one["code"] for one in said(run(environment, "lint", str(path), "--json"))} == {"off_list", "implausible"}
+
+
+def test_diff(environment: dict[str, str], tmp_path: Path) -> None:
+    """What a file would change; without one, what an import would change: nothing, as long as it is fresh."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(OVERRIDE)
+    assert said(run(environment, "diff", str(path), "--json"))[0]["kind"] == "added"
+    assert run(environment, "diff").stdout.endswith(" changes\n")
+
+
+def test_import_to_a_file(environment: dict[str, str], tmp_path: Path) -> None:
+    """The import can be written to a file, which is how the shipped snapshot is made."""
+    target = tmp_path / "snapshot.json"
+    assert run(environment, "import", "--to", str(target)).returncode == 0
+    assert json.loads(target.read_text())["format"] == 1
+
+
+def test_load_and_import_into_the_database(environment: dict[str, str], tmp_path: Path, database_url: str) -> None:
+    """Loaded rows are in force for every command; warnings go to standard error."""
+    environment["CALLFARE_DATABASE_URL"] = as_url(database_url)
+    path = tmp_path / "prices.yaml"
+    path.write_text(OVERRIDE)
+    done = run(environment, "load", str(path))
+    assert done.returncode == 0
+    assert done.stdout == "loaded 1 rows, 0 factors as version 1\n"
+    assert "cents written as dollars" in done.stderr
+    assert said(run(environment, "load", str(path), "--json"))["version_id"] == 2
+    rows = said(run(environment, "list", "--book", "operator", "--json"))
+    assert [row["price"] for row in rows] == ["0.43"]
+    assert said(run(environment, "import", "--json"))["is_new"]
+    assert run(environment, "import").stdout == "nothing changed since the last import\n"
+    with psycopg.connect(database_url) as connection:
+        versions = connection.execute("select kind from callfare.price_book_version order by 1, version_id").fetchall()
+    assert versions == [("import",), ("load",), ("load",)]
+
+
+def test_a_database_without_our_schema_is_said(environment: dict[str, str], empty_database_url: str) -> None:
+    """One line that says to migrate."""
+    environment["CALLFARE_DATABASE_URL"] = as_url(empty_database_url)
+    done = run(environment, "list")
+    assert done.returncode == 1
+    assert "callfare migrate" in done.stderr
