@@ -15,9 +15,8 @@ from cost_exporter.read.content_hash import content_hash
 from cost_exporter.read.costs import NO_COST, stated_cost
 from cost_exporter.read.failure import failure_of
 from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.origin import Place
 from cost_exporter.read.quantities import mend_quantities, read_quantities
-from cost_exporter.read.reading import NO_KEYS, Reading, Words, first_text
+from cost_exporter.read.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.words import words_meaning
 
 __all__ = ["read_call"]
@@ -41,7 +40,7 @@ class _Session(NamedTuple):
 _NO_SESSION: Final = _Session()
 
 
-def read_call(reading: Reading, place: Place, trusted_cost_sources: frozenset[str]) -> Call | None:
+def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | None:
     """Return the call a span tells of, or None if it tells of none."""
     operation = _operation(reading)
     if operation == WRAPPER:
@@ -55,7 +54,7 @@ def read_call(reading: Reading, place: Place, trusted_cost_sources: frozenset[st
         _complete(reading)
     if plan.has_cache or plan.completes or not (are_counts_plain and plan.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
-    return _call(reading, place, trusted_cost_sources)
+    return _call(reading, trusted_cost_sources)
 
 
 def _operation(reading: Reading) -> str:
@@ -103,8 +102,8 @@ def _complete(reading: Reading) -> None:
     )
 
 
-def _call(reading: Reading, place: Place, trusted_cost_sources: frozenset[str]) -> Call:
-    words, origin = reading.words, place.origin
+def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
+    words, origin, span = reading.words, reading.origin, reading.span
     names = words.names
     failure = failure_of(reading)
     cost, session, call_id = NO_COST, _NO_SESSION, ""
@@ -114,20 +113,22 @@ def _call(reading: Reading, place: Place, trusted_cost_sources: frozenset[str]) 
         call_id = _phone_call_id(reading)
     if reading.response_id and not call_id:
         call_id = _response_call_id(reading, names.provider)
-    mode = _mode(reading.operation, words, session)
+    mode = words.mode if session is _NO_SESSION else words.mode or "stream"
+    if words.is_stream is False and reading.operation == "speech_to_text":
+        mode = mode or "batch"
     rest = None
-    if not reading.plan.is_plain or failure.said or reading.issues or place.attribution is not NO_ATTRIBUTION:
-        rest = (call_id, tuple(place.attribution), failure.said, tuple(session), cost[:2], reading.issues)
-    hashed = content_hash(reading, place, rest)
-    if not place.is_start_plausible:
+    if not reading.plan.is_plain or failure.said or reading.issues or reading.attribution is not NO_ATTRIBUTION:
+        rest = (call_id, tuple(reading.attribution), failure.said, tuple(session), cost[:2], reading.issues)
+    hashed = content_hash(reading, rest)
+    if not reading.is_start_plausible:
         reading.issues.append("implausible_start")
     rule = reading.scope.rule
     return Call(
-        trace_id=place.trace_id,
-        span_id=place.span_id,
-        parent_span_id=place.parent_span_id,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=reading.parent_span_id,
         started_at_unix_ns=reading.started_at_unix_ns,
-        ended_at_unix_ns=place.ended_at_unix_ns,
+        ended_at_unix_ns=reading.ended_at_unix_ns,
         usage=UsageRecord(
             provider=names.provider,
             model=names.model,
@@ -144,7 +145,7 @@ def _call(reading: Reading, place: Place, trusted_cost_sources: frozenset[str]) 
             is_estimated=words.is_estimated,
             vendor_cost_usd=cost.amount_usd if cost.is_trusted else None,
         ),
-        attribution=place.attribution,
+        attribution=reading.attribution,
         resource_attribution=origin.attribution,
         service_name=origin.service_name,
         scope=reading.scope.name,
@@ -173,15 +174,6 @@ def _response_call_id(reading: Reading, provider: str) -> str:
     if reading.scope.rule.has_own_ids and provider != "openai":
         return ""
     return f"response:{reading.response_id}"
-
-
-def _mode(operation: str, words: Words, session: _Session) -> str:
-    """Return stream or batch where that is known; a transcription that is known not to be live is batch."""
-    if words.tier == "batch":
-        return "batch"
-    if words.is_stream or session.session_id:
-        return "stream"
-    return "batch" if words.is_stream is False and operation == "speech_to_text" else ""
 
 
 def _session(reading: Reading) -> _Session:

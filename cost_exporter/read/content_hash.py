@@ -6,19 +6,19 @@ out is what is not the sender's: the time of receipt, and what the operator's se
 
 from hashlib import blake2b
 
-from cost_exporter.read.origin import Place
 from cost_exporter.read.reading import Reading
 
 __all__ = ["content_hash"]
 
 
-def content_hash(reading: Reading, place: Place, rest: tuple[object, ...] | None) -> int:
+def content_hash(reading: Reading, rest: tuple[object, ...] | None) -> int:
     """Return a signed 64-bit hash of a call. `rest` is what few spans say, of the same kinds as above."""
-    span, parent_span_id = reading.span, place.parent_span_id
+    span, parent_span_id = reading.span, reading.parent_span_id
     said = (
-        f"{span.start_time_unix_nano} {span.end_time_unix_nano} {reading.words.fingerprint} {place.origin.fingerprint}"
+        f"{span.start_time_unix_nano} {span.end_time_unix_nano}"
+        f" {reading.words.fingerprint} {reading.origin.fingerprint}"
         f" {reading.operation} {reading.response_id} {reading.quantities} {reading.scope.name} {rest}"
     ).encode("utf-8", "backslashreplace")
-    ids = place.trace_id + place.span_id
+    ids = span.trace_id + span.span_id
     digest = blake2b((ids if parent_span_id is None else ids + parent_span_id) + said, digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

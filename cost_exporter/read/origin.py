@@ -1,48 +1,25 @@
-"""Where a span comes from and belongs: its resource, its trace, and on whose account both say it goes.
+"""On whose account spans go, as their resource and they themselves say.
 
 With credentials the tenant comes from these alone (semantics 15): then what an attribute claims is dropped
 here, and counted where it disagrees.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.read.aliases import ATTRIBUTION_KEYS
 from cost_exporter.read.fingerprint import fingerprint
-from cost_exporter.read.reading import Keys, Plan, first_text
+from cost_exporter.read.reading import Keys, Origin, Plan, first_text
 from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, Resource
 
-__all__ = ["Origin", "Place", "attribution_of", "origin_of"]
+__all__ = ["attribution_of", "origin_of"]
 
 _SERVICE_NAME: Final = "service.name"
 _UNNAMED: Final[list[str | None]] = [None] * len(Attribution._fields)
 _PLACES: Final[tuple[tuple[int, Keys], ...]] = tuple(enumerate(ATTRIBUTION_KEYS.values()))
 _ATTRIBUTIONS_MAX: Final = 4096
 assert tuple(ATTRIBUTION_KEYS) == Attribution._fields
-
-
-class Origin(NamedTuple):
-    """What the resource says of all its spans."""
-
-    service_name: str
-    attribution: Attribution
-    tenant_claim: str | None
-    """The tenant the resource names, whether it is believed or not."""
-    fingerprint: str
-    """Stands for all of it."""
-
-
-class Place(NamedTuple):
-    """Where a span stands: its ids, its times, and on whose account it goes."""
-
-    trace_id: bytes
-    span_id: bytes
-    parent_span_id: bytes | None
-    ended_at_unix_ns: int
-    is_start_plausible: bool
-    attribution: Attribution
-    origin: Origin
 
 
 def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:

@@ -7,7 +7,7 @@ alias table cannot find.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
@@ -17,7 +17,7 @@ from cost_exporter.read.scopes import ScopeRule
 from cost_exporter.read.values import count_of, flag_of, is_empty, number_of, text_of
 from cost_exporter.read.wire import Attributes, Span
 
-__all__ = ["NO_KEYS", "Dialect", "Keys", "Plan", "Reading", "Scope", "Words"]
+__all__ = ["NO_KEYS", "Dialect", "Keys", "Origin", "Plan", "Reading", "Scope", "Words"]
 
 Keys = tuple[str, ...]
 NO_KEYS: Final[Keys] = ()
@@ -46,6 +46,8 @@ class Words:
     """The five above as stated; the rest is worked out from them."""
     names: Names
     tier: str
+    mode: str
+    """As far as words tell: a session is a stream, and a transcription known not to be live is batch."""
     is_stream: bool | None
     is_billable: bool
     is_estimated: bool
@@ -53,8 +55,19 @@ class Words:
     """Stands for what follows from them."""
 
 
+class Origin(NamedTuple):
+    """What the resource says of all its spans."""
+
+    service_name: str
+    attribution: Attribution
+    tenant_claim: str | None
+    """The tenant the resource names, whether it is believed or not."""
+    fingerprint: str
+    """Stands for all of it."""
+
+
 class Reading:
-    """One span being read. The fields below `issues` are the call as far as it is known."""
+    """One span being read, and the call it tells of as far as that is known."""
 
     # No __slots__: what most spans do not say stays a default of the class and costs nothing.
     provider: str
@@ -66,20 +79,33 @@ class Reading:
     reported_cost: Quantity | None = None
     """A cost that only the dialect knows how to find, US dollars."""
 
+    operation: str = ""
+    response_id: str = ""
+
     def __init__(  # noqa: PLR0917 - built once a span, where keywords would cost
-        self, span: Span, attributes: Attributes, scope: Scope, plan: "Plan", words: Words, started_at_unix_ns: int
+        self,
+        span: Span,
+        attributes: Attributes,
+        scope: Scope,
+        plan: "Plan",
+        words: Words,
+        parent_span_id: bytes | None,
+        times: tuple[int, int, bool],
+        attribution: Attribution,
+        origin: Origin,
     ) -> None:
-        """Read `span`, whose wanted attributes are those of `plan`."""
+        """Read `span`, whose wanted attributes are those of `plan`; `times` as from `plausible_times`."""
         self.span = span
         self.attributes = attributes
         self.scope = scope
         self.plan = plan
         self.words = words
+        self.parent_span_id = parent_span_id
+        self.started_at_unix_ns, self.ended_at_unix_ns, self.is_start_plausible = times
+        self.attribution = attribution
+        self.origin = origin
         self.issues: list[str] = []
-        self.operation = ""
-        self.response_id = ""
         self.quantities: dict[str, Quantity] = {}
-        self.started_at_unix_ns = started_at_unix_ns
 
     def text(self, key: str) -> str:
         """Return one attribute as text; "" where it is absent or empty."""

@@ -13,9 +13,9 @@ from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.read import wire
 from cost_exporter.read.call import read_call
-from cost_exporter.read.origin import Origin, Place, attribution_of, origin_of
+from cost_exporter.read.origin import attribution_of, origin_of
 from cost_exporter.read.plan import TELLING, WANTED, ScopePlans, plans_of_scope
-from cost_exporter.read.reading import Reading
+from cost_exporter.read.reading import Origin, Reading
 from cost_exporter.read.strip import strip_content
 from cost_exporter.read.times import plausible_times
 from cost_exporter.read.values import clean_text
@@ -119,10 +119,18 @@ class _Reader:
         parent_span_id = None if is_root else span.parent_span_id
         times = plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
         if plan.may_be_call:
-            words = words_of(plan, attributes)
-            reading = Reading(span, attributes, plans.scope, plan, words, times[0])
-            place = Place(span.trace_id, span.span_id, parent_span_id, times[1], times[2], attribution, origin)
-            call = read_call(reading, place, self._trusted_cost_sources)
+            reading = Reading(
+                span,
+                attributes,
+                plans.scope,
+                plan,
+                words_of(plan, attributes),
+                parent_span_id,
+                times,
+                attribution,
+                origin,
+            )
+            call = read_call(reading, self._trusted_cost_sources)
             if call is not None:
                 self._calls.append(call)
                 return

@@ -60,6 +60,7 @@ def words_meaning(
         address=address,
         names=names,
         tier=tier,
+        mode="batch" if tier == "batch" else "stream" if is_stream else "",
         is_stream=is_stream,
         is_billable=is_billable,
         is_estimated=is_estimated,

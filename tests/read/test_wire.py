@@ -1,0 +1,24 @@
+"""Attribute values of every shape as plain Python values."""
+
+from typing import Any
+
+import pytest
+
+from cost_exporter.read import wire
+from cost_exporter.read.values import json_count
+from tests.read.otlp_spans import document, request
+
+
+@pytest.mark.parametrize("said", [None, "a", True, 5, 1.5, b"x", ["a", 1, None], {"a": [1], "b": {"c": "d"}}])
+def test_values_come_back_as_they_were(said: Any) -> None:
+    """Also nested lists and maps."""
+    span = request(document({"key": said}))[0].scope_spans[0].spans[0]
+    assert wire.plain(span.attributes["key"]) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "count"), [(True, None), (5, 5), (5.0, 5), ("5", 5), ("x", None), (None, None), ([5], None)]
+)
+def test_counts_in_json_are_numbers(said: Any, count: int | None) -> None:
+    """A flag is no count, though Python thinks it is."""
+    assert json_count(said) == count
