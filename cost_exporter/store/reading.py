@@ -39,6 +39,11 @@ class Period:
     since: datetime
     until: datetime
 
+    @classmethod
+    def always(cls) -> "Period":
+        """Return the period of everything there is: rule 13 lets no span start before or after it."""
+        return cls(since=datetime(2000, 1, 1, tzinfo=UTC), until=datetime(9999, 1, 1, tzinfo=UTC))
+
     @property
     def has_whole_days(self) -> bool:
         """Whether the daily rollup can answer for it."""
