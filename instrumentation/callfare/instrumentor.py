@@ -121,8 +121,13 @@ class CallfareInstrumentor(BaseInstrumentor):
     instruments: ClassVar[tuple[str, ...]] = ()
     wraps: ClassVar[tuple[Wrap, ...]] = ()
 
+    _instance: ClassVar[Any] = None
     _applied: list[_Applied]
     _generation: int = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._instance = None  # one instrumentor a class: a subclass must not be handed its parent's
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The tested versions of the vendor's library."""

@@ -133,7 +133,7 @@ def _upload(upload: Any) -> dict[str, Amount]:
 
 
 def _host(client: Any) -> dict[str, AttributeValue]:
-    wrapper = getattr(client, "_client_wrapper", None)
+    wrapper: Any = getattr(client, "_client_wrapper", None)
     if hasattr(wrapper, "get_base_url"):
         base_url = str(wrapper.get_base_url())
     elif hasattr(wrapper, "get_environment"):
