@@ -76,6 +76,8 @@ def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[tuple[
 
 def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
     """Return the spans of one trace, model and usage (output tokens aside) that come from several scopes."""
+    if len({call.scope for call in calls.values()}) < 2:  # noqa: PLR2004 - by far the most traces: nothing to compare
+        return []
     buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
         if call.session_sequence is None:
