@@ -83,6 +83,7 @@ def request(chance: random.Random, billable_share: float) -> bytes:
     for index in range(SPANS_PER_REQUEST):
         if index % SPANS_PER_TRACE == 0:
             trace_id, root_id = chance.randbytes(16), chance.randbytes(8)
+            account = f"tenant-{chance.randrange(20)}", chance.choice(("bot", "insights"))
         span = scope_spans.spans.add(
             trace_id=trace_id,
             span_id=chance.randbytes(8),
@@ -90,11 +91,14 @@ def request(chance: random.Random, billable_share: float) -> bytes:
             start_time_unix_nano=started_at_unix_ns,
             end_time_unix_nano=started_at_unix_ns + 400_000_000,
         )
-        (fill_billable if chance.random() < billable_share else fill_other)(span, chance)
+        if chance.random() < billable_share:
+            fill_billable(span, chance, *account)
+        else:
+            fill_other(span, chance)
     return export.SerializeToString()
 
 
-def fill_billable(span: Span, chance: random.Random) -> None:
+def fill_billable(span: Span, chance: random.Random, tenant: str, category: str) -> None:
     """Make the span a chat completion with cached tokens."""
     provider, model = chance.choice(MODELS)
     input_tokens = chance.randrange(50, 8_000)
@@ -108,8 +112,8 @@ def fill_billable(span: Span, chance: random.Random) -> None:
         "gen_ai.usage.input_tokens": input_tokens,
         "gen_ai.usage.cache_read.input_tokens": chance.randrange(0, input_tokens),
         "gen_ai.usage.output_tokens": chance.randrange(1, 900),
-        "callfare.tenant.id": f"tenant-{chance.randrange(20)}",
-        "callfare.category": chance.choice(("bot", "insights")),
+        "callfare.tenant.id": tenant,
+        "callfare.category": category,
     }
     for name, content in attributes.items():
         set_attribute(span.attributes.add(), name, content)
