@@ -61,7 +61,7 @@ def _salvage_resource_spans(body: bytes, outer: Field, kept: Any, dead_letters: 
     fields = [field for field in fields_of(body, outer.content, outer.end) if field.wire_type == LENGTH_DELIMITED]
     for field in fields:  # the resource first: a dead letter wants to know it
         if field.number == 1:
-            kept.resource.MergeFromString(_mend(body[field.content : field.end], _RESOURCE).body)
+            _merge(kept.resource, _mend(body[field.content : field.end], _RESOURCE))
     for field in fields:
         if field.number == 2:  # noqa: PLR2004 - scope_spans
             _salvage_scope_spans(body, field, kept, dead_letters)
@@ -72,10 +72,18 @@ def _salvage_scope_spans(body: bytes, outer: Field, resource: Any, dead_letters:
     fields = [field for field in fields_of(body, outer.content, outer.end) if field.wire_type == LENGTH_DELIMITED]
     for field in fields:
         if field.number == 1:
-            kept.scope.MergeFromString(_mend(body[field.content : field.end], _SCOPE).body)
+            _merge(kept.scope, _mend(body[field.content : field.end], _SCOPE))
     for field in fields:
         if field.number == 2:  # noqa: PLR2004 - spans
             _salvage_span(body[field.content : field.end], resource, kept, dead_letters)
+
+
+def _merge(target: Any, mended: _Mended) -> None:
+    """Fill a resource or scope; without it rather than not at all, for its spans do not depend on it."""
+    try:
+        target.MergeFromString(mended.body)
+    except wire.DecodeError:
+        target.Clear()
 
 
 def _salvage_span(body: bytes, resource: Any, scope: Any, dead_letters: list[DeadLetter]) -> None:

@@ -90,8 +90,8 @@ def fields_of(body: bytes, start: int, end: int) -> Iterator[Field]:
             field_end = _after_group(body, content, end)
         else:
             field_end = _after_scalar(body, tag & 7, content)
-        if field_end > end:
-            raise Undecodable("not protobuf: a field is longer than its message")
+        if field_end > end or not tag >> 3:
+            raise Undecodable("not protobuf: a field is longer than its message, or has no number")
         yield Field(tag >> 3, tag & 7, position, content, field_end)
         position = field_end
 

@@ -5,6 +5,7 @@ that everybody may write to is somebody else's way into the bill.
 """
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,8 @@ class Tls:
 
     @classmethod
     def load(cls, certificate: Path, key: Path, client_ca: Path | None = None) -> "Tls":
-        """Read the PEM files. Raises `SettingsError` where one cannot be read."""
-        return cls(
+        """Read the PEM files. Raises `SettingsError` where one cannot be read, or key and certificate differ."""
+        loaded = cls(
             certificate=_read_pem(certificate, "CALLFARE_TLS_CERT"),
             key=_read_pem(key, "CALLFARE_TLS_KEY"),
             client_ca=None if client_ca is None else _read_pem(client_ca, "CALLFARE_TLS_CLIENT_CA"),
@@ -81,6 +82,8 @@ class Tls:
             key_path=key,
             client_ca_path=client_ca,
         )
+        _require_pair(certificate, key)
+        return loaded
 
     def __repr__(self) -> str:
         """Never show the key."""
@@ -95,6 +98,15 @@ def _read_pem(path: Path, name: str) -> bytes:
     if b"-----BEGIN " not in content:
         raise SettingsError(f"{name}: {path} is not PEM; it must hold a -----BEGIN ...----- block")
     return content
+
+
+def _require_pair(certificate: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise SettingsError(
+            f"CALLFARE_TLS_CERT: {certificate} and {key} do not belong together, or one is damaged; name a pair"
+        ) from error
 
 
 def require_safe_address(address: Address, name: str, *, has_tokens: bool, has_tls: bool, is_insecure: bool) -> None:

@@ -5,6 +5,8 @@ import pytest
 from cost_exporter.errors import SettingsError
 from cost_exporter.settings import Address, Tls, require_safe_address
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "tls"
+
 
 @pytest.mark.parametrize(
     ("text", "host", "port"),
@@ -65,15 +67,18 @@ def test_start_matrix(host: str, *, has_tokens: bool, has_tls: bool, is_insecure
 def test_tls_names_the_file_it_cannot_read(tmp_path: Path) -> None:
     """A missing certificate, or one that is not PEM, is one line with the variable."""
     with pytest.raises(SettingsError, match=r"^CALLFARE_TLS_CERT: cannot read .*missing.pem"):
-        Tls.load(tmp_path / "missing.pem", tmp_path / "key.pem")
+        Tls.load(tmp_path / "missing.pem", FIXTURES / "key.pem")
     (tmp_path / "cert.pem").write_bytes(b"nothing")
     with pytest.raises(SettingsError, match="is not PEM"):
-        Tls.load(tmp_path / "cert.pem", tmp_path / "key.pem")
+        Tls.load(tmp_path / "cert.pem", FIXTURES / "key.pem")
 
 
-def test_tls_never_shows_its_key(tmp_path: Path) -> None:
+def test_a_key_of_another_certificate_is_one_line() -> None:
+    """Files that do not fit are refused at the start, not at the first connection."""
+    with pytest.raises(SettingsError, match=r"^CALLFARE_TLS_CERT: .* do not belong together"):
+        Tls.load(FIXTURES / "cert.pem", FIXTURES / "client.pem")
+
+
+def test_tls_never_shows_its_key() -> None:
     """The key is in no repr, so that it cannot reach a log."""
-    pem = b"-----BEGIN PRIVATE KEY-----\ncanary-secret\n-----END PRIVATE KEY-----\n"
-    (tmp_path / "cert.pem").write_bytes(pem)
-    (tmp_path / "key.pem").write_bytes(pem)
-    assert "canary" not in repr(Tls.load(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    assert "KEY" not in repr(Tls.load(FIXTURES / "cert.pem", FIXTURES / "key.pem"))
