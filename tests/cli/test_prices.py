@@ -1,18 +1,23 @@
 """`callfare prices`: each command, its JSON, and its exit code."""
 
+import io
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import psycopg
 import pytest
+import typer
 from psycopg.conninfo import conninfo_to_dict
 
-ROOT = Path(__file__).parents[2]
+from cost_exporter.cli.prices import prices
+from cost_exporter.errors import CallfareError
+
 OVERRIDE = """
 prices:
   - {provider: deepgram, model: nova-2, unit: audio_seconds, price: "0.43", per: "60"}
@@ -20,28 +25,52 @@ prices:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("CALLFARE_")}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])
-    return kept | {"CALLFARE_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": path}
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Environment variables of the command; none of ours but those that the test sets."""
+    for name in [name for name in os.environ if name.startswith("CALLFARE_")]:
+        monkeypatch.delenv(name)
+    with monkeypatch.context() as patched:
+        yield _Environment(patched, CALLFARE_DATA_DIR=str(tmp_path / "data"))
 
 
-def run(environment: dict[str, str], *arguments: str, given: str | bytes = "") -> subprocess.CompletedProcess[str]:
-    code = (
-        "import sys, typer; from cost_exporter.cli.prices import prices; "
-        "from cost_exporter.errors import CallfareError\n"
-        "try: sys.exit(prices(sys.argv[1:], standalone_mode=False))\n"
-        "except CallfareError as error: sys.exit(f'error: {error}')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        input=given.encode() if isinstance(given, str) else given,
-        capture_output=True,
-        env=environment,
-        check=False,
-        timeout=60,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+class _Environment(dict[str, str]):
+    def __init__(self, patched: pytest.MonkeyPatch, **variables: str) -> None:
+        super().__init__()
+        self._patched = patched
+        for name, text in variables.items():
+            self[name] = text
+
+    def __setitem__(self, name: str, text: str) -> None:
+        super().__setitem__(name, text)
+        self._patched.setenv(name, text)
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(environment: dict[str, str], *arguments: str, given: str = "") -> Done:
+    """Run a command in this process, with its own streams."""
+    out, err, original = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(given.encode()))
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = _exit_code(arguments, err)
+    finally:
+        sys.stdin = original
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def _exit_code(arguments: tuple[str, ...], err: io.StringIO) -> int:
+    try:
+        return prices(list(arguments), standalone_mode=False) or 0
+    except typer.TyperException as error:
+        return error.exit_code
+    except CallfareError as error:
+        err.write(f"error: {error}\n")
+        return 1
 
 
 def as_url(dsn: str) -> str:
@@ -51,7 +80,7 @@ def as_url(dsn: str) -> str:
     return f"postgresql:///{name}?{urlencode(parts)}"
 
 
-def said(done: subprocess.CompletedProcess[str]) -> Any:
+def said(done: Done) -> Any:
     assert done.stderr == ""
     return json.loads(done.stdout)
 
