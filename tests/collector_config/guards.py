@@ -161,6 +161,13 @@ def kafka_keeps_what_it_takes(config: Config) -> Findings:
             yield from _kafka_receiver(name, receiver)
 
 
+def tokens_travel_over_tls(config: Config) -> Findings:
+    """The Collector does not start with a bearer token on an exporter without TLS, which `validate` does not see."""
+    for name, exporter in config.get("exporters", {}).items():
+        if "auth" in exporter and exporter.get("tls", {}).get("insecure"):
+            yield f"{name}: auth needs TLS, or the Collector will not start"
+
+
 def no_secret_in_the_file(config: Config) -> Findings:
     """Tokens and passwords come from files or the environment."""
     for path, value in _leaves(config):
@@ -202,6 +209,7 @@ RULES: tuple[Callable[[Config], Findings], ...] = (
     view_cannot_refuse,
     redaction_keeps_numbers,
     kafka_keeps_what_it_takes,
+    tokens_travel_over_tls,
     no_secret_in_the_file,
 )
 

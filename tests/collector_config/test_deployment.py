@@ -119,11 +119,12 @@ def test_jaegers_links_lead_to_pages_of_the_service() -> None:
 @pytest.mark.timeout(3000)
 def test_the_collector_accepts_what_compose_gives_it(collector_binary: Path, tmp_path: Path) -> None:
     """`otelcol validate` finds nothing in the container's merge."""
+    own = tmp_path / "compose.yaml"
     token = tmp_path / "token"
     token.write_text("a-token")
-    over = tmp_path / "over.yaml"
-    over.write_text(yaml.safe_dump({"extensions": {"bearertokenauth/cost": {"filename": str(token)}}}))
-    command = [collector_binary, "validate", *(f"--config={path}" for path in [*COLLECTOR_FILES, over])]
+    text = COLLECTOR_FILES[-1].read_text()
+    own.write_text(text.replace("/etc/callfare/tokens/cost-exporter", str(token)))
+    command = [collector_binary, "validate", *(f"--config={path}" for path in [*COLLECTOR_FILES[:-1], own])]
     variables = {"CALLFARE_COLLECTOR_QUEUE_DIR": str(tmp_path / "queue")}
     checked = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")

@@ -27,6 +27,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("production", f"{COST} > sending_queue > enabled", False, "without a queue only behind Kafka"),
     ("production", f"{COST} > tls > insecure", True, "tls insecure"),
     ("production", f"{COST} > auth", MISSING, "no auth"),
+    ("production", f"{COST} > tls", {"insecure": True}, "auth needs TLS"),
     ("production", "receivers > otlp > protocols > grpc > tls", MISSING, "otlp grpc: no tls"),
     ("production", "receivers > otlp > protocols > http > auth", MISSING, "otlp http: no auth"),
     ("production", "extensions > file_storage/cost > fsync", MISSING, "fsync must be true"),

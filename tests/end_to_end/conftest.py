@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.binaries import collector_binary, jaeger_binary
+from tests.end_to_end.exposed import Secrets, secrets_in
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import Collector, Jaeger, Program, RunCollector
 
@@ -62,3 +63,9 @@ def jaeger(jaeger_binary: Path, tmp_path: Path, started: Callable[[Program], Pro
     jaeger = Jaeger(jaeger_binary, tmp_path / "jaeger")
     started(jaeger)
     return jaeger
+
+
+@pytest.fixture(scope="session")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
+    """Certificates and tokens of one production deployment."""
+    return secrets_in(tmp_path_factory.mktemp("secrets"))

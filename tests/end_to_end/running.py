@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,15 +21,28 @@ Seen = TypeVar("Seen")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; held together so that no two are equal."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports nobody listens on, below those that the kernel gives to outgoing connections: a program that starts
+    later, or again after a kill, still finds them free.
+    """
+    found: list[int] = []
+    for port in _candidates:
+        if _is_free(port):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+_candidates = iter(random.sample(range(15_000, 32_000), 10_000))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_until(what: str, look: Callable[[], Seen], *, seconds: float = 60) -> Seen:
@@ -101,6 +115,15 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+def accepts_connections(port: int) -> bool:
+    """Whether something listens there by now, whatever it speaks."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 class Collector(Program):
@@ -187,7 +210,12 @@ class Jaeger(Program):
             return []
         answer.raise_for_status()
         resources = answer.json()["result"]["resourceSpans"]
-        return [span for resource in resources for scope in resource["scopeSpans"] for span in scope["spans"]]
+        return [
+            span
+            for resource in resources
+            for scope in resource.get("scopeSpans", [])
+            for span in scope.get("spans", [])
+        ]
 
     def page(self) -> str:
         """The page of its user interface, with our configuration in it."""

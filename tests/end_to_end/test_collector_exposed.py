@@ -1,42 +1,20 @@
 """The production layers with real certificates and tokens: who may come in, and what goes out to whom."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
-from tests.end_to_end import certificates, otlp_sender
+from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
+from tests.end_to_end.exposed import Secrets, loopback_addresses
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import Collector, wait_until
 
 pytestmark = needs_go
 
 Start = Callable[[Collector], Collector]
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """What a production Collector is given, and what its clients are given."""
-
-    authority: certificates.Credential
-    collector: certificates.Credential
-    application: certificates.Credential
-    inward_token: Path
-    outward_token: Path
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
-    folder = tmp_path_factory.mktemp("secrets")
-    authority = certificates.authority(folder)
-    tokens = [folder / "inward", folder / "outward"]
-    for token in tokens:
-        token.write_text(f"token-{token.name}")
-    return Secrets(authority, authority.issue("collector"), authority.issue("application"), *tokens)
 
 
 @pytest.fixture
@@ -57,17 +35,9 @@ def exposed(
         ["base", "prod", "tls", "auth"],
         cost=cost_over_tls.port,
         view=cost_over_tls.port,
-        variables={
-            "CALLFARE_COLLECTOR_LISTEN": "127.0.0.1",
-            "CALLFARE_TLS_CA": str(secrets.authority.certificate),
-            "CALLFARE_TLS_CLIENT_CA": str(secrets.authority.certificate),
-            "CALLFARE_TLS_CERT": str(secrets.collector.certificate),
-            "CALLFARE_TLS_KEY": str(secrets.collector.key),
-            "CALLFARE_COLLECTOR_TOKEN_FILE": str(secrets.inward_token),
-            "CALLFARE_COST_TOKEN_FILE": str(secrets.outward_token),
-        },
+        variables=secrets.variables,
     )
-    collector.write_overrides(_free_addresses(collector))
+    collector.write_overrides(loopback_addresses(collector))
     return started(collector)
 
 
@@ -97,12 +67,7 @@ def test_no_client_certificate_is_refused(exposed: Collector, secrets: Secrets) 
 
 
 def _send(collector: Collector, secrets: Secrets, *, token: str, with_certificate: bool = True) -> None:
-    own = secrets.application
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=secrets.authority.certificate.read_bytes(),
-        private_key=own.key.read_bytes() if with_certificate else None,
-        certificate_chain=own.certificate.read_bytes() if with_certificate else None,
-    )
+    credentials = secrets.channel(with_certificate=with_certificate)
     metadata = [("authorization", f"Bearer {token}")] if token else []
     body = otlp_sender.request(otlp_sender.conversation(1))
     otlp_sender.send_once(collector.grpc, body, metadata=metadata, credentials=credentials)
@@ -115,20 +80,3 @@ def _server_credentials(secrets: Secrets) -> grpc.ServerCredentials:
         root_certificates=secrets.authority.certificate.read_bytes(),
         require_client_auth=True,
     )
-
-
-def _free_addresses(collector: Collector) -> dict[str, Any]:
-    """The production layer listens on the well-known ports; tests run beside others."""
-    reader = {"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": collector.metrics}}}}
-    return {
-        "receivers": {
-            "otlp": {
-                "protocols": {
-                    "grpc": {"endpoint": f"127.0.0.1:{collector.grpc}"},
-                    "http": {"endpoint": f"127.0.0.1:{collector.http}"},
-                }
-            }
-        },
-        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{collector.health}"}},
-        "service": {"telemetry": {"metrics": {"readers": [reader]}}},
-    }
