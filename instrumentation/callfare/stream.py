@@ -132,8 +132,8 @@ def watch_generator(
                 watched.see(chunk)
                 yield chunk
     except BaseException as error:
-        _close(source)
         watched.stop(error)
+        _close(source)  # last: a vendor's generator may ignore GeneratorExit, and then closing raises (Cartesia 2)
         raise
     watched.stop()
 

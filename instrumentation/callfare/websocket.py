@@ -35,6 +35,7 @@ else:
 __all__ = [
     "Listener",
     "OpenListener",
+    "SocketError",
     "WatchedAsyncSocket",
     "WatchedSocket",
     "around_async_socket",
@@ -61,6 +62,15 @@ class Listener(Protocol):
     def ended(self) -> None:
         """The connection was closed, by either side and in good order. May be called again, also after `broke`."""
         ...
+
+
+class SocketError(Exception):
+    """A vendor's error message on an open socket, as an exception that says only its status."""
+
+    def __init__(self, status_code: Any = None) -> None:
+        """`status_code` where the message has one, in HTTP's numbers."""
+        super().__init__("error message on a socket")
+        self.status_code = status_code
 
 
 OpenListener = Callable[[Tracer, Request], Listener]

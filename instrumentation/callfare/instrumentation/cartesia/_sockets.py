@@ -1,0 +1,123 @@
+"""Cartesia's sockets: many speech contexts on one, or one recogniser that reconnects by itself.
+
+A speech context is one paid call: it opens with its first message, and ends with the vendor's `done` or `error`,
+with `cancel` (a barge-in), or with the connection. The messages of one context may come in many pieces.
+"""
+
+import json
+import threading
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.instrumentation.cartesia import _usage
+from callfare.session import Session
+from callfare.span import CallSpan, Request, open_call
+from callfare.websocket import SocketError
+
+__all__ = ["Contexts", "Recogniser"]
+
+
+class Contexts:
+    """The speech contexts of one connection."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        """Remember the context of connecting, for senders that have none of their own."""
+        self._tracer = tracer
+        self._connected_in = context_api.get_current()
+        self._lock = threading.Lock()
+        self._calls: dict[str, CallSpan] = {}
+
+    def sent(self, message: Any) -> None:
+        said: dict[str, Any] = json.loads(message)
+        context_id = str(said.get("context_id") or "")
+        with self._lock:
+            if said.get("cancel"):
+                call = self._calls.pop(context_id, None)
+                if call is not None:
+                    call.interrupt()
+                return
+            call = self._calls.get(context_id)
+            if call is None:
+                self._open(context_id, said)
+            else:
+                call.add(names.INPUT_CHARACTERS, len(said.get("transcript") or ""))
+
+    def _open(self, context_id: str, said: dict[str, Any]) -> None:
+        request = _usage.speech_request(said, is_stream=True)
+        if request is not None:
+            self._calls[context_id] = open_call(self._tracer, request, context=self._parent())
+
+    def _parent(self) -> Context:
+        """One socket may serve several requests: the sender's span is the parent, where there is one."""
+        has_span = trace.get_current_span().get_span_context().is_valid
+        return context_api.get_current() if has_span else self._connected_in
+
+    def received(self, message: Any) -> None:
+        with self._lock:
+            # Audio is most of what arrives; after the first piece of each context it tells nothing new.
+            if _is_audio(message) and all(call.has_output for call in self._calls.values()):
+                return
+            self._told(json.loads(message))
+
+    def _told(self, said: dict[str, Any]) -> None:
+        context_id = str(said.get("context_id") or "")
+        if context_id not in self._calls and "" in self._calls:
+            context_id = ""  # the sender named none, the vendor made one up
+        call = self._calls.get(context_id)
+        if call is None:
+            return
+        if said.get("type") == "error":
+            del self._calls[context_id]
+            call.fail(SocketError(said.get("status_code")))
+        elif said.get("done") or said.get("type") == "done":
+            del self._calls[context_id]
+            call.end()
+        else:
+            call.has_output = True
+
+    def broke(self, error: BaseException) -> None:
+        with self._lock:
+            for call in self._calls.values():
+                call.has_output = True  # the text went over an open connection
+                call.fail(error)
+            self._calls.clear()
+
+    def ended(self) -> None:
+        with self._lock:
+            for call in self._calls.values():
+                call.interrupt()
+            self._calls.clear()
+
+
+def _is_audio(message: Any) -> bool:
+    start = message[:200]
+    return (b'"chunk"' in start) if isinstance(start, bytes) else ('"chunk"' in start)
+
+
+class Recogniser:
+    """A recognition socket. It survives the SDK's own reconnects: neither id nor count starts anew."""
+
+    def __init__(self, tracer: Tracer, request: Request, parameters: dict[str, Any], *, reconnects: bool) -> None:
+        """`reconnects` where the SDK was told to connect again after a break."""
+        self._reconnects = reconnects
+        rate = _usage.stream_bytes_per_second(parameters)
+        self._session = Session.open(tracer, request, bytes_per_second=rate)
+
+    def sent(self, message: Any) -> None:
+        if not isinstance(message, str):
+            self._session.add_audio(len(message))
+
+    def received(self, message: Any) -> None:
+        """Nothing: the vendor states no total."""
+
+    def broke(self, error: BaseException) -> None:
+        if not self._reconnects:
+            self._session.fail(error)
+
+    def ended(self) -> None:
+        self._session.close()

@@ -1,0 +1,180 @@
+"""Where Cartesia's calls are caught: resources over HTTP, and the connection under every socket."""
+
+import time
+from typing import Any
+
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.guard import quietly
+from callfare.instrumentation.cartesia import _usage
+from callfare.instrumentation.cartesia._sockets import Contexts, Recogniser
+from callfare.span import CallSpan, Request, is_inside_call
+from callfare.stream import AsyncStream, SyncStream
+from callfare.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
+from callfare.wrapping import (
+    Wrapper,
+    around_async_call,
+    around_async_generator,
+    around_call,
+    around_generator,
+)
+
+__all__ = [
+    "async_connect_recogniser",
+    "async_generate",
+    "async_generate_v2",
+    "async_infill",
+    "async_speech_connection",
+    "async_sse",
+    "async_transcribe",
+    "connect_recogniser",
+    "connect_v2",
+    "generate",
+    "generate_v2",
+    "infill",
+    "speech_connection",
+    "sse",
+    "transcribe",
+]
+
+_RECOGNISER = "_callfare_recogniser"
+
+
+def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    return _usage.speech_request(kwargs, is_stream=False)
+
+
+def _read_infill(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    return _usage.infill_request(kwargs)
+
+
+def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    return _usage.transcribe_request(kwargs)
+
+
+def _read_transcript(call: CallSpan, answer: Any) -> None:
+    seconds = _usage.transcribed_seconds(answer)
+    call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
+    if seconds is None:
+        call.set(names.USAGE_SOURCE, "unknown")  # unless the file told its length
+
+
+def _watch_stream(call: CallSpan, answer: Any) -> Any:
+    """A raw response is no stream: the call is then over with it."""
+    return SyncStream(answer, call) if hasattr(answer, "__next__") else None
+
+
+def _watch_async_stream(call: CallSpan, answer: Any) -> Any:
+    return AsyncStream(answer, call) if hasattr(answer, "__anext__") else None
+
+
+generate = around_call(_read_speech)
+async_generate = around_async_call(_read_speech)
+generate_v2 = around_generator(_read_speech)
+async_generate_v2 = around_async_generator(_read_speech)
+sse = around_call(_read_speech, _watch_stream)
+async_sse = around_async_call(_read_speech, _watch_async_stream)
+infill = around_call(_read_infill)
+async_infill = around_async_call(_read_infill)
+transcribe = around_call(_read_file, _read_transcript)
+async_transcribe = around_async_call(_read_file, _read_transcript)
+
+
+# --- Sockets -------------------------------------------------------------------------------------------------
+
+
+def speech_connection(tracer: Tracer) -> Wrapper:
+    """`TTSResourceConnection.__init__(connection, manager)`: contexts, back-compatible or not, all send through it."""
+    return _replacing(tracer, WatchedSocket)
+
+
+def async_speech_connection(tracer: Tracer) -> Wrapper:
+    """The same for asyncio."""
+    return _replacing(tracer, WatchedAsyncSocket)
+
+
+def _replacing(tracer: Tracer, proxy: Any) -> Wrapper:
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = wrapped(*args, **kwargs)
+        _watch(instance)
+        return result
+
+    @quietly
+    def _watch(instance: Any) -> None:
+        if not is_inside_call(_usage.PROVIDER):
+            instance._connection = proxy(instance._connection, Contexts(tracer))  # noqa: SLF001 - the SDK's seam
+
+    return wrapper
+
+
+def connect_recogniser(tracer: Tracer) -> Wrapper:
+    """`*ConnectionManager._connect_ws`: called at the start and at every reconnect."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        started_at_unix_ns = time.time_ns()
+        try:
+            connection = wrapped(*args, **kwargs)
+        except BaseException as error:
+            _refused(tracer, instance, error, started_at_unix_ns)
+            raise
+        listener = _recogniser(tracer, instance, connection)
+        return connection if listener is None else WatchedSocket(connection, listener)
+
+    return wrapper
+
+
+def async_connect_recogniser(tracer: Tracer) -> Wrapper:
+    """The same, awaited."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        started_at_unix_ns = time.time_ns()
+        try:
+            connection = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            _refused(tracer, instance, error, started_at_unix_ns)
+            raise
+        listener = _recogniser(tracer, instance, connection)
+        return connection if listener is None else WatchedAsyncSocket(connection, listener)
+
+    return wrapper
+
+
+def _refused(tracer: Tracer, manager: Any, error: BaseException, started_at_unix_ns: int) -> None:
+    """A failed reconnect belongs to the session that is open; only a first connection is a call of its own."""
+    if getattr(manager, _RECOGNISER, None) is None and not is_inside_call(_usage.PROVIDER):
+        model = getattr(manager, f"_{type(manager).__name__}__model", "")
+        record_refusal(tracer, _usage.socket_request({"model": model}), error, started_at_unix_ns)
+
+
+@quietly
+def _recogniser(tracer: Tracer, manager: Any, connection: Any) -> Recogniser | None:
+    known: Recogniser | None = getattr(manager, _RECOGNISER, None)
+    if known is not None or is_inside_call(_usage.PROVIDER):
+        return known
+    parameters = _usage.stream_parameters(connection.request.path)
+    reconnects = getattr(manager, f"_{type(manager).__name__}__on_reconnecting", None) is not None
+    made = Recogniser(tracer, _usage.socket_request(parameters), parameters, reconnects=reconnects)
+    setattr(manager, _RECOGNISER, made)
+    return made
+
+
+def connect_v2(tracer: Tracer) -> Wrapper:
+    """`connect` as SDK 2 imports it from websockets, for speech and recognition alike."""
+
+    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        connection = wrapped(*args, **kwargs)
+        listener = _listen_v2(tracer, str(args[0]) if args else "")
+        return connection if listener is None else WatchedSocket(connection, listener)
+
+    return wrapper
+
+
+@quietly
+def _listen_v2(tracer: Tracer, url: str) -> Contexts | Recogniser | None:
+    if is_inside_call(_usage.PROVIDER):
+        return None
+    if "/tts/" in url:
+        return Contexts(tracer)
+    parameters = _usage.stream_parameters(url)
+    return Recogniser(tracer, _usage.socket_request(parameters), parameters, reconnects=False)

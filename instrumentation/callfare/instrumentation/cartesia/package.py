@@ -1,0 +1,3 @@
+"""The tested versions of Cartesia's SDK."""
+
+_instruments = ("cartesia >= 2, < 5",)

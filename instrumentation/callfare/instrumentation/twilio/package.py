@@ -1,0 +1,3 @@
+"""The tested versions of Twilio's SDK."""
+
+_instruments = ("twilio >= 7, < 10",)

@@ -1,0 +1,72 @@
+"""Twilio's call resource: places calls, ends them when told, and works out the price later."""
+
+from email.utils import formatdate
+from typing import Any
+
+from aiohttp import web
+
+from tests.instrumentation.fakes.server import FakeServer
+
+ACCOUNT = "AC00000000000000000000000000000000"
+
+
+class FakeTwilio(FakeServer):
+    """Holds the calls as Twilio does: strings, a price that is null and then negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, dict[str, Any]] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        base = f"/2010-04-01/Accounts/{ACCOUNT}"
+        return [
+            web.post(f"{base}/Calls.json", self.create),
+            web.get(f"{base}/Calls/{{sid}}.json", self.fetch),
+            web.post(f"{base}/Calls/{{sid}}.json", self.update),
+        ]
+
+    def end(self, sid: str, *, seconds: int | None, status: str = "completed") -> None:
+        """The caller hangs up."""
+        self.calls[sid] |= {"status": status, "duration": None if seconds is None else str(seconds)}
+
+    def charge(self, sid: str, price: str) -> None:
+        """Minutes later."""
+        self.calls[sid] |= {"price": price, "price_unit": "USD"}
+
+    def status_callback(self, sid: str) -> dict[str, str]:
+        """The form Twilio posts to a StatusCallback."""
+        call = self.calls[sid]
+        form = {
+            "AccountSid": ACCOUNT, "CallSid": sid, "CallStatus": call["status"], "Direction": call["direction"],
+            "From": call["from"], "To": call["to"], "Caller": call["from"], "Called": call["to"],
+            "CallerCity": "SPRINGFIELD", "ApiVersion": "2010-04-01", "SequenceNumber": "0",
+            "Timestamp": formatdate(usegmt=True),
+        }  # fmt: skip
+        if call["duration"] is not None:
+            form |= {"CallDuration": call["duration"], "Duration": str(-(-int(call["duration"]) // 60))}
+        return form
+
+    def add(self, direction: str, *, to: str = "+15550006789", from_: str = "+15550001234") -> str:
+        """A call that exists; returns its SID."""
+        sid = f"CA{len(self.calls):032x}"
+        self.calls[sid] = {
+            "sid": sid, "account_sid": ACCOUNT, "status": "queued", "duration": None, "price": None,
+            "price_unit": "USD", "direction": direction, "to": to, "from": from_, "to_formatted": to,
+            "from_formatted": from_, "parent_call_sid": None, "start_time": formatdate(usegmt=True),
+            "end_time": None, "date_created": None, "date_updated": None, "uri": "", "subresource_uris": {},
+        }  # fmt: skip
+        return sid
+
+    async def create(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        sid = self.add("outbound-api", to=str(form["To"]), from_=str(form["From"]))
+        return web.json_response(self.calls[sid], status=201)
+
+    async def fetch(self, request: web.Request) -> web.Response:
+        return web.json_response(self.calls[request.match_info["sid"]])
+
+    async def update(self, request: web.Request) -> web.Response:
+        sid = request.match_info["sid"]
+        if (await request.post()).get("Status") == "completed":
+            self.end(sid, seconds=61)
+        return web.json_response(self.calls[sid])
