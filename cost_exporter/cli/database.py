@@ -3,12 +3,15 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import psycopg
+from psycopg.rows import TupleRow
+
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.reading import Reader
+from cost_exporter.store.reading import Reader, unreachable
 
-__all__ = ["embedded_postgres", "open_database", "open_reader"]
+__all__ = ["connect", "embedded_postgres", "open_database", "open_reader"]
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
@@ -34,6 +37,17 @@ def open_database(settings: Settings | None = None) -> Generator[str]:
     finally:
         if not server.was_adopted:
             server.stop()
+
+
+@contextmanager
+def connect(database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
+    """Lend a connection that commits each statement. Raises `StoreUnavailable` with what to do."""
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
+    except psycopg.Error as error:
+        raise unreachable(error) from error
+    with connection:
+        yield connection
 
 
 @contextmanager

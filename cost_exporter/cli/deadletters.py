@@ -1,18 +1,32 @@
 """`callfare deadletter list|replay`: spans that could not be kept as records, held until they can."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
+import psycopg
 import typer
+from psycopg.rows import TupleRow
 
-from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.database import connect, open_database, open_reader
 from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_json, print_sheet
+from cost_exporter.cli.output import print_json, print_line, print_sheet
+from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.pipeline import Pipeline
+from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.forms import Sheet
+from cost_exporter.settings import Settings, load_config, load_settings
+from cost_exporter.store.committer import Committer
+from cost_exporter.store.deadletter import Replayed, WaitingLetter, replay
+from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.price_books import current_book
 
 __all__ = ["deadletters"]
 
+_EXIT_FOUND_WRONG = 1
 _COLUMNS = ("dead_letter_id", "received_at", "namespace", "reason", "detail", "trace_id", "span_id", "replayed_at")
+
+OnlyIds = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Only these. [default: all waiting]")]
 
 deadletters = typer.Typer(help="Spans that could not be kept as records.", no_args_is_help=True)
 
@@ -31,6 +45,53 @@ def list_letters(
         return
     rows = tuple(tuple(_cell(letter[name]) for name in _COLUMNS) for letter in found)
     print_sheet(Sheet(title="Dead letters", columns=_COLUMNS, rows=rows))
+
+
+@deadletters.command(name="replay")
+def replay_letters(
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="[ID]...", help="Only these. [default: all waiting]")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters through the pipeline again. Exits 1 if one of them could still not be stored."""
+    settings = load_settings()
+    with open_database(settings) as url, connect(url) as connection:
+        found = list(_replayed(connection, url, settings, ids))
+    if as_json:
+        replayed = [{"dead_letter_id": each.dead_letter_id, "error": each.error or None} for each in found]
+        print_json({"replayed": replayed})
+    else:
+        for each in found:
+            print_line(f"{each.dead_letter_id}: {each.error or 'stored'}")
+        print_line(f"{sum(not each.error for each in found)} of {len(found)} are stored now")
+    if any(each.error for each in found):
+        raise typer.Exit(_EXIT_FOUND_WRONG)
+
+
+def _replayed(
+    connection: psycopg.Connection[TupleRow], url: str, settings: Settings, ids: list[int] | None
+) -> Iterator[Replayed]:
+    """Yield what became of each letter, stored by a pipeline of our own."""
+    trusted = frozenset(load_config(settings.config).trusted_cost_sources)
+    committer = Committer(lambda: LedgerStore(url), current_book(connection, settings.prices).price, writers=1)
+    pipeline = Pipeline(committer, _count_nothing, trusted_cost_sources=trusted)
+
+    def submit(letter: WaitingLetter) -> Receipt:
+        sender = Sender(namespace=letter.namespace, tenant_is_trusted=letter.tenant_is_trusted)
+        received_at_unix_ns = letter.received_at_unix_ns
+        return pipeline(decode(letter.payload, Encoding.PROTOBUF, sender, received_at_unix_ns=received_at_unix_ns))
+
+    try:
+        yield from replay(connection, submit, committer.submit, ids)
+    finally:
+        committer.close()
+
+
+def _count_nothing(facts: Facts, receipt: Receipt) -> None:
+    """Observe nothing: the service's metrics are another process's."""
+    del facts, receipt
 
 
 def _cell(content: object) -> str:

@@ -10,7 +10,7 @@ its way is committed and answered, and only then do the database's connections g
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -33,17 +33,21 @@ from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
 from cost_exporter.store.committer import Committer
+from cost_exporter.store.finalise import finalise, forget_empty_traces
 from cost_exporter.store.ledger import LedgerStore
 from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.tokens import TokenDirectory
 
 __all__ = ["Service"]
 
 _DRAIN_SECONDS_MAX: Final = 15.0
 _REFRESH_BOOK_EVERY_SECONDS: Final = 0.5
+_FINALISE_EVERY_SECONDS_MAX: Final = 10.0
+_FINALISED_AT_ONCE: Final = 1000
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
 _POOL_CONNECTIONS_MAX: Final = 4
 _log = logging.getLogger(__name__)
@@ -66,6 +70,7 @@ class Service:
         self._tokens = TokenDirectory(self._pool.connection)
         self._metrics = self._make_metrics()
         with self._pool.connection() as connection:
+            sync_rules(connection, self._config.revenue, self._config.fees)
             self._book_keeper = BookKeeper(connection, settings.prices)
 
     def start(self) -> dict[str, Address]:
@@ -115,6 +120,8 @@ class Service:
 
     def _start_background(self) -> None:
         self._repeat("refresh-book", self._refresh_book, every_seconds=_REFRESH_BOOK_EVERY_SECONDS)
+        often = min(_FINALISE_EVERY_SECONDS_MAX, self._settings.finalise_after / 4)
+        self._repeat("finalise", self._finalise, every_seconds=often)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
         if self._settings.forward_endpoint is not None:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
@@ -161,6 +168,14 @@ class Service:
     def _refresh_book(self) -> None:
         with self._pool.connection(timeout=1) as connection:
             self._book_keeper.refresh(connection)
+
+    def _finalise(self) -> None:
+        """Declare final what was idle for long enough, and forget traces in which no call was ever made."""
+        idle, now = timedelta(seconds=self._settings.finalise_after), datetime.now(UTC)
+        with self._pool.connection(timeout=1) as connection:
+            while len(finalise(connection, idle=idle, now=now)) >= _FINALISED_AT_ONCE:
+                pass
+            forget_empty_traces(connection, now=now)
 
     def _check_rollups(self) -> None:
         with self._readers.lend() as reader:

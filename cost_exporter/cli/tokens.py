@@ -8,14 +8,13 @@ import psycopg
 import typer
 from psycopg.rows import TupleRow
 
-from cost_exporter.cli.database import open_database
+from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import jsonable, time_text
 from cost_exporter.report.forms import Sheet
 from cost_exporter.store import tokens as credentials
-from cost_exporter.store.reading import unreachable
 from cost_exporter.store.tokens import Scope, Token
 
 __all__ = ["tokens"]
@@ -61,13 +60,8 @@ def revoke(token_id: Annotated[int, typer.Argument(metavar="ID", help="From `cal
 
 @contextmanager
 def _connection() -> Generator[psycopg.Connection[TupleRow]]:
-    with open_database() as url:
-        try:
-            connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
-        except psycopg.Error as error:
-            raise unreachable(error) from error
-        with connection:
-            yield connection
+    with open_database() as url, connect(url) as connection:
+        yield connection
 
 
 def _token_json(token: Token) -> dict[str, object]:

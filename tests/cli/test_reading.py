@@ -137,6 +137,15 @@ def test_dead_letters_are_listed_without_their_content(callfare: Any) -> None:
     assert "bad_id" in callfare("deadletter", "list").out
 
 
+def test_replay_of_what_still_cannot_be_stored_exits_1(callfare: Any) -> None:
+    """A letter whose span still has no id stays a dead letter, and the command says so."""
+    (letter,) = callfare("deadletter", "list", "--json").json["dead_letters"]
+    ran = callfare("deadletter", "replay", "--json")
+    assert ran.exit_code == 1
+    assert ran.json == {"replayed": [{"dead_letter_id": letter["dead_letter_id"], "error": "refused again"}]}
+    assert callfare("deadletter", "replay", "999999").out == "0 of 0 are stored now\n"
+
+
 def test_migrate_of_an_up_to_date_schema_does_nothing(callfare: Any) -> None:
     """Migrating again changes nothing and says so."""
     assert callfare("migrate", "--json").json == {"applied": []}
