@@ -22,6 +22,8 @@ from cost_exporter.read.words import words_meaning
 __all__ = ["read_call"]
 
 _CLIENT: Final = 3
+_ID_LENGTH: Final = 128
+"""Ids up to here need no cleaning if they are printable."""
 _GUESSES: Final = (
     ("characters", "text_to_speech"),
     ("audio_seconds", "speech_to_text"),
@@ -49,7 +51,10 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
     plan = reading.plan
     are_counts_plain = read_quantities(reading)
     if plan.response_id_keys:
-        reading.response_id = first_text(reading.attributes, plan.response_id_keys)
+        response_id = reading.attributes[plan.response_id_keys[0]].string_value
+        if not 0 < len(response_id) <= _ID_LENGTH or not response_id.isprintable():
+            response_id = first_text(reading.attributes, plan.response_id_keys)
+        reading.response_id = response_id
     if plan.completes:
         _complete(reading)
     if plan.has_cache or plan.completes or not (are_counts_plain and plan.is_plain):

@@ -14,10 +14,11 @@ __all__ = ["content_hash"]
 def content_hash(reading: Reading, rest: tuple[object, ...] | None) -> int:
     """Return a signed 64-bit hash of a call. `rest` is what few spans say, of the same kinds as above."""
     span, parent_span_id = reading.span, reading.parent_span_id
+    quantities = reading.quantities
+    names, numbers = " ".join(quantities), " ".join(map(str, quantities.values()))
     said = (
-        f"{span.start_time_unix_nano} {span.end_time_unix_nano}"
-        f" {reading.words.fingerprint} {reading.origin.fingerprint}"
-        f" {reading.operation} {reading.response_id} {reading.quantities} {reading.scope.name} {rest}"
+        f"{span.start_time_unix_nano} {span.end_time_unix_nano} {reading.operation} {names} {numbers}"
+        f" {reading.words.fingerprint} {reading.origin.fingerprint} {reading.scope.name} {reading.response_id} {rest}"
     ).encode("utf-8", "backslashreplace")
     ids = span.trace_id + span.span_id
     digest = blake2b((ids if parent_span_id is None else ids + parent_span_id) + said, digest_size=8).digest()
