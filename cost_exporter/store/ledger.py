@@ -13,19 +13,18 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
 
-from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settle import Price
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.arrays import register_arrays
 from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
+from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
 from cost_exporter.store.isolate import Isolated, describe, halves, is_data_error, letters_of, sum_of
 from cost_exporter.store.known import Known, NeedsMore, call_hashes, load_known, trace_keys_of
-from cost_exporter.store.migrate import check_schema
 from cost_exporter.store.plan import Change, Plan, plan_component
 from cost_exporter.store.trace_state import merge
 from cost_exporter.store.write import Enrich, Letter, OvertakenError, write_letters, write_plan
@@ -39,12 +38,6 @@ OnCommit = Callable[[Sequence[Change]], None]
 
 _ATTEMPTS_MAX: Final = 5
 _RETRY_SECONDS_MAX: Final = 0.05
-_CONNECT_SECONDS_MAX: Final = 5
-# Generous: a statement that takes longer has lost its server, and the senders' patience ends at 10 s.
-_SESSION_OPTIONS: Final = (
-    "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
-    " -c application_name=callfare -c jit=off"
-)
 _PASSING: Final = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
@@ -112,7 +105,7 @@ class LedgerStore:
         divided = halves(batch)
         if isinstance(divided, Isolated):
             _log.error("a trace cannot be stored and becomes a dead letter: %s", describe(error))
-            letters = [(batch.namespace, batch.received_at_unix_ns, each) for each in letters_of(batch, error)]
+            letters = _letters(batch, letters_of(batch, error))
             (receipt,) = self._commit_retrying([divided.remainder], letters, price)
             return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
         return sum_of([receipt for half in divided for receipt in self._commit_isolating([half], price)])
@@ -140,17 +133,14 @@ class LedgerStore:
     ) -> list[Receipt]:
         bucket_day = self._bucket_day(batches)
         connection = self._connected()
-        all_letters = [
-            *letters,
-            *((batch.namespace, batch.received_at_unix_ns, each) for batch in batches for each in batch.dead_letters),
-        ]
-        with _rolled_back_unless_committed(connection):
+        all_letters = [*letters, *(each for batch in batches for each in _letters(batch, batch.dead_letters))]
+        with rolled_back_unless_committed(connection):
             known = self._known(connection, batches, extra, bucket_day)
             receipts: list[Receipt] = []
             for batch in batches:
                 receipt, too_old = merge(known.states, batch)
                 receipts.append(receipt)
-                all_letters += [(batch.namespace, batch.received_at_unix_ns, each) for each in too_old]
+                all_letters += _letters(batch, too_old)
             plan = Plan()
             for component in known.components():
                 plan_component(component, price, plan)
@@ -187,19 +177,7 @@ class LedgerStore:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            connection = psycopg.connect(
-                self._database_url,
-                connect_timeout=_CONNECT_SECONDS_MAX,
-                options=_SESSION_OPTIONS,
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-                tcp_user_timeout=15_000,
-            )
-            check_schema(connection)
-            connection.commit()
-            register_arrays(connection)
-            self._connection = connection
+            self._connection = connect_ledger(self._database_url)
         return self._connection
 
     def _drop_connection(self) -> None:
@@ -208,20 +186,16 @@ class LedgerStore:
             connection.close()
 
 
-class _rolled_back_unless_committed:  # noqa: N801 - reads as a phrase
-    """Roll back whatever is left open, so that the next batch starts clean."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        if (
-            not self._connection.closed
-            and self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-        ):
-            self._connection.rollback()
+def _letters(batch: Facts, letters: Iterable[DeadLetter]) -> list[Letter]:
+    return [
+        Letter(
+            namespace=batch.namespace,
+            received_at_unix_ns=batch.received_at_unix_ns,
+            tenant_is_trusted=batch.tenant_is_trusted,
+            letter=each,
+        )
+        for each in letters
+    ]
 
 
 def _first_line(error: BaseException) -> str:

@@ -31,7 +31,20 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 from cost_exporter.store.trace_state import TraceKey, TraceState
 
-__all__ = ["Amendment", "Change", "Header", "Plan", "Revision", "keeping_quotes", "plan_component"]
+__all__ = [
+    "Amendment",
+    "Change",
+    "Header",
+    "Plan",
+    "Revision",
+    "keeping_quotes",
+    "plan_component",
+    "plan_settled",
+    "quote_of",
+    "quotes_by_usage",
+    "usage_key",
+    "usage_key_of",
+]
 
 Key = TypeVar("Key")
 
@@ -61,10 +74,13 @@ class Header:
 
 @value
 class Revision:
-    """A content that lost a conflict."""
+    """What a record said before: a content that lost a conflict, or a quote that a re-rating replaced."""
 
     namespace: str
     call: Call
+    reason: str = "conflict"
+    content: str = ""
+    """JSON; "" for the whole call."""
 
 
 @value
@@ -104,11 +120,16 @@ def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> No
     states = [state for state in states if not state.is_purged]
     if not any(state.has_changed for state in states):
         return
+    stored = [record for state in states for record in state.records.values()]
+    plan_settled(states, keeping_quotes(stored, price) if stored else price, plan)
+
+
+def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
+    """Settle traces that belong together with this price, whatever they cost before."""
     facts = states[0].facts
     for state in states[1:]:
         facts = facts.merged_with(state.facts)
-    stored = [record for state in states for record in state.records.values()]
-    records = settle(facts, keeping_quotes(stored, price) if stored else price)
+    records = settle(facts, price)
     for state in states:
         _plan_trace(state, records, plan)
 
@@ -118,34 +139,48 @@ def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
 
     A late span must not re-price its neighbours by a newer book: that is what re-rating is for (semantics 20).
     """
-    known = {
-        _usage_key(record.call.usage, record.tenant, record.attribution.api_key or "", record.quantities): record
+    known = quotes_by_usage(stored)
+
+    def quote(usage: UsageRecord) -> Quote:
+        return known.get(usage_key(usage)) or price(usage)
+
+    return quote
+
+
+def quotes_by_usage(stored: Iterable[CostRecord]) -> dict[object, Quote]:
+    """Return what was quoted for each usage; see `usage_key`."""
+    return {
+        usage_key_of(record): quote_of(record)
         for record in stored
         # The vendor's figure of an amended record came from another span, so its usage is not ours to rebuild.
         if record.status != "duplicate" and not any(issue.startswith("amended_by:") for issue in record.issues)
     }
 
-    def quote(usage: UsageRecord) -> Quote:
-        record = known.get(_usage_key(usage, usage.tenant, usage.api_key, usage.quantities))
-        if record is None:
-            return price(usage)
-        return Quote(
-            amount_usd=record.cost_usd,
-            status=record.status,
-            lines=record.lines,
-            issues=record.quote_issues,
-            book_version=record.book_version,
-        )
 
-    return quote
+def quote_of(record: CostRecord) -> Quote:
+    """Return the quote that a record was made with."""
+    return Quote(
+        amount_usd=record.cost_usd,
+        status=record.status,
+        lines=record.lines,
+        issues=record.quote_issues,
+        book_version=record.book_version,
+    )
 
 
 _ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key"})
 _rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) if each.name not in _ON_ACCOUNT))
 
 
-def _usage_key(usage: UsageRecord, tenant: str, api_key: str, quantities: Mapping[str, Any]) -> object:
-    return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items())
+def usage_key(usage: UsageRecord) -> object:
+    """Return what tells one usage on one account from another."""
+    return _rest_of_usage(usage), usage.tenant, usage.api_key, frozenset(usage.quantities.items())
+
+
+def usage_key_of(record: CostRecord) -> object:
+    """Return the key of the usage as it was billed."""
+    api_key = record.attribution.api_key or ""
+    return _rest_of_usage(record.call.usage), record.tenant, api_key, frozenset(record.quantities.items())
 
 
 def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:

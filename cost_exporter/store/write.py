@@ -15,6 +15,7 @@ import psycopg
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, OutgoingSpan
 from cost_exporter.domain.rollup import Measures
+from cost_exporter.domain.value import value
 from cost_exporter.store.arrays import (
     BoolArray,
     ByteaArray,
@@ -37,10 +38,18 @@ __all__ = ["Enrich", "Letter", "OvertakenError", "write_letters", "write_plan"]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Enrich = Callable[[CostRecord], bytes]
 """Returns the bytes to append to a forwarded span, now that its cost is known."""
-Letter = tuple[str, int, DeadLetter]
-"""(namespace, received at in Unix ns, letter)."""
 _PAYLOAD_BYTES_MAX: Final = 65_536
 _DETAIL_LENGTH_MAX: Final = 500
+
+
+@value
+class Letter:
+    """A dead letter, and with which request it came."""
+
+    namespace: str
+    received_at_unix_ns: int
+    tenant_is_trusted: bool
+    letter: DeadLetter
 
 
 class OvertakenError(Exception):
@@ -83,23 +92,23 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
 
 def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]) -> None:
     """Keep dead letters. The same letter within one batch is kept once."""
-    rows: dict[tuple[bytes, str], tuple[str, int, DeadLetter]] = {}
-    for namespace, received_at, letter in letters:
-        rows[_digest(letter), namespace] = namespace, received_at, letter
+    rows = {(_digest(each.letter), each.namespace): each for each in letters}
     if not rows:
         return
-    each = [letter for _, _, letter in rows.values()]
+    batch = list(rows.values())
+    content = [each.letter for each in batch]
     connection.execute(
         statement("insert_dead_letters"),
         {
-            "received_at": TimestampArray.of_unix_us([received_at // 1000 for _, received_at, _ in rows.values()]),
-            "namespace": TextArray.of([namespace for namespace, _, _ in rows.values()]),
-            "reason": TextArray.of([letter.reason for letter in each]),
-            "detail": TextArray.of([_clean(letter.detail) for letter in each]),
-            "trace_id": TextArray.of([letter.trace_id.hex() for letter in each]),
-            "span_id": TextArray.of([letter.span_id.hex() for letter in each]),
-            "payload": ByteaArray.of([_payload(letter) for letter in each]),
-            "payload_kind": TextArray.of([_payload_kind(letter) for letter in each]),
+            "is_tenant_trusted": BoolArray.of([each.tenant_is_trusted for each in batch]),
+            "received_at": TimestampArray.of_unix_us([each.received_at_unix_ns // 1000 for each in batch]),
+            "namespace": TextArray.of([each.namespace for each in batch]),
+            "reason": TextArray.of([letter.reason for letter in content]),
+            "detail": TextArray.of([_clean(letter.detail) for letter in content]),
+            "trace_id": TextArray.of([letter.trace_id.hex() for letter in content]),
+            "span_id": TextArray.of([letter.span_id.hex() for letter in content]),
+            "payload": ByteaArray.of([_payload(letter) for letter in content]),
+            "payload_kind": TextArray.of([_payload_kind(letter) for letter in content]),
             "digest": ByteaArray.of([digest for digest, _ in rows]),
         },
     )
@@ -161,9 +170,9 @@ def _write_history(cursor: Cursor, plan: Plan) -> None:
                 "namespace": TextArray.of([each.namespace for each in plan.revisions]),
                 "trace_id": UuidArray.of([call.trace_id for call in calls]),
                 "span_id": Int8Array.of_ids([call.span_id for call in calls]),
-                "reason": TextArray.of(["conflict" for _ in calls]),
+                "reason": TextArray.of([each.reason for each in plan.revisions]),
                 "content_hash": Int8Array.of([call.content_hash for call in calls]),
-                "content": TextArray.of([fact_json(call) for call in calls]),
+                "content": TextArray.of([each.content or fact_json(each.call) for each in plan.revisions]),
             },
         )
     if plan.amendments:

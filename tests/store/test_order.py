@@ -121,6 +121,7 @@ def clear(database: psycopg.Connection[Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -268,11 +268,132 @@ join callfare.trace using (trace_id, namespace);
 -- insert_dead_letters --
 -- What cannot be kept as a record. The same letter again is another attempt.
 insert into callfare.dead_letter as letter (
-  received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
-select received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest
+  is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+select is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest
 from unnest(
-  %(received_at)b::timestamptz[], %(namespace)b::text[], %(reason)b::text[], %(detail)b::text[], %(trace_id)b::text[],
-  %(span_id)b::text[], %(payload)b::bytea[], %(payload_kind)b::text[], %(digest)b::bytea[]
-) as new (received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+  %(is_tenant_trusted)b::boolean[], %(received_at)b::timestamptz[], %(namespace)b::text[], %(reason)b::text[],
+  %(detail)b::text[], %(trace_id)b::text[], %(span_id)b::text[], %(payload)b::bytea[], %(payload_kind)b::text[], %(digest)b::bytea[]
+) as new (is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
 order by digest, namespace
 on conflict (digest, namespace) do update set attempts = letter.attempts + 1;
+
+-- finalise_traces --
+-- Workflows that were idle for long enough are final. One whose root never came waits longer: it may still run.
+with idle as (
+  select trace_id, namespace from callfare.trace
+  where finalised_at is null
+    and last_received_at < %(now)s - case when state = 'running' then %(idle_without_root)s else %(idle)s end
+  order by trace_id, namespace
+  limit %(count)s
+  for update skip locked
+)
+update callfare.trace set finalised_at = %(now)s
+from idle
+where trace.trace_id = idle.trace_id and trace.namespace = idle.namespace
+returning trace.trace_id, trace.namespace, trace.tenant_id, trace.record_count;
+
+-- forget_empty_traces --
+-- Traces without a provider call, a name or revenue are other people's: forgotten a day after they became quiet.
+with empty as (
+  select trace_id, namespace from callfare.trace
+  where record_count = 0 and finalised_at < %(before)s
+    and workflow_id is null and workflow_name is null and revenue_usd is null and not is_joined
+    and not exists (select from callfare.bucket where bucket.bucket = trace.bucket and purged_at is not null)
+  order by trace_id, namespace
+  limit %(count)s
+  for update skip locked
+)
+delete from callfare.trace using empty
+where trace.trace_id = empty.trace_id and trace.namespace = empty.namespace;
+
+-- close_bucket --
+-- Carry what the records of a month added to the days over into the closing balance, before they go.
+insert into callfare.daily_purged as balance (
+  tenant_id, day, category, provider, model, operation, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, input_tokens, output_tokens, characters, audio_seconds, call_seconds, duration_ns)
+select
+  tenant_id, day, category, provider, model, operation, sum(cost_usd), sum(request_count), sum(unpriced_count),
+  sum(duplicate_count), sum(llm_calls), sum(input_tokens), sum(output_tokens), sum(characters), sum(audio_seconds),
+  sum(call_seconds), sum(duration_ns)
+from callfare.record_measure
+where bucket = %(bucket)s
+group by tenant_id, day, category, provider, model, operation
+on conflict (tenant_id, day, category, provider, model, operation) do update set
+  cost_usd = balance.cost_usd + excluded.cost_usd,
+  request_count = balance.request_count + excluded.request_count,
+  unpriced_count = balance.unpriced_count + excluded.unpriced_count,
+  duplicate_count = balance.duplicate_count + excluded.duplicate_count,
+  llm_calls = balance.llm_calls + excluded.llm_calls,
+  input_tokens = balance.input_tokens + excluded.input_tokens,
+  output_tokens = balance.output_tokens + excluded.output_tokens,
+  characters = balance.characters + excluded.characters,
+  audio_seconds = balance.audio_seconds + excluded.audio_seconds,
+  call_seconds = balance.call_seconds + excluded.call_seconds,
+  duration_ns = balance.duration_ns + excluded.duration_ns;
+
+-- forget_provider_calls --
+-- Names of calls whose records are gone, some at a time.
+delete from callfare.provider_call
+where ctid = any(array(select ctid from callfare.provider_call where bucket = %(bucket)s limit %(count)s));
+
+-- letters_to_replay --
+-- Dead letters that wait and hold what can be replayed, oldest first.
+select dead_letter_id, namespace, (extract(epoch from received_at) * 1000000)::bigint as received_at_us,
+  is_tenant_trusted, payload, payload_kind
+from callfare.dead_letter
+where replayed_at is null and payload_kind <> 'none' and dead_letter_id > %(after)s
+  and (%(ids)s::bigint[] is null or dead_letter_id = any(%(ids)s))
+order by dead_letter_id
+limit 100;
+
+-- letter_replayed --
+-- What became of a replayed letter; an empty error means that its spans are stored.
+update callfare.dead_letter set
+  replayed_at = case when %(error)s = '' then now() end, replay_error = nullif(%(error)s, '')
+where dead_letter_id = %(dead_letter_id)s;
+
+-- traces_to_rerate --
+-- The next traces with records in a period, in a fixed order, after the last one that was done.
+select distinct record.bucket, uuid_send(record.trace_id) as trace_id, record.namespace, record.trace_id as place
+from callfare.record
+where (record.bucket, record.trace_id) > (%(last_bucket)s::date, %(last_trace)s::uuid)
+  and started_at >= %(since)s and started_at < %(until)s
+  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by record.bucket, record.trace_id, record.namespace
+limit %(count)s;
+
+-- traces_to_undo --
+-- The next traces that a re-rating changed.
+select distinct trace.bucket, uuid_send(trace_id) as trace_id, namespace, trace_id as place
+from callfare.record_revision join callfare.trace using (trace_id, namespace)
+where reason = %(reason)s and trace_id > %(last_trace)s::uuid
+order by trace_id, namespace
+limit %(count)s;
+
+-- quotes_before --
+-- The quotes that a re-rating replaced in some traces.
+select uuid_send(trace_id) as trace_id, namespace, decode(span_id, 'hex') as span_id, content_hash, content::text as content
+from callfare.record_revision
+join unnest(%(trace_id)s::uuid[], %(namespace)s::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
+where reason = %(reason)s;
+
+-- begin_rerate --
+-- The audit row of a re-rating.
+insert into callfare.rerate (since, until, tenant_id, book_version, state)
+values (%(since)s, %(until)s, %(tenant)s, %(book_version)s, 'applying')
+returning rerate_id;
+
+-- step_rerate --
+-- How far it came; in the transaction of the step itself, so that it goes on exactly where it stopped.
+update callfare.rerate set
+  last_bucket = %(last_bucket)s, last_trace = %(last_trace)s, records = records + %(records)s,
+  before_usd = before_usd + %(before_usd)s, after_usd = after_usd + %(after_usd)s
+where rerate_id = %(rerate_id)s;
+
+-- end_rerate --
+-- It is done.
+update callfare.rerate set
+  state = %(state)s, last_bucket = null, last_trace = null,
+  applied_at = case when %(state)s = 'applied' then now() else applied_at end,
+  undone_at = case when %(state)s = 'undone' then now() end
+where rerate_id = %(rerate_id)s;

@@ -242,6 +242,7 @@ create table callfare.dead_letter (
   dead_letter_id bigint generated always as identity primary key,
   received_at    timestamptz not null,
   namespace      text not null,
+  is_tenant_trusted boolean not null,
   reason         text not null check (reason ~ '^[a-z_]{1,40}$'),
   detail         text not null check (length(detail) <= 500),
   trace_id       text not null,

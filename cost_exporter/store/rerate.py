@@ -1,0 +1,379 @@
+"""Re-rate history: price the records of a period again, by the book in force now.
+
+A dry run tells what would change. Applying goes trace by trace in steps; each step is one transaction that moves
+records, rollups and the place where it stands together, so every commit is exact, ingest goes on meanwhile, and
+after a crash it continues where it was. Each replaced quote stays as a revision, which is what undoing puts back.
+
+Only what costs something else is touched: a new book that says the same leaves a record as it is.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.money import CONTEXT, ZERO
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.settle import Price
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import value
+from cost_exporter.errors import StoreError, StoreUnavailable
+from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
+from cost_exporter.store.fact_json import loads_exactly
+from cost_exporter.store.known import Known, NeedsMore, load_known
+from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quote_of, quotes_by_usage, usage_key
+from cost_exporter.store.record_columns import lines_from, lines_json
+from cost_exporter.store.statements import statement
+from cost_exporter.store.trace_state import TraceKey
+from cost_exporter.store.write import OvertakenError, write_plan
+
+__all__ = ["Period", "RerateTotals", "apply_rerate", "preview_rerate", "resume_rerate", "undo_rerate"]
+
+_TRACES_AT_ONCE: Final = 200
+_ATTEMPTS_MAX: Final = 5
+_LOCK: Final = 7_263_905_114_117_003
+_FIRST_BUCKET: Final = date(1, 1, 1)
+_FIRST_TRACE: Final = UUID(int=0)
+
+QuoteOf = Callable[[Price, Sequence[CostRecord]], Price]
+"""Given the price in force and the stored records of a component, returns the price to settle it with."""
+
+
+@value
+class Period:
+    """Which records: by the start of the call, from `since` until `until` (exclusive), of one tenant or of all."""
+
+    since: datetime
+    until: datetime
+    tenant: str | None = None
+
+    def holds(self, record: CostRecord) -> bool:
+        """Whether a record lies in the period."""
+        started_at = datetime.fromtimestamp(record.call.started_at_unix_ns // 1_000_000_000, UTC)
+        return self.since <= started_at < self.until and self.tenant in {None, record.tenant}
+
+
+@dataclass(slots=True)
+class RerateTotals:
+    """How far a re-rating came, over the records that change. Money that is not known counts as nothing."""
+
+    rerate_id: int | None = None
+    """None for a dry run."""
+    traces: int = 0
+    records: int = 0
+    before_usd: Decimal = ZERO
+    after_usd: Decimal = ZERO
+    by_model: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict[str, tuple[Decimal, Decimal]])
+    by_tenant: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict[str, tuple[Decimal, Decimal]])
+
+    def add(self, change: Change) -> None:
+        """Count one changed record."""
+        assert change.before is not None
+        before, after = change.before.known_cost_usd, change.record.known_cost_usd
+        usage = change.record.call.usage
+        self.records += 1
+        self.before_usd = CONTEXT.add(self.before_usd, before)
+        self.after_usd = CONTEXT.add(self.after_usd, after)
+        _add(self.by_model, f"{usage.provider}/{usage.model}", before, after)
+        _add(self.by_tenant, change.record.tenant, before, after)
+
+
+def preview_rerate(database_url: str, period: Period, price: Price) -> Iterator[RerateTotals]:
+    """Yield what would change, after each step; the last one is the whole. Nothing is written."""
+    with connect_ledger(database_url) as connection:
+        totals = RerateTotals()
+        place = _FIRST_BUCKET, _FIRST_TRACE
+        while found := _next_traces(connection, period, place):
+            keys, place = found
+            with rolled_back_unless_committed(connection):
+                plan, _ = _planned(connection, keys, price, _requoting(period))
+            _count(totals, keys, plan)
+            yield totals
+
+
+def apply_rerate(database_url: str, period: Period, price: Price, book_version: str) -> Iterator[RerateTotals]:
+    """Re-rate, yielding the totals after each committed step. Stop at any time: `resume_rerate` goes on."""
+    with connect_ledger(database_url) as connection:
+        _lock(connection)
+        parameters = {
+            "since": period.since,
+            "until": period.until,
+            "tenant": period.tenant,
+            "book_version": book_version,
+        }
+        row = connection.execute(statement("begin_rerate"), parameters).fetchone()
+        connection.commit()
+        assert row is not None
+        yield from _apply(connection, int(row[0]), period, price, (_FIRST_BUCKET, _FIRST_TRACE))
+
+
+def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[RerateTotals]:
+    """Go on with a re-rating that was interrupted; the totals are those of the rest."""
+    with connect_ledger(database_url) as connection:
+        _lock(connection)
+        audit = _audit(connection, rerate_id)
+        if audit["state"] != "applying":
+            raise StoreError(f"re-rating {rerate_id} is {audit['state']}, there is nothing to resume")
+        period = Period(since=audit["since"], until=audit["until"], tenant=audit["tenant_id"])
+        place = audit["last_bucket"] or _FIRST_BUCKET, audit["last_trace"] or _FIRST_TRACE
+        yield from _apply(connection, rerate_id, period, price, place)
+
+
+def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[RerateTotals]:
+    """Put back the quotes that a re-rating replaced, where its records are still billed for the same usage."""
+    with connect_ledger(database_url) as connection:
+        _lock(connection)
+        audit = _audit(connection, rerate_id)
+        if audit["state"] == "undone":
+            raise StoreError(f"re-rating {rerate_id} was undone already")
+        totals = RerateTotals(rerate_id=rerate_id)
+        last_trace = _FIRST_TRACE
+        while rows := _traces_to_undo(connection, rerate_id, last_trace):
+            keys = [(row["trace_id"], row["namespace"]) for row in rows]
+            last_trace = rows[-1]["place"]
+            restored = _quotes_before(connection, rerate_id, keys)
+            with rolled_back_unless_committed(connection):
+                plan, known = _planned(connection, keys, price, _restoring(restored))
+                _write(connection, plan, known, f"undo:{rerate_id}")
+                connection.commit()
+            _count(totals, keys, plan)
+            yield totals
+        connection.execute(statement("end_rerate"), {"rerate_id": rerate_id, "state": "undone"})
+        connection.commit()
+        yield totals
+
+
+# ----------------------------------------------------------------------------------------------------- the steps
+
+
+def _apply(
+    connection: psycopg.Connection[Any], rerate_id: int, period: Period, price: Price, place: tuple[date, UUID]
+) -> Iterator[RerateTotals]:
+    totals = RerateTotals(rerate_id=rerate_id)
+    while found := _next_traces(connection, period, place):
+        keys, place = found
+        step = RerateTotals()
+        with rolled_back_unless_committed(connection):
+            plan, known = _planned(connection, keys, price, _requoting(period))
+            _count(step, keys, plan)
+            _write(connection, plan, known, f"rerate:{rerate_id}")
+            connection.execute(
+                statement("step_rerate"),
+                {
+                    "rerate_id": rerate_id,
+                    "last_bucket": place[0],
+                    "last_trace": place[1],
+                    "records": step.records,
+                    "before_usd": step.before_usd,
+                    "after_usd": step.after_usd,
+                },
+            )
+            connection.commit()
+        _count(totals, keys, plan)
+        yield totals
+    connection.execute(statement("end_rerate"), {"rerate_id": rerate_id, "state": "applied"})
+    connection.commit()
+    yield totals
+
+
+def _planned(
+    connection: psycopg.Connection[Any], keys: Sequence[TraceKey], price: Price, quote_of_component: QuoteOf
+) -> tuple[Plan, Known]:
+    """Lock and load the traces and settle them with other quotes. Leaves the transaction open."""
+    wanted = set(keys)
+    for _ in range(_ATTEMPTS_MAX):
+        try:
+            known = load_known(connection, wanted, {}, 0)
+        except NeedsMore as more:
+            connection.rollback()
+            wanted |= more.keys
+            continue
+        plan = Plan()
+        for component in known.components():
+            states = [state for state in component if state.is_stored and not state.is_purged]
+            if states:
+                stored = [record for state in states for record in state.records.values()]
+                plan_settled(states, quote_of_component(price, stored), plan)
+        return plan, known
+    raise StoreUnavailable("the traces keep changing; try again")
+
+
+def _requoting(period: Period) -> QuoteOf:
+    """Price the records of the period again; keep the quotes of all others, and of those that come out the same."""
+
+    def quote_of_component(price: Price, stored: Sequence[CostRecord]) -> Price:
+        known = quotes_by_usage(stored)
+        inside = quotes_by_usage([record for record in stored if period.holds(record)]).keys()
+
+        def quote(usage: UsageRecord) -> Quote:
+            key = usage_key(usage)
+            before = known.get(key)
+            if before is not None and key not in inside:
+                return before
+            now = price(usage)
+            return before if before is not None and _says_the_same(before, now) else now
+
+        return quote
+
+    return quote_of_component
+
+
+def _restoring(restored: Mapping[tuple[bytes, bytes, str], tuple[int, Quote]]) -> QuoteOf:
+    """Give back the quotes from before to records whose content is still the same."""
+
+    def quote_of_component(price: Price, stored: Sequence[CostRecord]) -> Price:
+        known = quotes_by_usage(stored)
+        namespaces = {key[2] for key in restored}
+        for record in stored:
+            for namespace in namespaces:
+                found = restored.get((record.call.trace_id, record.call.span_id, namespace))
+                if found is not None and found[0] == record.call.content_hash:
+                    known.update(dict.fromkeys(quotes_by_usage([record]), found[1]))
+        return lambda usage: known.get(usage_key(usage)) or price(usage)
+
+    return quote_of_component
+
+
+def _says_the_same(before: Quote, now: Quote) -> bool:
+    """Return whether two quotes differ in nothing that anybody pays or reads, but for the version of the book."""
+    if (before.status, before.amount_usd, before.issues) != (now.status, now.amount_usd, now.issues):
+        return False
+    return [(line.unit, line.amount_usd) for line in before.lines] == [
+        (line.unit, line.amount_usd) for line in now.lines
+    ]
+
+
+def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason: str) -> None:
+    """Write a plan with a revision of every quote that it replaces."""
+    for change in plan.changes:
+        assert change.before is not None
+        plan.revisions.append(
+            Revision(
+                namespace=change.namespace,
+                call=change.before.call,
+                reason=reason,
+                content=_quote_json(quote_of(change.before)),
+            )
+        )
+    if plan.headers:
+        try:
+            write_plan(connection, plan, known, None)
+        except OvertakenError:  # pragma: no cover - nothing here is new
+            raise StoreUnavailable("the traces keep changing; try again") from None
+
+
+# ---------------------------------------------------------------------------------------------------- small ones
+
+
+def _next_traces(
+    connection: psycopg.Connection[Any], period: Period, place: tuple[date, UUID]
+) -> tuple[list[TraceKey], tuple[date, UUID]] | None:
+    """Return the next traces after `place`, and the place after them."""
+    parameters = {
+        "since": period.since,
+        "until": period.until,
+        "tenant": period.tenant,
+        "last_bucket": place[0],
+        "last_trace": place[1],
+        "count": _TRACES_AT_ONCE,
+    }
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement("traces_to_rerate"), parameters).fetchall()
+    connection.commit()
+    if not rows:
+        return None
+    rows = _without_cut_trace(rows)
+    return [(row["trace_id"], row["namespace"]) for row in rows], (rows[-1]["bucket"], rows[-1]["place"])
+
+
+def _traces_to_undo(connection: psycopg.Connection[Any], rerate_id: int, last_trace: UUID) -> list[dict[str, Any]]:
+    parameters = {"reason": f"rerate:{rerate_id}", "last_trace": last_trace, "count": _TRACES_AT_ONCE}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement("traces_to_undo"), parameters).fetchall()
+    connection.commit()
+    return _without_cut_trace(rows)
+
+
+def _without_cut_trace(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows without the last trace id where it may go on in another namespace: the next step has it all."""
+    if len(rows) < _TRACES_AT_ONCE:
+        return rows
+    whole = [row for row in rows if row["place"] != rows[-1]["place"]]
+    return whole or rows
+
+
+def _quotes_before(
+    connection: psycopg.Connection[Any], rerate_id: int, keys: Sequence[TraceKey]
+) -> dict[tuple[bytes, bytes, str], tuple[int, Quote]]:
+    parameters = {
+        "trace_id": [UUID(bytes=trace_id) for trace_id, _ in keys],
+        "namespace": [namespace for _, namespace in keys],
+        "reason": f"rerate:{rerate_id}",
+    }
+    with connection.cursor(row_factory=dict_row, binary=True) as cursor:
+        rows = cursor.execute(statement("quotes_before"), parameters).fetchall()
+    connection.commit()
+    return {
+        (row["trace_id"], row["span_id"], row["namespace"]): (row["content_hash"], _quote_from(row["content"]))
+        for row in rows
+    }
+
+
+def _quote_json(quote: Quote) -> str:
+    lines = lines_json(quote.lines)
+    return json.dumps(
+        {
+            "status": quote.status,
+            "cost_usd": None if quote.amount_usd is None else str(quote.amount_usd),
+            "lines": None if lines is None else json.loads(lines),
+            "issues": quote.issues,
+            "book_version": quote.book_version,
+        }
+    )
+
+
+def _quote_from(text: str) -> Quote:
+    content = loads_exactly(text)
+    lines = content["lines"]
+    return Quote(
+        amount_usd=None if content["cost_usd"] is None else Decimal(content["cost_usd"]),
+        status=content["status"],
+        lines=() if lines is None else lines_from(json.dumps(lines)),
+        issues=tuple(content["issues"]),
+        book_version=content["book_version"],
+    )
+
+
+def _audit(connection: psycopg.Connection[Any], rerate_id: int) -> dict[str, Any]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute("select * from callfare.rerate where rerate_id = %s", (rerate_id,)).fetchone()
+    connection.commit()
+    if row is None:
+        raise StoreError(f"there is no re-rating {rerate_id}")
+    return row
+
+
+def _lock(connection: psycopg.Connection[Any]) -> None:
+    """Hold off other re-ratings for as long as this connection lives."""
+    row = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+    connection.commit()
+    if row is None or not row[0]:
+        raise StoreError("another re-rating is running; wait for it to end")
+
+
+def _count(totals: RerateTotals, keys: Sequence[TraceKey], plan: Plan) -> None:
+    totals.traces += len(keys)
+    for change in plan.changes:
+        totals.add(change)
+
+
+def _add(sums: dict[str, tuple[Decimal, Decimal]], key: str, before: Decimal, after: Decimal) -> None:
+    known = sums.get(key, (ZERO, ZERO))
+    sums[key] = CONTEXT.add(known[0], before), CONTEXT.add(known[1], after)

@@ -1,0 +1,48 @@
+"""Retention: drop the records of whole months, and keep what they added up to.
+
+Rollups stay. What the dropped records had added to the days goes into a closing balance first, so that the days
+can still be checked to the last digit; the header of each trace stays as well, so that a late span is known to
+be too old instead of starting a second life.
+"""
+
+from datetime import date
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from cost_exporter.store.buckets import partition_name
+from cost_exporter.store.statements import statement
+
+__all__ = ["purge_before"]
+
+_AT_ONCE: Final = 10_000
+
+
+def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
+    """Drop the partitions of all months that end before `day`, and return them.
+
+    Takes an autocommit connection. Each month goes in one transaction; ingest of newer months goes on.
+    """
+    limit = day.replace(day=1)
+    rows = connection.execute(
+        "select bucket from callfare.bucket where bucket < %s and purged_at is null order by bucket", (limit,)
+    ).fetchall()
+    months: list[date] = [row[0] for row in rows]
+    for month in months:
+        _purge(connection, month)
+        while connection.execute(statement("forget_provider_calls"), {"bucket": month, "count": _AT_ONCE}).rowcount:
+            pass
+    return months
+
+
+def _purge(connection: psycopg.Connection[Any], month: date) -> None:
+    partition = sql.Identifier("callfare", partition_name(month))
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '5s'")
+        # From here on nobody writes to this month; a writer that waits for us finds it purged.
+        connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(partition))
+        connection.execute("update callfare.bucket set purged_at = now() where bucket = %s", (month,))
+        connection.execute(statement("close_bucket"), {"bucket": month})
+        connection.execute(sql.SQL("alter table callfare.record detach partition {}").format(partition))
+        connection.execute(sql.SQL("drop table {}").format(partition))

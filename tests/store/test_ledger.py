@@ -1,0 +1,189 @@
+"""What becomes of spans in the ledger: counted, deduplicated, inherited, joined, isolated."""
+
+from dataclasses import replace
+from decimal import Decimal as D
+from typing import Any
+
+import psycopg
+import pytest
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.known import JOINED_TRACES_MAX
+from cost_exporter.store.ledger import LedgerStore
+from tests.domain.builders import OTHER_TRACE, TRACE, call, link, price_by_sum
+from tests.store.requests import RECEIVED_AT_UNIX_NS, hashed, request, rows
+
+Database = psycopg.Connection[Any]
+COST_1545_TOKENS = D("0.000001") * (1200 + 345)
+
+
+def test_receipt_counts_each_span_once(ledger: LedgerStore) -> None:
+    """New spans are accepted, the same ones again are duplicates, links count as ignored."""
+    one = request(call("a"), call("b"), link("root", parent=None))
+    assert ledger.commit([one, one], price_by_sum) == [
+        Receipt(received=3, accepted=2, ignored=1),
+        Receipt(received=3, duplicate=2, ignored=1),
+    ]
+
+
+def test_sending_again_writes_nothing(ledger: LedgerStore, database: Database) -> None:
+    """A batch delivered twice leaves even the version of its trace as it was."""
+    one = request(call("a"), link("root", parent=None))
+    ledger.commit([one], price_by_sum)
+    before = rows(database, "select xmin::text, version from callfare.trace")
+    ledger.commit([one], price_by_sum)
+    assert rows(database, "select xmin::text, version from callfare.trace") == before
+
+
+def test_conflict_keeps_the_better_content_and_the_other_as_revision(ledger: LedgerStore, database: Database) -> None:
+    """The content that ends later wins, the rollup moves by the difference, the loser is kept once."""
+    early, late = call("a", quantities={"characters": 10}), call("a", end_ms=2000, quantities={"characters": 25})
+    ledger.commit([request(late)], price_by_sum)
+    receipts = ledger.commit([request(early), request(early)], price_by_sum)
+    assert [receipt.conflict for receipt in receipts] == [1, 1]
+    assert rows(database, "select cost_usd from callfare.cost_record") == [(D("0.000001") * 25,)]
+    assert rows(database, "select reason, content_hash from callfare.record_revision") == [
+        ("conflict", hashed(early).content_hash)
+    ]
+
+
+def test_late_root_gives_its_attribution_to_the_whole_trace(ledger: LedgerStore, database: Database) -> None:
+    """Tenant and category of a root that arrives last move its calls, and their rollups, to that account."""
+    ledger.commit([request(call("a"), call("b", parent="a", quantities={"characters": 5}))], price_by_sum)
+    assert rows(database, "select tenant_id, state from callfare.workflow_cost") == [("default", "running")]
+    said = Attribution(tenant="acme", category="bot", workflow_name="support")
+    ledger.commit([request(link("root", parent=None, attribution=said))], price_by_sum)
+    assert rows(database, "select tenant_id, state, workflow_name, total_cost_usd from callfare.workflow_cost") == [
+        ("acme", "completed", "support", COST_1545_TOKENS + D("0.000005"))
+    ]
+    assert rows(database, "select distinct tenant_id, category from callfare.daily_cost") == [("acme", "bot")]
+
+
+def test_tenant_of_a_credential_wins_over_the_attribute(ledger: LedgerStore, database: Database) -> None:
+    """With credentials the namespace is the tenant, whatever a span claims."""
+    claim = call("a", attribution=Attribution(tenant="globex"))
+    ledger.commit([request(claim, namespace="acme", tenant_is_trusted=False)], price_by_sum)
+    assert rows(database, "select tenant_id from callfare.cost_record") == [("acme",)]
+
+
+def test_one_trace_id_in_two_namespaces_is_two_workflows(ledger: LedgerStore, database: Database) -> None:
+    """Credentials do not see, nor touch, each other's records of the same ids."""
+    batches = [request(call("a"), namespace=each, tenant_is_trusted=False) for each in ("acme", "globex")]
+    ledger.commit(batches, price_by_sum)
+    assert rows(database, "select tenant_id, request_count from callfare.workflow_cost order by 1") == [
+        ("acme", 1),
+        ("globex", 1),
+    ]
+
+
+def test_one_call_told_of_in_two_traces_is_billed_once(ledger: LedgerStore, database: Database) -> None:
+    """Spans of equal call id are settled together across traces, also when the second trace comes later."""
+    poor = call("a", call_id="response:1", quantities={}, scope="scope.b")
+    rich = call("b", trace=OTHER_TRACE, call_id="response:1")
+    ledger.commit([request(poor)], price_by_sum)
+    ledger.commit([request(rich)], price_by_sum)
+    assert rows(database, "select status, duplicate_of from callfare.cost_record order by status") == [
+        ("duplicate", b"b".rjust(8, b"\0").hex()),
+        ("priced", None),
+    ]
+    later = call("c", parent="b", trace=OTHER_TRACE, quantities={"characters": 1})
+    ledger.commit([request(later)], price_by_sum)
+    assert rows(database, "select count(*) from callfare.cost_record where status = 'duplicate'") == [(1,)]
+
+
+def test_an_emitter_that_gives_all_calls_one_id_does_not_join_everything(
+    ledger: LedgerStore, database: Database
+) -> None:
+    """Beyond a limit traces stand alone, so that settling one stays cheap."""
+    for number in range(JOINED_TRACES_MAX + 3):
+        trace = bytes([1 + number]) * 16
+        ledger.commit([request(call("a", trace=trace, call_id="response:same"))], price_by_sum)
+    assert rows(database, "select count(*) from callfare.trace where is_joined") == [(JOINED_TRACES_MAX,)]
+    billed = rows(database, "select count(*) from callfare.cost_record where status = 'priced'")
+    assert billed == [(1 + 3,)]
+
+
+def test_a_neighbour_keeps_its_price_when_a_late_span_comes(ledger: LedgerStore, database: Database) -> None:
+    """A newer book prices the new span only; what was quoted stays until it is re-rated."""
+    ledger.commit([request(call("a"))], price_by_sum)
+
+    def dearer(usage: UsageRecord) -> Quote:
+        quote = price_by_sum(usage)
+        line = replace(quote.lines[0], amount_usd=D(7))
+        return replace(quote, amount_usd=D(7), lines=(line,), book_version="newer")
+
+    ledger.commit([request(call("b", quantities={"characters": 1}))], dearer)
+    assert rows(database, "select cost_usd from callfare.cost_record order by 1") == [(COST_1545_TOKENS,), (D(7),)]
+
+
+def test_a_value_that_postgresql_refuses_becomes_a_dead_letter_alone(ledger: LedgerStore, database: Database) -> None:
+    """One trace that cannot be stored costs neither its request nor its neighbours."""
+    poison = replace(hashed(call("p", trace=OTHER_TRACE)), service_name="nul \x00")
+    good = [hashed(call(str(number), trace=bytes([1 + number]) * 16)) for number in range(5)]
+    batch = Facts(namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, calls=[*good[:3], poison, *good[3:]])
+    receipts = ledger.commit([request(call("x")), batch], price_by_sum)
+    assert receipts == [Receipt(received=1, accepted=1), Receipt(received=6, accepted=5, dead_letter=1)]
+    assert rows(database, "select reason, span_id, payload_kind from callfare.dead_letter") == [
+        ("our_fault", poison.span_id.hex(), "call")
+    ]
+    assert rows(database, "select count(*) from callfare.record") == [(6,)]
+
+
+def test_a_cost_out_of_range_never_enters_a_total(ledger: LedgerStore, database: Database) -> None:
+    """NaN and absurd money are stopped by the constraint and held as dead letters."""
+    for name, amount in (("n", D("NaN")), ("h", D(10) ** 13), ("m", D(-1))):
+        quote = Quote(amount_usd=amount, status="priced")
+        (receipt,) = ledger.commit([request(call(name))], lambda _usage, quote=quote: quote)
+        assert receipt == Receipt(received=1, dead_letter=1)
+    assert rows(database, "select count(*) from callfare.record") == [(0,)]
+    assert rows(database, "select distinct detail from callfare.dead_letter where detail like '%%23514%%'") != []
+
+
+def test_the_same_dead_letter_again_counts_as_an_attempt(ledger: LedgerStore, database: Database) -> None:
+    """A sender that repeats a bad span does not fill the table."""
+    letter = DeadLetter(reason="bad_id", detail="no trace id", payload=b"\x0a\x00")
+    for _ in range(3):
+        (receipt,) = ledger.commit([request(dead_letters=[letter])], price_by_sum)
+        assert receipt == Receipt(received=1, dead_letter=1)
+    assert rows(database, "select reason, attempts from callfare.dead_letter") == [("bad_id", 3)]
+
+
+def test_forwarded_spans_carry_their_cost_and_leave_once(database_url: str, database: Database) -> None:
+    """A new record puts its enriched span into the outbox in the same transaction; a duplicate does not."""
+    store = LedgerStore(database_url, enrich=lambda record: str(record.cost_usd).encode())
+    one = hashed(call("a"))
+    outgoing = {(TRACE, one.span_id): OutgoingSpan(resource=b"r", scope=b"s", span=b"span ")}
+    batch = Facts(namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, calls=[one], outgoing=outgoing)
+    store.commit([batch], price_by_sum)
+    store.commit([batch], price_by_sum)
+    store.close()
+    assert rows(database, "select resource, scope, span from callfare.outbox") == [
+        (b"r", b"s", f"span {COST_1545_TOKENS}".encode())
+    ]
+
+
+def test_a_database_that_is_away_is_unavailable_and_then_used_again(database_url: str, database: Database) -> None:
+    """A killed connection fails the batch as passing; the next one connects again and stores it."""
+    store = LedgerStore(database_url)
+    store.commit([request(call("a"))], price_by_sum)
+    database.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callfare'")
+    with pytest.raises(StoreUnavailable):
+        store.commit([request(call("b"))], price_by_sum)
+    assert store.commit([request(call("b"))], price_by_sum) == [Receipt(received=1, accepted=1)]
+    store.close()
+
+
+def test_revenue_fee_and_profit_are_exact(ledger: LedgerStore, database: Database) -> None:
+    """Profit is revenue less fee less cost, to the last digit."""
+    database.execute("insert into callfare.revenue_rule values (0, 'support', 'completed', 4.99)")
+    database.execute("insert into callfare.fee_rule values (0, 2.9, 0.30)")
+    root = link("root", parent=None, attribution=Attribution(workflow_name="support"))
+    ledger.commit([request(root, call("a"))], price_by_sum)
+    fee = D("4.99") * D("0.029") + D("0.30")
+    assert rows(database, "select revenue_usd, fee_usd, profit_usd from callfare.workflow_cost") == [
+        (D("4.99"), fee, D("4.99") - fee - COST_1545_TOKENS)
+    ]
