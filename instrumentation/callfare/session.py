@@ -61,6 +61,7 @@ class Session:
         bytes_per_second: int | None,
         channels: int,
         is_metered_when_silent: bool,
+        meter: str,
         session_id: str,
         reporter: "Reporter",
     ) -> None:
@@ -73,6 +74,7 @@ class Session:
         self._bytes_per_second = bytes_per_second
         self._channels = channels
         self._is_metered_when_silent = is_metered_when_silent
+        self._meter = meter
         self._reporter = reporter
         self._lock = threading.Lock()
         self._pending_bytes = 0
@@ -92,11 +94,16 @@ class Session:
         bytes_per_second: int | None = None,
         channels: int = 1,
         is_metered_when_silent: bool = False,
+        meter: str = names.AUDIO_INPUT_SECONDS,
         session_id: str = "",
         context: Context | None = None,
         reporter: "Reporter | None" = None,
     ) -> Self:
-        """Begin a session; `is_metered_when_silent` where the vendor bills the open socket, not the audio."""
+        """Begin a session; `is_metered_when_silent` where the vendor bills the open socket, not the audio.
+
+        `meter` is the quantity that the vendor's total is about. For seconds of session count no audio beside them:
+        the service corrects audio where there is any.
+        """
         reporter = reporter or _reporter
         session = cls(
             tracer,
@@ -105,6 +112,7 @@ class Session:
             bytes_per_second=bytes_per_second,
             channels=channels,
             is_metered_when_silent=is_metered_when_silent,
+            meter=meter,
             session_id=session_id or uuid.uuid4().hex,
             reporter=reporter,
         )
@@ -181,7 +189,7 @@ class Session:
             self._channels = channels or self._channels
             quantities = self._take()
             if total is not None:
-                quantities[names.AUDIO_INPUT_SECONDS] = max(Decimal(0), total - self._reported_seconds)
+                quantities[self._meter] = max(Decimal(0), total - self._reported_seconds)
             call = self._next_span(state, quantities)
             if total is not None:
                 call.replace(names.SESSION_VENDOR_TOTAL_SECONDS, total, source="vendor_body")
@@ -204,7 +212,7 @@ class Session:
     def _next_span(self, state: str, quantities: Mapping[str, Amount]) -> CallSpan:
         """The span of the interval that ends now; the lock is held."""
         self._sequence += 1
-        self._reported_seconds += _exact(quantities.get(names.AUDIO_INPUT_SECONDS, 0)) or Decimal(0)
+        self._reported_seconds += _exact(quantities.get(self._meter, 0)) or Decimal(0)
         request = Request(
             operation=self._request.operation,
             provider=self._request.provider,
