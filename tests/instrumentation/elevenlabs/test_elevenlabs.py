@@ -219,6 +219,14 @@ def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, clie
     assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"vendor_body"}
 
 
+def test_voice_conversion_is_measured_by_what_goes_in(fake, spans, instrumented, client, wav) -> None:
+    """Seconds of the WAV that was sent, and the vendor's credits."""
+    list(client.speech_to_speech.convert(voice_id="v1", audio=wav(2), model_id="eleven_multilingual_sts_v2"))
+    assert fake.audio_bytes == len(wav(2))
+    assert spans.only[names.OPERATION_NAME] == "speech_to_speech"
+    assert (spans.only[names.AUDIO_INPUT_SECONDS], spans.only[names.BILLED_QUANTITY]) == (2.0, 33.0)
+
+
 def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented) -> None:
     """The session's deltas add up to the bytes the fake heard, and the last one is closed."""
     scribe = pytest.importorskip("elevenlabs.realtime.scribe", reason="this release has no realtime recogniser")

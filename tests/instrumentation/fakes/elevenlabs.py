@@ -29,6 +29,8 @@ class ElevenLabsFake(FakeServer):
             web.post("/v1/text-to-speech/{voice}/stream/with-timestamps", self.stream_with_timestamps),
             web.post("/v1/text-to-dialogue", self.dialogue),
             web.post("/v1/sound-generation", self.effect),
+            web.post("/v1/voice-changer/{voice}", self.conversion),
+            web.post("/v1/speech-to-speech/{voice}", self.conversion),  # its name before 2.78
             web.post("/v1/speech-to-text", self.transcription),
             web.get("/v1/text-to-speech/{voice}/stream-input", self.speech_socket),
             web.get("/v1/speech-to-text/realtime", self.recogniser),
@@ -44,6 +46,13 @@ class ElevenLabsFake(FakeServer):
         response = web.Response(body=b"boom", headers={"character-cost": "100", "request-id": "r-9"})
         await request.read()
         return response
+
+    async def conversion(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        upload = form["audio"]
+        with upload.file:
+            self.audio_bytes += len(upload.file.read())
+        return web.Response(body=self.chunk, headers={"character-cost": "33", "request-id": "r-s"})
 
     async def _audio(self, request: web.Request, text: str) -> web.StreamResponse:
         response = web.StreamResponse(headers=self._headers(text))
