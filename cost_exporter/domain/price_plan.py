@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, Inexact
 from typing import NamedTuple
 
-from cost_exporter.domain.money import CONTEXT, ceil_to_multiple, quantise_line
+from cost_exporter.domain.money import CONTEXT, LINE_PLACES, ceil_to_multiple, quantise_line
 from cost_exporter.domain.price_match import Candidate
 from cost_exporter.domain.price_row import LIST, Factor, PriceRow, Window
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES, Quantities
@@ -23,6 +23,8 @@ from cost_exporter.domain.value import value
 __all__ = ["Entry", "Level", "Plan", "Step"]
 
 _ONE = Decimal(1)
+_LINE_EXPONENT = Decimal(1).scaleb(-LINE_PLACES)
+_multiply, _quantise = CONTEXT.multiply, CONTEXT.quantize  # `quantise_line` without a call: the hot path
 _TEXT_METERS: tuple[frozenset[str], ...] = (
     TOKEN_QUANTITIES,
     frozenset({"characters"}),
@@ -80,7 +82,7 @@ class Step:
     def amount_usd(self, billed_quantity: Decimal) -> Decimal:
         """Return what this quantity costs, quantised: the only rounding there is."""
         if self._rate_usd is not None:
-            return quantise_line(CONTEXT.multiply(billed_quantity, self._rate_usd))
+            return _quantise(_multiply(billed_quantity, self._rate_usd), _LINE_EXPONENT)
         return quantise_line(CONTEXT.divide(CONTEXT.multiply(billed_quantity, self.price_usd), self.per))
 
 

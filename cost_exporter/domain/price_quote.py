@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.money import CONTEXT, ZERO, quantise_line
-from cost_exporter.domain.price_plan import Plan, Step
+from cost_exporter.domain.price_plan import Plan
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.quote import Line, Quote, Status
 from cost_exporter.domain.usage import UsageRecord
@@ -17,6 +17,7 @@ from cost_exporter.domain.usage import UsageRecord
 __all__ = ["invalid_quote", "planned_quote", "refused_quote", "reported_quote"]
 
 _ONE: Final = Decimal(1)
+_add = CONTEXT.add
 
 
 def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
@@ -33,17 +34,44 @@ def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, ve
     for unit, number in parts.items():
         step = steps.get(unit)
         if step is not None:
-            line = _line(unit, number, step, usage)
-            amount_usd = CONTEXT.add(amount_usd, line.amount_usd or ZERO)
-            lines.append(line)
+            # Inlined, not called: this is where the time of pricing goes.
+            quantity = Decimal(number)
+            billed_quantity = quantity if step.is_plain else step.billed(quantity, usage.quantities)
+            cost_usd = step.amount_usd(billed_quantity)
+            amount_usd = _add(amount_usd, cost_usd)
+            lines.append(
+                Line(
+                    unit=unit,
+                    quantity=quantity,
+                    billed_quantity=billed_quantity,
+                    unit_price_usd=step.price_usd,
+                    per=step.per,
+                    amount_usd=cost_usd,
+                    price_id=step.price_id,
+                )
+            )
             if step.issue and number and step.issue not in issues:
                 issues = (*issues, step.issue)
         elif number and unit not in plan.silent:
             unpriced.append(unit)
             lines.append(_unpriced_line(unit, number))
-    if unpriced:
-        issues = (*issues, *[f"no_price: {unit}" for unit in unpriced])
+    if lines and not unpriced:
+        status = "estimated" if plan.is_estimated or usage.is_estimated else "priced"
+        return Quote(amount_usd=amount_usd, status=status, lines=tuple(lines), issues=issues, book_version=version)
+    return _incomplete_quote(plan, parts, usage, (amount_usd, lines, unpriced, issues), version)
+
+
+def _incomplete_quote(
+    plan: Plan,
+    parts: Mapping[str, Quantity],
+    usage: UsageRecord,
+    priced: tuple[Decimal, list[Line], list[str], tuple[str, ...]],
+    version: str,
+) -> Quote:
+    """Return the quote of a usage that has quantities without a price, or nothing that has one."""
+    amount_usd, lines, unpriced, issues = priced
     status = _status(plan, usage, len(lines), len(unpriced), parts)
+    issues = (*issues, *[f"no_price: {unit}" for unit in unpriced])
     if status == "no_usage":
         issues = (*issues, "no_usage: nothing that has a price")
     is_known = status in {"priced", "estimated", "partial"}
@@ -62,20 +90,6 @@ def _take_reasoning_out(parts: dict[str, Quantity]) -> bool:
         parts["output_tokens"] -= parts["reasoning_tokens"]
         return parts["output_tokens"] >= 0
     return True
-
-
-def _line(unit: str, number: Quantity, step: Step, usage: UsageRecord) -> Line:
-    quantity = Decimal(number)
-    billed_quantity = quantity if step.is_plain else step.billed(quantity, usage.quantities)
-    return Line(
-        unit=unit,
-        quantity=quantity,
-        billed_quantity=billed_quantity,
-        unit_price_usd=step.price_usd,
-        per=step.per,
-        amount_usd=step.amount_usd(billed_quantity),
-        price_id=step.price_id,
-    )
 
 
 def _unpriced_line(unit: str, number: Quantity) -> Line:

@@ -368,6 +368,13 @@ def test_zeros_of_an_unknown_model_stay_unknown() -> None:
     assert PriceBook.of(LIST).price(usage({"input_tokens": 0}, model="other")).amount_usd is None
 
 
+def test_zeros_before_any_price_stay_unknown() -> None:
+    """Where no price is in force yet, not even zeros are priced."""
+    book = PriceBook.of([row("input_tokens", "1", valid_from_unix_ns=NOON + 1)])
+    quote = book.price(usage({"input_tokens": 0}))
+    assert (quote.status, quote.amount_usd) == ("unpriced", None)
+
+
 def test_requested_model_makes_an_estimate() -> None:
     """The response model is priced first; where only the requested one is known, it is an estimate."""
     book = PriceBook.of([*LIST, row("input_tokens", "7", model="nova-9")])
