@@ -30,7 +30,7 @@ class ElevenLabsFake(FakeServer):
             web.post("/v1/text-to-dialogue", self.dialogue),
             web.post("/v1/sound-generation", self.effect),
             web.post("/v1/voice-changer/{voice}", self.conversion),
-            web.post("/v1/speech-to-speech/{voice}", self.conversion),  # its name before 2.78
+            web.post("/v1/speech-to-speech/{voice}", self.conversion),  # its name in 2.0.0
             web.post("/v1/speech-to-text", self.transcription),
             web.get("/v1/text-to-speech/{voice}/stream-input", self.speech_socket),
             web.get("/v1/speech-to-text/realtime", self.recogniser),
