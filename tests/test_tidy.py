@@ -12,6 +12,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 SOURCES = ("cost_exporter", "instrumentation/callfare")
 LINES_MAX = 450
+TEST_LINES_MAX = 600
+"""A test file may be a list of cases, which is read one at a time."""
 
 UNIT_SUFFIXES = (
     *("_usd", "_seconds", "_ms", "_ns", "_days", "_bytes", "_mib", "_count", "_percent", "_size", "_max", "_port"),
@@ -107,11 +109,12 @@ def test_domain_has_no_float() -> None:
 
 
 def test_no_file_is_too_long_to_read() -> None:
-    """One idea a file: none is longer than 450 lines."""
+    """One idea a file: no source is longer than 450 lines."""
     long = [
         f"{path.relative_to(ROOT)}: {length} lines"
-        for path in python_files(*SOURCES, "tests", "benchmarks", "examples")
-        if (length := len(path.read_text(encoding="utf-8").splitlines())) > LINES_MAX
+        for lines_max, folders in ((LINES_MAX, (*SOURCES, "benchmarks", "examples")), (TEST_LINES_MAX, ("tests",)))
+        for path in python_files(*folders)
+        if (length := len(path.read_text(encoding="utf-8").splitlines())) > lines_max
     ]
     assert long == []
 
