@@ -41,6 +41,8 @@ _RETRY_SECONDS_MAX: Final = 0.05
 _PASSING: Final = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+    # A record that is there already: its trace was made by another writer between our look and our write.
+    psycopg.errors.UniqueViolation,
     OvertakenError,
 )
 

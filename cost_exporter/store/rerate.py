@@ -8,7 +8,7 @@ Only what costs something else is touched: a new book that says the same leaves 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -85,7 +85,7 @@ class RerateTotals:
         _add(self.by_tenant, change.record.tenant, before, after)
 
 
-def preview_rerate(database_url: str, period: Period, price: Price) -> Iterator[RerateTotals]:
+def preview_rerate(database_url: str, period: Period, price: Price) -> Generator[RerateTotals]:
     """Yield what would change, after each step; the last one is the whole. Nothing is written."""
     with connect_ledger(database_url) as connection:
         totals = RerateTotals()
@@ -98,7 +98,7 @@ def preview_rerate(database_url: str, period: Period, price: Price) -> Iterator[
             yield totals
 
 
-def apply_rerate(database_url: str, period: Period, price: Price, book_version: str) -> Iterator[RerateTotals]:
+def apply_rerate(database_url: str, period: Period, price: Price, book_version: str) -> Generator[RerateTotals]:
     """Re-rate, yielding the totals after each committed step. Stop at any time: `resume_rerate` goes on."""
     with connect_ledger(database_url) as connection:
         _lock(connection)
@@ -114,7 +114,7 @@ def apply_rerate(database_url: str, period: Period, price: Price, book_version: 
         yield from _apply(connection, int(row[0]), period, price, (_FIRST_BUCKET, _FIRST_TRACE))
 
 
-def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[RerateTotals]:
+def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[RerateTotals]:
     """Go on with a re-rating that was interrupted; the totals are those of the rest."""
     with connect_ledger(database_url) as connection:
         _lock(connection)
@@ -126,7 +126,7 @@ def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[R
         yield from _apply(connection, rerate_id, period, price, place)
 
 
-def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[RerateTotals]:
+def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[RerateTotals]:
     """Put back the quotes that a re-rating replaced, where its records are still billed for the same usage."""
     with connect_ledger(database_url) as connection:
         _lock(connection)
@@ -155,7 +155,7 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Iterator[Rer
 
 def _apply(
     connection: psycopg.Connection[Any], rerate_id: int, period: Period, price: Price, place: tuple[date, UUID]
-) -> Iterator[RerateTotals]:
+) -> Generator[RerateTotals]:
     totals = RerateTotals(rerate_id=rerate_id)
     while found := _next_traces(connection, period, place):
         keys, place = found

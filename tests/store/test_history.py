@@ -1,0 +1,249 @@
+"""What happens to records later: finalising, re-rating and its undoing, retention, replay."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal as D
+from typing import Any
+
+import psycopg
+import pytest
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.facts import DeadLetter, Receipt
+from cost_exporter.domain.quote import Line, Quote
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.errors import StoreError
+from cost_exporter.store.deadletter import replay
+from cost_exporter.store.finalise import finalise, forget_empty_traces
+from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.rerate import Period, apply_rerate, preview_rerate, resume_rerate, undo_rerate
+from cost_exporter.store.retention import purge_before
+from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
+from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, snapshot
+
+Database = psycopg.Connection[Any]
+RECEIVED_AT = datetime.fromtimestamp(RECEIVED_AT_UNIX_NS // 1_000_000_000, UTC)
+IDLE = timedelta(seconds=300)
+ALL_TIME = Period(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2030, 1, 1, tzinfo=UTC))
+
+
+def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
+    """A book with one rate for a unit of anything."""
+
+    def price(usage: UsageRecord) -> Quote:
+        units = sum((D(each) for each in usage.quantities.values()), D(0))
+        line = Line(
+            unit="requests",
+            quantity=units,
+            billed_quantity=units,
+            unit_price_usd=D(rate),
+            per=D(1),
+            amount_usd=units * D(rate),
+            price_id=version,
+        )
+        return Quote(amount_usd=units * D(rate), status="priced", lines=(line,), book_version=version)
+
+    return price
+
+
+OLD, NEW = by_rate("0.000001", "old"), by_rate("0.000003", "new")
+
+
+# ------------------------------------------------------------------------------------------------------ finalise
+
+
+def test_an_idle_workflow_becomes_final(ledger: LedgerStore, database: Database) -> None:
+    """After the idle time a workflow whose root ended is final, one without a root waits longer."""
+    ledger.commit([request(call("a"), link("root", parent=None)), request(call("b", trace=OTHER_TRACE))], OLD)
+    assert finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE) == []
+    (final,) = finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
+    assert (final.tenant, final.record_count) == ("default", 1)
+    assert len(finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 20)) == 1
+    assert rows(database, "select state, outcome from callfare.workflow_cost order by outcome") == [
+        ("finalised", "completed"),
+        ("finalised", "running"),
+    ]
+
+
+def test_a_late_span_amends_a_final_workflow(ledger: LedgerStore, database: Database) -> None:
+    """It counts on its own day and leaves a row that says what changed."""
+    ledger.commit([request(call("a", quantities={"characters": 10}), link("root", parent=None))], OLD)
+    finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
+    ledger.commit([request(call("b", start_ms=86_400_000, end_ms=86_400_100, quantities={"characters": 4}))], OLD)
+    assert rows(database, "select before_usd, after_usd, span_count from callfare.amendment") == [
+        (D("0.00001"), D("0.000014"), 1)
+    ]
+    assert rows(database, "select count(*) from callfare.daily_cost") == [(2,)]
+
+
+def test_traces_without_any_call_are_forgotten(ledger: LedgerStore, database: Database) -> None:
+    """Other people's traces do not stay; a named workflow does."""
+    named = link("r", parent=None, trace=OTHER_TRACE, attribution=Attribution(workflow_name="support"))
+    ledger.commit([request(link("root", parent=None)), request(named)], OLD)
+    finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
+    assert forget_empty_traces(database, now=RECEIVED_AT + timedelta(hours=1)) == 0
+    assert forget_empty_traces(database, now=RECEIVED_AT + timedelta(days=2)) == 1
+    assert rows(database, "select workflow_name from callfare.workflow_cost") == [("support",)]
+
+
+# ------------------------------------------------------------------------------------------------------ re-rating
+
+
+@pytest.fixture
+def three_calls(ledger: LedgerStore) -> None:
+    """Two calls of acme and one of globex, 10 + 20 + 30 units, at the old rate."""
+    acme, globex = Attribution(tenant="acme"), Attribution(tenant="globex")
+    ledger.commit(
+        [
+            request(
+                call("a", quantities={"characters": 10}, attribution=acme),
+                call("b", quantities={"characters": 20}, attribution=acme, model="gpt-4o"),
+            ),
+            request(call("c", trace=OTHER_TRACE, quantities={"characters": 30}, attribution=globex)),
+        ],
+        OLD,
+    )
+
+
+@pytest.mark.usefixtures("three_calls")
+def test_a_dry_run_writes_nothing_and_tells_all(database: Database, database_url: str) -> None:
+    """The totals before and after, by model and by tenant; the tables stay as they are."""
+    before = snapshot(database)
+    *_, totals = preview_rerate(database_url, ALL_TIME, NEW)
+    assert (totals.records, totals.before_usd, totals.after_usd) == (3, OLD_RATE * 60, NEW_RATE * 60)
+    assert totals.by_tenant == {
+        "acme": (OLD_RATE * 30, NEW_RATE * 30),
+        "globex": (OLD_RATE * 30, NEW_RATE * 30),
+    }
+    assert totals.by_model["openai/gpt-4o"] == (OLD_RATE * 20, NEW_RATE * 20)
+    assert snapshot(database) == before
+
+
+OLD_RATE, NEW_RATE = D("0.000001"), D("0.000003")
+
+
+@pytest.mark.usefixtures("three_calls")
+def test_applying_and_undoing_leave_exact_books(database: Database, database_url: str) -> None:
+    """Applying moves what it said it would, undoing brings everything back but the history."""
+    before = snapshot(database)
+    *_, applied = apply_rerate(database_url, ALL_TIME, NEW, "new")
+    assert rows(database, "select sum(cost_usd) from callfare.daily_cost") == [(NEW_RATE * 60,)]
+    assert rows(database, "select state, records, before_usd, after_usd from callfare.rerate") == [
+        ("applied", 3, OLD_RATE * 60, NEW_RATE * 60)
+    ]
+    assert problems(database) == []
+    assert applied.rerate_id is not None
+    *_, undone = undo_rerate(database_url, applied.rerate_id, NEW)
+    assert (undone.records, undone.after_usd) == (3, OLD_RATE * 60)
+    after = snapshot(database)
+    assert after | {"record_revision": []} == before
+    assert len(after["record_revision"]) == 6
+    with pytest.raises(StoreError, match="undone already"):
+        list(undo_rerate(database_url, applied.rerate_id, NEW))
+
+
+@pytest.mark.usefixtures("three_calls")
+def test_re_rating_keeps_to_its_tenant_and_period(database: Database, database_url: str) -> None:
+    """Records of other tenants, or outside of the period, keep their quote."""
+    *_, totals = apply_rerate(database_url, replace(ALL_TIME, tenant="acme"), NEW, "new")
+    assert totals.records == 2
+    assert rows(database, "select cost_usd from callfare.cost_record where tenant_id = 'globex'") == [(OLD_RATE * 30,)]
+    earlier = Period(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2021, 1, 1, tzinfo=UTC))
+    assert list(preview_rerate(database_url, earlier, NEW)) == []
+
+
+@pytest.mark.usefixtures("three_calls")
+def test_a_book_that_says_the_same_touches_nothing(database: Database, database_url: str) -> None:
+    """A new version without a new price changes no record, not even its version."""
+    *_, totals = apply_rerate(database_url, ALL_TIME, by_rate("0.000001", "newer"), "newer")
+    assert totals.records == 0
+    assert rows(database, "select distinct book_version from callfare.cost_record") == [("old",)]
+
+
+@pytest.mark.usefixtures("three_calls")
+def test_an_interrupted_re_rating_goes_on(
+    ledger: LedgerStore, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after its first step it resumes with the rest, and ends with the same totals."""
+    monkeypatch.setattr("cost_exporter.store.rerate._TRACES_AT_ONCE", 2)
+    for number in range(4):
+        ledger.commit([request(call("x", trace=bytes([100 + number]) * 16))], OLD)
+    with closing(apply_rerate(database_url, ALL_TIME, NEW, "new")) as steps:
+        first = next(steps)
+    assert first.rerate_id is not None
+    assert rows(database, "select state from callfare.rerate") == [("applying",)]
+    assert problems(database) == []
+    *_, _rest = resume_rerate(database_url, first.rerate_id, NEW)
+    assert rows(database, "select state, records from callfare.rerate") == [("applied", 7)]
+    assert rows(database, "select distinct book_version from callfare.cost_record") == [("new",)]
+
+
+def test_unpriced_records_are_priced_by_a_later_book(
+    ledger: LedgerStore, database: Database, database_url: str
+) -> None:
+    """What was unknown becomes known, and leaves the count of unknowns."""
+    ledger.commit([request(call("a"))], lambda _usage: Quote(amount_usd=None, status="unpriced"))
+    assert rows(database, "select total_cost_usd, unpriced_count from callfare.workflow_cost") == [(D(0), 1)]
+    list(apply_rerate(database_url, ALL_TIME, NEW, "new"))
+    assert rows(database, "select total_cost_usd, unpriced_count from callfare.workflow_cost") == [(NEW_RATE * 1545, 0)]
+
+
+# ------------------------------------------------------------------------------------------------------ retention
+
+
+def test_purging_a_month_keeps_the_rollups_and_refuses_late_spans(ledger: LedgerStore, database: Database) -> None:
+    """Records go, sums stay and still balance, a span for a purged trace is a dead letter."""
+    ledger.commit([request(call("a"), call("b", trace=OTHER_TRACE, call_id="response:1"))], price_by_sum)
+    spent = rows(database, "select sum(cost_usd) from callfare.daily_cost")
+    assert purge_before(database, date(2026, 9, 30)) == []
+    assert purge_before(database, date(2026, 10, 1)) == [date(2026, 9, 1)]
+    assert rows(database, "select count(*) from callfare.record") == [(0,)]
+    assert rows(database, "select sum(cost_usd) from callfare.daily_cost") == spent
+    assert problems(database) == []
+    (receipt,) = ledger.commit([request(call("c"))], price_by_sum)
+    assert receipt == Receipt(received=1, dead_letter=1)
+    assert rows(database, "select reason from callfare.dead_letter") == [("too_old",)]
+    october = RECEIVED_AT_UNIX_NS + 30 * 86_400 * 1_000_000_000
+    (receipt,) = ledger.commit([request(call("d", trace=b"n" * 16), received_at_unix_ns=october)], price_by_sum)
+    assert receipt == Receipt(received=1, accepted=1)
+
+
+# -------------------------------------------------------------------------------------------------------- replay
+
+
+def test_a_letter_of_our_own_fault_is_replayed_from_its_call(ledger: LedgerStore, database: Database) -> None:
+    """After the mend the call is stored as it was, once, and the letter is done."""
+    ledger.commit([request(call("a"))], lambda _usage: Quote(amount_usd=D(-1), status="priced"))
+    done = list(replay(database, _not_expected, lambda facts: ledger.commit([facts], price_by_sum)[0]))
+    assert [each.error for each in done] == [""]
+    assert rows(database, "select cost_usd from callfare.cost_record") == [(D("0.000001") * 1545,)]
+    assert list(replay(database, _not_expected, lambda facts: ledger.commit([facts], price_by_sum)[0])) == []
+
+
+def test_a_letter_that_fails_again_stays(ledger: LedgerStore, database: Database) -> None:
+    """Its error is noted and it can be tried another time."""
+    letter = DeadLetter(reason="undecodable_span", payload=b"\x0a\x00")
+    ledger.commit([request(dead_letters=[letter])], price_by_sum)
+    seen: list[bytes] = []
+
+    def refuse(waiting: Any) -> Receipt:
+        seen.append(waiting.payload)
+        return Receipt(received=1, dead_letter=1)
+
+    assert [each.error for each in replay(database, refuse, _not_expected)] == ["refused again"]
+    assert seen == [b"\x0a\x00"]
+    assert rows(database, "select replayed_at, replay_error from callfare.dead_letter") == [(None, "refused again")]
+
+
+def _not_expected(_: Any) -> Receipt:
+    raise AssertionError
+
+
+def test_late_span_gets_a_bucket_of_its_trace(ledger: LedgerStore, database: Database) -> None:
+    """Records of one trace share the partition of the month in which the trace began to arrive."""
+    next_month = RECEIVED_AT_UNIX_NS + 30 * 86_400 * 1_000_000_000
+    ledger.commit([request(call("a"))], price_by_sum)
+    ledger.commit([request(call("b"), received_at_unix_ns=next_month)], price_by_sum)
+    assert rows(database, "select distinct bucket from callfare.record") == [(date(2026, 9, 1),)]
