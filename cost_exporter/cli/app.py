@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cost_exporter.cli import checks, deadletters, demo, migrate, service_commands, spend, tokens, workflows
+from cost_exporter.cli import checks, deadletters, demo, migrate, rerate, service_commands, spend, tokens, workflows
 from cost_exporter.cli.output import print_error, print_line
 from cost_exporter.cli.prices import prices
 from cost_exporter.errors import CallfareError, MissingExtra, SettingsError
@@ -34,6 +34,7 @@ demo.register(app)
 workflows.register(app)
 spend.register(app)
 app.add_typer(prices, name="prices")
+rerate.register(app)
 app.add_typer(tokens.tokens, name="token")
 app.add_typer(deadletters.deadletters, name="deadletter")
 checks.register(app)

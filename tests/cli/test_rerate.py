@@ -1,0 +1,69 @@
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import run_command
+from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, as_url, filling, running_service, send
+
+PERIOD = ("--since", "2026-01-01", "--until", "2027-01-01")
+STARTED_AT_UNIX_NS = 1_790_000_000 * 10**9  # 2026-09-21
+PRICES = """
+prices:
+  - provider: openai
+    model: text-embedding-3-small
+    unit: input_tokens
+    price: "0.03"
+    per: "1000000"
+    valid_from: 2026-01-01T00:00:00Z
+"""
+
+
+@pytest.fixture
+def callfare(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command on a database of this test's own, filled."""
+    url = as_url(database_url)
+    with running_service(url) as addresses:
+        send(addresses["grpc"], filling(STARTED_AT_UNIX_NS))
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", url)
+    return lambda *arguments: run_command(capsys, *arguments)
+
+
+def test_history_is_looked_at_re_rated_and_put_back(callfare: Any, tmp_path: Path) -> None:
+    """A dry run writes nothing, applying moves record and rollups together, undoing brings every digit back."""
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(PRICES)
+    assert callfare("prices", "load", str(prices)).exit_code == 0
+    dearer = D("0.03") * 2_000 / 1_000_000
+    expected = {"records": 1, "before_usd": "0.00004", "after_usd": "0.00006"}
+
+    dry = callfare("rerate", *PERIOD, "--json").json
+    assert {name: dry[name] for name in expected} == expected
+    assert (dry["id"], total_of(callfare)) == (None, CHAT_COST_USD + EMBEDDING_COST_USD)
+
+    applied = callfare("rerate", *PERIOD, "--apply", "--json").json
+    assert {name: applied[name] for name in expected} == expected
+    assert total_of(callfare) == CHAT_COST_USD + dearer
+    assert callfare("verify").exit_code == 0
+
+    assert "$0.00006 → $0.00004" in callfare("rerate", "--undo", str(applied["id"])).out
+    assert total_of(callfare) == CHAT_COST_USD + EMBEDDING_COST_USD
+    again = callfare("rerate", "--undo", str(applied["id"]))
+    assert (again.exit_code, again.err.count("\n")) == (1, 1)
+
+
+def total_of(callfare: Any) -> D:
+    return D(callfare("report", *PERIOD, "--json").json["total_cost_usd"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--since", "2026-01-01"], [*PERIOD, "--apply", "--dry-run"], ["--undo", "1", "--tenant", "acme"]],
+)
+def test_incomplete_or_contradicting_options_are_wrong_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What to re-rate, and whether to write, must be said once and clearly."""
+    ran = run_command(capsys, "rerate", *arguments)
+    assert (ran.exit_code, ran.out, ran.err.count("\n")) == (2, "", 1)
