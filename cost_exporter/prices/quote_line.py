@@ -6,6 +6,7 @@ as they are written, never through a float.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -62,6 +63,8 @@ class QuoteDesk:
         try:
             asked = _parse(line)
             usage = _usage(asked, now)
+            if isinstance(asked.get("rates"), list):
+                usage = _for_rates(usage)
             quote = self._book_for(asked, usage).price(usage)
             return Answer(body=quote_json(quote), explanation=explain(usage, quote), is_readable=True)
         except (CallfareError, ValueError, ArithmeticError, RecursionError) as error:
@@ -123,6 +126,12 @@ def _usage(asked: Mapping[str, Any], now: datetime) -> UsageRecord:
         raise UsageError('usage is not an object; write "usage": {"input_tokens": 1200}')
     counted = {str(name): _quantity(str(name), raw) for name, raw in quantities.items() if raw is not None}
     return UsageRecord(**texts, quantities=counted, at_unix_ns=_at(asked, now))
+
+
+def _for_rates(usage: UsageRecord) -> UsageRecord:
+    """Return the usage under one provider and model, which the rates given with it are for, whatever they are."""
+    model = usage.model or usage.request_model
+    return replace(usage, provider=usage.provider or "any", model=model, base_url="")
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:

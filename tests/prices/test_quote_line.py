@@ -106,6 +106,23 @@ def test_ad_hoc_rates_replace_the_book(rates: list[dict[str, Any]], usage: dict[
     assert (body["amount"], body["status"]) == (amount, "priced")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"model": "some/model"},
+        {"request_model": "m"},
+        {"provider": "openai", "model": "openai/gpt-4o", "base_url": "https://api.groq.com"},
+        {"provider": "azure", "model": "gpt-4o", "tenant": "acme", "service_tier": "flex"},
+    ],
+)
+def test_ad_hoc_rates_hold_whatever_the_names(asked: dict[str, str]) -> None:
+    """Rates given with a usage are for that usage: no name has to be known."""
+    rates = [{"unit": "characters", "price": "2", "per": "1"}]
+    body = answer({"usage": {"characters": 3}, "rates": rates} | asked).body
+    assert (body["amount"], body["status"], body["issues"]) == ("6", "priced", [])
+
+
 def test_ad_hoc_factor() -> None:
     """A factor is on the book's rows."""
     asked = {"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1_000_000}}
