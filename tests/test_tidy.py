@@ -17,40 +17,17 @@ TEST_LINES_MAX = 600
 
 UNIT_SUFFIXES = (
     *("_usd", "_seconds", "_ms", "_ns", "_days", "_bytes", "_mib", "_count", "_percent", "_size", "_max", "_port"),
-    *(
-        "_us",
-        "_day",
-        "_unpriced",
-        "_per_second",
-        "seconds",
-        "_sequence",
-        "_hash",
-        "_hz",
-        "_places",
-        "_version",
-        "_index",
-        "_status",
-        "_code",
-    ),
+    *("_us", "_day", "_unpriced", "_per_second", "seconds", "_id", "_sequence", "_hash", "_hz", "_places"),
+    *("_version", "_index", "_status", "_code"),
 )
 NUMBERS_WITHOUT_UNIT = {
     # A quantity's unit stands beside it in the same value; a factor and a ratio have none.
     *("quantity", "billed_quantity", "per", "amount", "factor", "increment", "minimum", "percent", "fixed"),
     *("price", "above", "position", "port", "number", "priority", "rank", "version", "attempts", "start", "end"),
-    *(
-        "line",
-        "column",
-        "content",
-        "received",
-        "accepted",
-        "duplicate",
-        "conflict",
-        "ignored",
-        "dead_letter",
-        "depth",
-        "slot",
-    ),
-    *("total_tokens", "input_tokens", "output_tokens", "characters", "llm_calls", "seq", "channels", "wire_type"),
+    *("line", "column", "content", "received", "accepted", "duplicate", "conflict", "ignored", "dead_letter", "depth"),
+    # Counts of what the name says, in the plural.
+    *("slots", "slot", "records", "traces", "attempts", "seq", "wire_type", "characters", "channels"),
+    *("total_tokens", "input_tokens", "output_tokens", "llm_calls"),
 }
 
 
