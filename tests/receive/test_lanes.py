@@ -1,0 +1,20 @@
+import threading
+
+from cost_exporter.receive.lanes import Lanes, is_refusing
+
+
+def test_what_does_not_fit_is_refused_at_once_and_nothing_piles_up() -> None:
+    """One works, one waits; a third goes to the lane that refuses and is done before either."""
+    lanes = Lanes(threads=1, queued_max=1)
+    release = threading.Event()
+    try:
+        working, waiting = lanes.submit(release.wait, 20), lanes.submit(is_refusing)
+        assert lanes.submit(is_refusing).result(timeout=10) is True
+        assert not working.done()
+        assert not waiting.done()
+        release.set()
+        assert waiting.result(timeout=10) is False
+        assert lanes.submit(is_refusing).result(timeout=10) is False
+    finally:
+        release.set()
+        lanes.shutdown()
