@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -14,6 +15,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cost_exporter.store.embedded import EmbeddedPostgres
 from cost_exporter.store.migrate import migrate
+
+# Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
+hypothesis.settings.register_profile(
+    "callfare",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("callfare")
 
 _numbers = count(1)
 

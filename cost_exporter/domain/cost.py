@@ -46,6 +46,8 @@ class CostRecord:
     """Resolved along the trace; tenant and category stand above with their defaults."""
     quantities: Quantities
     """As billed: those of the call, unless a better figure for the same call amended them."""
+    session_before: Quantities | None = None
+    """What the same session consumed before, for a delta that is not its first."""
     status: Status
     cost_usd: Decimal | None
     """None where unknown and for duplicates; for `partial` the known part."""

@@ -18,6 +18,7 @@ from cost_exporter.domain.money import CONTEXT, LINE_PLACES, ceil_to_multiple, q
 from cost_exporter.domain.price_match import Candidate
 from cost_exporter.domain.price_row import LIST, Factor, PriceRow, Window
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES, Quantities
+from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 
 __all__ = ["Entry", "Level", "Plan", "Step"]
@@ -53,12 +54,16 @@ class Step:
         "per",
         "price_id",
         "price_usd",
+        "rounds_by_session",
+        "unit",
     )
 
     def __init__(self, row: PriceRow, scale: Decimal, plan_name: str) -> None:
         """Take the row, the factor on it, and the plan the usage states."""
         self.price_usd = row.price_usd if scale == _ONE else CONTEXT.multiply(row.price_usd, scale)
+        self.unit = row.unit
         self.per = row.per
+        self.rounds_by_session = row.round_scope == "session"
         self.increment = row.increment
         self.minimum = row.minimum
         self.multiplier = row.multiplier
@@ -68,8 +73,19 @@ class Step:
         self.issue = _assumption(row, plan_name)
         self._rate_usd = _exact_quotient(self.price_usd, self.per)
 
-    def billed(self, quantity: Decimal, quantities: Quantities) -> Decimal:
-        """Return the quantity after increment, minimum and multiplier."""
+    def billed(self, quantity: Decimal, usage: UsageRecord) -> Decimal:
+        """Return the quantity after increment, minimum and multiplier.
+
+        Where rounding is by the session, a delta is billed for what it adds to the rounded session: the deltas
+        then add up to the session rounded once.
+        """
+        if not self.rounds_by_session or usage.session_before is None:
+            return self._rounded(quantity, usage.quantities)
+        before = Decimal(usage.session_before.get(self.unit, 0))
+        so_far = self._rounded(CONTEXT.add(before, quantity), usage.quantities)
+        return CONTEXT.subtract(so_far, self._rounded(before, usage.quantities))
+
+    def _rounded(self, quantity: Decimal, quantities: Quantities) -> Decimal:
         if self.increment is not None and quantity > 0:
             quantity = ceil_to_multiple(quantity, self.increment)
         # Nothing used is nothing billed, unless the usage says that a call was answered.

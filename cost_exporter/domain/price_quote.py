@@ -36,7 +36,7 @@ def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, ve
         if step is not None:
             # Inlined, not called: this is where the time of pricing goes.
             quantity = Decimal(number)
-            billed_quantity = quantity if step.is_plain else step.billed(quantity, usage.quantities)
+            billed_quantity = quantity if step.is_plain else step.billed(quantity, usage)
             cost_usd = step.amount_usd(billed_quantity)
             amount_usd = _add(amount_usd, cost_usd)
             lines.append(

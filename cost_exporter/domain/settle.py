@@ -130,6 +130,7 @@ def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: 
         category=category,
         attribution=attribution,
         quantities=usage.quantities,
+        session_before=usage.session_before,
         status=quote.status,
         cost_usd=quote.amount_usd,
         lines=quote.lines,
@@ -160,6 +161,7 @@ def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Ve
         is_refused=usage.is_refused,
         has_failed=usage.has_failed,
         is_estimated=usage.is_estimated,
+        session_before=verdict.session_before,
         vendor_cost_usd=usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
     )
 

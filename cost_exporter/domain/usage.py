@@ -40,5 +40,7 @@ class UsageRecord:
     has_failed: bool = False
     is_estimated: bool = False
     """The quantities are the emitter's or our own estimate, not a meter reading."""
+    session_before: Quantities | None = None
+    """What the same session consumed before this delta: prices that round by the session bill the difference."""
     vendor_cost_usd: Decimal | None = None
     """Cost that our own instrumentation took from the vendor's reply: trusted, becomes `reported`."""

@@ -27,6 +27,7 @@ class Verdict:
     is_duplicate: bool = False
     """True also where the span that is billed instead is not known."""
     quantities: Quantities | None = None
+    session_before: Quantities | None = None
     vendor_cost_usd: Decimal | None = None
     issues: tuple[str, ...] = ()
 
@@ -42,7 +43,8 @@ def judge(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, Verd
         if not call.is_billable and not _is_duplicate(verdicts, key):
             verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
     verdicts.update(_pointed_at_the_billed(verdicts))
-    verdicts.update(_session_corrections(calls, verdicts))
+    for deltas in _sessions(calls, verdicts).values():
+        verdicts.update(_session(calls, deltas))
     return verdicts
 
 
@@ -149,15 +151,26 @@ def _next(verdicts: Mapping[SpanKey, Verdict], verdict: Verdict) -> Verdict | No
     return None if after is None or after.duplicate_of is None else after
 
 
-def _session_corrections(
-    calls: Mapping[SpanKey, Call], verdicts: Mapping[SpanKey, Verdict]
-) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Make the deltas of a closed session add up to what the vendor says the session took (semantics 9)."""
-    for deltas in _sessions(calls, verdicts).values():
-        stated = [calls[key].session_vendor_total_seconds for key in deltas]
-        vendor_total = next((total for total in reversed(stated) if total is not None), None)
-        if vendor_total is not None:
-            yield from _corrected_deltas(calls, deltas, vendor_total)
+def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Make the deltas add up to what the vendor says the session took (semantics 9), and tell each what went before."""
+    quantities = [calls[key].usage.quantities for key in deltas]
+    stated = [calls[key].session_vendor_total_seconds for key in deltas]
+    vendor_total = next((total for total in reversed(stated) if total is not None), None)
+    corrected = quantities if vendor_total is None else _corrected(quantities, vendor_total)
+    before: dict[str, Decimal] = {}
+    for key, said, billed in zip(deltas, quantities, corrected, strict=True):
+        is_corrected = billed is not said
+        if is_corrected or before:
+            yield (
+                key,
+                Verdict(
+                    quantities=billed if is_corrected else None,
+                    session_before=dict(before) or None,
+                    issues=("vendor_total",) if is_corrected else (),
+                ),
+            )
+        for unit, number in billed.items():
+            before[unit] = before.get(unit, Decimal(0)) + number
 
 
 def _sessions(
@@ -173,24 +186,18 @@ def _sessions(
     return found
 
 
-def _corrected_deltas(
-    calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey], vendor_total: Decimal
-) -> Iterator[tuple[SpanKey, Verdict]]:
+def _corrected(said: Sequence[Quantities], vendor_total: Decimal) -> list[Quantities]:
     """Add what is missing to the last delta; take what is too much from the last ones, none below 0."""
-    said = [calls[key].usage.quantities for key in deltas]
     unit = "audio_seconds" if any("audio_seconds" in each for each in said) else "session_seconds"
-    seconds = [Decimal(each.get(unit, 0)) for each in said]
-    missing = vendor_total - sum(seconds, Decimal(0))
-    for position in range(len(deltas) - 1, -1, -1):
-        if not missing:
-            return
-        corrected = max(Decimal(0), seconds[position] + missing)
-        missing -= corrected - seconds[position]
-        if corrected != seconds[position]:
-            yield (
-                deltas[position],
-                Verdict(quantities={**said[position], unit: corrected}, issues=("vendor_total",)),
-            )
+    corrected = list(said)
+    missing = vendor_total - sum((Decimal(each.get(unit, 0)) for each in said), Decimal(0))
+    for position in range(len(said) - 1, -1, -1):
+        seconds = Decimal(said[position].get(unit, 0))
+        billed = max(Decimal(0), seconds + missing)
+        if billed != seconds:
+            corrected[position] = {**said[position], unit: billed}
+        missing -= billed - seconds
+    return corrected
 
 
 def _is_duplicate(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> bool:

@@ -5,16 +5,18 @@ record that is new or judged differently is written, and the rollups move by exa
 records before and after. That is why they are exact at every commit, whatever the order of arrival.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, localcontext
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.money import CONTEXT
+from cost_exporter.domain.quantity import Quantities, Quantity
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.rollup import (
     NOTHING,
@@ -105,13 +107,19 @@ class Plan:
     revisions: list[Revision] = field(default_factory=list[Revision])
     amendments: list[Amendment] = field(default_factory=list[Amendment])
 
-    def workflow_moves(self) -> dict[tuple[str, WorkflowKey], Measures]:
-        """Return by how much each workflow rollup moves, by (namespace, key)."""
-        return _moves(self.changes, _namespaced_workflow_key)
-
-    def daily_moves(self) -> dict[DailyKey, Measures]:
-        """Return by how much each daily rollup moves."""
-        return _moves(self.changes, _daily_key)
+    def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[DailyKey, Measures]]:
+        """Return by how much the rollups move, by (namespace, workflow key) and by daily key."""
+        workflows, days = _Sums[tuple[str, WorkflowKey]](), _Sums[DailyKey]()
+        for change in self.changes:
+            record, before = change.record, change.before
+            measures = measures_of(record)
+            workflows.added[change.namespace, workflow_key(record)].append(measures)
+            days.added[daily_key(record)].append(measures)
+            if before is not None:
+                measures = measures_of(before)
+                workflows.taken[change.namespace, workflow_key(before)].append(measures)
+                days.taken[daily_key(before)].append(measures)
+        return workflows.moves(), days.moves()
 
 
 def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
@@ -168,19 +176,35 @@ def quote_of(record: CostRecord) -> Quote:
     )
 
 
-_ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key"})
+_ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key", "session_before"})
 _rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) if each.name not in _ON_ACCOUNT))
 
 
 def usage_key(usage: UsageRecord) -> object:
     """Return what tells one usage on one account from another."""
-    return _rest_of_usage(usage), usage.tenant, usage.api_key, frozenset(usage.quantities.items())
+    return (
+        _rest_of_usage(usage),
+        usage.tenant,
+        usage.api_key,
+        _numbers(usage.quantities),
+        _numbers(usage.session_before),
+    )
 
 
 def usage_key_of(record: CostRecord) -> object:
     """Return the key of the usage as it was billed."""
     api_key = record.attribution.api_key or ""
-    return _rest_of_usage(record.call.usage), record.tenant, api_key, frozenset(record.quantities.items())
+    return (
+        _rest_of_usage(record.call.usage),
+        record.tenant,
+        api_key,
+        _numbers(record.quantities),
+        _numbers(record.session_before),
+    )
+
+
+def _numbers(quantities: Quantities | None) -> frozenset[tuple[str, Quantity]]:
+    return frozenset() if quantities is None else frozenset(quantities.items())
 
 
 def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:
@@ -220,6 +244,7 @@ def _judged(record: CostRecord) -> tuple[object, ...]:
         words.user,
         words.api_key,
         record.quantities,
+        record.session_before,
         record.lines,
         record.issues,
         record.duplicate_of,
@@ -282,26 +307,19 @@ def _sum_by_tenant(records: Iterable[CostRecord]) -> dict[str, Measures]:
     return {tenant: _total(measures) for tenant, measures in found.items()}
 
 
-def _namespaced_workflow_key(namespace: str, record: CostRecord) -> tuple[str, WorkflowKey]:
-    return namespace, workflow_key(record)
+class _Sums(Generic[Key]):
+    """What is added to, and taken from, the rollups of one kind."""
 
+    def __init__(self) -> None:
+        self.added: defaultdict[Key, list[Measures]] = defaultdict(list)
+        self.taken: defaultdict[Key, list[Measures]] = defaultdict(list)
 
-def _daily_key(_namespace: str, record: CostRecord) -> DailyKey:
-    return daily_key(record)
-
-
-def _moves(changes: Iterable[Change], key_of: Callable[[str, CostRecord], Key]) -> dict[Key, Measures]:
-    """Return the difference that the changes make, by key; keys that do not move are left out."""
-    added: dict[Key, list[Measures]] = {}
-    taken: dict[Key, list[Measures]] = {}
-    for change in changes:
-        added.setdefault(key_of(change.namespace, change.record), []).append(measures_of(change.record))
-        if change.before is not None:
-            taken.setdefault(key_of(change.namespace, change.before), []).append(measures_of(change.before))
-    moves = {key: _total(measures) for key, measures in added.items()}
-    for key, measures in taken.items():
-        moves[key] = moves.get(key, NOTHING).minus(_total(measures))
-    return {key: move for key, move in moves.items() if move != NOTHING}
+    def moves(self) -> dict[Key, Measures]:
+        """Return the difference by key; keys that do not move are left out."""
+        moves = {key: _total(measures) for key, measures in self.added.items()}
+        for key, measures in self.taken.items():
+            moves[key] = moves.get(key, NOTHING).minus(_total(measures))
+        return {key: move for key, move in moves.items() if move != NOTHING}
 
 
 def _total(measures: Sequence[Measures]) -> Measures:

@@ -54,16 +54,16 @@ def record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "duration_ns": Int8Array.of([call.ended_at_unix_ns - call.started_at_unix_ns for call in calls]),
         "received_at": TimestampArray.of_unix_us([change.received_at_us for change in changes]),
         "status": TextArray.of([record.status for record in records]),
-        "cost_usd": TextArray.of([_money(record.cost_usd) for record in records]),
+        "cost_usd": TextArray.of_distinct([_money(record.cost_usd) for record in records]),
         "reported_cost_usd": TextArray.of([_money(call.reported_cost_usd) for call in calls]),
         "duplicate_of": Int8Array.of_ids([record.duplicate_of for record in records]),
         "duplicate_trace_id": UuidArray.of([record.duplicate_trace_id for record in records]),
         "content_hash": Int8Array.of([call.content_hash for call in calls]),
         "book_version": TextArray.of([record.book_version for record in records]),
-        "usage": TextArray.of([quantities_json(record.quantities) for record in records]),
-        "lines": TextArray.of([lines_json(record.lines) for record in records]),
+        "usage": TextArray.of_distinct([quantities_json(record.quantities) for record in records]),
+        "lines": TextArray.of_distinct([lines_json(record.lines) for record in records]),
         "issues": TextArray.of([_issues_json(record.issues) for record in records]),
-        "fact": TextArray.of([_fact_json(record) for record in records]),
+        "fact": TextArray.of_distinct([_fact_json(record) for record in records]),
     }
 
 
@@ -89,6 +89,7 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
         category=row["category"],
         attribution=Attribution(task=row["task"], tier=row["tier"], user=row["user_id"], api_key=row["api_key_id"]),
         quantities=billed,
+        session_before=_decimals(fact.get("session_before")),
         status=row["status"],
         cost_usd=row["cost_usd"],
         lines=lines_from(row["lines"]),
@@ -145,6 +146,10 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _decimals(texts: Mapping[str, str] | None) -> Quantities | None:
+    return None if texts is None else {unit: Decimal(text) for unit, text in texts.items()}
+
+
 def _money(amount: Decimal | None) -> str | None:
     return None if amount is None else str(amount)
 
@@ -174,6 +179,8 @@ def _fact_json(record: CostRecord) -> str:
     fact = call_fact(record.call)
     if record.quote_issues:
         fact["quote_issues"] = record.quote_issues
+    if record.session_before is not None:
+        fact["session_before"] = {unit: str(number) for unit, number in record.session_before.items()}
     # The usage column has them as billed; what the span said is kept beside it where that is something else.
     said = record.call.usage.quantities
     is_said = record.quantities is said or record.quantities == said

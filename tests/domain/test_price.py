@@ -281,6 +281,25 @@ def test_increment_minimum_and_multiplier(changes: dict[str, Any], quantities: d
     assert line.quantity == quantities["call_seconds"]
 
 
+def test_deltas_of_a_session_add_up_to_the_session_rounded_once() -> None:
+    """Rounding by the session: a delta is billed for what it adds to the rounded whole."""
+    book = PriceBook.of([row("session_seconds", "0.60", per=D(60), increment=D(60), round_scope="session")])
+    before: dict[str, D] = {}
+    billed: list[D] = []
+    for seconds in (D(20), D(30), D(40), D(5)):
+        quote = book.price(usage({"session_seconds": seconds}, session_before=before or None))
+        billed.append(quote.lines[0].billed_quantity)
+        before = {"session_seconds": before.get("session_seconds", D(0)) + seconds}
+    assert billed == [60, 0, 60, 0]
+
+
+def test_deltas_of_other_scopes_are_rounded_one_by_one() -> None:
+    """Without the word `session` what went before changes nothing."""
+    book = PriceBook.of([row("session_seconds", "0.60", per=D(60), increment=D(60))])
+    quote = book.price(usage({"session_seconds": 30}, session_before={"session_seconds": 20}))
+    assert quote.lines[0].billed_quantity == 60
+
+
 def test_connection_fee_once() -> None:
     """A fee for the connection is a row of its own: minutes and fee are summed."""
     book = PriceBook.of([row("call_seconds", "0.40", per=D(60), increment=D(60)), row("calls", "0.25", per=D(1))])

@@ -349,6 +349,16 @@ def test_deltas_add_up_to_the_vendors_total(said: tuple[int, ...], total: int | 
     assert [records[key(f"d{i}")].quantities["audio_seconds"] for i in range(3)] == expected
 
 
+def test_each_delta_knows_what_went_before_it() -> None:
+    """Prices that round by the session need the sum of the earlier deltas, as corrected."""
+    records = settled(*deltas(60, 60, 12, total=100))
+    assert [records[key(f"d{i}")].session_before for i in range(3)] == [
+        None,
+        {"audio_seconds": D(60)},
+        {"audio_seconds": D(100)},
+    ]
+
+
 def test_session_seconds_are_corrected_where_the_session_has_no_audio_seconds() -> None:
     """A vendor that meters the open socket states its total of those."""
     delta = call(
