@@ -1,0 +1,51 @@
+"""AssemblyAI: recorded and streamed speech to text, and text to speech. SDK 0.64 to 1.x.
+
+What is recorded
+----------------
+- Recorded audio: the transcript's `audio_duration` once it is complete, by whatever method (`transcribe`,
+  `wait_for_completion`, `get_by_id`, groups, asynchronous twins), once a transcript. A failed transcript is free.
+  A transcript that is only submitted is recorded by the process that fetches it.
+- Streams (`streaming.v3`): the time the socket is open, in deltas every CALLFARE_STT_REPORT_SECONDS, corrected by
+  the `session_duration_seconds` of the `Termination`. That message comes only to a client that says
+  `disconnect(terminate=True)`: any other end is `gen_ai.usage.session.state=lost`, as AssemblyAI may count, and
+  bill, up to three hours.
+- The synchronous API: `audio_duration_ms`.
+- Speech (1.x), `synthesize` and `stream`: characters sent, and AssemblyAI's own `x-tts-billed-characters`.
+
+Not recorded: dictation, the LLM gateway, speech over sockets; LeMUR of 0.x.
+
+Wrapped: `_TranscriptImpl.wait_for_completion` (`assemblyai.transcriber`, from 1.0 `assemblyai.prerecorded.v2`),
+`AsyncTranscript.wait_for_completion`, `websocket_connect` and `websocket_connect_async` of `assemblyai.streaming.v3`,
+`SyncTranscriber.transcribe`, `TextToSpeech.synthesize`, `TTSStream._open`, and their asynchronous twins.
+"""
+
+from typing import ClassVar
+
+from callfare.instrumentation.assemblyai import _wrap
+from callfare.instrumentation.assemblyai.package import (
+    _instruments,  # pyright: ignore[reportPrivateUsage] - OpenTelemetry's name for it
+)
+from callfare.instrumentor import CallfareInstrumentor, Wrap
+
+__all__ = ["AssemblyAIInstrumentor"]
+
+
+class AssemblyAIInstrumentor(CallfareInstrumentor):
+    """Records audio seconds, connected time and characters of AssemblyAI's SDK."""
+
+    name: ClassVar[str] = "assemblyai"
+    instruments: ClassVar[tuple[str, ...]] = _instruments
+    wraps: ClassVar[tuple[Wrap, ...]] = (
+        # From 1.0 this is the class of the line below: wrapped twice, counted once a transcript.
+        Wrap("assemblyai.transcriber", "_TranscriptImpl.wait_for_completion", _wrap.wait, before="1"),
+        Wrap("assemblyai.prerecorded.v2.transcript", "_TranscriptImpl.wait_for_completion", _wrap.wait),
+        Wrap("assemblyai.prerecorded.v2.async_transcript", "AsyncTranscript.wait_for_completion", _wrap.async_wait),
+        Wrap("assemblyai.streaming.v3.client", "websocket_connect", _wrap.connect),
+        Wrap("assemblyai.streaming.v3.async_client", "websocket_connect_async", _wrap.async_connect),
+        Wrap("assemblyai.sync.v1.client", "SyncTranscriber.transcribe", _wrap.transcribe_now),
+        Wrap("assemblyai.sync.v1.async_client", "AsyncSyncTranscriber.transcribe", _wrap.async_transcribe_now),
+        Wrap("assemblyai.tts.v1.client", "TextToSpeech.synthesize", _wrap.synthesize),
+        Wrap("assemblyai.tts.v1.async_client", "AsyncTextToSpeech.synthesize", _wrap.async_synthesize),
+        Wrap("assemblyai.tts.v1.api", "TTSStream._open", _wrap.open_speech),
+        Wrap("assemblyai.tts.v1.async_api", "AsyncTTSStream._open", _wrap.async_open_speech),
+    )

@@ -1,0 +1,3 @@
+"""The tested versions of AssemblyAI's SDK."""
+
+_instruments = ("assemblyai >= 0.64, < 2",)
