@@ -34,7 +34,8 @@ if [[ -x $binary ]]; then echo "$binary"; exit 0; fi
 work=$(mktemp -d "$cache/build-$what-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export CGO_ENABLED=0
-run() { nice -n 10 timeout --kill-after=30 "$limit_seconds" "$@" >&2; }
+# All steps together stay below the limit: bash counts SECONDS from the start.
+run() { nice -n 10 timeout --kill-after=30 "$((limit_seconds > SECONDS ? limit_seconds - SECONDS : 1))" "$@" >&2; }
 go_build() { run go build -p 2 -trimpath -ldflags "-s -w" -o "$work/out" "$@"; }
 
 if [[ $what == otelcol ]]; then

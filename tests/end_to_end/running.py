@@ -77,7 +77,11 @@ class Program:
         self.process = subprocess.Popen(
             self.command, env=inherited | self.environment, stdout=self._log, stderr=subprocess.STDOUT, cwd=self.folder
         )
-        wait_until(f"{self.command[0]} serves; see {self.log}", self._serves_or_died)
+        try:
+            wait_until(f"{self.command[0]} serves; see {self.log}", self._serves_or_died)
+        except BaseException:
+            self.stop()
+            raise
 
     def kill(self) -> None:
         """What a crash or the kernel does: no goodbye."""

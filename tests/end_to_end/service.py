@@ -33,6 +33,13 @@ class CostExporter(Program):
             },
         )
 
+    def stop(self) -> int:
+        """Stop it as an orchestrator does. It ends well, and its PostgreSQL with it, or the test fails."""
+        exit_code = super().stop()
+        left = list(self._data.rglob("postmaster.pid"))
+        assert (exit_code, left) == (0, []), self.log.read_text()[-2000:]
+        return exit_code
+
     @property
     def database_url(self) -> str:
         """As the program printed it."""

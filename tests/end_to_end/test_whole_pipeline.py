@@ -131,7 +131,30 @@ def test_a_priced_call_is_found_in_jaeger_by_cost_and_tenant(
         exporter.stop()
 
 
-def test_http_and_json_reach_the_bill_too(
+@pytest.mark.xfail(reason="the cost exporter forwards calls only as yet, and leaves the mark on them", strict=True)
+def test_whatever_is_marked_for_the_hop_reaches_jaeger_unmarked(
+    collector_binary: Path, jaeger: Jaeger, tmp_path: Path, started: Start
+) -> None:
+    """Wrappers (agents, workflows) take the hop too, and `callfare.view` is not shown to people."""
+    collector = Collector(
+        collector_binary, tmp_path / "collector", ["base", "dev", "cost-on-span"], cost=0, view=jaeger.otlp
+    )
+    exporter = CostExporter(tmp_path / "exporter", CALLFARE_FORWARD_ENDPOINT=f"http://127.0.0.1:{collector.enriched}")
+    collector.environment["CALLFARE_COST_ENDPOINT"] = f"127.0.0.1:{exporter.grpc}"
+    exporter.start()
+    try:
+        started(collector)
+        agent = otlp_sender.span(1, 50, parent=1, attributes={"gen_ai.operation.name": "invoke_agent"})
+        spans = [*otlp_sender.conversation(1), agent]
+        otlp_sender.send(collector.grpc, otlp_sender.request(spans))
+        trace_id = f"{1:032x}"
+        wait_until("the whole trace", lambda: len(jaeger.spans(trace_id)) == len(spans), seconds=10)
+        assert "callfare.view" not in str(jaeger.spans(trace_id))
+    finally:
+        exporter.stop()
+
+
+def test_http_reaches_the_bill_too(
     collector_binary: Path, tmp_path: Path, exporter: CostExporter, started: Start
 ) -> None:
     """A call sent over OTLP/HTTP to the Collector is billed like one sent over gRPC."""
