@@ -93,12 +93,14 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
     _counted(
         "cache_write_5m_tokens",
         "part of cache_write_tokens kept for 5 minutes",
-        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",  # only the Anthropic SDK itself says it
+        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",  # the Anthropic SDK itself
+        "gen_ai.usage.details.ephemeral_5m_input_tokens",  # Pydantic AI
     ),
     _counted(
         "cache_write_1h_tokens",
         "part of cache_write_tokens kept for 1 hour, dearer",
         "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
+        "gen_ai.usage.details.ephemeral_1h_input_tokens",
     ),
     _counted(
         "input_audio_tokens",

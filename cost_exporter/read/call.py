@@ -91,7 +91,7 @@ def _complete(reading: Reading) -> None:
     words, complete = reading.words, reading.plan.dialect.complete
     reading.provider, reading.service_tier = words.provider, words.service_tier
     reading.response_model, reading.request_model = words.response_model, words.request_model
-    reading.is_stream = words.is_stream
+    reading.is_stream, reading.is_billable = words.is_stream, words.is_billable
     assert complete is not None
     complete(reading)
     reading.words = words_meaning(
@@ -102,7 +102,7 @@ def _complete(reading: Reading) -> None:
         service_tier=reading.service_tier,
         address=words.address,
         is_stream=reading.is_stream,
-        is_billable=words.is_billable,
+        is_billable=reading.is_billable,
         is_estimated=words.is_estimated,
     )
 

@@ -63,6 +63,7 @@ _REFUSALS: Final = frozenset(
         "InvalidArgument",
         "ServiceUnavailable",
         "TooManyRequests",
+        "AI_APICallError",  # Vercel AI: an HTTP error or no connection; its status is not on the span
         # No connection: nothing was asked
         "ConnectError",
         "ConnectionRefusedError",

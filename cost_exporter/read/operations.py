@@ -50,6 +50,7 @@ _OPERATIONS: Final[dict[str, str]] = {
     "execute_tool": WRAPPER,
     "execute_task": WRAPPER,
     "execute_event_loop_cycle": WRAPPER,  # Strands
+    "agent_step": WRAPPER,  # Vercel AI 7
     "plan": WRAPPER,
     "agent": WRAPPER,
     "workflow": WRAPPER,

@@ -76,6 +76,7 @@ class Reading:
     service_tier: str
     """As stated; set only for dialects that complete a reading."""
     is_stream: bool | None
+    is_billable: bool
     reported_cost: Quantity | None = None
     """A cost that only the dialect knows how to find, US dollars."""
 

@@ -14,7 +14,7 @@ from cost_exporter.read.strip import PAYLOAD_BYTES_MAX, strip_content
 from tests.fixtures import otlp_json
 from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, call, document, facts, request
 
-RECORDED = otlp_json.recorded_files("emitters", "voice")
+RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
 OPTIONS: dict[str, Any] = {
     "namespace": "default",
     "received_at_unix_ns": RECEIVED_AT_UNIX_NS,

@@ -314,7 +314,7 @@ def test_vercel_ai_bills_the_inner_span_only() -> None:
     """Also where the framing span carries the newer usage names."""
     wrapper = {"ai.operationId": "ai.generateText", INPUT: 5, "gen_ai.operation.name": "invoke_agent"}
     assert is_link(wrapper, scope="ai")
-    assert is_link({**wrapper, "gen_ai.operation.name": "chat"}, scope="gen_ai")
+    assert is_link({**wrapper, "gen_ai.operation.name": "chat"}, scope="another")
     found = call(
         {
             "ai.operationId": "ai.streamText.doStream",
@@ -357,8 +357,18 @@ def test_operations_of_vercel_ai(operation_id: str, operation: str) -> None:
 
 
 def test_vercel_ai_without_operation_id_speaks_the_conventions() -> None:
-    """As its newer tracer may."""
+    """In both of its scopes."""
+    assert call(CHAT, scope="ai").usage.operation == "chat"
     assert call(CHAT, scope="gen_ai").usage.operation == "chat"
+
+
+def test_the_outer_embedding_span_of_vercel_ai_7_gives_way() -> None:
+    """It has no usage; the inner one has, and one that failed stays."""
+    embedding = {**CHAT, "gen_ai.operation.name": "embeddings"}
+    assert not call(embedding, scope="gen_ai").is_billable
+    assert call({**embedding, INPUT: 77}, scope="gen_ai").is_billable
+    assert call(embedding, scope="gen_ai", status={"code": 2}).is_billable
+    assert is_link({**CHAT, "gen_ai.operation.name": "agent_step", INPUT: 5}, scope="gen_ai")
 
 
 # Voice frameworks

@@ -23,6 +23,7 @@ from cost_exporter.read.dialects import (
     pydantic_ai,
     traceloop,
     vercel_ai,
+    vercel_ai_7,
 )
 from cost_exporter.read.reading import Dialect
 
@@ -42,6 +43,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     openinference_pipecat.DIALECT,
     openinference.DIALECT,
     vercel_ai.DIALECT,
+    vercel_ai_7.DIALECT,
     livekit.DIALECT,
     pipecat.DIALECT,
     langwatch.DIALECT,

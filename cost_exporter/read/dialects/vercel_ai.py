@@ -1,7 +1,6 @@
 """Vercel AI SDK: `ai.generateText` frames one or more `ai.generateText.doGenerate`, and both carry the usage.
 
-Only the `.do...` spans are calls. Version 7 puts `gen_ai.usage.*` on the framing spans as well, so the operation
-id decides and nothing else. An id that starts with `aitxt-` was made up by the SDK.
+Only the `.do...` spans are calls (measured 6.0.322). An id that starts with `aitxt-` was made up by the SDK.
 """
 
 from typing import Final
@@ -41,7 +40,7 @@ def _complete(reading: Reading) -> None:
 
 DIALECT = Dialect(
     name="vercel-ai",
-    scopes=("ai", "gen_ai"),
+    scopes=("ai",),
     markers=frozenset({_OPERATION_ID}),
     operation=_operation,
     complete=_complete,
