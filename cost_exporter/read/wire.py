@@ -6,7 +6,7 @@ wants; and events, links and everything else nobody reads are not declared, so t
 The descriptor lives in a pool of its own and cannot clash with opentelemetry-proto.
 
 Like any proto3 schema it refuses a whole request for one invalid UTF-8 byte, or for one value nested too
-deeply. `lenient_request` is the way out: the same schema with every `string` as `bytes`, spans kept apart.
+deeply. `receive/salvage.py` is the way out: it takes such a request apart on the wire, span by span.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ _WALK_FREE_BYTES: Final = 4 * _MIB
 _SMALL_LENGTHS_FREE: Final = 4_000_000
 _SMALL_LENGTHS_MAX: Final = 24_000_000
 """More than a third of the largest body: no text and no real spans look like that."""
-_MESSAGES_MAX: Final = 4_000_000
+_MESSAGES_MAX: Final = 2_500_000
 """50,000 spans of 22 attributes are 2.2 million."""
 # A message of up to 15 bytes has one of these as (the first byte of) its length.
 _SMALL_LENGTHS: Final = bytes([*range(0x10), *range(0x80, 0x90)])

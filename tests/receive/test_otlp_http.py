@@ -45,6 +45,12 @@ GOOD_JSON = json.dumps(
 ).encode()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _close_client() -> Iterator[None]:
+    yield
+    CLIENT.close()
+
+
 def post(service: Service, content: Any, headers: dict[str, str], **options: Any) -> httpx.Response:
     return CLIENT.post(service.url, content=content, headers=headers, **options)
 
