@@ -299,6 +299,22 @@ def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
     assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="litellm", name="raw_gen_ai_request")
 
 
+def test_litellm_names_the_provider_in_front_of_the_model() -> None:
+    """Embeddings have it nowhere else; and a call id of its own is no response id."""
+    attributes = {
+        "gen_ai.operation.name": "embedding",
+        "gen_ai.system": "",
+        "gen_ai.request.model": "text-embedding-3-small",
+        "litellm.provider.model": "openai/text-embedding-3-small",
+        "gen_ai.response.id": "uuid",
+        "litellm.call_id": "uuid",
+    }
+    found = call(attributes, scope="litellm")
+    assert (found.usage.provider, found.call_id) == ("openai", "")
+    assert call({**attributes, "gen_ai.system": "azure"}, scope="litellm").usage.provider == "azure"
+    assert call({**attributes, "litellm.provider.model": "bare"}, scope="litellm").usage.provider == ""
+
+
 def test_literal_zeros_mean_unknown() -> None:
     """LiteLLM writes 0 tokens and 0.0 dollars for a stream without usage."""
     found = call({**CHAT, INPUT: "0", OUTPUT: "0", "gen_ai.cost.total_cost": 0.0}, scope="litellm")

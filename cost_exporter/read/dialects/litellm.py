@@ -1,7 +1,9 @@
 """LiteLLM's OpenTelemetry callback: numbers as strings, a zero where a stream said nothing, details in a repr.
 
 `raw_gen_ai_request` repeats the request below `litellm_request` in names of its own and is no second call.
-Cached counts are only in `metadata.usage_object`, the repr of a Python dict (measured 1.106.2).
+Cached counts are only in `metadata.usage_object`, the repr of a Python dict. Embeddings name no provider but in
+the model's prefix, and a refused call has LiteLLM's own call id for a response id (measured 1.106.2). Below a span
+of the application it makes none of its own, and writes all this onto that span.
 """
 
 from typing import Final
@@ -13,6 +15,8 @@ from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, p
 __all__ = ["DIALECT"]
 
 _USAGE_OBJECT: Final = "metadata.usage_object"
+_PROVIDER_MODEL: Final = "litellm.provider.model"
+_CALL_ID: Final = "litellm.call_id"
 _RAW_REQUEST: Final = "raw_gen_ai_request"
 
 
@@ -21,6 +25,11 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
+    prefix, slash, _ = reading.text(_PROVIDER_MODEL).partition("/")
+    if slash and not reading.provider:
+        reading.provider = prefix
+    if reading.response_id == reading.text(_CALL_ID):
+        reading.response_id = ""
     add_vendor_usage(reading.quantities, python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX)))
 
 
@@ -28,6 +37,7 @@ DIALECT = Dialect(
     name="litellm",
     scopes=("litellm*",),
     markers=frozenset({_USAGE_OBJECT}),
+    keys=frozenset({_PROVIDER_MODEL, _CALL_ID}),
     operation=_operation,
     complete=_complete,
 )

@@ -1,6 +1,7 @@
 """Pydantic AI: `chat MODEL` spans by the conventions, below an agent span that repeats the sums.
 
-Of Anthropic's cache writes the 1 h part is told and the 5 min part is not (measured 2.68.0). Newer releases name the sums `gen_ai.aggregated_usage.*`, which nobody reads; older ones repeat
+Of Anthropic's cache writes the 1 h part is told and the 5 min part is not (measured 2.68.0). Newer releases name
+the sums `gen_ai.aggregated_usage.*`, which nobody reads; older ones repeat
 `gen_ai.usage.*` on `agent run`, which has no operation name.
 """
 
