@@ -5,16 +5,22 @@ import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from urllib.parse import urlencode
 
+import psycopg
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
 
 from callfare.in_process import InProcessExporter
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.errors import CallfareError, MissingExtra, StoreUnavailable
+from cost_exporter.errors import MissingExtra, StoreUnavailable
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.in_process import GatedIngest, open_ingest
+from cost_exporter.settings import Settings
+from cost_exporter.store.embedded import EmbeddedPostgres
 from tests.receive.conftest import FakeIngest
 
 
@@ -186,7 +192,24 @@ def test_a_missing_extra_is_named_once() -> None:
     assert done.stderr.count("pip install 'callfare[exporter]'") == 1
 
 
-def test_until_it_is_built_the_error_says_what_to_do() -> None:
-    """The factory raises a clear error."""
-    with pytest.raises(CallfareError, match="OTEL_TRACES_EXPORTER=otlp"):
-        open_ingest()
+def test_spans_are_stored_without_a_service(database_url: str) -> None:
+    """The real factory: from the ended span to the record in PostgreSQL, priced."""
+    url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
+    exporter = InProcessExporter(lambda: open_ingest(Settings(database_url=url)))
+    record_call(exporter)
+    exporter.shutdown()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("select operation, usage, status from callfare.cost_record").fetchall()
+    assert rows == [("chat", {"input_tokens": 12}, "unpriced")]
+
+
+def test_without_a_url_the_embedded_database_is_used(tmp_path: Path) -> None:
+    """No database named: one is made in the data directory, and stopped with the application."""
+    settings = Settings(data_dir=tmp_path / "data")
+    ingest = open_ingest(settings)
+    url = EmbeddedPostgres(settings.data_dir / "postgres").url
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (0,)
+    ingest.close()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url)
