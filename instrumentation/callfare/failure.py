@@ -20,6 +20,9 @@ _NO_CONNECTION = frozenset(
     }
 )  # fmt: skip
 _CHAIN_MAX = 8
+_GRPC_CODE = {"google.api_core": ("code",)}
+"""Google's clients translate gRPC's answers into HTTP's numbers. Elsewhere `code` means many things."""
+_CLIENT_GAVE_UP = frozenset({"DeadlineExceeded", "Cancelled"})  # Google: in HTTP's numbers, but nobody answered
 
 
 def describe_error(error: BaseException) -> dict[str, str | int]:
@@ -36,6 +39,8 @@ def is_refusal(error: BaseException) -> bool:
 
     Ask only for a failure before any output. A time-out or a dropped connection is no refusal.
     """
+    if type(error).__name__ in _CLIENT_GAVE_UP:
+        return False
     status = http_status_of(error)
     if status is not None:
         return status >= 400  # noqa: PLR2004 - HTTP's own border
@@ -49,11 +54,15 @@ def http_status_of(error: BaseException) -> int | None:
     for cause in _chain(error):
         response = getattr(cause, "response", None)
         for holder in (cause, response):
-            for name in ("status_code", "status"):
+            for name in ("status_code", "status", *_GRPC_CODE.get(_origin(cause), ())):
                 status = getattr(holder, name, None)
                 if isinstance(status, int) and 100 <= status <= 599:  # noqa: PLR2004 - HTTP's range
                     return status
     return None
+
+
+def _origin(error: BaseException) -> str:
+    return ".".join(type(error).__module__.split(".")[:2])
 
 
 def _is_no_connection(error: BaseException) -> bool:

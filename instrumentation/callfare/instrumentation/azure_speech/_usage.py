@@ -1,0 +1,72 @@
+"""What Azure's speech requests and results say about the bill. Pure: no OpenTelemetry, no SDK.
+
+Synthesis is billed by characters; of SSML everything counts but the `<speak>` and `<voice>` tags (pricing note,
+2026-11). Recognition is billed by audio, silence included, while results only tell where utterances lie: so audio
+that was pushed is counted, and the end of the last utterance is a floor where it was not.
+"""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from callfare import attributes as names
+from callfare.audio import bytes_per_second
+from callfare.span import Request
+
+__all__ = ["PROVIDER", "heard_until", "recognition_request", "ssml_request", "stream_rate", "text_request"]
+
+PROVIDER = "azure"
+_RECOGNITION, _SYNTHESIS = "speech", "neural"
+"""Names of the price list, where the SDK names no model: Azure's default voices are neural."""
+_WRAPPER = re.compile(r"</?(?:speak|voice)\b[^>]*>")
+_VOICE = re.compile(r"<voice\b[^>]*\bname\s*=\s*[\"']([^\"']+)[\"']")
+_TICKS = 10_000_000
+
+
+def text_request(text: object, voice: str) -> Request:
+    """Synthesis of plain text."""
+    return _synthesis(len(text) if isinstance(text, str) else 0, voice)
+
+
+def ssml_request(ssml: object) -> Request:
+    """Synthesis of SSML, which names its voice itself."""
+    said = ssml if isinstance(ssml, str) else ""
+    voice = _VOICE.search(said)
+    return _synthesis(len(_WRAPPER.sub("", said)), voice[1] if voice else "")
+
+
+def _synthesis(characters: int, voice: str) -> Request:
+    return Request(
+        operation="text_to_speech",
+        provider=PROVIDER,
+        model=voice or _SYNTHESIS,
+        quantities={names.INPUT_CHARACTERS: characters},
+        attributes={names.REQUEST_STREAM: False, names.OUTPUT_TYPE: "speech", names.SPEECH_VOICE: voice},
+    )
+
+
+def recognition_request(language: str, *, is_stream: bool) -> Request:
+    """Recognition of one utterance, or of a stream."""
+    return Request(
+        operation="speech_to_text",
+        provider=PROVIDER,
+        model=_RECOGNITION,
+        source="client",
+        attributes={names.REQUEST_STREAM: is_stream, names.SPEECH_INPUT_LANGUAGE: language},
+    )
+
+
+def heard_until(result: Any) -> Decimal:
+    """Seconds of audio up to the end of the utterance."""
+    ticks = int(getattr(result, "offset", 0) or 0) + int(getattr(result, "duration", 0) or 0)
+    return Decimal(ticks) / _TICKS
+
+
+def stream_rate(
+    samples_per_second: int | None = None, bits_per_sample: int = 16, channels: int = 1, *rest: Any, **formats: Any
+) -> int | None:
+    """Bytes of one second of a push stream; arguments as of `AudioStreamFormat`. None for compressed ones."""
+    if rest or formats:
+        return None
+    encoding = {8: "pcm_u8", 16: "pcm", 24: "pcm_s24le", 32: "pcm_s32le"}.get(bits_per_sample, "")
+    return bytes_per_second(encoding, samples_per_second or 16_000, channels)
