@@ -6,7 +6,7 @@ and counts of a span are already the bytes PostgreSQL wants. Each class here is 
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from psycopg import Connection
@@ -141,15 +141,33 @@ class ByteaArray(_Array):
 
 
 class TextArray(_Array):
-    """text[]."""
+    """text[]. Raises `ValueError` for what PostgreSQL cannot hold: NUL, lone surrogates."""
 
     array_oid, element_oid = 1009, 25
 
     @classmethod
     def of(cls, texts: Sequence[str | None]) -> "TextArray":
-        """Pack texts; None is null. Raises `ValueError` for what PostgreSQL cannot hold: NUL, lone surrogates."""
-        known: dict[str | None, bytes] = {None: _NULL}
-        return cls(_header(cls.element_oid, len(texts)) + b"".join(_packed_texts(texts, known)))
+        """Pack texts of which most are the same few; None is null."""
+        header = _header(cls.element_oid, len(texts))
+        if texts and texts.count(texts[0]) == len(texts):
+            return cls(header + _packed_text(texts[0]) * len(texts))
+        packed = {text: _packed_text(text) for text in set(texts)}
+        return cls(header + b"".join([packed[text] for text in texts]))
+
+    @classmethod
+    def of_distinct(cls, texts: Sequence[str | None]) -> "TextArray":
+        """Pack texts of which most differ; None is null."""
+        return cls(_header(cls.element_oid, len(texts)) + b"".join([_packed_text(text) for text in texts]))
+
+
+def _packed_text(text: str | None) -> bytes:
+    """Return a text with its length in front."""
+    if text is None:
+        return _NULL
+    content = text.encode()
+    if b"\x00" in content:
+        raise ValueError("a text holds a NUL character")
+    return len(content).to_bytes(4, "big") + content
 
 
 def _eights(numbers: Sequence[int | None]) -> bytes:
@@ -157,21 +175,6 @@ def _eights(numbers: Sequence[int | None]) -> bytes:
         return b"".join([_NULL if each is None else struct.pack(">iq", 8, each) for each in numbers])
     pairs = [part for number in numbers for part in (8, number)]
     return struct.pack(f">{'iq' * len(numbers)}", *pairs)
-
-
-def _packed_texts(texts: Iterable[str | None], known: dict[str | None, bytes]) -> list[bytes]:
-    """Return each text with its length in front. Most columns hold a few distinct texts, many times over."""
-    packed: list[bytes] = []
-    for text in texts:
-        part = known.get(text)
-        if part is None:
-            assert text is not None
-            content = text.encode()
-            if b"\x00" in content:
-                raise ValueError("a text holds a NUL character")
-            part = known[text] = len(content).to_bytes(4, "big") + content
-        packed.append(part)
-    return packed
 
 
 class _ArrayDumper(Dumper):

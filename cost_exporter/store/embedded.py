@@ -116,7 +116,15 @@ class EmbeddedPostgres:
             )
 
     def _is_running(self) -> bool:
-        return self._pg_ctl("status").returncode == 0
+        return self._pg_ctl("status").returncode == 0 and not self._is_zombie()
+
+    def _is_zombie(self) -> bool:
+        """Whether the server died and nobody has collected it yet: it still has its process id then."""
+        try:
+            pid = (self.data_dir / "postmaster.pid").read_text().split()[0]
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (OSError, IndexError):
+            return False
 
     def _start_until_it_answers(self) -> None:
         """Start and wait. After a kill the old children may live on for a moment, so starting is tried again."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
@@ -42,7 +43,10 @@ _CALL_COLUMNS: Final = frozenset(
     }
 )
 _USAGE_COLUMNS: Final = frozenset({"provider", "model", "operation", "service_tier", "mode"})
-_SPECIAL: Final = frozenset({"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns"})
+# `session_before` is judged, not said: it is kept with the record.
+_SPECIAL: Final = frozenset(
+    {"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns", "session_before"}
+)
 _DECIMALS: Final = frozenset({"vendor_cost_usd", "session_vendor_total_seconds"})
 
 
@@ -53,20 +57,18 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
 
 _CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
 _USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _SPECIAL)
+_said_by_call: Final = attrgetter(*(name for name, _ in _CALL_REST))
+_said_by_usage: Final = attrgetter(*(name for name, _ in _USAGE_REST))
 
 
 def call_fact(call: Call) -> dict[str, Any]:
     """Return what the call says beyond the columns of `record` and the quantities, without defaults."""
     usage = call.usage
     fact: dict[str, Any] = {}
-    for name, default in _CALL_REST:
-        said = getattr(call, name)
-        if said != default:
-            fact[name] = str(said) if name in _DECIMALS else said
-    for name, default in _USAGE_REST:
-        said = getattr(usage, name)
-        if said != default:
-            fact[name] = str(said) if name in _DECIMALS else said
+    for rest, said_by_all in ((_CALL_REST, _said_by_call(call)), (_USAGE_REST, _said_by_usage(usage))):
+        for (name, default), said in zip(rest, said_by_all, strict=True):
+            if said is not default and said != default:
+                fact[name] = str(said) if name in _DECIMALS else said
     if usage.at_unix_ns != call.started_at_unix_ns:
         fact["at_unix_ns"] = usage.at_unix_ns
     if call.attribution is not NO_ATTRIBUTION and call.attribution != NO_ATTRIBUTION:

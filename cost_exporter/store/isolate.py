@@ -1,17 +1,17 @@
-"""Find the one trace that spoils a batch: divide it, and make dead letters of what cannot be stored.
+"""Find the one span that spoils a batch: divide it, and make dead letters of what cannot be stored.
 
 A batch is one transaction, so a single value that PostgreSQL or the engine refuses would stop its neighbours
 too. Which errors mean the content and which mean the database is decided here.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import value
 from cost_exporter.store.call_json import call_payload
 
@@ -32,7 +32,7 @@ _DATA_ERRORS = (
 
 @value
 class Isolated:
-    """The fault is in the only trace of this batch. `remainder` is the batch without it."""
+    """The fault is in the only span of this batch. `remainder` is the batch without it."""
 
     remainder: Facts
 
@@ -43,19 +43,36 @@ def is_data_error(error: BaseException) -> bool:
 
 
 def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:
-    """Divide a request by its traces, or say that there is just one."""
+    """Divide a request: by its traces, then calls from links, then one by one. Say so when there is just one span."""
     traces = sorted({each.trace_id for each in (*batch.calls, *batch.links)})
-    if len(traces) <= 1:
-        return Isolated(remainder=_part(batch, frozenset(), is_first=True))
-    middle = len(traces) // 2
-    return (
-        _part(batch, frozenset(traces[:middle]), is_first=True),
-        _part(batch, frozenset(traces[middle:]), is_first=False),
-    )
+    calls, links = list(batch.calls), list(batch.links)
+    if len(traces) > 1:
+        chosen = frozenset(traces[: len(traces) // 2])
+        return (
+            _part(
+                batch,
+                [call for call in calls if call.trace_id in chosen],
+                [link for link in links if link.trace_id in chosen],
+                is_first=True,
+            ),
+            _part(
+                batch,
+                [call for call in calls if call.trace_id not in chosen],
+                [link for link in links if link.trace_id not in chosen],
+                is_first=False,
+            ),
+        )
+    if calls and links:
+        return _part(batch, calls, [], is_first=True), _part(batch, [], links, is_first=False)
+    if len(calls) + len(links) > 1:
+        middle = (len(calls) + len(links)) // 2
+        first = _part(batch, calls[:middle], links[:middle], is_first=True)
+        return first, _part(batch, calls[middle:], links[middle:], is_first=False)
+    return Isolated(remainder=_part(batch, [], [], is_first=True))
 
 
 def letters_of(batch: Facts, error: BaseException) -> list[DeadLetter]:
-    """Return the dead letters of a batch whose calls cannot be stored. Its links are lost with them."""
+    """Return the dead letters of calls that cannot be stored. A link that cannot be stored is only lost."""
     return [
         DeadLetter(
             reason="our_fault",
@@ -90,14 +107,14 @@ def sum_of(receipts: Iterable[Receipt]) -> Receipt:
     return Receipt(**counts)
 
 
-def _part(batch: Facts, traces: frozenset[bytes], *, is_first: bool) -> Facts:
-    """Return the part with these traces. What belongs to no trace goes with the first."""
+def _part(batch: Facts, calls: Sequence[Call], links: Sequence[Link], *, is_first: bool) -> Facts:
+    """Return the part with these spans. What belongs to no trace goes with the first."""
     return Facts(
         namespace=batch.namespace,
         received_at_unix_ns=batch.received_at_unix_ns,
         tenant_is_trusted=batch.tenant_is_trusted,
-        calls=[call for call in batch.calls if call.trace_id in traces],
-        links=[link for link in batch.links if link.trace_id in traces],
+        calls=calls,
+        links=links,
         outgoing=batch.outgoing,
         dead_letters=batch.dead_letters if is_first else (),
         ignored_count=batch.ignored_count if is_first else 0,

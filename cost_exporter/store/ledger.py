@@ -59,6 +59,7 @@ class LedgerStore:
         self._on_commit = on_commit
         self._connection: psycopg.Connection[Any] | None = None
         self._buckets: set[int] = set()
+        self._refused: list[str] = []
         self._random = random.Random(seed)  # noqa: S311 - jitter
         self._lock = threading.Lock()
 
@@ -69,14 +70,18 @@ class LedgerStore:
         stored. Raises `StoreUnavailable` where nothing is wrong with the batch: the senders should try again.
         """
         with self._lock:
+            self._refused.clear()
             try:
-                return self._commit_isolating(list(batches), price)
+                receipts = self._commit_isolating(list(batches), price)
             except psycopg.OperationalError as error:
                 self._drop_connection()
                 raise StoreUnavailable(f"the database cannot take the batch: {_first_line(error)}") from error
             except psycopg.Error as error:
                 self._drop_connection()
                 raise StoreUnavailable(f"the database refused a statement: {_first_line(error)}") from error
+            if self._refused:
+                _log.error("%d spans could not be stored, the last for %s", len(self._refused), self._refused[-1])
+            return receipts
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,7 +91,7 @@ class LedgerStore:
     # -------------------------------------------------------------------------------------- one bad span, isolated
 
     def _commit_isolating(self, batches: list[Facts], price: Price) -> list[Receipt]:
-        """Commit all, or, where some content is refused, each half by itself down to the one trace at fault."""
+        """Commit all, or, where some content is refused, each half by itself down to the one span at fault."""
         try:
             return self._commit_retrying(batches, (), price)
         except psycopg.OperationalError:
@@ -103,10 +108,10 @@ class LedgerStore:
             return [self._commit_divided(batches[0], price, error)]
 
     def _commit_divided(self, batch: Facts, price: Price, error: Exception) -> Receipt:
-        """Divide one request by its traces; a single trace that is refused becomes dead letters."""
+        """Divide one request; a single span that is refused becomes a dead letter."""
         divided = halves(batch)
         if isinstance(divided, Isolated):
-            _log.error("a trace cannot be stored and becomes a dead letter: %s", describe(error))
+            self._refused.append(describe(error))
             letters = _letters(batch, letters_of(batch, error))
             (receipt,) = self._commit_retrying([divided.remainder], letters, price)
             return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
@@ -140,9 +145,9 @@ class LedgerStore:
             known = self._known(connection, batches, extra, bucket_day)
             receipts: list[Receipt] = []
             for batch in batches:
-                receipt, too_old = merge(known.states, batch)
+                receipt, refused = merge(known.states, batch)
                 receipts.append(receipt)
-                all_letters += _letters(batch, too_old)
+                all_letters += _letters(batch, refused)
             plan = Plan()
             for component in known.components():
                 plan_component(component, price, plan)

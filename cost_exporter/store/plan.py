@@ -16,7 +16,7 @@ from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.money import CONTEXT
-from cost_exporter.domain.quantity import Quantities, Quantity
+from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.rollup import (
     NOTHING,
@@ -182,29 +182,20 @@ _rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) i
 
 def usage_key(usage: UsageRecord) -> object:
     """Return what tells one usage on one account from another."""
-    return (
-        _rest_of_usage(usage),
-        usage.tenant,
-        usage.api_key,
-        _numbers(usage.quantities),
-        _numbers(usage.session_before),
-    )
+    return _key(usage, usage.tenant, usage.api_key, usage.quantities, usage.session_before)
 
 
 def usage_key_of(record: CostRecord) -> object:
     """Return the key of the usage as it was billed."""
     api_key = record.attribution.api_key or ""
-    return (
-        _rest_of_usage(record.call.usage),
-        record.tenant,
-        api_key,
-        _numbers(record.quantities),
-        _numbers(record.session_before),
-    )
+    return _key(record.call.usage, record.tenant, api_key, record.quantities, record.session_before)
 
 
-def _numbers(quantities: Quantities | None) -> frozenset[tuple[str, Quantity]]:
-    return frozenset() if quantities is None else frozenset(quantities.items())
+def _key(
+    usage: UsageRecord, tenant: str, api_key: str, quantities: Quantities, session_before: Quantities | None
+) -> object:
+    before = None if session_before is None else frozenset(session_before.items())
+    return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items()), before
 
 
 def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:

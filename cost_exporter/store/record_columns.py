@@ -181,7 +181,9 @@ def _fact_json(record: CostRecord) -> str:
         fact["quote_issues"] = record.quote_issues
     if record.session_before is not None:
         fact["session_before"] = {unit: str(number) for unit, number in record.session_before.items()}
+    text = _dumps(fact)
     # The usage column has them as billed; what the span said is kept beside it where that is something else.
     said = record.call.usage.quantities
-    is_said = record.quantities is said or record.quantities == said
-    return _dumps(fact) if is_said else with_quantities(_dumps(fact), said)
+    if record.quantities is not said and record.quantities != said:
+        text = with_quantities(text, said)
+    return text

@@ -13,11 +13,14 @@ from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.settle import TraceFacts, better_call, better_link
 from cost_exporter.domain.span import Call, Link
+from cost_exporter.store.call_json import call_payload
 
-__all__ = ["LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge"]
+__all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge"]
 
 TraceKey = tuple[bytes, str]
 """(trace id, namespace): in this order traces are locked."""
+CALLS_PER_TRACE_MAX: Final = 20_000
+"""A trace is settled as a whole, so its size bounds what one span may cost; calls beyond are dead letters."""
 LINKS_PER_TRACE_MAX: Final = 20_000
 """Links beyond these are counted and not kept: a trace that long is a process, not a workflow."""
 
@@ -60,14 +63,17 @@ class TraceState:
 
 
 def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
-    """Merge one request into the states of its traces. Return its receipt and the letters for purged traces."""
+    """Merge one request into the states of its traces. Return its receipt and letters for what may not join its trace."""
     received_at_us = batch.received_at_unix_ns // 1000
     accepted = duplicate = conflict = 0
-    too_old: list[DeadLetter] = []
+    letters: list[DeadLetter] = []
     for call in batch.calls:
         state = states[call.trace_id, batch.namespace]
         if state.is_purged:
-            too_old.append(_too_old(call.trace_id, call.span_id))
+            letters.append(_letter("too_old", "the records of this trace were purged", call))
+            continue
+        if len(state.calls) >= CALLS_PER_TRACE_MAX and (call.trace_id, call.span_id) not in state.calls:
+            letters.append(_letter("trace_too_large", f"a trace has {CALLS_PER_TRACE_MAX} calls at most", call))
             continue
         outcome = _merge_call(state, call, received_at_us)
         accepted += outcome is None
@@ -89,9 +95,9 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
         duplicate=duplicate,
         conflict=conflict,
         ignored=batch.ignored_count,
-        dead_letter=len(batch.dead_letters) + len(too_old),
+        dead_letter=len(batch.dead_letters) + len(letters),
     )
-    return receipt, too_old
+    return receipt, letters
 
 
 def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | None:
@@ -136,7 +142,7 @@ def _traces_of(batch: Facts) -> Iterable[TraceKey]:
     return {(each.trace_id, batch.namespace) for each in (*batch.calls, *batch.links)}
 
 
-def _too_old(trace_id: bytes, span_id: bytes) -> DeadLetter:
+def _letter(reason: str, detail: str, call: Call) -> DeadLetter:
     return DeadLetter(
-        reason="too_old", detail="the records of this trace were purged", trace_id=trace_id, span_id=span_id
+        reason=reason, detail=detail, trace_id=call.trace_id, span_id=call.span_id, payload=call_payload(call)
     )

@@ -208,7 +208,8 @@ def _write_outgoing(cursor: Cursor, changes: Sequence[Change], enrich: Enrich | 
 
 
 def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:
-    workflows = sorted(plan.workflow_moves().items(), key=lambda item: (item[0][1][1], item[0][0], item[0][1]))
+    workflow_moves, daily_moves = plan.moves()
+    workflows = sorted(workflow_moves.items(), key=lambda item: (item[0][1][1], item[0][0], item[0][1]))
     if workflows:
         keys = [key for (_, key), _ in workflows]
         parameters = {
@@ -222,7 +223,7 @@ def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:
         if not only_new:
             cursor.execute(statement("update_workflow_rollup"), parameters)
         cursor.execute(statement("add_workflow_rollup"), parameters)
-    days = sorted(plan.daily_moves().items())
+    days = sorted(daily_moves.items())
     if days:
         cursor.execute(
             statement("move_daily_rollup"),

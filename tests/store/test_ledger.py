@@ -121,8 +121,8 @@ def test_a_neighbour_keeps_its_price_when_a_late_span_comes(ledger: LedgerStore,
 
 
 def test_a_value_that_postgresql_refuses_becomes_a_dead_letter_alone(ledger: LedgerStore, database: Database) -> None:
-    """One trace that cannot be stored costs neither its request nor its neighbours."""
-    poison = replace(hashed(call("p", trace=OTHER_TRACE)), service_name="nul \x00")
+    """One span that cannot be stored costs neither its trace nor its request nor its neighbours."""
+    poison = replace(hashed(call("p", trace=b"\x03" * 16)), service_name="nul \x00")
     good = [hashed(call(str(number), trace=bytes([1 + number]) * 16)) for number in range(5)]
     batch = Facts(namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, calls=[*good[:3], poison, *good[3:]])
     receipts = ledger.commit([request(call("x")), batch], price_by_sum)
@@ -141,6 +141,17 @@ def test_a_cost_out_of_range_never_enters_a_total(ledger: LedgerStore, database:
         assert receipt == Receipt(received=1, dead_letter=1)
     assert rows(database, "select count(*) from callfare.record") == [(0,)]
     assert rows(database, "select distinct detail from callfare.dead_letter where detail like '%%23514%%'") != []
+
+
+def test_a_trace_without_end_is_bounded(
+    ledger: LedgerStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls beyond the size of a trace are held as dead letters; those it has can still be sent again."""
+    monkeypatch.setattr("cost_exporter.store.trace_state.CALLS_PER_TRACE_MAX", 2)
+    spans = [call("a"), call("b"), call("c")]
+    assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, accepted=2, dead_letter=1)]
+    assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, duplicate=2, dead_letter=1)]
+    assert rows(database, "select reason, attempts from callfare.dead_letter") == [("trace_too_large", 2)]
 
 
 def test_the_same_dead_letter_again_counts_as_an_attempt(ledger: LedgerStore, database: Database) -> None:

@@ -1,0 +1,90 @@
+"""The embedded server: made, adopted, restarted after it was killed, stopped; with its safety on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from cost_exporter.errors import StoreError
+from cost_exporter.store.embedded import EmbeddedPostgres
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    directory = Path(tempfile.mkdtemp(prefix="callfare-embedded-"))
+    embedded = EmbeddedPostgres(directory / "pg")
+    embedded.start()
+    yield embedded
+    embedded.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_a_commit_is_a_promise(server: EmbeddedPostgres) -> None:
+    """fsync, synchronous_commit and full_page_writes are on, and nothing listens on TCP."""
+    names = ("fsync", "synchronous_commit", "full_page_writes", "listen_addresses")
+    with psycopg.connect(server.url) as connection:
+        found = [connection.execute(f"show {name}").fetchone() for name in names]  # pyright: ignore[reportArgumentType]
+    assert found == [("on",), ("on",), ("on",), ("",)]
+
+
+def test_a_running_server_is_adopted(server: EmbeddedPostgres) -> None:
+    """A second one on the same directory uses what runs."""
+    other = EmbeddedPostgres(server.data_dir)
+    assert other.start() == server.url
+    assert other.was_adopted
+
+
+def test_a_killed_server_is_started_again(server: EmbeddedPostgres) -> None:
+    """After SIGKILL what was committed is there."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("create table kept (number int)")
+        connection.execute("insert into kept values (7)")
+    assert not server.ensure_running()
+    pid = int((server.data_dir / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    assert server.ensure_running()
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("select number from kept").fetchall() == [(7,)]
+
+
+def test_the_url_works_with_psql(server: EmbeddedPostgres) -> None:
+    """The printed URL is one that people can use."""
+    psql = shutil.which("psql")
+    if psql is None:
+        pytest.skip("no psql on this machine")
+    done = subprocess.run([psql, server.url, "-Atc", "select 1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n")
+
+
+def test_a_directory_of_another_major_version_is_refused(server: EmbeddedPostgres) -> None:
+    """One line says so, instead of a log file."""
+    file = server.data_dir / "PG_VERSION"
+    version = file.read_text()
+    try:
+        file.write_text("11\n")
+        with pytest.raises(StoreError, match="made by PostgreSQL 11"):
+            EmbeddedPostgres(server.data_dir).start()
+    finally:
+        file.write_text(version)
+
+
+def test_a_long_path_still_gets_a_socket() -> None:
+    """The socket moves to the temporary directory where the path would be too long for the kernel."""
+    directory = Path(tempfile.mkdtemp(prefix="callfare-" + "long" * 20))
+    embedded = EmbeddedPostgres(directory / "pg")
+    try:
+        with psycopg.connect(embedded.start()) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    finally:
+        embedded.stop()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""Migrations: applied once, in order, never edited, never behind the program's back."""
+
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from cost_exporter.errors import SchemaMismatch, StoreUnavailable
+from cost_exporter.store.migrate import Migration, check_schema, migrate, migrations
+
+
+def step(version: int, sql: LiteralString) -> Migration:
+    return Migration(version=version, name="test", sql=sql)
+
+
+def test_migrating_twice_applies_nothing_more(empty_database_url: str) -> None:
+    """All steps are applied in order, and then none."""
+    names = [f"{each.version:04}_{each.name}" for each in migrations()]
+    assert names[0] == "0001_ledger"
+    assert migrate(empty_database_url) == names
+    assert migrate(empty_database_url) == []
+    with psycopg.connect(empty_database_url) as connection:
+        check_schema(connection)
+
+
+def test_a_step_that_fails_leaves_nothing(empty_database_url: str) -> None:
+    """Each step is one transaction; those before it stay."""
+    steps = [step(1, "create table callfare.one ()"), step(2, "create table callfare.two (); select 1/0")]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        migrate(empty_database_url, steps)
+    with psycopg.connect(empty_database_url) as connection:
+        found = connection.execute(
+            "select tablename from pg_tables where schemaname = 'callfare' order by 1"
+        ).fetchall()
+    assert found == [("one",), ("schema_migration",)]
+    assert migrate(empty_database_url, [steps[0], step(2, "select 1")]) == ["0002_test"]
+
+
+def test_an_edited_step_is_refused(empty_database_url: str) -> None:
+    """What was applied must be what we know."""
+    migrate(empty_database_url, [step(1, "select 1")])
+    with pytest.raises(SchemaMismatch, match="edited after it was applied"):
+        migrate(empty_database_url, [step(1, "select 2")])
+
+
+def test_a_newer_schema_is_refused_with_the_mend(empty_database_url: str) -> None:
+    """An old program keeps its hands off a schema that it does not know."""
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute("insert into callfare.schema_migration values (9999, 'future', 'x')")
+        connection.commit()
+        with pytest.raises(SchemaMismatch, match="does not know: upgrade callfare"):
+            check_schema(connection)
+
+
+def test_a_database_without_schema_names_the_command(empty_database_url: str) -> None:
+    """The error says how to make one."""
+    with (
+        psycopg.connect(empty_database_url) as connection,
+        pytest.raises(SchemaMismatch, match="run `callfare migrate`"),
+    ):
+        check_schema(connection)
+
+
+def test_no_server_is_unavailable() -> None:
+    """One line, without the URL's password."""
+    with pytest.raises(StoreUnavailable, match="CALLFARE_DATABASE_URL") as caught:
+        migrate("postgresql://u:canary@127.0.0.1:9/none")
+    assert "canary" not in str(caught.value)
