@@ -64,8 +64,6 @@ def test_a_trace_over_the_hop_is_whole_and_single(run_collector: RunCollector, j
     wait_until("the whole trace", lambda: len(_span_ids(jaeger, 6)) == len(spans))
     shown = [each["spanId"] for each in jaeger.spans(f"{6:032x}")]
     assert sorted(shown) == sorted(each.span_id.hex() for each in spans)
-        "a repeated delivery is the same bytes; another version would be shown beside it"
-    )
     assert jaeger.trace_ids("shop", {"callfare.cost.bucket": "1-10usd"}) == {f"{6:032x}"}
 
 
