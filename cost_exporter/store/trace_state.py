@@ -63,7 +63,7 @@ class TraceState:
 
 
 def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
-    """Merge one request into the states of its traces. Return its receipt and letters for what may not join its trace."""
+    """Merge one request into the states of its traces. Return its receipt, and letters for what may not join."""
     received_at_us = batch.received_at_unix_ns // 1000
     accepted = duplicate = conflict = 0
     letters: list[DeadLetter] = []
