@@ -1,0 +1,3 @@
+"""The tested versions of Pinecone's SDK."""
+
+_instruments = ("pinecone >= 7, < 11",)

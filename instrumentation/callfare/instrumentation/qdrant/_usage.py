@@ -1,0 +1,37 @@
+"""What Qdrant's requests say about the bill. Pure: no OpenTelemetry, no SDK.
+
+A Qdrant cluster is billed by the hour: a request or a vector costs nothing by itself, and the price list says so.
+What is counted lets an operator spread the cluster's price over tenants.
+"""
+
+from collections.abc import Sized
+from typing import Any
+
+from callfare import attributes as names
+from callfare.span import Amount, AttributeValue, Request
+
+__all__ = ["PROVIDER", "request", "vectors_in"]
+
+PROVIDER = "qdrant"
+
+
+def request(collection: object, operation: str, limit: object, vectors: int | None) -> Request:
+    """One call on a collection, which is the model."""
+    name = collection if isinstance(collection, str) else ""
+    attributes: dict[str, AttributeValue] = {
+        "db.system.name": PROVIDER,
+        "db.operation.name": operation,
+        "db.collection.name": name,
+    }
+    if isinstance(limit, int):
+        attributes["gen_ai.retrieval.top_k"] = limit
+    quantities: dict[str, Amount] = {f"{names.USAGE_PREFIX}requests": 1}
+    if vectors is not None:
+        quantities[f"{names.USAGE_PREFIX}vectors"] = vectors
+    return Request(operation="retrieval", provider=PROVIDER, model=name, quantities=quantities, attributes=attributes)
+
+
+def vectors_in(points: Any) -> int | None:
+    """How many points are written: a list of them, or a `Batch` of columns."""
+    ids = getattr(points, "ids", points)
+    return len(ids) if isinstance(ids, Sized) else None
