@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from callfare import environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,7 +89,9 @@ def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
 
 
 def _pricer() -> "Callable[[bytes], CostAttributes] | None":
-    """Return what prices a request; None, said once, where the extra is missing."""
+    """Return what prices a request; None where that is switched off, and, said once, where the extra is missing."""
+    if environment.is_disabled():
+        return None
     try:
         from cost_exporter.forward.in_app import costs_of  # noqa: PLC0415 - needs the extra
         from cost_exporter.prices import load_book  # noqa: PLC0415 - needs the extra
