@@ -1,0 +1,35 @@
+"""One piece of work on somebody's account, with what the customer pays for it, and usage nobody else records.
+
+    opentelemetry-instrument python examples/workflow.py
+
+Three lines of callfare: `workflow` gives everything inside a tenant, a category and a price; `record_usage` tells of
+a paid operation that no instrumentation knows. Both do nothing where tracing is off.
+"""
+
+import openai
+
+import callfare
+
+
+def main() -> None:
+    with callfare.workflow("support-call", tenant="acme", category="bot", revenue="0.05") as call:
+        answer()
+        callfare.record_usage("retrieval", "pinecone", "serverless", read_units=6)
+        summarise()
+        call.set_outcome("completed")
+        print(call.trace_id)  # what `callfare trace` takes
+
+
+def answer() -> None:
+    client = openai.OpenAI()
+    client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Where is my order?"}])
+
+
+@callfare.workflow("insights", category="insights")
+def summarise() -> None:
+    client = openai.OpenAI()
+    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Sum it up."}])
+
+
+if __name__ == "__main__":
+    main()
