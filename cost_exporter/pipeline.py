@@ -94,8 +94,8 @@ ENRICH: Enrich = cost_attributes
 
 
 def _with_outgoing(facts: Facts, request: DecodedRequest, *, keeps_content: bool) -> Facts:
-    """Return the facts with their calls' spans, serialised for forwarding."""
-    wanted = {(call.trace_id, call.span_id) for call in facts.calls}
+    """Return the facts with the spans that are to be forwarded, serialised."""
+    calls = {(call.trace_id, call.span_id) for call in facts.calls}
     return Facts(
         namespace=facts.namespace,
         tenant_is_trusted=facts.tenant_is_trusted,
@@ -103,7 +103,7 @@ def _with_outgoing(facts: Facts, request: DecodedRequest, *, keeps_content: bool
         calls=facts.calls,
         links=facts.links,
         dead_letters=facts.dead_letters,
-        outgoing=outgoing_spans(request.resource_spans, wanted, keeps_content=keeps_content),
+        outgoing=outgoing_spans(request.resource_spans, calls, keeps_content=keeps_content),
         ignored_count=facts.ignored_count,
         tenant_claims_ignored_count=facts.tenant_claims_ignored_count,
     )

@@ -18,11 +18,13 @@ from psycopg_pool import ConnectionPool
 
 from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.tenants import KnownTenants
+from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.price import PriceBook
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
+from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
 from cost_exporter.pipeline import ENRICH, Pipeline
 from cost_exporter.receive.admission import Admission
 from cost_exporter.receive.gate import Gate
@@ -33,7 +35,7 @@ from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
 from cost_exporter.store.committer import Committer
-from cost_exporter.store.finalise import finalise, forget_empty_traces
+from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
 from cost_exporter.store.ledger import LedgerStore
 from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
@@ -173,7 +175,8 @@ class Service:
         """Declare final what was idle for long enough, and forget traces in which no call was ever made."""
         idle, now = timedelta(seconds=self._settings.finalise_after), datetime.now(UTC)
         with self._pool.connection(timeout=1) as connection:
-            while len(finalise(connection, idle=idle, now=now)) >= _FINALISED_AT_ONCE:
+            outgoing = None if self._settings.forward_endpoint is None else _total_span
+            while len(finalise(connection, idle=idle, now=now, outgoing=outgoing)) >= _FINALISED_AT_ONCE:
                 pass
             forget_empty_traces(connection, now=now)
 
@@ -191,6 +194,21 @@ class Service:
     def _book_age_days(self) -> float:
         """Return the days since any price of the book was last checked."""
         return float((datetime.now(UTC).date() - _newest_check(self._book_keeper.book)).days)
+
+
+def _total_span(final: FinalisedTrace) -> OutgoingSpan:
+    """Return the span that carries the total of a workflow to the forward endpoint."""
+    ended_at = final.ended_at or datetime.now(UTC)
+    return workflow_span(
+        FinalWorkflow(
+            tenant=final.tenant,
+            trace_id=bytes.fromhex(final.trace_id),
+            root_span_id=None if final.root_span_id is None else bytes.fromhex(final.root_span_id),
+            ended_at_unix_ns=int(ended_at.timestamp()) * 1_000_000_000,
+            total_cost_usd=final.total_cost_usd,
+            unpriced_count=final.unpriced_count,
+        )
+    )
 
 
 @lru_cache(maxsize=2)

@@ -46,7 +46,7 @@ class Facts:
     links: Sequence[Link] = ()
     dead_letters: Sequence[DeadLetter] = ()
     outgoing: Mapping[SpanKey, OutgoingSpan] = field(default_factory=dict)
-    """The calls' spans as they are to be forwarded; empty where nothing is forwarded."""
+    """The spans to be forwarded: the calls', and those of links that are marked for it."""
     ignored_count: int = 0
     """Spans that are neither billed nor needed; they are counted and forgotten. Links count as ignored too."""
     tenant_claims_ignored_count: int = 0

@@ -1,5 +1,8 @@
 """A span on its way out: its resource, its scope and itself, serialised, without content.
 
+Which spans go out: the provider calls, as only these get a cost. A Collector that splits its traffic marks each
+span with `callfare.view`; then the marks decide, so that no span of a trace is lost and none is shown twice.
+
 `outgoing_spans` is called while the decoded request is at hand; the cost is appended when the record is
 settled, in the transaction that stores both. Prompts, completions, transcripts and all events are left
 behind here, unless the operator keeps them, because these bytes wait in the database.
@@ -8,6 +11,7 @@ behind here, unless the operator keeps them, because these bytes wait in the dat
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
+from callfare import attributes
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.forward.enrich import ENRICHED_KEYS, varint
@@ -63,9 +67,9 @@ CONTENT_KEYS: Final = frozenset({"text", "transcript", "input", "output", "messa
 
 
 def outgoing_spans(
-    resource_spans: Sequence[wire.ResourceSpans], wanted: Collection[SpanKey], *, keeps_content: bool = False
+    resource_spans: Sequence[wire.ResourceSpans], calls: Collection[SpanKey], *, keeps_content: bool = False
 ) -> dict[SpanKey, OutgoingSpan]:
-    """Return the wanted spans of a request, ready to be enriched."""
+    """Return the spans of a request that are to be forwarded; those of `calls` are enriched later."""
     found: dict[SpanKey, OutgoingSpan] = {}
     for each in resource_spans:
         resource = _serialised(each.resource)
@@ -73,11 +77,16 @@ def outgoing_spans(
             scope = _serialised(group.scope)
             for span in group.spans:
                 key = (span.trace_id, span.span_id)
-                if key in wanted:
+                if _is_wanted(span, key, calls):
                     found[key] = OutgoingSpan(
                         resource=resource, scope=scope, span=_without_content(span, keeps_content)
                     )
     return found
+
+
+def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> bool:
+    mark = span.attributes[attributes.VIEW].string_value if attributes.VIEW in span.attributes else ""
+    return mark == "hop" or (not mark and key in calls)
 
 
 def export_request(spans: Iterable[OutgoingSpan]) -> bytes:
@@ -100,7 +109,7 @@ def _without_content(span: Any, keeps_content: bool) -> bytes:
     return _serialised(span)
 
 
-_REPLACED = frozenset(ENRICHED_KEYS)
+_REPLACED = frozenset({*ENRICHED_KEYS, attributes.VIEW})
 
 
 def _is_harmless(key: str) -> bool:

@@ -7,6 +7,7 @@ password is needed. It is an ordinary server with its safety on: `fsync` and `sy
 PostgreSQL refuses to run as root. Started by root, it runs as the user `postgres`, or as one made for it.
 """
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -94,6 +95,9 @@ class EmbeddedPostgres:
         with self._lock:
             if self._is_running():
                 self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(int(_STOP_SECONDS_MAX)))
+            if self._socket_dir.parent != self.data_dir.parent:
+                with contextlib.suppress(OSError):  # still in use: the server did not stop
+                    self._socket_dir.rmdir()
 
     # ------------------------------------------------------------------------------------------- one step each
 

@@ -1,12 +1,16 @@
 """Finalise workflows: after the idle time nothing more is expected, and what still comes is an amendment."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
 
+from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.value import value
+from cost_exporter.store.outbox import insert_outgoing
 from cost_exporter.store.statements import statement
 
 __all__ = ["FinalisedTrace", "finalise", "forget_empty_traces"]
@@ -26,22 +30,46 @@ class FinalisedTrace:
     namespace: str
     tenant: str
     record_count: int
+    """Provider calls, duplicates included."""
+    root_span_id: str | None
+    """16 hex digits; None where the root never came, or is a provider call itself."""
+    ended_at: datetime | None
+    total_cost_usd: Decimal
+    """What is known of it; all tenants of the trace together."""
+    unpriced_count: int
 
 
-def finalise(connection: psycopg.Connection[Any], *, idle: timedelta, now: datetime) -> list[FinalisedTrace]:
-    """Finalise up to 1,000 workflows that were idle for long enough, and return them. Call again if it was as many."""
+def finalise(
+    connection: psycopg.Connection[Any],
+    *,
+    idle: timedelta,
+    now: datetime,
+    outgoing: Callable[[FinalisedTrace], OutgoingSpan] | None = None,
+) -> list[FinalisedTrace]:
+    """Finalise up to 1,000 workflows that were idle for long enough, and return them. Call again if it was as many.
+
+    `outgoing` makes the span that tells a backend the total; it is put into the outbox in the same transaction.
+    """
     parameters = {"now": now, "idle": idle, "idle_without_root": idle * _WITHOUT_ROOT_FACTOR, "count": _AT_ONCE}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement("finalise_traces"), parameters).fetchall()
-    return [
-        FinalisedTrace(
-            trace_id=row["trace_id"].hex,
-            namespace=row["namespace"],
-            tenant=row["tenant_id"],
-            record_count=row["record_count"],
-        )
-        for row in rows
-    ]
+        final = [_finalised(row) for row in rows]
+        if outgoing is not None:
+            insert_outgoing(cursor, [outgoing(each) for each in final if each.record_count])
+    return final
+
+
+def _finalised(row: dict[str, Any]) -> FinalisedTrace:
+    return FinalisedTrace(
+        trace_id=row["trace_id"].hex,
+        namespace=row["namespace"],
+        tenant=row["tenant_id"],
+        record_count=row["record_count"],
+        root_span_id=row["root_span_id"],
+        ended_at=row["ended_at"],
+        total_cost_usd=row["total_cost_usd"],
+        unpriced_count=row["unpriced_count"],
+    )
 
 
 def forget_empty_traces(connection: psycopg.Connection[Any], *, now: datetime) -> int:

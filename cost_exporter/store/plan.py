@@ -106,6 +106,8 @@ class Plan:
     changes: list[Change] = field(default_factory=list[Change])
     revisions: list[Revision] = field(default_factory=list[Revision])
     amendments: list[Amendment] = field(default_factory=list[Amendment])
+    outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
+    """Spans without a cost that are forwarded as they are."""
 
     def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[DailyKey, Measures]]:
         """Return by how much the rollups move, by (namespace, workflow key) and by daily key."""
@@ -215,6 +217,7 @@ def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: 
                 )
             )
     plan.changes += changes
+    plan.outgoing_links += state.outgoing_links
     plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
     if state.has_changed or state.has_new_joins or changes:
         plan.headers.append(_header(state, records))

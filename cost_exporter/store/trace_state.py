@@ -46,6 +46,8 @@ class TraceState:
     received_at_us: dict[SpanKey, int] = field(default_factory=dict[SpanKey, int])
     """When each call was first received."""
     outgoing: dict[SpanKey, OutgoingSpan] = field(default_factory=dict[SpanKey, OutgoingSpan])
+    outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
+    """Spans of new links that are to be forwarded as they are."""
     losers: dict[tuple[SpanKey, int], Call] = field(default_factory=dict[tuple[SpanKey, int], Call])
     """Contents that lost a conflict, by key and content hash."""
     has_changed: bool = False
@@ -129,6 +131,8 @@ def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
         known = state.links.get(key)
         if state.is_purged or known == link:
             continue
+        if known is None and key in batch.outgoing:
+            state.outgoing_links.append(batch.outgoing[key])
         if known is None and len(state.links) >= LINKS_PER_TRACE_MAX:
             state.dropped_link_count += 1
             continue

@@ -84,7 +84,8 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
         if old_changes:
             rest.execute(statement("update_records"), record_parameters(old_changes))
         _write_history(rest, plan)
-        _write_outgoing(rest, new_changes, enrich)
+        if enrich is not None:
+            insert_outgoing(rest, [*plan.outgoing_links, *_enriched(new_changes, enrich)])
         _move_rollups(rest, plan, only_new=not old_headers)
     if (new_headers and traces.rowcount != len(new_headers)) or (homes and calls.rowcount != len(homes)):
         raise OvertakenError
@@ -192,10 +193,9 @@ def _write_history(cursor: Cursor, plan: Plan) -> None:
         )
 
 
-def _write_outgoing(cursor: Cursor, changes: Sequence[Change], enrich: Enrich | None) -> None:
-    if enrich is None:
-        return
-    spans = [
+def _enriched(changes: Sequence[Change], enrich: Enrich) -> list[OutgoingSpan]:
+    """Return the spans of new records with their cost. A later change sends no second version."""
+    return [
         OutgoingSpan(
             resource=change.outgoing.resource,
             scope=change.outgoing.scope,
@@ -204,7 +204,6 @@ def _write_outgoing(cursor: Cursor, changes: Sequence[Change], enrich: Enrich | 
         for change in changes
         if change.outgoing is not None
     ]
-    insert_outgoing(cursor, spans)
 
 
 def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:

@@ -95,6 +95,9 @@ COST_BOOK_VERSION = "callfare.cost.book_version"
 COST_CATEGORY = "callfare.cost.category"
 WORKFLOW_COST = "callfare.workflow.cost.amount"
 
+VIEW = "callfare.view"
+"""Set by the Collector: `hop` for a span that reaches the view through the service, `direct` for one that does not."""
+
 # Who made a billable span, and its running number: gaps become visible.
 PRODUCER_ID = "callfare.producer.id"
 PRODUCER_SEQUENCE = "callfare.producer.seq"

@@ -20,7 +20,7 @@ from cost_exporter.store.finalise import finalise, forget_empty_traces
 from cost_exporter.store.ledger import LedgerStore
 from cost_exporter.store.rerate import Period, apply_rerate, preview_rerate, resume_rerate, undo_rerate
 from cost_exporter.store.retention import purge_before
-from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
+from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum, span_id
 from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, snapshot
 
 Database = psycopg.Connection[Any]
@@ -60,6 +60,8 @@ def test_an_idle_workflow_becomes_final(ledger: LedgerStore, database: Database)
     assert finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE) == []
     (final,) = finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
     assert (final.tenant, final.record_count) == ("default", 1)
+    assert (final.total_cost_usd, final.unpriced_count) == (D("0.000001") * (1200 + 345), 0)
+    assert final.root_span_id == span_id("root").hex()
     assert len(finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 20)) == 1
     assert rows(database, "select state, outcome from callfare.workflow_cost order by outcome") == [
         ("finalised", "completed"),

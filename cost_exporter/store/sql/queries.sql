@@ -286,11 +286,18 @@ with idle as (
   order by trace_id, namespace
   limit %(count)s
   for update skip locked
+), final as (
+  update callfare.trace set finalised_at = %(now)s
+  from idle
+  where trace.trace_id = idle.trace_id and trace.namespace = idle.namespace
+  returning trace.trace_id, trace.namespace, trace.tenant_id, trace.record_count, trace.ended_at, trace.roots
 )
-update callfare.trace set finalised_at = %(now)s
-from idle
-where trace.trace_id = idle.trace_id and trace.namespace = idle.namespace
-returning trace.trace_id, trace.namespace, trace.tenant_id, trace.record_count;
+select
+  final.trace_id, final.namespace, final.tenant_id, final.record_count, final.ended_at,
+  (select min(root) from jsonb_object_keys(final.roots) as root) as root_span_id,
+  coalesce(sum(rollup.cost_usd), 0) as total_cost_usd, coalesce(sum(rollup.unpriced_count), 0)::bigint as unpriced_count
+from final left join callfare.workflow_rollup as rollup using (trace_id, namespace)
+group by final.trace_id, final.namespace, final.tenant_id, final.record_count, final.ended_at, final.roots;
 
 -- forget_empty_traces --
 -- Traces without a provider call, a name or revenue are other people's: forgotten a day after they became quiet.
