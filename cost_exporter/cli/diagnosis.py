@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from importlib.metadata import entry_points
+from importlib.metadata import distributions, entry_points
 from typing import Final, Literal
 
 import psycopg
@@ -12,6 +12,7 @@ from cost_exporter.cli.database import open_database
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files
+from cost_exporter.read.collisions import installed_collisions
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.migrate import check_schema
 
@@ -114,18 +115,18 @@ def _prices() -> Iterator[Finding]:
 
 
 def _instrumentations() -> Iterator[Finding]:
-    """Find vendors that two installed packages instrument: their spans tell of one call twice."""
-    packages: dict[str, set[str]] = {}
-    for point in entry_points(group="opentelemetry_instrumentor"):
-        if point.dist is not None:
-            vendor = point.name.removeprefix("callfare_").removeprefix("callfare-")
-            packages.setdefault(vendor, set()).add(point.dist.name)
-    for vendor, names in sorted(packages.items()):
-        if len(names) > 1:
-            both = " and ".join(sorted(names))
-            text = f"{vendor} is instrumented by {both}: each call makes two spans (billed once); uninstall one"
-            yield Finding(level="note", subject="instrumentations", text=text)
-    yield Finding(level="ok", subject="instrumentations", text=f"{len(packages)} vendors are instrumented here")
+    """Find what is installed here that describes the same calls, or that is known not to work together."""
+    versions = {each.name: each.version for each in distributions()}
+    for collision in installed_collisions(versions):
+        names = " and ".join(collision.names)
+        verb = "lose calls together" if collision.is_broken else "describe the same calls (each is billed once)"
+        yield Finding(
+            level="wrong" if collision.is_broken else "note",
+            subject="instrumentations",
+            text=f"{collision.vendor}: {names} {verb}; {collision.mend}",
+        )
+    count = len({point.name for point in entry_points(group="opentelemetry_instrumentor")})
+    yield Finding(level="ok", subject="instrumentations", text=f"{count} instrumentors are installed here")
 
 
 def _sampling() -> Iterator[Finding]:

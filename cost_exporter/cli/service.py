@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from psycopg_pool import ConnectionPool
 
 from cost_exporter.cli.background import Repeating
+from cost_exporter.cli.notice import CollisionNotice
 from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.price import PriceBook
@@ -115,7 +116,7 @@ class Service:
     def _make_pipeline(self, committer: Committer) -> Pipeline:
         return Pipeline(
             committer,
-            self._metrics.stored,
+            CollisionNotice(self._metrics.stored),
             is_forwarding=self._settings.forward_endpoint is not None,
             trusted_cost_sources=frozenset(self._config.trusted_cost_sources),
         )
