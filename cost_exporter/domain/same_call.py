@@ -82,7 +82,7 @@ def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
     for key, call in calls.items():
         if call.session_sequence is None:
             usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
-            buckets[key[0], base_model(call.usage.model), call.usage.operation, usage].append(key)
+            buckets[key[0], base_model(call.usage.model), _kind(call), usage].append(key)
     return [keys for keys in buckets.values() if len({calls[key].scope for key in keys}) > 1]
 
 
@@ -109,7 +109,7 @@ def _look_alike(one: Call, other: Call) -> bool:
     """Return whether an ancestor and its descendant tell of the same call, going by what they say."""
     if one.session_sequence is not None or other.session_sequence is not None:
         return False
-    if one.usage.operation != other.usage.operation:
+    if _kind(one) != _kind(other):
         return False
     models = {base_model(one.usage.model), base_model(other.usage.model)} - {""}
     if len(models) > 1:
@@ -119,6 +119,15 @@ def _look_alike(one: Call, other: Call) -> bool:
         # One of the two emitters lost the usage of this call (a stream, mostly).
         return one.scope != other.scope
     return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _outputs_agree(mine, theirs)
+
+
+def _kind(call: Call) -> str:
+    """Return the operation, where several names for one kind of operation count as one."""
+    return "chat" if call.usage.operation in _CHAT_OPERATIONS else call.usage.operation
+
+
+_CHAT_OPERATIONS = frozenset({"chat", "generate_content", "text_completion"})
+"""Emitters differ in what they call an answer of a language model."""
 
 
 def _outputs_agree(mine: Quantities, theirs: Quantities) -> bool:

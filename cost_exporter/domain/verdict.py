@@ -72,7 +72,8 @@ def _one_of_many(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iter
 
 def _one_phone_call(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
     """Bill the earliest span with the figures of the best: the call stays where it was made when its price comes."""
-    home = min(keys, key=lambda key: (calls[key].started_at_unix_ns, key))
+    # Twilio tells a call's start in whole seconds: of several spans that share it, the one that ended first is home.
+    home = min(keys, key=lambda key: (calls[key].started_at_unix_ns, calls[key].ended_at_unix_ns, key))
     best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
     for key in keys:
         if key != home:

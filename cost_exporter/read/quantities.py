@@ -97,6 +97,7 @@ def _measure_phone_call(reading: Reading) -> None:
         quantities.setdefault("call_seconds", session_seconds)
     if reading.first_text(reading.plan.texts.get("phone_call_status", ())).lower() in _NEVER_CONNECTED:
         quantities.setdefault("call_seconds", 0)
+        quantities.setdefault("calls", 0)  # nobody answered: no minimum and no connection fee
     if "call_seconds" in quantities:
         quantities.setdefault("calls", 1)
 

@@ -152,6 +152,12 @@ def test_siblings_of_different_scopes_that_overlap_are_one_call() -> None:
     assert billed(call("a"), call("b", scope="scope.b", start_ms=2, detail=Detail.GENAI)) == {span_id("b")}
 
 
+def test_emitters_may_name_the_operation_differently() -> None:
+    """What one calls a chat another one calls generate_content."""
+    outer = call("outer", operation="generate_content")
+    assert billed(outer, call("inner", parent="outer", start_ms=1)) == {span_id("inner")}
+
+
 def test_siblings_that_do_not_overlap_are_two_calls() -> None:
     """The same usage a second later is another call."""
     assert len(billed(call("a"), call("b", scope="scope.b", start_ms=2000, end_ms=3000))) == 2
@@ -314,6 +320,14 @@ def test_a_phone_call_told_twice_without_news_is_billed_as_first_told() -> None:
     first = call("first", quantities={"call_seconds": 75}, **phone)
     records = settled(first, call("again", start_ms=5, quantities={}, **phone))
     assert records[key("first")].issues == ()
+
+
+def test_of_spans_of_a_phone_call_with_one_start_the_first_to_end_is_billed() -> None:
+    """Twilio tells the start in whole seconds: the span that was told first keeps its place, whatever its id."""
+    phone = {"operation": "phone_call", "call_id": "phone:CA1", "quantities": {"call_seconds": 75}}
+    first = call("z-first", end_ms=1, **phone)
+    records = settled(call("a-later", end_ms=2, vendor_cost_usd=D("0.017"), **phone), first)
+    assert (records[key("z-first")].status, records[key("a-later")].status) == ("reported", "duplicate")
 
 
 def deltas(*seconds: int, total: int | None) -> list[Call]:

@@ -62,7 +62,7 @@ def test_a_unit_nobody_knows_is_said() -> None:
             {"telephony.call.duration_seconds": 75, **billed("phone_call", 2, "minute")},
             {"call_seconds": 75, "calls": 1},
         ),
-        ({"telephony.call.status": "no-answer"}, {"call_seconds": 0, "calls": 1}),
+        ({"telephony.call.status": "no-answer"}, {"call_seconds": 0, "calls": 0}),
         ({"telephony.call.status": "queued"}, {}),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_token_is_shown_once_and_stored_hashed(database: psycopg.Connection[An
     found = lookup(database, token)
     assert found is not None
     assert (found.tenant, found.scope) == ("acme", Scope.INGEST)
-    rows = database.execute("select t::text, convert_from(token_hash, 'latin1') from callfare.token t").fetchall()
+    rows = database.execute("select t::text, encode(token_hash, 'hex') from callfare.token t").fetchall()
     assert token not in str(rows)
     assert lookup(database, token + "x") is None
     assert create(database, "acme", Scope.INGEST) != token
