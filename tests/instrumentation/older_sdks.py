@@ -7,6 +7,7 @@ tests themselves need comes in the versions of this environment, so that only th
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,7 +43,9 @@ def older_releases() -> list[Older]:
 
 def environment_for(older: Older) -> Path:
     """Path of a Python with this release; installs it where it is not there yet."""
-    wanted = [older.release, *older.extra, *(f"{name}=={metadata.version(name)}" for name in OURS)]
+    named = {re.split(r"[<>=!~\[]", each)[0] for each in older.extra}  # a line may need another version than ours
+    ours = [f"{name}=={metadata.version(name)}" for name in OURS if name not in named]
+    wanted = [older.release, *older.extra, *ours]
     name = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()[:16]
     folder = CACHE / f"venv-{name}"
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,9 @@ def test_the_index_is_named_by_its_host() -> None:
 
 def test_uninstrumented_the_sdk_is_as_it_was(fake: FakePinecone) -> None:
     """Every wrapped method is put back; an index that bound a wrapper records nothing any more."""
-    kind = pinecone.Index
+    first = _index(fake)
+    kind = type(first)
+    _close(first)
     before = dict(vars(kind))
     with recorded(PineconeInstrumentor) as spans:
         index = _index(fake)

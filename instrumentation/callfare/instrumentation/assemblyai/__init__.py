@@ -36,7 +36,7 @@ class AssemblyAIInstrumentor(CallfareInstrumentor):
     name: ClassVar[str] = "assemblyai"
     instruments: ClassVar[tuple[str, ...]] = _instruments
     wraps: ClassVar[tuple[Wrap, ...]] = (
-        # From 1.0 this is the class of the line below: wrapped twice, counted once a transcript.
+        # From 1.0 this module only hands on the class of the next line.
         Wrap("assemblyai.transcriber", "_TranscriptImpl.wait_for_completion", _wrap.wait, before="1"),
         Wrap("assemblyai.prerecorded.v2.transcript", "_TranscriptImpl.wait_for_completion", _wrap.wait),
         Wrap("assemblyai.prerecorded.v2.async_transcript", "AsyncTranscript.wait_for_completion", _wrap.async_wait),

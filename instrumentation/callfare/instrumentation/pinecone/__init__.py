@@ -2,7 +2,7 @@
 
 What is recorded
 ----------------
-- `query`, `search`, `fetch`, `fetch_by_metadata`, `list_paginated`: the read units of the answer, as
+- `query`, `search`, `fetch`, `fetch_by_metadata` (from 9), `list_paginated`: the read units of the answer, as
   `gen_ai.usage.billed_quantity` in `read_unit`. Where the answer states none (old servers over gRPC), the usage is
   unknown. `query_namespaces`, `search_records` and `list` call these.
 - `upsert`, `upsert_records`: vectors written. Write units are stated nowhere, and have no price of their own here.
@@ -17,7 +17,7 @@ and `pinecone.grpc.index_grpc.GRPCIndex` (7 and 8).
 
 from typing import ClassVar
 
-from callfare.instrumentation.pinecone import _usage, _wrap
+from callfare.instrumentation.pinecone import _wrap
 from callfare.instrumentation.pinecone.package import (
     _instruments,  # pyright: ignore[reportPrivateUsage] - OpenTelemetry's name for it
 )
@@ -25,24 +25,25 @@ from callfare.instrumentor import CallfareInstrumentor, Wrap
 
 __all__ = ["PineconeInstrumentor"]
 
-_NEW = "9"
-_OPTIONAL = {"fetch_by_metadata": _NEW, "search": _NEW, "upsert_records": _NEW, "list_paginated": _NEW}
-"""Methods that an older class may lack, which is normal."""
+_BASIC = ("query", "fetch", "list_paginated", "upsert")
+_RECORDS = ("search", "upsert_records")
+"""Calls on an index that embeds by itself; gRPC has had them since 9."""
+_ALL = (*_BASIC, *_RECORDS, "fetch_by_metadata")
 
 
 def _wraps() -> list[Wrap]:
     classes = (
-        ("pinecone.index", "Index", _wrap.call),
-        ("pinecone.grpc", "GrpcIndex", _wrap.call),
-        ("pinecone.async_client.async_index", "AsyncIndex", _wrap.async_call),
-        ("pinecone.db_data.index", "Index", _wrap.call),
-        ("pinecone.db_data.index_asyncio", "_IndexAsyncio", _wrap.async_call),
-        ("pinecone.grpc.index_grpc", "GRPCIndex", _wrap.call),
+        ("pinecone.index", "Index", _wrap.call, _ALL),
+        ("pinecone.grpc", "GrpcIndex", _wrap.call, _ALL),
+        ("pinecone.async_client.async_index", "AsyncIndex", _wrap.async_call, _ALL),
+        ("pinecone.db_data.index", "Index", _wrap.call, (*_BASIC, *_RECORDS)),
+        ("pinecone.db_data.index_asyncio", "_IndexAsyncio", _wrap.async_call, (*_BASIC, *_RECORDS)),
+        ("pinecone.grpc.index_grpc", "GRPCIndex", _wrap.call, _BASIC),
     )
     return [
-        Wrap(module, f"{owner}.{method}", make(method), since=_OPTIONAL.get(method, ""))
-        for module, owner, make in classes
-        for method in (*_usage.READS, "upsert", "upsert_records")
+        Wrap(module, f"{owner}.{method}", make(method))
+        for module, owner, make, methods in classes
+        for method in methods
     ]
 
 
