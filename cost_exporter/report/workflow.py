@@ -93,7 +93,9 @@ def _top_row(workflow: Row) -> tuple[str, ...]:
 
 
 def _place(record: Row) -> tuple[Any, ...]:
-    return (LEGS.index(leg_of(record["operation"] or "")), record["started_at"], record["span_id"])
+    """A duplicate follows what is billed in its place where both started at once, as the spans of a phone call do."""
+    leg, is_duplicate = leg_of(record["operation"] or ""), record["status"] == "duplicate"
+    return (LEGS.index(leg), record["started_at"], is_duplicate, record["span_id"])
 
 
 def _record_rows(record: Row) -> list[tuple[str, ...]]:

@@ -67,6 +67,12 @@ def test_workflow_is_ordered_by_leg_and_time() -> None:
     assert [row[0] for row in report.sheet().rows] == ["llm", "llm", "tts", "other"]
 
 
+def test_duplicate_of_the_same_moment_comes_second() -> None:
+    """Twilio tells one start for all spans of a call: the billed one is shown first, whatever its id."""
+    report = WorkflowReport.of(workflow(), [record("01", status="duplicate", cost_usd=None), record("02")])
+    assert [row["span_id"] for row in report.records] == ["02", "01"]
+
+
 def test_line_shows_quantity_unit_price_cost_and_status() -> None:
     """Each line says what was metered, at what price, and what that costs."""
     rows = WorkflowReport.of(workflow(), [record("01", lines=[LINE, {**LINE, "unit": "output_tokens"}])]).sheet().rows
