@@ -7,7 +7,7 @@ export PYTHONPATH :=
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: run-environment  ## make sample calls through the real OpenAI SDK and print what they cost
+demo: run-environment  ## let a sample voice agent answer a call through real SDKs and print what it cost
 	@$(BIN)callfare demo
 
 up: run-environment  ## run the service: database, OTLP receivers, web address

@@ -1,16 +1,13 @@
-"""`callfare demo`: an unmodified application makes calls, and what they cost is printed, leg by leg.
+"""`callfare demo`: an unmodified voice agent answers a call, and what it cost is printed, leg by leg.
 
-Nothing is pretended but the vendor: the application uses the real SDK and is instrumented by environment
+Nothing is pretended but the vendors: the application uses the four real SDKs and is instrumented by environment
 variables alone; its spans come by OTLP to the real receiver on a free port, and into a PostgreSQL of their own in
-a temporary directory. Afterwards nothing of it is left.
+a temporary directory. The figures are checked against what the vendors received. Afterwards nothing of it is left.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,22 +16,27 @@ from uuid import UUID
 
 import typer
 
-from cost_exporter.cli.demo_app.fake_openai import FakeOpenAI
+from cost_exporter.cli.demo_app.vendors import FakeVendors
+from cost_exporter.cli.demo_call import DEMO_APP, make_call
+from cost_exporter.cli.demo_check import compared, difference_of
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_line
 from cost_exporter.cli.service import Service
 from cost_exporter.cli.service_commands import database_for
 from cost_exporter.cli.workflows import print_trace, read_trace
 from cost_exporter.errors import CallfareError, MissingExtra
+from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.settings import Address, load_settings
 from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["register"]
 
-_APPLICATION: Final = Path(__file__).with_name("demo_app") / "support_bot.py"
-_APPLICATION_SECONDS_MAX: Final = 60
-_NEEDED: Final = {
+_EXTRA_BY_PACKAGE: Final = {
+    "twilio": "demo",
+    "deepgram": "demo",
     "openai": "demo",
+    "elevenlabs": "demo",
+    "websockets": "demo",
     "opentelemetry.instrumentation.openai": "openai",
 }
 
@@ -45,17 +47,34 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(*, as_json: AsJson = False) -> None:
-    """Make a few AI calls against a local fake and show what each of them cost."""
-    for package, extra in _NEEDED.items():
-        if find_spec(package) is None:
-            raise MissingExtra("the demo", extra)
-    with _service() as (otlp, database_url), FakeOpenAI() as vendor:
-        _run_application(otlp, vendor.base_url)
+    """Answer one phone call against local fakes of four vendors and show what each part of it cost."""
+    for package, extra in _EXTRA_BY_PACKAGE.items():
+        if not _is_installed(package):
+            raise MissingExtra(f"the demo (its part {package!r} is missing)", extra)
+    with _service() as (otlp, database_url), FakeVendors() as vendors:
+        make_call(otlp, vendors)
         with Reader.connect(database_url) as reader:
             reports = read_trace(reader, _only_trace(reader))
     print_trace(reports, as_json=as_json)
-    if not as_json:
+    _check(reports, vendors, is_silent=as_json)
+
+
+def _check(reports: Sequence[WorkflowReport], vendors: FakeVendors, *, is_silent: bool) -> None:
+    """Raise where a figure is not what the vendor's fake counted."""
+    pairs = compared([record for report in reports for record in report.records], vendors)
+    different = [text for text in map(difference_of, pairs) if text]
+    if different:
+        raise CallfareError(f"the demo's figures are not what the vendors received: {'; '.join(different)}")
+    if not is_silent:
+        print_line(f"Checked: each of {len(pairs)} quantities is what the fake vendors themselves counted.")
         print_line("Run `callfare up` and point OTEL_EXPORTER_OTLP_ENDPOINT of your application at it to see yours.")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # a parent package is missing
+        return False
 
 
 @contextmanager
@@ -66,7 +85,7 @@ def _service() -> Generator[tuple[Address, str]]:
     # Not what the person set for their own service: the demo must not write there.
     settings = load_settings(data_dir=folder, otlp_grpc_addr=anywhere, otlp_http_addr=anywhere, web_addr=anywhere)
     settings = settings.model_copy(
-        update={"database_url": None, "forward_endpoint": None, "prices": (), "config": None}
+        update={"database_url": None, "forward_endpoint": None, "prices": (), "config": DEMO_APP / "callfare.yaml"}
     )
     try:
         with database_for(settings) as database_url:
@@ -79,44 +98,13 @@ def _service() -> Generator[tuple[Address, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_application(otlp: Address, openai_base_url: str) -> None:
-    """Run the application under `opentelemetry-instrument`, told by environment variables where to send."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(("OTEL_", "OPENAI_"))}
-    environment |= {
-        "OPENAI_API_KEY": "sk-of-the-local-fake",
-        "OPENAI_BASE_URL": openai_base_url,
-        "OTEL_SERVICE_NAME": "support-bot",
-        "OTEL_RESOURCE_ATTRIBUTES": "callfare.tenant.id=acme,callfare.category=bot",
-        "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_METRICS_EXPORTER": "none",
-        "OTEL_LOGS_EXPORTER": "none",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{otlp}",
-        "TRACELOOP_TRACE_CONTENT": "false",
-    }
-    command = [*_instrument(), sys.executable, str(_APPLICATION)]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own program
-            command, env=environment, capture_output=True, text=True, check=False, timeout=_APPLICATION_SECONDS_MAX
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CallfareError(f"the demo's application did not end within {_APPLICATION_SECONDS_MAX} s") from error
-    if done.returncode != 0:
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CallfareError(f"the demo's application failed: {last_line}")
-
-
-def _instrument() -> list[str]:
-    """Return the command `opentelemetry-instrument` of this environment, whatever PATH says."""
-    beside_python = Path(sys.executable).with_name("opentelemetry-instrument")
-    if beside_python.exists():
-        return [str(beside_python)]
-    return [sys.executable, "-c", "from opentelemetry.instrumentation.auto_instrumentation import run; run()"]
-
-
 def _only_trace(reader: Reader) -> UUID:
-    """Return the trace that the application made. It is stored: the application ended after its acknowledgement."""
-    found = reader.top(Period.always(), count=1)
+    """Return the trace that the call made. It is stored: the processes ended after its acknowledgement."""
+    found = reader.top(Period.always(), count=2)
     if not found:
         raise CallfareError("no span arrived; is something else instrumenting this environment?")
+    if len(found) > 1:
+        raise CallfareError(
+            "the call fell apart into several traces; is something else instrumenting this environment?"
+        )
     return UUID(str(found[0]["trace_id"]))

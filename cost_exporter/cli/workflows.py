@@ -12,6 +12,7 @@ from cost_exporter.cli.options import AsJson, OnlyTenant, Since, Until, parse_tr
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import jsonable
+from cost_exporter.report.margin import margin_lines
 from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json
 from cost_exporter.store.reading import Reader
 
@@ -79,5 +80,7 @@ def print_trace(reports: Sequence[WorkflowReport], *, explain: bool = False, as_
         return
     for report in reports:
         print_sheet(report.sheet())
+        for line in margin_lines(report.workflow, report.records):
+            print_line(line)
         for line in report.explanation() if explain else ():
             print_line(line)

@@ -5,40 +5,121 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.running import run_program
+from cost_exporter.cli import demo
+from cost_exporter.domain.money import to_plain
+from tests.cli.running import ROOT, Ran, run_command, run_program
+from tests.instrumentation.instrumented_app import metadata_folder
 
 pytestmark = pytest.mark.slow
 
-# What the README shows, computed by hand from the fake API's token counts and the list prices (US dollars a million).
+# What the README shows, computed by hand from what the fakes answer and receive, and the list prices in US dollars.
 EMBEDDING = D("0.02") * 2_000 / 1_000_000
-CHAT = D("0.15") * (1_234 - 1_024) / 1_000_000 + D("0.075") * 1_024 / 1_000_000 + D("0.60") * 87 / 1_000_000
-STREAM = D("2.50") * 900 / 1_000_000 + D(10) * 120 / 1_000_000
+ANSWER = D("0.15") * (1_234 - 1_024) / 1_000_000 + D("0.075") * 1_024 / 1_000_000 + D("0.60") * 87 / 1_000_000
+SUMMARY = D("2.50") * 900 / 1_000_000 + D(10) * 120 / 1_000_000
+SPOKEN = D("0.05") * len("Your order left our warehouse this morning and arrives on Thursday before noon.") / 1_000
+# Interrupted while it was spoken: the whole text had been sent, so all of it is billed.
+INTERRUPTED = D("0.05") * len("Yes, you can. Before I change anything, let me read you our terms of delivery.") / 1_000
+HEARD = D("0.0048") * (12 + 8) / 60
+CALL = D("0.0085") * 2  # 73 s are two begun minutes; Twilio says the same, later
+BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + HEARD + CALL
+REVENUE = D("4.99")
+FEE = D("2.9") / 100 * REVENUE + D("0.30")
 
 
-def test_demo_prices_each_call_as_computed_by_hand(data_dir: Path) -> None:
-    """Each of the five calls has its cost, its reason for having none, or 0 because it was refused."""
-    body = run_program("demo", "--json", TMPDIR=str(data_dir.parent)).json
-    found = [(record["model"], record["status"], record["cost_usd"]) for record in body["records"]]
-    assert found == [
-        ("text-embedding-3-small", "priced", str(EMBEDDING.normalize())),
-        ("gpt-4o-mini-2024-07-18", "priced", str(CHAT.normalize())),
-        ("gpt-4o-2024-08-06", "priced", str(STREAM.normalize())),
-        ("gpt-4o-2024-08-06", "no_usage", None),
-        ("gpt-4.1", "priced", "0"),
+def run_demo(folder: Path, *arguments: str, **environment: str) -> Ran:
+    """Run the demo as a program of its own, with callfare's entry points at hand as an installation has them."""
+    site = folder.parent / f"{folder.name}-site"
+    if not site.exists():
+        metadata_folder(site)
+    path = os.pathsep.join([str(site), str(ROOT), str(ROOT / "instrumentation")])
+    return run_program("demo", *arguments, TMPDIR=str(folder), PYTHONPATH=path, **environment)
+
+
+@pytest.fixture
+def folder(data_dir: Path) -> Path:
+    """Where the demo keeps what it needs while it runs: as long a path as some systems' temporary directories."""
+    folder = data_dir.with_name("temporary-files-of-this-person")
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+def test_demo_prices_each_leg_as_computed_by_hand(folder: Path) -> None:
+    """Every leg of the call has its cost, its reason for having none, or 0 because it was refused."""
+    body = run_demo(folder, "--json").json
+    found = [
+        (record["leg"], record["model"], record["category"], record["status"], record["cost_usd"])
+        for record in body["records"]
     ]
-    assert D(body["total_cost_usd"]) == EMBEDDING + CHAT + STREAM
-    assert (body["unpriced_count"], body["tenant_id"]) == (1, "acme")
-    assert body["by_category"] == {"bot": body["total_cost_usd"]}
+    assert found == [
+        ("llm", "text-embedding-3-small", "bot", "priced", to_plain(EMBEDDING)),
+        ("llm", "gpt-4o-mini-2024-07-18", "bot", "priced", to_plain(ANSWER)),
+        ("llm", "gpt-4.1", "bot", "priced", "0"),
+        ("llm", "gpt-4o-mini-2024-07-18", "bot", "no_usage", None),
+        ("llm", "gpt-4o-2024-08-06", "insights", "priced", to_plain(SUMMARY)),
+        ("tts", "eleven_flash_v2_5", "bot", "priced", to_plain(SPOKEN)),
+        ("tts", "eleven_flash_v2_5", "bot", "priced", to_plain(INTERRUPTED)),
+        ("stt", "nova-3", "bot", "priced", to_plain(HEARD)),
+        ("telephony", "voice-inbound", "bot", "reported", to_plain(CALL)),
+        ("telephony", "voice-inbound", "bot", "duplicate", None),
+    ]
+    assert body["by_category"] == {"bot": to_plain(BOT), "insights": to_plain(SUMMARY)}
+    assert D(body["total_cost_usd"]) == BOT + SUMMARY == D("0.0301005")
+    assert (body["unpriced_count"], body["tenant_id"], body["workflow_name"]) == (1, "acme", "support-call")
+    assert (D(body["revenue_usd"]), D(body["fee_usd"])) == (REVENUE, FEE)
+    assert D(body["profit_usd"]) == REVENUE - FEE - (BOT + SUMMARY)
+    assert {record["tenant_id"] for record in body["records"]} == {"acme"}
+    assert {record["service_name"] for record in body["records"]} == {"voice-agent", "insights"}
 
 
-def test_demo_leaves_nothing_behind(data_dir: Path) -> None:
-    """After the demo no directory and no process of it is left, and the person's own settings were not used."""
-    folder = data_dir.parent
-    ran = run_program("demo", TMPDIR=str(folder), CALLFARE_DATABASE_URL="postgresql://127.0.0.1:1/mine")
+def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
+    """What is unknown makes bounds of the totals; no directory, no process is left, the person's settings unused."""
+    mine = {"CALLFARE_DATABASE_URL": "postgresql://127.0.0.1:1/mine", "OPENAI_BASE_URL": "http://127.0.0.1:1"}
+    ran = run_demo(folder, **mine)
     assert (ran.exit_code, ran.err) == (0, "")
-    assert "total ≥ $0.0036505 (1 unpriced)" in ran.out
+    for line in (
+        f"total ≥ ${to_plain(BOT + SUMMARY)} (1 unpriced)",
+        f"category bot       ≥ ${to_plain(BOT)} (1 unpriced)",
+        f"category insights  ${to_plain(SUMMARY)}",
+        f"revenue            ${REVENUE}",
+        f"payment fee        ${to_plain(FEE)}",
+        f"profit             ≤ ${to_plain(REVENUE - FEE - BOT - SUMMARY)}",
+        "Checked: each of 8 quantities",
+    ):
+        assert line in ran.out
     assert list(folder.iterdir()) == []
     assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
+
+
+def test_demo_whose_figures_are_not_the_vendors_fails(folder: Path) -> None:
+    """With an instrumentor switched off, what that vendor received is missing from the records: exit 1, one line."""
+    without_deepgram = folder.parent / "without-deepgram"
+    entries = metadata_folder(without_deepgram) / "callfare-0.0.0.dist-info" / "entry_points.txt"
+    lines = entries.read_text(encoding="utf-8").splitlines()
+    entries.write_text("\n".join(line for line in lines if "deepgram" not in line), encoding="utf-8")
+    path = os.pathsep.join([str(without_deepgram), str(ROOT), str(ROOT / "instrumentation")])
+    ran = run_program("demo", TMPDIR=str(folder), PYTHONPATH=path)
+    assert ran.exit_code == 1
+    assert ran.err == (
+        "error: the demo's figures are not what the vendors received: deepgram audio_seconds 20 received, 0 recorded\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"), [("deepgram", "demo"), ("twilio", "demo"), ("opentelemetry.instrumentation.openai", "openai")]
+)
+def test_a_missing_part_is_one_line_that_names_the_extra(
+    package: str, extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one of the SDKs nothing is started; the error says what to install."""
+    find = demo.find_spec
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == package else find(name))
+    ran = run_command(capsys, "demo")
+    assert ran.exit_code == 2
+    assert ran.err == (
+        f"error: the demo (its part {package!r} is missing) needs the extra {extra!r}:"
+        f" pip install 'callfare[{extra}]'\n"
+    )
 
 
 def mentions(process: psutil.Process, path: Path) -> bool:

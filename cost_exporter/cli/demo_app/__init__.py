@@ -1,1 +1,4 @@
-"""What the demo runs: a local fake of each vendor's API, and a small application that knows nothing of callfare."""
+"""What the demo runs: a small voice agent that knows nothing of callfare, and local fakes of its four vendors.
+
+`voice_agent.py` and `insights.py` are the application, each a process of its own; `vendors.py` serves the fakes.
+"""

@@ -1,26 +1,31 @@
-"""A local fake of the OpenAI HTTP API: it speaks the wire protocol, so the real SDK talks to it unchanged.
+"""A local fake of the OpenAI HTTP API: embeddings, chat (plain, streamed with and without usage), and a 429.
 
-Chat (plain and streamed, with and without usage), embeddings, and the 429 of an account without quota. The
-token counts are fixed per model, so that the cost of the demo can be computed by hand.
+The token counts are fixed per model, so that the cost of the demo can be computed by hand.
 """
 
 import itertools
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Final, Self, cast
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, cast
 
-__all__ = ["NO_QUOTA_MODEL", "FakeOpenAI"]
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
 
-NO_QUOTA_MODEL: Final = "gpt-4.1"
+__all__ = ["FakeOpenAI"]
+
+_NO_QUOTA_MODEL: Final = "gpt-4.1"
 """Calls to this model are refused with 429 before any work is done."""
 
 _CREATED_AT_UNIX_SECONDS: Final = 1_735_689_600
-_ANSWER: Final = ("Your ", "order ", "leaves ", "today", ".")
+_ANSWERS: Final = {
+    "Where is my order?": "Your order left our warehouse this morning and arrives on Thursday before noon.",
+    "Can I still change the address?": "Yes, you can. Before I change anything, let me read you our terms of delivery.",
+}
+_SUMMARY: Final = "The caller asked for an order and wants it delivered to another address."
 _USAGE_BY_MODEL: Final[dict[str, tuple[int, int, int]]] = {
     # model: (input tokens, of these cached, output tokens)
+    "text-embedding-3-small": (2_000, 0, 0),
     "gpt-4o-mini": (1_234, 1_024, 87),
     "gpt-4o": (900, 0, 120),
 }
@@ -28,135 +33,93 @@ _RELEASE_BY_MODEL: Final = {
     "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
     "gpt-4o": "gpt-4o-2024-08-06",
 }
-_EMBEDDED_TOKENS: Final = 2_000
-_answer_numbers = itertools.count(1)
-"""Every answer has an id of its own: two spans of one response id would be one call, billed once."""
 
 Body = dict[str, Any]
 
 
 class FakeOpenAI:
-    """The fake API on a free port of 127.0.0.1. Use it as a context manager."""
+    """Counts requests, and the tokens whose number it told: of the rest no client can know."""
 
     def __init__(self) -> None:
-        """Bind the port; calls are answered from `__enter__` on."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="fake-openai", daemon=True)
+        """Nothing was asked for yet."""
+        self.request_count = 0
+        self.untold_count = 0
+        """Answers that consumed tokens without saying how many."""
+        self.input_tokens = 0
+        self.output_tokens = 0
+        # Every answer has an id of its own: two spans of one response id would be one call, billed once.
+        self._answer_numbers = itertools.count(1)
 
-    @property
-    def base_url(self) -> str:
-        """What `OPENAI_BASE_URL` is set to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+    def routes(self) -> list[BaseRoute]:
+        """What the API answers."""
+        return [
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/embeddings", self._embed, methods=["POST"]),
+        ]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    async def _chat(self, request: Request) -> Response:
+        asked = cast("Body", await request.json())
+        self.request_count += 1
+        if asked["model"] == _NO_QUOTA_MODEL:
+            return JSONResponse(_no_quota(), status_code=429)
+        if not asked.get("stream"):
+            return JSONResponse(self._completion(asked))
+        return StreamingResponse(_events(self._chunks(asked)), media_type="text/event-stream")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    async def _embed(self, request: Request) -> Response:
+        asked = cast("Body", await request.json())
+        self.request_count += 1
+        tokens = self._tell_usage(str(asked["model"]))["prompt_tokens"]
+        vector = {"object": "embedding", "index": 0, "embedding": [0.0, 0.5, -0.5]}
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return JSONResponse({"object": "list", "model": asked["model"], "data": [vector], "usage": usage})
 
+    def _completion(self, asked: Body) -> Body:
+        message = {"role": "assistant", "content": _SUMMARY, "refusal": None}
+        return {
+            **self._head(asked, "chat.completion"),
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+            "usage": self._tell_usage(str(asked["model"])),
+        }
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request of the API."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        """Answer a call."""
-        request = cast("Body", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        if request.get("model") == NO_QUOTA_MODEL:
-            self._send_json(429, _no_quota())
-        elif self.path == "/v1/embeddings":
-            self._send_json(200, _embeddings(request))
-        elif self.path == "/v1/chat/completions":
-            self._chat(request)
+    def _chunks(self, asked: Body) -> Iterator[Body]:
+        head = self._head(asked, "chat.completion.chunk")
+        for word in _ANSWERS[asked["messages"][-1]["content"]].split(" "):
+            delta = {"role": "assistant", "content": f"{word} "}
+            yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        if (asked.get("stream_options") or {}).get("include_usage"):
+            yield {**head, "choices": [], "usage": self._tell_usage(str(asked["model"]))}
         else:
-            self._send_json(404, {"error": {"message": f"Unknown path {self.path}", "type": "invalid_request_error"}})
+            self.untold_count += 1
 
-    def _chat(self, request: Body) -> None:
-        if request.get("stream"):
-            self._send_events(_chunks(request))
-        else:
-            self._send_json(200, _completion(request))
+    def _head(self, asked: Body, kind: str) -> Body:
+        model = str(asked["model"])
+        return {
+            "id": f"chatcmpl-{next(self._answer_numbers)}",
+            "object": kind,
+            "created": _CREATED_AT_UNIX_SECONDS,
+            "model": _RELEASE_BY_MODEL.get(model, model),
+            "service_tier": "default",
+        }
 
-    def _send_json(self, http_status: int, body: Body) -> None:
-        payload = json.dumps(body).encode()
-        self.send_response(http_status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def _send_events(self, bodies: Iterator[Body]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for body in bodies:
-            self._send_chunk(b"data: " + json.dumps(body).encode() + b"\n\n")
-        self._send_chunk(b"data: [DONE]\n\n")
-        self._send_chunk(b"")
-
-    def _send_chunk(self, payload: bytes) -> None:
-        self.wfile.write(f"{len(payload):x}\r\n".encode() + payload + b"\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the demo's output is the product's."""
+    def _tell_usage(self, model: str) -> Body:
+        input_tokens, cached_tokens, output_tokens = _USAGE_BY_MODEL[model]
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        return {
+            "prompt_tokens": input_tokens,
+            "completion_tokens": output_tokens,
+            "total_tokens": input_tokens + output_tokens,
+            "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        }
 
 
-def _head(request: Body, kind: str) -> Body:
-    model = str(request["model"])
-    return {
-        "id": f"chatcmpl-{next(_answer_numbers)}",
-        "object": kind,
-        "created": _CREATED_AT_UNIX_SECONDS,
-        "model": _RELEASE_BY_MODEL.get(model, model),
-        "service_tier": "default",
-    }
-
-
-def _usage(model: str) -> Body:
-    input_tokens, cached_tokens, output_tokens = _USAGE_BY_MODEL[model]
-    return {
-        "prompt_tokens": input_tokens,
-        "completion_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens,
-        "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-    }
-
-
-def _completion(request: Body) -> Body:
-    message = {"role": "assistant", "content": "".join(_ANSWER), "refusal": None}
-    return {
-        **_head(request, "chat.completion"),
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        "usage": _usage(str(request["model"])),
-    }
-
-
-def _chunks(request: Body) -> Iterator[Body]:
-    head = _head(request, "chat.completion.chunk")
-    for word in _ANSWER:
-        delta = {"role": "assistant", "content": word}
-        yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    if (request.get("stream_options") or {}).get("include_usage"):
-        yield {**head, "choices": [], "usage": _usage(str(request["model"]))}
-
-
-def _embeddings(request: Body) -> Body:
-    return {
-        "object": "list",
-        "model": request["model"],
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.0, 0.5, -0.5]}],
-        "usage": {"prompt_tokens": _EMBEDDED_TOKENS, "total_tokens": _EMBEDDED_TOKENS},
-    }
+async def _events(bodies: Iterator[Body]) -> AsyncIterator[str]:
+    for body in bodies:
+        yield f"data: {json.dumps(body)}\n\n"
+    yield "data: [DONE]\n\n"
 
 
 def _no_quota() -> Body:
