@@ -92,6 +92,7 @@ def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Fi
         if row is None or row[0] not in ("on", "remote_apply", "remote_write", "local"):
             text = f"{name} is off: an acknowledged span can be lost in a crash; turn it on"
             yield Finding(level="wrong", subject="database", text=text)
+    yield from _what_is_missing(connection)
     row = connection.execute("select clock_timestamp()").fetchone()
     assert row is not None
     assert isinstance(row[0], datetime)
@@ -99,6 +100,29 @@ def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Fi
     level: Level = "ok" if offset_seconds <= _CLOCK_OFFSET_SECONDS_MAX else "wrong"
     text = f"{offset_seconds:.1f} s between the database's clock and ours"
     yield Finding(level=level, subject="clock", text=text if level == "ok" else f"{text}; let NTP set both")
+
+
+def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
+    """Look for spans that never arrived, and for spans that the forward endpoint does not take."""
+    gap = connection.execute(
+        "select count(*), sum(missing_count) from callfare.producer_gap"
+        " where last_seen_at < now() - interval '10 minutes'"
+    ).fetchone()
+    if gap is not None and gap[0]:
+        text = f"{gap[1]} billable spans of {gap[0]} processes never arrived; look for `Queue full` in their logs"
+        yield Finding(level="wrong", subject="spans", text=text)
+    waiting = connection.execute(
+        "select count(*), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
+        " callfare.outbox_given_up) from callfare.outbox where waiting_since < now() - interval '1 minute'"
+    ).fetchone()
+    if waiting is not None and waiting[0]:
+        text = (
+            f"{waiting[0]} spans wait for it, the oldest for {waiting[1]} s; is CALLFARE_FORWARD_ENDPOINT right and up?"
+        )
+        yield Finding(level="wrong", subject="forward endpoint", text=text)
+    if waiting is not None and waiting[2]:
+        text = f"{waiting[2]} spans were given up: too old, or refused for good; their costs are in the database"
+        yield Finding(level="note", subject="forward endpoint", text=text)
 
 
 def _prices() -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.price import PriceBook
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.errors import StoreError
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
@@ -103,6 +104,7 @@ class Service:
         metrics = ServiceMetrics()
         metrics.registry.register(CostTotals(self._cost_totals, KnownTenants(self._tokens, self._pool.connection)))
         metrics.watch_book_age(self._book_age_days)
+        metrics.watch_missing_spans(self._missing_spans)
         return metrics
 
     def _make_committer(self) -> Committer:
@@ -191,6 +193,13 @@ class Service:
     def _cost_totals(self) -> list[dict[str, Any]]:
         with self._readers.lend() as reader:
             return reader.cost_totals()
+
+    def _missing_spans(self) -> float:
+        try:
+            with self._readers.lend() as reader:
+                return float(reader.missing_spans())
+        except StoreError:
+            return float("nan")  # unknown is not zero
 
     def _book_age_days(self) -> float:
         """Return the days since any price of the book was last checked."""

@@ -60,6 +60,9 @@ class Call:
     session_is_closed: bool = False
     session_vendor_total_seconds: Decimal | None = None
     """Stated by the vendor at close; corrects the sum of the session's deltas."""
+    producer_id: str = ""
+    """The process that made the span, and the span's running number in it: holes show what never arrived."""
+    producer_sequence: int | None = None
     reported_cost_usd: Decimal | None = None
     """Cost somebody put on the span; kept beside ours, never summed into it."""
     reported_cost_source: str = ""

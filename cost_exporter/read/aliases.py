@@ -213,6 +213,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "phone_call_status": (ours.CALL_STATUS,),
     "session_id": (ours.SESSION_ID,),
     "session_state": (ours.SESSION_STATE,),
+    "producer_id": (ours.PRODUCER_ID,),
 }
 
 FLAG_KEYS: Final[dict[str, tuple[str, ...]]] = {
@@ -231,6 +232,7 @@ FLAG_KEYS: Final[dict[str, tuple[str, ...]]] = {
 NUMBER_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "billed_quantity": (ours.BILLED_QUANTITY,),
     "session_sequence": (ours.SESSION_SEQUENCE,),
+    "producer_sequence": (ours.PRODUCER_SEQUENCE,),
     "session_vendor_total_seconds": (ours.SESSION_VENDOR_TOTAL_SECONDS,),
 }
 

@@ -40,6 +40,7 @@ class _Session(NamedTuple):
 
 
 _NO_SESSION: Final = _Session()
+_NO_PRODUCER: Final[tuple[str, int | None]] = "", None
 
 
 def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | None:
@@ -111,11 +112,12 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     words, origin, span = reading.words, reading.origin, reading.span
     names = words.names
     failure = failure_of(reading)
-    cost, session, call_id = NO_COST, _NO_SESSION, ""
+    cost, session, call_id, producer = NO_COST, _NO_SESSION, "", _NO_PRODUCER
     if not reading.plan.is_plain:
         cost = stated_cost(reading, names.provider, trusted_cost_sources)
         session = _session(reading)
         call_id = _phone_call_id(reading)
+        producer = _producer(reading)
     if reading.response_id and not call_id:
         call_id = _response_call_id(reading, names.provider)
     mode = words.mode if session is _NO_SESSION else words.mode or "stream"
@@ -161,6 +163,8 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         session_sequence=session.sequence,
         session_is_closed=session.is_closed,
         session_vendor_total_seconds=session.vendor_total_seconds,
+        producer_id=producer[0],
+        producer_sequence=producer[1],
         reported_cost_usd=cost.amount_usd,
         reported_cost_source=cost.source,
         error_type=failure.error_type,
@@ -179,6 +183,15 @@ def _response_call_id(reading: Reading, provider: str) -> str:
     if reading.scope.rule.has_own_ids and provider != "openai":
         return ""
     return f"response:{reading.response_id}"
+
+
+def _producer(reading: Reading) -> tuple[str, int | None]:
+    """Return which process made the span, and its running number there: both or neither."""
+    producer_id = reading.first_text(reading.plan.texts.get("producer_id", NO_KEYS))
+    sequence = reading.first_count(reading.plan.numbers.get("producer_sequence", NO_KEYS))
+    if producer_id and isinstance(sequence, int) and sequence > 0:
+        return producer_id, sequence
+    return _NO_PRODUCER
 
 
 def _session(reading: Reading) -> _Session:

@@ -88,6 +88,11 @@ class ServiceMetrics:
             self._book_age_days = Gauge("callfare_price_book_age_days", text, registry=self.registry)
         self._book_age_days.set_function(age_days)
 
+    def watch_missing_spans(self, missing_count: Callable[[], float]) -> None:
+        """Show how many numbered spans never arrived, asked for when Prometheus asks."""
+        text = "Billable spans that their producers numbered and that never arrived."
+        Gauge("callfare_spans_missing", text, registry=self.registry).set_function(missing_count)
+
     def text(self) -> bytes:
         """Return all metrics as Prometheus reads them."""
         return generate_latest(self.registry)

@@ -103,6 +103,10 @@ class Reader:
         """Return what `integrity_check` finds: nothing where every rollup is the exact sum of its records."""
         return self._rows("mismatches", {})
 
+    def missing_spans(self) -> int:
+        """Return how many numbered spans never arrived, of producers that were not heard of in the last ten minutes."""
+        return int(self._rows("missing_spans", {})[0]["missing_count"])
+
     def dead_letters(self, *, count: int) -> list[Row]:
         """Return the newest dead letters, without their payload."""
         return self._rows("dead_letters", {"count": count})

@@ -84,6 +84,7 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
         if old_changes:
             rest.execute(statement("update_records"), record_parameters(old_changes))
         _write_history(rest, plan)
+        _count_producers(rest, new_changes)
         if enrich is not None:
             insert_outgoing(rest, [*plan.outgoing_links, *_enriched(new_changes, enrich)])
         _move_rollups(rest, plan, only_new=not old_headers)
@@ -191,6 +192,29 @@ def _write_history(cursor: Cursor, plan: Plan) -> None:
                 "after_unpriced": Int8Array.of([row.after_unpriced for row in rows]),
             },
         )
+
+
+def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:
+    """Count the new spans of each producer, so that holes in its numbers show."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for change in changes:
+        call = change.record.call
+        if call.producer_sequence is not None:
+            key = change.namespace, call.producer_id
+            highest, count = found.get(key, (0, 0))
+            found[key] = max(highest, call.producer_sequence), count + 1
+    if not found:
+        return
+    rows = sorted(found.items())
+    cursor.execute(
+        statement("count_producers"),
+        {
+            "namespace": TextArray.of([namespace for (namespace, _), _ in rows]),
+            "producer_id": TextArray.of([producer_id for (_, producer_id), _ in rows]),
+            "highest_sequence": Int8Array.of([highest for _, (highest, _) in rows]),
+            "seen_count": Int8Array.of([count for _, (_, count) in rows]),
+        },
+    )
 
 
 def _enriched(changes: Sequence[Change], enrich: Enrich) -> list[OutgoingSpan]:

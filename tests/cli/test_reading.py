@@ -165,6 +165,30 @@ def test_doctor_finds_a_sound_installation(callfare: Any, filled: str) -> None:
     assert {"database", "clock", "configuration", "prices"} <= subjects
 
 
+def test_doctor_finds_what_never_arrived_and_what_is_not_taken(callfare: Any, filled: str) -> None:
+    """Holes in a producer's numbers, and spans that wait for the forward endpoint, are findings."""
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute(
+            "insert into callfare.producer (namespace, producer_id, highest_sequence, seen_count, last_seen_at)"
+            " values ('default', 'p', 9, 7, now() - interval '1 hour')"
+        )
+        connection.execute(
+            "insert into callfare.outbox (waiting_since, resource, scope, span)"
+            " values (now() - interval '5 minutes', '', '', '')"
+        )
+        connection.execute("update callfare.outbox_given_up set span_count = 3")
+        try:
+            out = callfare("doctor", "--json").json
+        finally:
+            connection.execute("delete from callfare.producer")
+            connection.execute("delete from callfare.outbox")
+            connection.execute("update callfare.outbox_given_up set span_count = 0")
+    texts = " ".join(each["text"] for each in out["findings"])
+    assert "2 billable spans of 1 processes never arrived" in texts
+    assert "1 spans wait for it" in texts
+    assert "3 spans were given up" in texts
+
+
 def test_doctor_finds_a_misspelt_setting(callfare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that nobody reads is found wrong."""
     monkeypatch.setenv("CALLFARE_DATABSE_URL", "postgresql://nowhere/")

@@ -490,6 +490,16 @@ def test_our_own_transcription_of_a_file_is_batch() -> None:
     assert call(attributes).usage.mode == ""
 
 
+def test_a_producer_is_read_with_its_number_or_not_at_all() -> None:
+    """Which process made the span and its running number; half of it says nothing."""
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    both = call({**chat, "callfare.producer.id": "p", "callfare.producer.seq": 7})
+    assert (both.producer_id, both.producer_sequence) == ("p", 7)
+    for half in ({"callfare.producer.id": "p"}, {"callfare.producer.seq": 7}, {"callfare.producer.seq": 0}):
+        said = call({**chat, **half})
+        assert (said.producer_id, said.producer_sequence) == ("", None)
+
+
 def test_every_quantity_has_a_plain_name() -> None:
     """`callfare.usage.<quantity>` for those without an attribute of their own."""
     found = call({**CHAT, "callfare.usage.pages": 3, "callfare.usage.charge_usd": 1.5}, scope="callfare")

@@ -241,6 +241,17 @@ on conflict (tenant_id, day, category, provider, model, operation, slot) do upda
   call_seconds = rollup.call_seconds + excluded.call_seconds,
   duration_ns = rollup.duration_ns + excluded.duration_ns;
 
+-- count_producers --
+-- How many billable spans of each producer arrived, and the highest number among them.
+insert into callfare.producer as producer (namespace, producer_id, highest_sequence, seen_count)
+select * from unnest(
+  %(namespace)b::text[], %(producer_id)b::text[], %(highest_sequence)b::bigint[], %(seen_count)b::bigint[])
+order by 1, 2
+on conflict (namespace, producer_id) do update set
+  highest_sequence = greatest(producer.highest_sequence, excluded.highest_sequence),
+  seen_count = producer.seen_count + excluded.seen_count,
+  last_seen_at = now();
+
 -- insert_revisions --
 -- Contents that lost a conflict; the same one again adds nothing.
 insert into callfare.record_revision (namespace, trace_id, span_id, reason, content_hash, content)

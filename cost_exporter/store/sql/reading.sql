@@ -46,6 +46,10 @@ order by sum(cost_usd) desc nulls last;
 -- mismatches: rollup keys that differ from their records, records that differ from their lines
 select * from callfare.integrity_check;
 
+-- missing_spans: how many numbered spans never arrived; what was sent a moment ago may still be on its way
+select coalesce(sum(missing_count), 0) as missing_count from callfare.producer_gap
+where last_seen_at < now() - interval '10 minutes';
+
 -- dead_letters: the newest dead letters, without what they hold
 select dead_letter_id, received_at, namespace, reason, detail, trace_id, span_id, attempts, replayed_at, replay_error
 from callfare.dead_letter
