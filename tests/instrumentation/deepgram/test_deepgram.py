@@ -115,6 +115,15 @@ def test_each_channel_is_billed_under_multichannel_only(fake: FakeDeepgram, span
     assert spans.values(names.AUDIO_CHANNELS) == [1, 2]
 
 
+def test_nova_3_in_many_languages_has_a_price_of_its_own(fake: FakeDeepgram, spans: Recorded) -> None:
+    """`language=multi` is not in the model's name, but in its price."""
+    client = _client(fake)
+    client.listen.v1.media.transcribe_url(url="http://example.test/a.wav", model="nova-3", language="multi")
+    with client.listen.v1.connect(**LIVE, language="multi") as socket:
+        socket.send_media(CHUNK)
+    assert spans.values(names.REQUEST_MODEL) == ["nova-3-multilingual"] * 2
+
+
 def test_the_raw_client_is_counted_once(fake: FakeDeepgram, spans: Recorded) -> None:
     """`with_raw_response` is the layer below the public method, and no second call."""
     response = _client(fake).listen.v1.media.with_raw_response.transcribe_url(url="http://example.test/a.wav")

@@ -58,7 +58,7 @@ def socket_request(kind: str, parameters: Mapping[str, Any]) -> Request:
         attributes[names.SPEECH_INPUT_LANGUAGE] = _text(parameters.get("language"))
     if kind == SPEAK:
         attributes[names.OUTPUT_TYPE] = "speech"
-    model = "voice-agent" if kind == AGENT else _text(parameters.get("model"))
+    model = "voice-agent" if kind == AGENT else _model(parameters)
     return Request(operation=kind, provider=PROVIDER, model=model, source="client", attributes=attributes)
 
 
@@ -84,7 +84,7 @@ def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Requ
     return Request(
         operation=LISTEN,
         provider=PROVIDER,
-        model=_text(parameters.get("model")),
+        model=_model(parameters),
         source="client",
         quantities={} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds, names.AUDIO_CHANNELS: 1},
         attributes={
@@ -154,6 +154,13 @@ def duration_heard(message: Mapping[str, Any]) -> tuple[int, Decimal] | None:
     if message.get("type") == "TurnInfo":
         return 0, Decimal(str(message.get("audio_window_end") or 0))
     return None
+
+
+def _model(parameters: Mapping[str, Any]) -> str:
+    """The model as it is priced: Nova-3 costs more where `language=multi` (pricing page, 2026-11)."""
+    model = _text(parameters.get("model"))
+    is_multilingual = parameters.get("language") == "multi" and model in {"nova-3", "nova-3-general"}
+    return "nova-3-multilingual" if is_multilingual else model
 
 
 def _text(value: object) -> str:
