@@ -11,6 +11,7 @@ fault (a dead letter, its neighbours are stored) or a passing one of ours (the s
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from cost_exporter.domain.cost import CostRecord
@@ -20,6 +21,7 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.read.estimate import with_estimates
 from cost_exporter.read.request import read_request
 
 __all__ = ["Books", "Ledger", "Observe", "Pipeline"]
@@ -59,12 +61,14 @@ class Pipeline:
         *,
         is_forwarding: bool = False,
         keeps_content: bool = False,
+        estimates_usage: bool = False,
         trusted_cost_sources: frozenset[str] = frozenset(),
     ) -> None:
         self._ledger = ledger
         self._observe = observe
         self._is_forwarding = is_forwarding
         self._keeps_content = keeps_content
+        self._estimates_usage = estimates_usage
         self._trusted_cost_sources = trusted_cost_sources
 
     def __call__(self, request: DecodedRequest) -> Receipt:
@@ -83,27 +87,15 @@ class Pipeline:
             trusted_cost_sources=self._trusted_cost_sources,
             dead_letters=request.dead_letters,
         )
-        if not self._is_forwarding:
-            return facts
-        return _with_outgoing(facts, request, keeps_content=self._keeps_content)
+        if self._estimates_usage:
+            facts = replace(facts, calls=with_estimates(facts.calls, request.resource_spans))
+        if self._is_forwarding:
+            calls = {(call.trace_id, call.span_id) for call in facts.calls}
+            outgoing = outgoing_spans(request.resource_spans, calls, keeps_content=self._keeps_content)
+            facts = replace(facts, outgoing=outgoing)
+        return facts
 
 
 Enrich = Callable[[CostRecord], bytes]
 ENRICH: Enrich = cost_attributes
 """What the ledger appends to a forwarded span when its record is settled."""
-
-
-def _with_outgoing(facts: Facts, request: DecodedRequest, *, keeps_content: bool) -> Facts:
-    """Return the facts with the spans that are to be forwarded, serialised."""
-    calls = {(call.trace_id, call.span_id) for call in facts.calls}
-    return Facts(
-        namespace=facts.namespace,
-        tenant_is_trusted=facts.tenant_is_trusted,
-        received_at_unix_ns=facts.received_at_unix_ns,
-        calls=facts.calls,
-        links=facts.links,
-        dead_letters=facts.dead_letters,
-        outgoing=outgoing_spans(request.resource_spans, calls, keeps_content=keeps_content),
-        ignored_count=facts.ignored_count,
-        tenant_claims_ignored_count=facts.tenant_claims_ignored_count,
-    )

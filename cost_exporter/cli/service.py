@@ -120,6 +120,7 @@ class Service:
             committer,
             CollisionNotice(self._metrics.stored),
             is_forwarding=self._settings.forward_endpoint is not None,
+            estimates_usage=self._settings.estimate_usage,
             trusted_cost_sources=frozenset(self._config.trusted_cost_sources),
         )
 

@@ -77,7 +77,12 @@ def open_ingest(settings: Settings | None = None) -> InProcessIngest:
         books = opened.enter_context(closing(_Books(database_url, settings.prices)))
         committer = Committer(lambda: LedgerStore(database_url), books.price, writers=1)
         opened.callback(committer.close)
-        pipeline = Pipeline(committer, _count_nothing, trusted_cost_sources=frozenset(config.trusted_cost_sources))
+        pipeline = Pipeline(
+            committer,
+            _count_nothing,
+            estimates_usage=settings.estimate_usage,
+            trusted_cost_sources=frozenset(config.trusted_cost_sources),
+        )
 
         def ingest(request: DecodedRequest) -> Receipt:
             books.refresh()

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     config: Path | None = None
     forward_endpoint: str | None = None
     jaeger_url: str | None = None
+    estimate_usage: bool = False
+    """Estimate the tokens of calls without usage from the text on their spans, where there is any."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     tls_cert: Path | None = None

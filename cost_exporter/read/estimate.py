@@ -1,0 +1,98 @@
+"""Estimate the tokens of a call that says nothing of its usage, from the length of its text. Opt-in, and marked.
+
+A stream without usage is unknown, not free. Where an emitter puts prompts and answers on the span, an operator
+may prefer a guess to a gap (`CALLFARE_ESTIMATE_USAGE`): four characters a token, the usual rule of thumb for
+English. The record says `estimated`; the text is counted here and goes no further.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.domain.span import Call
+from cost_exporter.read import wire
+
+__all__ = ["with_estimates"]
+
+CHARACTERS_PER_TOKEN: Final = 4
+_ESTIMATED_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion"})
+_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "input_tokens": ("gen_ai.input.messages", "gen_ai.prompt.", "llm.input_messages.", "ai.prompt", "input.value"),
+    "output_tokens": (
+        "gen_ai.output.messages",
+        "gen_ai.completion.",
+        "llm.output_messages.",
+        "ai.response.text",
+        "output.value",
+    ),
+}
+"""Where emitters put what was said, richest first; a name that ends in a dot begins many keys, one a message."""
+_TEXT_MEMBERS: Final = frozenset({"content", "text", "arguments"})
+
+
+def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.ResourceSpans]) -> Sequence[Call]:
+    """Return the calls, those without any usage with an estimate where their span holds the text."""
+    unknown = {(call.trace_id, call.span_id) for call in calls if _may_be_estimated(call)}
+    if not unknown:
+        return calls
+    spans = {
+        (span.trace_id, span.span_id): span.attributes
+        for each in resource_spans
+        for group in each.scope_spans
+        for span in group.spans
+        if (span.trace_id, span.span_id) in unknown
+    }
+    return [_estimated(call, spans.get((call.trace_id, call.span_id))) for call in calls]
+
+
+def _may_be_estimated(call: Call) -> bool:
+    usage = call.usage
+    return not usage.quantities and not usage.is_refused and usage.operation in _ESTIMATED_OPERATIONS
+
+
+def _estimated(call: Call, attributes: wire.Attributes | None) -> Call:
+    if attributes is None:
+        return call
+    quantities: dict[str, Quantity] = {}
+    for quantity, names in _TEXTS.items():
+        length = next((found for name in names if (found := _text_length(attributes, name))), 0)
+        if length:
+            quantities[quantity] = -(-length // CHARACTERS_PER_TOKEN)
+    if not quantities:
+        return call
+    usage = replace(call.usage, quantities=quantities, is_estimated=True)
+    return replace(call, usage=usage, issues=(*call.issues, "estimated_from_text"))
+
+
+def _text_length(attributes: wire.Attributes, name: str) -> int:
+    """Return how many characters were said under a name, or under the keys that begin with it."""
+    if not name.endswith("."):
+        return _said_length(attributes[name].string_value) if name in attributes else 0
+    return sum(
+        _said_length(attributes[key].string_value)
+        for key in attributes
+        if key.startswith(name) and key.rpartition(".")[2] in _TEXT_MEMBERS
+    )
+
+
+def _said_length(text: str) -> int:
+    """Return the length of a text, or of the texts in it where it is JSON."""
+    if not text.startswith(("[", "{")):
+        return len(text)
+    try:
+        return _length_within(json.loads(text))
+    except (ValueError, RecursionError):
+        return len(text)
+
+
+def _length_within(content: Any) -> int:
+    if isinstance(content, list):
+        return sum(len(each) if isinstance(each, str) else _length_within(each) for each in content)
+    if isinstance(content, dict):
+        return sum(
+            len(each) if isinstance(each, str) and name in _TEXT_MEMBERS else _length_within(each)
+            for name, each in content.items()
+        )
+    return 0
