@@ -34,6 +34,7 @@ class CostOtlpExporter(SpanExporter):
         """Take the exporter to hand over to; by default the one that `OTEL_EXPORTER_OTLP_*` describes."""
         self._delegate = _ordinary_exporter() if delegate is None else delegate
         self._costs_of = _pricer()
+        self._said: set[str] = set()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export the spans with what they cost."""
@@ -52,11 +53,17 @@ class CostOtlpExporter(SpanExporter):
             return spans
         try:
             costs = self._costs_of(_encoded(spans))
-        except Exception:
-            logger.exception("spans go out without their cost")
-            self._costs_of = None  # said once; the next batch would fail alike
+        except Exception as error:  # noqa: BLE001 - the spans matter more than their cost
+            self._say_once(error)
             return spans
         return [_with_cost(span, costs) for span in spans]
+
+    def _say_once(self, error: Exception) -> None:
+        """Log one line for each kind of error. Not its text, which might quote a prompt; the next batch may do well."""
+        kind = type(error).__name__
+        if kind not in self._said:
+            self._said.add(kind)
+            logger.error("spans go out without their cost: %s while pricing a batch", kind)
 
 
 def _with_cost(span: ReadableSpan, costs: CostAttributes) -> ReadableSpan:
