@@ -37,7 +37,16 @@ class Books:
     def costs(self, count: int = 1, *, columns: str = "tenant_id, status, cost_usd") -> list[tuple[Any, ...]]:
         """The records in order of their start, once there are so many; more than that fails the test."""
         query = f"select {columns} from callfare.cost_record order by started_at"
-        found = wait_until(f"{count} records", lambda: found if len(found := self.rows(query)) >= count else [])
+        found: list[tuple[Any, ...]] = []
+
+        def has_enough() -> bool:
+            found[:] = self.rows(query)
+            return len(found) >= count
+
+        try:
+            wait_until(f"{count} records", has_enough, seconds=20)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are {found}") from None
         assert len(found) == count, found
         return found
 

@@ -1,0 +1,31 @@
+"""LiveKit's recogniser and speaker, with OpenAI behind both. Nothing of callfare.
+
+    opentelemetry-instrument python examples/agent_livekit.py
+
+LiveKit tells what each of them used, and so do the instrumentations of OpenAI's SDK: each call is billed once.
+"""
+
+import asyncio
+
+from livekit import rtc
+from livekit.plugins import openai
+
+
+async def main() -> None:
+    ears, mouth = openai.STT(model="whisper-1"), openai.TTS(model="tts-1", voice="alloy", response_format="pcm")
+    await ears.recognize(recording(seconds=3))
+    async with mouth.synthesize("Your order leaves today.") as speech:
+        async for _ in speech:
+            pass
+    await ears.aclose()
+    await mouth.aclose()
+
+
+def recording(*, seconds: int) -> rtc.AudioFrame:
+    """Silence, as a microphone would have recorded it."""
+    samples = 16_000 * seconds
+    return rtc.AudioFrame(data=b"\0\0" * samples, sample_rate=16_000, num_channels=1, samples_per_channel=samples)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

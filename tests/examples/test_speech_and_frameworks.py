@@ -1,0 +1,85 @@
+"""An example application per vendor and framework: unmodified, under `opentelemetry-instrument`, to the record."""
+
+from collections.abc import Iterator
+from decimal import Decimal as D
+
+import pytest
+
+from tests.examples.documents import blocks
+from tests.examples.frameworks import framework_python
+from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
+from tests.instrumentation.fakes.openai import OpenAIFake
+
+pytestmark = pytest.mark.slow
+
+COLUMNS = "provider, model, operation, status, cost_usd"
+
+
+@pytest.fixture
+def openai_fake() -> Iterator[OpenAIFake]:
+    with OpenAIFake() as fake:
+        yield fake
+
+
+@pytest.fixture
+def elevenlabs_fake() -> Iterator[ElevenLabsFake]:
+    with ElevenLabsFake() as fake:
+        yield fake
+
+
+@pytest.fixture
+def run_example(service, application, openai_fake, elevenlabs_fake):
+    """Run an example with the environment of docs/how-to/direct.md, its vendors being the tests' fakes."""
+    application.variables |= {
+        "OPENAI_BASE_URL": f"{openai_fake.url}/v1",
+        "ELEVENLABS_API_KEY": "k",
+        "ELEVENLABS_BASE_URL": elevenlabs_fake.url,
+    }
+    service(blocks("direct")["service"])
+
+    def run(example: str, *, framework: str = "") -> str:
+        if framework:
+            application.python = framework_python(framework)
+        return application.run(blocks("direct")["app http"].replace("chat.py", example))
+
+    return run
+
+
+def test_openai_speech(run_example, books, openai_fake) -> None:
+    """Characters said and seconds heard."""
+    run_example("speak_openai.py")
+    assert books.costs(2, columns=COLUMNS) == [
+        ("openai", "tts-1", "text_to_speech", "priced", D(15) * openai_fake.characters / 1_000_000),
+        ("openai", "whisper-1", "speech_to_text", "priced", D("0.006") * 13 / 60),
+    ]
+
+
+def test_elevenlabs_speech(run_example, books, elevenlabs_fake) -> None:
+    """A sentence, and one that the caller interrupted: both in full."""
+    run_example("speak_elevenlabs.py")
+    found = books.costs(2, columns="status, (usage->>'characters')::int")
+    assert {status for status, _ in found} == {"priced"}
+    assert [characters for _, characters in found] == [len(text) for text in elevenlabs_fake.texts]
+
+
+def test_pipecat(run_example, books, openai_fake, elevenlabs_fake) -> None:
+    """One utterance through a vendor's SDK, one over plain HTTP: each billed once."""
+    run_example("agent_pipecat.py", framework="pipecat")
+    found = books.costs(3, columns="provider, status, (usage->>'characters')::int")
+    assert sorted(found) == [
+        ("elevenlabs", "priced", elevenlabs_fake.characters),
+        ("openai", "duplicate", openai_fake.characters),
+        ("openai", "priced", openai_fake.characters),
+    ]
+
+
+def test_livekit(run_example, books, openai_fake) -> None:
+    """What LiveKit reports and OpenAI's SDK shows is one bill a call."""
+    run_example("agent_livekit.py", framework="livekit")
+    found = books.costs(4, columns="operation, status, cost_usd")
+    assert sorted(found, key=str) == [
+        ("speech_to_text", "duplicate", None),
+        ("speech_to_text", "priced", D("0.006") * 13 / 60),
+        ("text_to_speech", "duplicate", None),
+        ("text_to_speech", "priced", D(15) * openai_fake.characters / 1_000_000),
+    ]
