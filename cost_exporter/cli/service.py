@@ -7,6 +7,7 @@ Parts start from the database outwards and stop in the opposite order: who sends
 its way is committed and answered, and only then do the database's connections go.
 """
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -83,6 +84,7 @@ class Service:
             self._require_safe_addresses()
             committer = self._stopped_by(self._make_committer(), _drain)
             self._start_background()
+            _collect_garbage_less_often()
             return self._start_receivers(Gate(self._make_pipeline(committer))) | {"web": self._start_web()}
         except BaseException:
             self.stop()
@@ -239,6 +241,17 @@ def _pool(database_url: str) -> ConnectionPool[Any]:
         open=True,
         name="service",
     )
+
+
+def _collect_garbage_less_often() -> None:
+    """Let the collector look at young objects only now and then, and never again at what was loaded at the start.
+
+    Ingest makes many small objects that die with their request and form no cycles; looking for cycles among them
+    took about a tenth of the CPU of a span.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def _drain(committer: Committer) -> None:
