@@ -177,7 +177,7 @@ def test_a_sender_that_does_not_send_is_cut_off(start: Start) -> None:
         call = channel.stream_unary(METHOD).future(never(), timeout=20)
         assert call.exception(timeout=10).code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
         release.set()
-    assert service.refused == [Refusal.SLOW_SENDER]
+    assert set(service.refused) == {Refusal.SLOW_SENDER}  # gRPC itself may have tried the call again
     export(service.grpc_address, bodies.body(bodies.span(1)))
 
 
