@@ -1,30 +1,20 @@
-"""Environments in which Pipecat and LiveKit are installed beside callfare's application side: both are heavy."""
+"""The environments in which Pipecat and LiveKit are installed for their own tests; they run the examples as well."""
 
 import os
 import subprocess
-from importlib import metadata
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from tests.instrumentation.older_sdks import Older, environment_for
-
-_AUTO_INSTRUMENTATION: Final = tuple(
-    f"{name}=={metadata.version(name)}" for name in ("opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http")
-)
-_FRAMEWORKS: Final = {
-    "pipecat": ("pipecat-ai==1.14.0", "openai"),
-    "livekit": ("livekit-agents==1.8.9", "livekit-plugins-openai==1.8.9"),
-}
+from tests.instrumentation.older_sdks import environment_for, older_releases
 
 
 def framework_python(framework: str) -> Path:
     """The Python of such an environment, installed on first use; where it cannot be, the test is skipped."""
-    release, *extra = _FRAMEWORKS[framework]
+    (found,) = [each for each in older_releases() if Path(each.module).stem == f"framework_{framework}"]
     try:
-        return environment_for(Older(release=release, module="", extra=(*extra, *_AUTO_INSTRUMENTATION)))
+        return environment_for(found)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         if os.environ.get("CI") == "true":
             raise
-        pytest.skip(f"{release} cannot be installed here: {type(error).__name__}")
+        pytest.skip(f"{found.release} cannot be installed here: {type(error).__name__}")
