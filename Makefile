@@ -7,8 +7,12 @@ export PYTHONPATH :=
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: run-environment  ## let a sample voice agent answer a call through real SDKs and print what it cost
+demo: run-environment  ## let a sample voice agent answer a call and print its cost; DEMO=pipeline: also in real Jaeger
+ifeq ($(DEMO),pipeline)
+	@$(BIN)python scripts/demo_pipeline.py
+else
 	@$(BIN)callfare demo
+endif
 
 up: run-environment  ## run the service: database, OTLP receivers, web address
 	@$(BIN)callfare up

@@ -29,7 +29,7 @@ from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.settings import Address, load_settings
 from cost_exporter.store.reading import Period, Reader
 
-__all__ = ["register"]
+__all__ = ["only_trace", "register"]
 
 _EXTRA_BY_PACKAGE: Final = {
     "twilio": "demo",
@@ -54,7 +54,7 @@ def demo(*, as_json: AsJson = False) -> None:
     with _service() as (otlp, database_url), FakeVendors() as vendors:
         make_call(otlp, vendors)
         with Reader.connect(database_url) as reader:
-            reports = read_trace(reader, _only_trace(reader))
+            reports = read_trace(reader, only_trace(reader))
     print_trace(reports, as_json=as_json)
     _check(reports, vendors, is_silent=as_json)
 
@@ -98,7 +98,7 @@ def _service() -> Generator[tuple[Address, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _only_trace(reader: Reader) -> UUID:
+def only_trace(reader: Reader) -> UUID:
     """Return the trace that the call made. It is stored: the processes ended after its acknowledgement."""
     found = reader.top(Period.always(), count=2)
     if not found:
