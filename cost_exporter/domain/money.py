@@ -64,7 +64,9 @@ def parse_decimal(text: str) -> Decimal:
 
 def to_plain(amount: Decimal) -> str:
     """Return an amount as text without exponent and without trailing zeros: `Decimal("0.0100")` -> `"0.01"`."""
-    text = format(amount, "f")
+    text = str(amount)
+    if "E" in text:
+        text = format(amount, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text

@@ -163,7 +163,10 @@ def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) 
     """Leave in `total` what its subsets do not cover."""
     if total not in parts:
         return
-    rest = parts[total] - sum(parts.get(subset, 0) for subset in subsets)
+    rest = parts[total]
+    for subset in subsets:
+        if subset in parts:
+            rest -= parts[subset]
     if rest < 0:
         raise InconsistentUsage(f"the parts of {total} exceed it")
     parts[total] = rest

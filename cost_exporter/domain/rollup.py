@@ -96,18 +96,17 @@ def measures_of(record: CostRecord) -> Measures:
     if record.status == "duplicate":
         return _DUPLICATE
     call = record.call
-    has_counts = record.status != "invalid"
-    count = record.quantities.get if has_counts else _no_count
+    counts = {} if record.status == "invalid" else record.quantities
     return Measures(
         cost_usd=record.known_cost_usd,
         request_count=1,
         unpriced_count=1 if is_unpriced(record.status) else 0,
         llm_calls=1 if record.leg == "llm" else 0,
-        input_tokens=int(count("input_tokens", 0)),
-        output_tokens=int(count("output_tokens", 0)),
-        characters=int(count("characters", 0)),
-        audio_seconds=Decimal(count("audio_seconds", 0)),
-        call_seconds=Decimal(count("call_seconds", 0)),
+        input_tokens=int(counts.get("input_tokens", 0)),
+        output_tokens=int(counts.get("output_tokens", 0)),
+        characters=int(counts.get("characters", 0)),
+        audio_seconds=Decimal(counts["audio_seconds"]) if "audio_seconds" in counts else ZERO,
+        call_seconds=Decimal(counts["call_seconds"]) if "call_seconds" in counts else ZERO,
         duration_ns=call.ended_at_unix_ns - call.started_at_unix_ns,
     )
 
@@ -131,10 +130,6 @@ def difference(before: Mapping[Key, Measures], after: Mapping[Key, Measures]) ->
         if move != NOTHING:
             moves[key] = move
     return moves
-
-
-def _no_count(_name: str, default: int, /) -> int:
-    return default
 
 
 def _add(one: Any, other: Any) -> Any:
