@@ -1,12 +1,16 @@
 """Durable spans a second, end to end, beside the limit of the same PostgreSQL: COPY of the same rows.
 
     make bench                       or   python benchmarks/ingest.py --batches 200
+    python benchmarks/ingest.py --forward      also: what forwarding adds to the service's CPU per span (limit 20 %)
 
 One run starts an embedded PostgreSQL with its safety on and `callfare serve` as a process of its own, and sends
 OTLP/gRPC requests of 512 spans, 4 in flight: once with every span billable at real prices, once mixed (one span in
 five is billable, as an instrumented web application sends them). A request counts when it is acknowledged, which
 is after COMMIT. Then the rows of the first run are copied into a table of the same columns, keys and checks:
 no dedupe, no rollup, no settling. That is as fast as this PostgreSQL takes such rows.
+
+With `--forward` the billable load is sent in turn to a service that forwards nothing and to one that forwards every
+span, with its cost, to a local OTLP receiver; the CPU counts until the outbox is empty and the receiver has them all.
 
 The clients share the machine with the service and PostgreSQL; the figures are of the whole machine.
 """
@@ -21,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +35,7 @@ import psutil
 import psycopg
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from otlp_sink import OtlpSink
 
 from cost_exporter.store.embedded import EmbeddedPostgres
 
@@ -41,6 +46,9 @@ SPANS_PER_TRACE = 8
 IN_FLIGHT = 4
 BILLABLE_SHARE_MIXED = 0.2
 WARM_UP_REQUESTS = 20
+FORWARD_ROUNDS = 3
+FORWARD_CPU_RATIO_MAX = 1.2
+DRAIN_SECONDS_MAX = 300
 MODELS = (("openai", "gpt-4o-mini"), ("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1"))
 
 
@@ -60,6 +68,11 @@ class Run:
         """Durable, acknowledged spans."""
         return self.span_count / self.duration_seconds
 
+    @property
+    def service_cpu_us_per_span(self) -> float:
+        """CPU of the service alone: neither the clients' nor PostgreSQL's."""
+        return self.service_cpu_seconds / self.span_count * 1e6
+
     def figures(self) -> dict[str, float]:
         """Return the figures of this run."""
         hundredths = statistics.quantiles(self.latencies_seconds, n=100)
@@ -67,7 +80,7 @@ class Run:
             "spans_per_second": round(self.spans_per_second),
             "p50_ms": round(hundredths[49] * 1000, 1),
             "p99_ms": round(hundredths[98] * 1000, 1),
-            "service_cpu_us_per_span": round(self.service_cpu_seconds / self.span_count * 1e6, 1),
+            "service_cpu_us_per_span": round(self.service_cpu_us_per_span, 1),
             "service_rss_mib": round(self.rss_bytes / 2**20, 1),
         }
 
@@ -138,11 +151,11 @@ def set_attribute(attribute: object, name: str, content: str | int) -> None:
 
 
 @contextmanager
-def service(database_url: str) -> Iterator[tuple[psutil.Process, str]]:
+def service(database_url: str, **variables: str) -> Iterator[tuple[psutil.Process, str]]:
     """Run `callfare serve` and lend its process and its gRPC address."""
     command = [sys.executable, "-m", "cost_exporter", "serve", "--db", database_url]
     command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])} | variables
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:
@@ -154,15 +167,28 @@ def service(database_url: str) -> Iterator[tuple[psutil.Process, str]]:
         process.stdout.close()
 
 
-def load(name: str, address: str, process: psutil.Process, batch_count: int, billable_share: float) -> Run:
-    """Send requests that were made beforehand, some in flight at a time, and measure."""
+def load(
+    name: str,
+    address: str,
+    process: psutil.Process,
+    batch_count: int,
+    billable_share: float,
+    *,
+    await_rest: Callable[[], object] = lambda: None,
+) -> Run:
+    """Send requests that were made beforehand, some in flight at a time, and measure.
+
+    The CPU counts until `await_rest` has seen done what goes on after the acknowledgements.
+    """
     chance = random.Random(name)
     send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
+    await_rest()
     requests = [request(chance, billable_share) for _ in range(batch_count)]
     cpu_before = sum(process.cpu_times()[:2])
     started = time.perf_counter()
     latencies_seconds = send(address, requests)
     duration_seconds = time.perf_counter() - started
+    await_rest()
     return Run(
         name=name,
         span_count=batch_count * SPANS_PER_REQUEST,
@@ -238,8 +264,45 @@ def rows_of(stream: bytes) -> list[bytes]:
     return rows
 
 
-def measure(batch_count: int) -> dict[str, object]:
+def compare_forwarding(database_url: str, batch_count: int) -> dict[str, object]:
+    """Return the service's CPU per billable span with and without forwarding, in turn so that drift meets both."""
+    without = list[float]()
+    forwarding = list[float]()
+    for number in range(FORWARD_ROUNDS):
+        with service(database_url) as (process, address):
+            run = load(f"not forwarded {number}", address, process, batch_count, 1.0)
+        without.append(run.service_cpu_us_per_span)
+        with OtlpSink() as sink, service(database_url, CALLFARE_FORWARD_ENDPOINT=sink.endpoint) as (process, address):
+            name = f"forwarded {number}"
+            run = load(name, address, process, batch_count, 1.0, await_rest=lambda: await_empty_outbox(database_url))
+        forwarding.append(run.service_cpu_us_per_span)
+        sent_count = (batch_count + WARM_UP_REQUESTS) * SPANS_PER_REQUEST
+        if sink.span_count != sent_count:
+            raise SystemExit(f"{sink.span_count} spans were forwarded of {sent_count}; the figures mean nothing")
+    ratios = [with_it / without_it for with_it, without_it in zip(forwarding, without, strict=True)]
+    return {
+        "rounds": FORWARD_ROUNDS,
+        "service_cpu_us_per_span_without": round(statistics.median(without), 1),
+        "service_cpu_us_per_span_with": round(statistics.median(forwarding), 1),
+        "cpu_ratio": round(statistics.median(ratios), 3),
+        "cpu_ratios": [round(ratio, 3) for ratio in ratios],
+        "cpu_ratio_max": FORWARD_CPU_RATIO_MAX,
+    }
+
+
+def await_empty_outbox(database_url: str) -> None:
+    """Return when everything stored has been forwarded."""
+    deadline_seconds = time.monotonic() + DRAIN_SECONDS_MAX
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        while connection.execute("select exists (select from callfare.outbox)").fetchone() == (True,):
+            if time.monotonic() > deadline_seconds:
+                raise SystemExit(f"the outbox was not empty after {DRAIN_SECONDS_MAX} s")
+            time.sleep(0.1)
+
+
+def measure(batch_count: int, *, is_forwarding: bool = False) -> dict[str, object]:
     """Run everything and return the figures."""
+    forwarding: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="callfare-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres")
         url = server.start()
@@ -248,6 +311,8 @@ def measure(batch_count: int) -> dict[str, object]:
                 billable = load("billable", address, process, batch_count, 1.0)
                 copied_rows, copy_seconds = copy_only(url)
                 mixed = load("mixed", address, process, batch_count, BILLABLE_SHARE_MIXED)
+            if is_forwarding:
+                forwarding = {"forwarding": compare_forwarding(url, batch_count)}
         finally:
             server.stop()
     limit = copied_rows / copy_seconds
@@ -258,6 +323,7 @@ def measure(batch_count: int) -> dict[str, object]:
         "copy_only_rows_per_second": round(limit),
         "billable": billable.figures(),
         "mixed": mixed.figures(),
+        **forwarding,
         "ratio_billable_to_copy": round(billable.spans_per_second / limit, 3),
         "load_average": os.getloadavg()[0],
     }
@@ -267,7 +333,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=200, help="requests of 512 spans in each run")
-    print(json.dumps(measure(parser.parse_args().batches), indent=2))
+    parser.add_argument("--forward", action="store_true", help="also measure what forwarding adds to the CPU per span")
+    wanted = parser.parse_args()
+    print(json.dumps(measure(wanted.batches, is_forwarding=wanted.forward), indent=2))
 
 
 if __name__ == "__main__":
