@@ -1,0 +1,123 @@
+"""Recorded spans, sent to the real service in any order and batching: what is billed is what the provider counted.
+
+Each recorded file goes over gRPC, HTTP with protobuf and HTTP with JSON in turn, its spans shuffled, cut into
+random requests, some of them sent twice. Truth is what the recorded provider itself reported, case by case.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from cost_exporter.settings import Address
+from tests.fixtures import otlp_json
+from tests.read.test_corpus import EMITTERS, OUTPUT_OFF_BY_ONE, PARTS_LOST_BY_EMITTER, TRUTH, cases, truth_of
+from tests.support.stored import METHOD, running_service
+from tests.support.stored import as_url as url_of
+
+SEEDS = (1, 2)
+BILLED = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+}
+CALLS_PER_CASE = TRUTH["calls_per_case"]
+
+
+def spans_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Each span of a file as a request of its own."""
+    for document in otlp_json.documents(path):
+        for resource_spans in document["resourceSpans"]:
+            for scope_spans in resource_spans["scopeSpans"]:
+                for span in scope_spans["spans"]:
+                    yield {
+                        "resource": resource_spans.get("resource", {}),
+                        "scopeSpans": [{"scope": scope_spans.get("scope", {}), "spans": [span]}],
+                    }
+
+
+def requests_of(path: Path, chance: random.Random) -> list[dict[str, Any]]:
+    """The spans of a file, shuffled, in requests of random sizes; a fifth of the requests comes twice."""
+    spans = list(spans_of(path))
+    chance.shuffle(spans)
+    requests = []
+    while spans:
+        size = chance.randint(1, 9)
+        requests.append({"resourceSpans": spans[:size]})
+        spans = spans[size:]
+    requests += chance.sample(requests, len(requests) // 5)
+    chance.shuffle(requests)
+    return requests
+
+
+def send(addresses: dict[str, Address], requests: list[dict[str, Any]]) -> None:
+    """Send each request by the next of three ways; every one is acknowledged."""
+    url = f"http://{addresses['http']}/v1/traces"
+    with grpc.insecure_channel(str(addresses["grpc"])) as channel, httpx.Client() as client:
+        export = channel.unary_unary(METHOD)
+        for number, request in enumerate(requests):
+            if number % 3 == 0:
+                export(otlp_json.body(request), timeout=20)
+            elif number % 3 == 1:
+                protobuf = {"content-type": "application/x-protobuf"}
+                client.post(url, content=otlp_json.body(request), headers=protobuf).raise_for_status()
+            else:
+                as_json = {"content-type": "application/json"}
+                client.post(url, content=json.dumps(request), headers=as_json).raise_for_status()
+
+
+def billed_by_trace(database_url: str) -> dict[bytes, list[dict[str, Any]]]:
+    """The records that are not duplicates."""
+    found: defaultdict[bytes, list[dict[str, Any]]] = defaultdict(list)
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        for row in connection.execute("select * from callfare.cost_record where status <> 'duplicate'"):
+            found[row["trace_id"].bytes].append(row)
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_what_is_billed_is_what_the_provider_counted(path: Path, seed: int, database_url: str) -> None:
+    """Whatever the order, the batching and the repetition: each call once, with the provider's own figures."""
+    with running_service(url_of(database_url)) as addresses:
+        send(addresses, requests_of(path, random.Random(seed)))
+    lost = PARTS_LOST_BY_EMITTER.get(path.stem, set())
+    billed = billed_by_trace(database_url)
+    assert billed
+    for trace_id, case in cases(path).items():
+        records = billed.get(trace_id, [])
+        if not records:
+            continue  # the emitter makes no span at all of this call: docs/emitters.md says so
+        assert len(records) == CALLS_PER_CASE.get(case, CALLS_PER_CASE["default"]), case
+        for record in records:
+            check(record, case, lost)
+
+
+def check(record: dict[str, Any], case: str, lost: set[str]) -> None:
+    """One billed record against the truth of its case."""
+    if case in TRUTH["unpriced_by_provider"]:
+        assert record["cost_usd"] is None, case
+        assert record["status"] == "no_usage", case
+        return
+    if record["status"] in {"no_usage", "unpriced"}:
+        assert record["cost_usd"] is None, case
+    truth = truth_of(case)
+    usage = record["usage"]
+    if not usage or not truth or case == "messages_stream_abandoned":
+        return
+    for name, quantity in BILLED.items():
+        expected = truth.get(name)
+        if expected is None or (name in lost and not usage.get(quantity)):
+            continue
+        slack = 1 if name == "output" and case in OUTPUT_OFF_BY_ONE else 0
+        assert 0 <= Decimal(usage.get(quantity, 0)) - expected <= slack, (case, quantity)
