@@ -73,7 +73,8 @@ class PostgresOutbox:
     def claim(self, limit: int) -> Generator[PostgresClaim]:
         """Hold up to `limit` spans, oldest first, that no other sender holds."""
         with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            yield PostgresClaim(cursor, cursor.execute(_CLAIM, (limit,)).fetchall())
+            # Binary: as text every byte of a span would come as two.
+            yield PostgresClaim(cursor, cursor.execute(_CLAIM, (limit,), binary=True).fetchall())
 
     def give_up_older_than(self, age: timedelta) -> int:
         """Drop and count what waited too long; return how many."""
