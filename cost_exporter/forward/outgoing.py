@@ -9,6 +9,7 @@ behind here, unless the operator keeps them, because these bytes wait in the dat
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from callfare import attributes
@@ -90,22 +91,22 @@ def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> boo
 
 
 def export_request(spans: Iterable[OutgoingSpan]) -> bytes:
-    """Return an ExportTraceServiceRequest with these spans, each under its own resource."""
+    """Return an ExportTraceServiceRequest with these spans; neighbours of one resource and scope share both."""
     return b"".join(
-        _field(1, _field(1, each.resource) + _field(2, _field(1, each.scope) + _field(2, each.span))) for each in spans
+        _field(
+            1, _field(1, resource) + _field(2, _field(1, scope) + b"".join([_field(2, each.span) for each in group]))
+        )
+        for (resource, scope), group in groupby(spans, key=lambda each: (each.resource, each.scope))
     )
 
 
 def _without_content(span: Any, keeps_content: bool) -> bytes:
-    unwanted = [key for key in span.attributes if key in _REPLACED or not (keeps_content or _is_harmless(key))]
-    if unwanted or (span.events and not keeps_content):
-        copy = type(span)()
-        copy.CopyFrom(span)
-        for key in unwanted:
-            del copy.attributes[key]
-        if not keeps_content:
-            copy.ClearField("events")
-        span = copy
+    """Return the span's bytes. Takes the content out of the decoded request itself: it has been read already."""
+    attributes_of_span = span.attributes
+    for key in [key for key in attributes_of_span if key in _REPLACED or not (keeps_content or _is_harmless(key))]:
+        del attributes_of_span[key]
+    if not keeps_content:
+        span.ClearField("events")
     return _serialised(span)
 
 
@@ -117,8 +118,8 @@ def _is_harmless(key: str) -> bool:
 
 
 def _serialised(message: Any) -> bytes:
-    # Deterministic, so that a span sent again after a crash is byte for byte the same.
-    return message.SerializeToString(deterministic=True)
+    # These bytes are stored: a span sent again after a crash is byte for byte the same.
+    return message.SerializeToString()
 
 
 def _field(number: int, payload: bytes) -> bytes:
