@@ -44,6 +44,7 @@ from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.rerate import retry_unpriced
 from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.tokens import TokenDirectory
 
@@ -51,6 +52,7 @@ __all__ = ["Service"]
 
 _DRAIN_SECONDS_MAX: Final = 15.0
 _REFRESH_BOOK_EVERY_SECONDS: Final = 0.5
+_RETRY_UNPRICED_EVERY_SECONDS: Final = 1.0
 _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
@@ -70,6 +72,7 @@ class Service:
         self._tls = settings.tls()
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
+        self._has_new_prices = threading.Event()
         self._pool = self._stopped_by(_pool(database_url), ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
         self._tokens = TokenDirectory(self._pool.connection)
@@ -128,6 +131,7 @@ class Service:
 
     def _start_background(self) -> None:
         self._repeat("refresh-book", self._refresh_book, every_seconds=_REFRESH_BOOK_EVERY_SECONDS)
+        self._repeat("retry-unpriced", self._retry_unpriced, every_seconds=_RETRY_UNPRICED_EVERY_SECONDS)
         often = min(_FINALISE_EVERY_SECONDS_MAX, self._settings.finalise_after / 4)
         self._repeat("finalise", self._finalise, every_seconds=often)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
@@ -175,7 +179,21 @@ class Service:
 
     def _refresh_book(self) -> None:
         with self._pool.connection(timeout=1) as connection:
-            self._book_keeper.refresh(connection)
+            if self._book_keeper.refresh(connection):
+                self._has_new_prices.set()
+
+    def _retry_unpriced(self) -> None:
+        """Try a new version of the book on what had no price. Where somebody else re-rates now, try again later."""
+        if not self._has_new_prices.is_set():
+            return
+        self._has_new_prices.clear()
+        try:
+            totals = retry_unpriced(self._database_url, self._price, self._book_keeper.book.version)
+        except StoreError:
+            self._has_new_prices.set()
+            raise
+        if totals is not None and totals.records:
+            _log.info("new prices: %d records that had none are priced now", totals.records)
 
     def _finalise(self) -> None:
         """Declare final what was idle for long enough, and forget traces in which no call was ever made."""

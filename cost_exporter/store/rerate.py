@@ -34,13 +34,15 @@ from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
 from cost_exporter.store.write import OvertakenError, write_plan
 
-__all__ = ["Period", "RerateTotals", "apply_rerate", "preview_rerate", "resume_rerate", "undo_rerate"]
+__all__ = ["Period", "RerateTotals", "apply_rerate", "preview_rerate", "resume_rerate", "retry_unpriced", "undo_rerate"]
 
 _TRACES_AT_ONCE: Final = 200
 _ATTEMPTS_MAX: Final = 5
 _LOCK: Final = 7_263_905_114_117_003
 _FIRST_BUCKET: Final = date(1, 1, 1)
 _FIRST_TRACE: Final = UUID(int=0)
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 QuoteOf = Callable[[Price, Sequence[CostRecord]], Price]
 """Given the price in force and the stored records of a component, returns the price to settle it with."""
@@ -53,9 +55,13 @@ class Period:
     since: datetime
     until: datetime
     tenant: str | None = None
+    only_unpriced: bool = False
+    """Only what has no price, or one in part: to be tried again with a new version of the book."""
 
     def holds(self, record: CostRecord) -> bool:
-        """Whether a record lies in the period."""
+        """Whether a record is to be priced again."""
+        if self.only_unpriced and record.status not in {"unpriced", "partial"}:
+            return False
         started_at = datetime.fromtimestamp(record.call.started_at_unix_ns // 1_000_000_000, UTC)
         return self.since <= started_at < self.until and self.tenant in {None, record.tenant}
 
@@ -107,11 +113,25 @@ def apply_rerate(database_url: str, period: Period, price: Price, book_version: 
             "until": period.until,
             "tenant": period.tenant,
             "book_version": book_version,
+            "only_unpriced": period.only_unpriced,
         }
         row = connection.execute(statement("begin_rerate"), parameters).fetchone()
         connection.commit()
         assert row is not None
         yield from _apply(connection, int(row[0]), period, price, (_FIRST_BUCKET, _FIRST_TRACE))
+
+
+def retry_unpriced(database_url: str, price: Price, book_version: str) -> RerateTotals | None:
+    """Price again what had no price, by a new version of the book; None where nothing is waiting for one.
+
+    An ordinary re-rating: audited, undoable, the rollups exact at every step.
+    """
+    period = Period(since=_BEGINNING, until=_END, only_unpriced=True)
+    with connect_ledger(database_url) as connection:
+        if _next_traces(connection, period, (_FIRST_BUCKET, _FIRST_TRACE)) is None:
+            return None
+    *_, totals = apply_rerate(database_url, period, price, book_version)
+    return totals
 
 
 def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[RerateTotals]:
@@ -121,7 +141,12 @@ def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[
         audit = _audit(connection, rerate_id)
         if audit["state"] != "applying":
             raise StoreError(f"re-rating {rerate_id} is {audit['state']}, there is nothing to resume")
-        period = Period(since=audit["since"], until=audit["until"], tenant=audit["tenant_id"])
+        period = Period(
+            since=audit["since"],
+            until=audit["until"],
+            tenant=audit["tenant_id"],
+            only_unpriced=audit["only_unpriced"],
+        )
         place = audit["last_bucket"] or _FIRST_BUCKET, audit["last_trace"] or _FIRST_TRACE
         yield from _apply(connection, rerate_id, period, price, place)
 
@@ -285,7 +310,8 @@ def _next_traces(
         "count": _TRACES_AT_ONCE,
     }
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement("traces_to_rerate"), parameters).fetchall()
+        name = "unpriced_traces_to_rerate" if period.only_unpriced else "traces_to_rerate"
+        rows = cursor.execute(statement(name), parameters).fetchall()
     connection.commit()
     if not rows:
         return None

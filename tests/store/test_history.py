@@ -18,7 +18,14 @@ from cost_exporter.errors import StoreError
 from cost_exporter.store.deadletter import replay
 from cost_exporter.store.finalise import finalise, forget_empty_traces
 from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.rerate import Period, apply_rerate, preview_rerate, resume_rerate, undo_rerate
+from cost_exporter.store.rerate import (
+    Period,
+    apply_rerate,
+    preview_rerate,
+    resume_rerate,
+    retry_unpriced,
+    undo_rerate,
+)
 from cost_exporter.store.retention import purge_before
 from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum, span_id
 from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, snapshot
@@ -154,6 +161,24 @@ def test_re_rating_keeps_to_its_tenant_and_period(database: Database, database_u
     assert rows(database, "select cost_usd from callfare.cost_record where tenant_id = 'globex'") == [(OLD_RATE * 30,)]
     earlier = Period(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2021, 1, 1, tzinfo=UTC))
     assert list(preview_rerate(database_url, earlier, NEW)) == []
+
+
+def test_new_prices_are_tried_on_what_had_none(ledger: LedgerStore, database: Database, database_url: str) -> None:
+    """Unpriced records are priced by the new version; priced ones keep what they were quoted."""
+    ledger.commit([request(call("a", quantities={"characters": 10}))], OLD)
+    unknown = Quote(amount_usd=None, status="unpriced", book_version="old")
+    ledger.commit([request(call("b", trace=OTHER_TRACE, quantities={"characters": 20}))], lambda _: unknown)
+    totals = retry_unpriced(database_url, NEW, "new")
+    assert totals is not None
+    assert (totals.records, totals.after_usd) == (1, NEW_RATE * 20)
+    assert rows(database, "select cost_usd from callfare.cost_record order by cost_usd") == [
+        (OLD_RATE * 10,),
+        (NEW_RATE * 20,),
+    ]
+    assert rows(database, "select sum(unpriced_count), sum(cost_usd) from callfare.daily_cost") == [
+        (0, OLD_RATE * 10 + NEW_RATE * 20)
+    ]
+    assert retry_unpriced(database_url, NEW, "new") is None
 
 
 @pytest.mark.usefixtures("three_calls")

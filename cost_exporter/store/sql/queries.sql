@@ -380,6 +380,17 @@ where (record.bucket, record.trace_id) > (%(last_bucket)s::date, %(last_trace)s:
 order by record.bucket, record.trace_id, record.namespace
 limit %(count)s;
 
+-- unpriced_traces_to_rerate --
+-- The same, where only what has no price yet is tried again.
+select distinct record.bucket, uuid_send(record.trace_id) as trace_id, record.namespace, record.trace_id as place
+from callfare.record
+where (record.bucket, record.trace_id) > (%(last_bucket)s::date, %(last_trace)s::uuid)
+  and status in ('unpriced', 'partial')
+  and started_at >= %(since)s and started_at < %(until)s
+  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by record.bucket, record.trace_id, record.namespace
+limit %(count)s;
+
 -- traces_to_undo --
 -- The next traces that a re-rating changed.
 select distinct trace.bucket, uuid_send(trace_id) as trace_id, namespace, trace_id as place
@@ -397,8 +408,8 @@ where reason = %(reason)s;
 
 -- begin_rerate --
 -- The audit row of a re-rating.
-insert into callfare.rerate (since, until, tenant_id, book_version, state)
-values (%(since)s, %(until)s, %(tenant)s, %(book_version)s, 'applying')
+insert into callfare.rerate (since, until, tenant_id, book_version, only_unpriced, state)
+values (%(since)s, %(until)s, %(tenant)s, %(book_version)s, %(only_unpriced)s, 'applying')
 returning rerate_id;
 
 -- step_rerate --
