@@ -26,7 +26,7 @@ def explain(usage: UsageRecord, quote: Quote) -> str:
     who = f"{usage.provider or '(no provider)'} {usage.model or usage.request_model or '(no model)'}"
     amount = "unknown" if quote.amount_usd is None else f"${to_plain(quote.amount_usd)}"
     text = [
-        f"{who}, {instant_text(usage.at_unix_ns)} UTC: {amount}",
+        f"{who}, {instant_text(usage.at_unix_ns)}: {amount}",
         f"status {quote.status}: {_STATUS_WORDS[quote.status]}; price book {quote.book_version}",
     ]
     for line in quote.lines:
