@@ -18,6 +18,7 @@ from cost_exporter.domain.money import CONTEXT, LINE_PLACES, ceil_to_multiple, q
 from cost_exporter.domain.price_match import Candidate
 from cost_exporter.domain.price_row import LIST, Factor, PriceRow, Window
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES, Quantities
+from cost_exporter.domain.quote import Rate
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 
@@ -44,34 +45,31 @@ class Step:
     """The price of one unit, ready to multiply."""
 
     __slots__ = (
-        "_rate_usd",
+        "_one_usd",
         "bill_on_error",
         "increment",
         "is_plain",
         "issue",
         "minimum",
         "multiplier",
-        "per",
-        "price_id",
-        "price_usd",
+        "rate",
         "rounds_by_session",
-        "unit",
     )
 
-    def __init__(self, row: PriceRow, scale: Decimal, plan_name: str) -> None:
-        """Take the row, the factor on it, and the plan the usage states."""
-        self.price_usd = row.price_usd if scale == _ONE else CONTEXT.multiply(row.price_usd, scale)
-        self.unit = row.unit
-        self.per = row.per
+    def __init__(self, row: PriceRow, scale: Decimal, plan_name: str, unit: str = "") -> None:
+        """Take the row, the factor on it, and the plan the usage states; and the unit, where it is not the row's."""
+        is_listed = scale == _ONE
+        price_usd = row.price_usd if is_listed else CONTEXT.multiply(row.price_usd, scale)
+        price_id = row.price_id if is_listed else f"{row.price_id} x {scale}"
+        self.rate = Rate(unit or row.unit, price_usd, row.per, price_id)
         self.rounds_by_session = row.round_scope == "session"
         self.increment = row.increment
         self.minimum = row.minimum
         self.multiplier = row.multiplier
         self.bill_on_error = row.bill_on_error
         self.is_plain = row.increment is None and row.minimum is None and not row.multiplier
-        self.price_id = row.price_id if scale == _ONE else f"{row.price_id} x {scale}"
         self.issue = _assumption(row, plan_name)
-        self._rate_usd = _exact_quotient(self.price_usd, self.per)
+        self._one_usd = _exact_quotient(price_usd, row.per)
 
     def billed(self, quantity: Decimal, usage: UsageRecord) -> Decimal:
         """Return the quantity after increment, minimum and multiplier.
@@ -81,7 +79,7 @@ class Step:
         """
         if not self.rounds_by_session or usage.session_before is None:
             return self._rounded(quantity, usage.quantities)
-        before = Decimal(usage.session_before.get(self.unit, 0))
+        before = Decimal(usage.session_before.get(self.rate.unit, 0))
         so_far = self._rounded(CONTEXT.add(before, quantity), usage.quantities)
         return CONTEXT.subtract(so_far, self._rounded(before, usage.quantities))
 
@@ -97,9 +95,12 @@ class Step:
 
     def amount_usd(self, billed_quantity: Decimal) -> Decimal:
         """Return what this quantity costs, quantised: the only rounding there is."""
-        if self._rate_usd is not None:
-            return _quantise(_multiply(billed_quantity, self._rate_usd), _LINE_EXPONENT)
-        return quantise_line(CONTEXT.divide(CONTEXT.multiply(billed_quantity, self.price_usd), self.per))
+        if self._one_usd is not None:
+            return _quantise(_multiply(billed_quantity, self._one_usd), _LINE_EXPONENT)
+        _, price_usd, per, _ = self.rate
+        assert price_usd is not None
+        assert per is not None
+        return quantise_line(CONTEXT.divide(CONTEXT.multiply(billed_quantity, price_usd), per))
 
 
 def _exact_quotient(price_usd: Decimal, per: Decimal) -> Decimal | None:
@@ -192,8 +193,10 @@ class Entry:
             for unit, choice in chosen.items()
             if unit not in basis.ignored
         }
-        if "cache_write_tokens" in steps:  # five minutes is what a cache write lasts where nothing else is said
-            steps.setdefault("cache_write_5m_tokens", steps["cache_write_tokens"])
+        if "cache_write_tokens" in steps and "cache_write_5m_tokens" not in steps:
+            # Five minutes is what a cache write lasts where nothing else is said.
+            choice = chosen["cache_write_tokens"]
+            steps["cache_write_5m_tokens"] = Step(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
         kept = [choice.row for unit, choice in chosen.items() if unit in steps]
         unmatched = _unmatched(kept, self._context)
         return Plan(

@@ -11,12 +11,12 @@ from typing import Final
 from cost_exporter.domain.money import CONTEXT, ZERO, quantise_line
 from cost_exporter.domain.price_plan import Plan
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.domain.quote import Line, Quote, Status
+from cost_exporter.domain.quote import Line, Quote, Rate, Status
 from cost_exporter.domain.usage import UsageRecord
 
 __all__ = ["invalid_quote", "planned_quote", "refused_quote", "reported_quote"]
 
-_ONE: Final = Decimal(1)
+_VENDORS_OWN: Final = Rate("vendor_cost_usd", Decimal(1), Decimal(1), "reported")
 _add = CONTEXT.add
 
 
@@ -39,17 +39,7 @@ def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, ve
             billed_quantity = quantity if step.is_plain else step.billed(quantity, usage)
             cost_usd = step.amount_usd(billed_quantity)
             amount_usd = _add(amount_usd, cost_usd)
-            lines.append(
-                Line(
-                    unit=unit,
-                    quantity=quantity,
-                    billed_quantity=billed_quantity,
-                    unit_price_usd=step.price_usd,
-                    per=step.per,
-                    amount_usd=cost_usd,
-                    price_id=step.price_id,
-                )
-            )
+            lines.append(Line(step.rate, quantity, billed_quantity, cost_usd))
             if step.issue and number and step.issue not in issues:
                 issues = (*issues, step.issue)
         elif number and unit not in plan.silent:
@@ -94,7 +84,7 @@ def _take_reasoning_out(parts: dict[str, Quantity]) -> bool:
 
 def _unpriced_line(unit: str, number: Quantity) -> Line:
     quantity = Decimal(number)
-    return Line(unit=unit, quantity=quantity, billed_quantity=quantity, unit_price_usd=None, per=None, amount_usd=None)
+    return Line(Rate(unit), quantity, quantity, None)
 
 
 def _status(
@@ -128,15 +118,7 @@ def reported_quote(vendor_cost_usd: Decimal, version: str) -> Quote:
     """Return the vendor's own figure as a quote."""
     if not vendor_cost_usd.is_finite() or vendor_cost_usd < 0:
         return invalid_quote("inconsistent_usage: the vendor's cost is not an amount", version)
-    line = Line(
-        unit="vendor_cost_usd",
-        quantity=vendor_cost_usd,
-        billed_quantity=vendor_cost_usd,
-        unit_price_usd=_ONE,
-        per=_ONE,
-        amount_usd=quantise_line(vendor_cost_usd),
-        price_id="reported",
-    )
+    line = Line(_VENDORS_OWN, vendor_cost_usd, vendor_cost_usd, quantise_line(vendor_cost_usd))
     return Quote(amount_usd=line.amount_usd, status="reported", lines=(line,), book_version=version)
 
 

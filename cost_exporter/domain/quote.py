@@ -5,12 +5,12 @@ lines, or None where nothing can be said; it is never 0 for unknown.
 """
 
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.value import value
 
-__all__ = ["BILLED_STATUSES", "Line", "Quote", "Status", "is_unpriced"]
+__all__ = ["BILLED_STATUSES", "Line", "Quote", "Rate", "Status", "is_unpriced"]
 
 Status = Literal["priced", "reported", "estimated", "partial", "unpriced", "no_usage", "invalid", "duplicate"]
 BILLED_STATUSES: Final[frozenset[str]] = frozenset({"priced", "reported", "estimated", "partial"})
@@ -22,21 +22,46 @@ def is_unpriced(status: Status) -> bool:
     return status in {"unpriced", "no_usage", "invalid", "partial"}
 
 
-@value
-class Line:
-    """One quantity of a usage and what it costs. `amount_usd` is None where the book has no price for it."""
+class Rate(NamedTuple):
+    """What a line multiplies by: one object for all the lines that a price row makes."""
 
     unit: str
+    price_usd: Decimal | None = None
+    """Price for `per` units; None where the book has none for this unit."""
+    per: Decimal | None = None
+    price_id: str = ""
+    """The price row, enough to find it again: book, provider, model, unit, conditions and validity."""
+
+
+class Line(NamedTuple):
+    """One quantity of a usage and what it costs. `amount_usd` is None where the book has no price for it."""
+
+    rate: Rate
     quantity: Decimal
     billed_quantity: Decimal
     """After increment, minimum and multiplier."""
-    unit_price_usd: Decimal | None
-    """Price for `per` units."""
-    per: Decimal | None
     amount_usd: Decimal | None
     """Quantised once, half-even, to 12 places."""
-    price_id: str = ""
-    """The price row, enough to find it again: book, provider, model, unit, conditions and validity."""
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return self.rate.unit
+
+    @property
+    def unit_price_usd(self) -> Decimal | None:
+        """Price for `per` units."""
+        return self.rate.price_usd
+
+    @property
+    def per(self) -> Decimal | None:
+        """How many units the price is for."""
+        return self.rate.per
+
+    @property
+    def price_id(self) -> str:
+        """The price row."""
+        return self.rate.price_id
 
     def as_json(self) -> dict[str, Any]:
         """Return the line in the shape of the contract; money and quantities as strings."""

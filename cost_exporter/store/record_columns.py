@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.quote import Line
+from cost_exporter.domain.quote import Line, Rate
 from cost_exporter.domain.span import Call
 from cost_exporter.store.arrays import DateArray, Int2Array, Int8Array, TextArray, TimestampArray, UuidArray
 from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, quantities_json, with_quantities
@@ -114,11 +114,27 @@ def lines_from(text: str | None) -> tuple[Line, ...]:
 
 
 def _line_json(line: Line) -> str:
+    rate, quantity, billed_quantity, amount_usd = line
+    _, unit, price, price_id = _rate_texts.get(id(rate)) or _new_rate_texts(rate)
     # null for the billed quantity says that it is the quantity itself, as it mostly is.
-    billed = "null" if line.billed_quantity == line.quantity else f'"{to_plain(line.billed_quantity)}"'
-    amount = "null" if line.amount_usd is None else f'"{to_plain(line.amount_usd)}"'
-    price = _price_json(line.unit_price_usd, line.per)
-    return f'["{line.unit}","{to_plain(line.quantity)}",{billed},{price},{amount},{_quoted(line.price_id)}]'
+    is_plain = billed_quantity is quantity or billed_quantity == quantity
+    billed = "null" if is_plain else f'"{to_plain(billed_quantity)}"'
+    amount = "null" if amount_usd is None else f'"{to_plain(amount_usd)}"'
+    return f'{unit}"{to_plain(quantity)}",{billed}{price}{amount}{price_id}'
+
+
+_rate_texts: dict[int, tuple[Rate, str, str, str]] = {}
+"""What a line says of its rate, by the identity of the rate, which is kept so that it stays its own."""
+_RATE_TEXTS_MAX: Final = 4096
+
+
+def _new_rate_texts(rate: Rate) -> tuple[Rate, str, str, str]:
+    prices = ["null" if each is None else f'"{to_plain(each)}"' for each in (rate.price_usd, rate.per)]
+    texts = rate, f'["{rate.unit}",', f",{','.join(prices)},", f",{_dumps(rate.price_id)}]"
+    if len(_rate_texts) >= _RATE_TEXTS_MAX:
+        _rate_texts.clear()
+    _rate_texts[id(rate)] = texts
+    return texts
 
 
 def _line_from(cells: Sequence[str | None]) -> Line:
@@ -126,24 +142,16 @@ def _line_from(cells: Sequence[str | None]) -> Line:
     assert unit is not None
     assert quantity is not None
     return Line(
-        unit=unit,
+        rate=Rate(
+            unit=unit,
+            price_usd=None if unit_price is None else Decimal(unit_price),
+            per=None if per is None else Decimal(per),
+            price_id=price_id or "",
+        ),
         quantity=Decimal(quantity),
         billed_quantity=Decimal(quantity if billed is None else billed),
-        unit_price_usd=None if unit_price is None else Decimal(unit_price),
-        per=None if per is None else Decimal(per),
         amount_usd=None if amount is None else Decimal(amount),
-        price_id=price_id or "",
     )
-
-
-@lru_cache(maxsize=4096)
-def _price_json(unit_price_usd: Decimal | None, per: Decimal | None) -> str:
-    return ",".join("null" if each is None else f'"{to_plain(each)}"' for each in (unit_price_usd, per))
-
-
-@lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _decimals(texts: Mapping[str, str] | None) -> Quantities | None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.quote import Line, Quote
+from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.settle import TraceFacts
 from cost_exporter.domain.span import Call, Detail, Link, Root
 from cost_exporter.domain.usage import UsageRecord
@@ -100,11 +100,9 @@ def price_by_sum(usage: UsageRecord) -> Quote:
         return Quote(amount_usd=None, status="no_usage")
     amount_usd = Decimal("0.000001") * sum(Decimal(each) for each in usage.quantities.values())
     line = Line(
-        unit="requests",
+        rate=Rate("requests", amount_usd, Decimal(1)),
         quantity=Decimal(1),
         billed_quantity=Decimal(1),
-        unit_price_usd=amount_usd,
-        per=Decimal(1),
         amount_usd=amount_usd,
     )
     return Quote(amount_usd=amount_usd, status="priced", lines=(line,), issues=(), book_version=usage.tenant)

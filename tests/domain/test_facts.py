@@ -2,7 +2,7 @@
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
-from cost_exporter.domain.quote import Line
+from cost_exporter.domain.quote import Line, Rate
 from tests.domain.builders import call
 
 
@@ -37,13 +37,10 @@ def test_a_line_writes_money_as_text() -> None:
     from decimal import Decimal as D
 
     line = Line(
-        unit="vectors",
+        rate=Rate("vectors", price_id="p"),
         quantity=D("1.50"),
         billed_quantity=D(2),
-        unit_price_usd=None,
-        per=None,
         amount_usd=None,
-        price_id="p",
     )
     assert line.as_json() == {
         "unit": "vectors",

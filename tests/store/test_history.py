@@ -12,7 +12,7 @@ import pytest
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import DeadLetter, Receipt
-from cost_exporter.domain.quote import Line, Quote
+from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
 from cost_exporter.store.deadletter import replay
@@ -42,13 +42,10 @@ def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
     def price(usage: UsageRecord) -> Quote:
         units = sum((D(each) for each in usage.quantities.values()), D(0))
         line = Line(
-            unit="requests",
+            rate=Rate("requests", D(rate), D(1), version),
             quantity=units,
             billed_quantity=units,
-            unit_price_usd=D(rate),
-            per=D(1),
             amount_usd=units * D(rate),
-            price_id=version,
         )
         return Quote(amount_usd=units * D(rate), status="priced", lines=(line,), book_version=version)
 
