@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from cost_exporter.domain.span import Call
-from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, with_quantities
+from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, quantities_json, with_member
 
 __all__ = ["call_from_payload", "call_payload"]
 
@@ -30,7 +30,7 @@ def call_payload(call: Call) -> bytes:
         "mode": usage.mode,
         "fact": call_fact(call),
     }
-    return with_quantities(json.dumps(content), usage.quantities).encode()
+    return with_member(json.dumps(content), "quantities", quantities_json(usage.quantities)).encode()
 
 
 def call_from_payload(payload: bytes) -> Call:

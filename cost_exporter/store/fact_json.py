@@ -23,11 +23,16 @@ __all__ = [
     "attribution_from",
     "attribution_words",
     "call_fact",
+    "call_fact_text",
     "call_from",
+    "compact_json",
     "loads_exactly",
     "quantities_json",
-    "with_quantities",
+    "with_member",
 ]
+
+compact_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON without spaces, as the columns hold it."""
 
 _CALL_COLUMNS: Final = frozenset(
     {
@@ -55,27 +60,49 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
     return tuple((name, None if default is MISSING else default) for name, default in found)
 
 
+_OWN: Final = frozenset({"call_id", "producer_sequence"})
+"""What hardly two calls say alike; all else that most calls say is shared by many."""
 _CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
+_CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL | _OWN)
 _USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _SPECIAL)
-_said_by_call: Final = attrgetter(*(name for name, _ in _CALL_REST))
-_said_by_usage: Final = attrgetter(*(name for name, _ in _USAGE_REST))
+_ATTRIBUTIONS: Final = (("attribution", NO_ATTRIBUTION), ("resource_attribution", NO_ATTRIBUTION))
+_SHARED: Final = (*_CALL_SHARED, *_ATTRIBUTIONS, *_USAGE_REST)
+_shared_by_call: Final = attrgetter(*(name for name, _ in (*_CALL_SHARED, *_ATTRIBUTIONS)))
+_shared_by_usage: Final = attrgetter(*(name for name, _ in _USAGE_REST))
 
 
 def call_fact(call: Call) -> dict[str, Any]:
     """Return what the call says beyond the columns of `record` and the quantities, without defaults."""
+    return json.loads(call_fact_text(call))
+
+
+def call_fact_text(call: Call) -> str:
+    """Return the same as a JSON object. What many calls say alike is written once."""
     usage = call.usage
-    fact: dict[str, Any] = {}
-    for rest, said_by_all in ((_CALL_REST, _said_by_call(call)), (_USAGE_REST, _said_by_usage(usage))):
-        for (name, default), said in zip(rest, said_by_all, strict=True):
-            if said is not default and said != default:
-                fact[name] = str(said) if name in _DECIMALS else said
+    members = [_shared_members(_shared_by_call(call) + _shared_by_usage(usage))]
+    if call.call_id:
+        members.append(f'"call_id":{compact_json(call.call_id)}')
+    if call.producer_sequence is not None:
+        members.append(f'"producer_sequence":{call.producer_sequence}')
     if usage.at_unix_ns != call.started_at_unix_ns:
-        fact["at_unix_ns"] = usage.at_unix_ns
-    if call.attribution is not NO_ATTRIBUTION and call.attribution != NO_ATTRIBUTION:
-        fact["attribution"] = attribution_words(call.attribution)
-    if call.resource_attribution is not NO_ATTRIBUTION and call.resource_attribution != NO_ATTRIBUTION:
-        fact["resource_attribution"] = attribution_words(call.resource_attribution)
-    return fact
+        members.append(f'"at_unix_ns":{usage.at_unix_ns}')
+    return "{" + ",".join(filter(None, members)) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _shared_members(said_by_all: tuple[Any, ...]) -> str:
+    """Return the JSON members of what differs from its default, without the braces."""
+    fact: dict[str, Any] = {}
+    for (name, default), said in zip(_SHARED, said_by_all, strict=True):
+        if said != default:
+            fact[name] = _said_json(name, said)
+    return compact_json(fact)[1:-1]
+
+
+def _said_json(name: str, said: Any) -> Any:
+    if isinstance(said, Attribution):
+        return attribution_words(said)
+    return str(said) if name in _DECIMALS else said
 
 
 def call_from(fact: Mapping[str, Any], quantities: Quantities, columns: Mapping[str, Any]) -> Call:
@@ -106,13 +133,24 @@ def attribution_from(words: Mapping[str, str] | None) -> Attribution:
 
 def quantities_json(quantities: Quantities) -> str:
     """Return quantities as a JSON object of numbers, exact. Names are ours and need no escaping."""
+    counts = tuple(quantities.values())
+    if _ONLY_INT.issuperset(map(type, counts)):  # as nearly always; the names are written once
+        return _counts_template(tuple(quantities)) % counts
     return "{" + ",".join([f'"{name}":{_number(count)}' for name, count in quantities.items()]) + "}"
 
 
-def with_quantities(fact: str, quantities: Quantities) -> str:
-    """Return a fact's JSON object with the quantities as its last member."""
+_ONLY_INT: Final = frozenset({int})
+
+
+@lru_cache(maxsize=1024)
+def _counts_template(names: tuple[str, ...]) -> str:
+    return "{" + ",".join([f'"{name}":%d' for name in names]) + "}"
+
+
+def with_member(fact: str, name: str, content: str) -> str:
+    """Return a fact's JSON object with one more member, whose content is JSON."""
     comma = "" if fact == "{}" else ","
-    return f'{fact[:-1]}{comma}"quantities":{quantities_json(quantities)}}}'
+    return f'{fact[:-1]}{comma}"{name}":{content}}}'
 
 
 def loads_exactly(text: str | bytes) -> Any:

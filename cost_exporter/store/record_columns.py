@@ -17,7 +17,15 @@ from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Line, Rate
 from cost_exporter.domain.span import Call
 from cost_exporter.store.arrays import DateArray, Int2Array, Int8Array, TextArray, TimestampArray, UuidArray
-from cost_exporter.store.fact_json import call_fact, call_from, loads_exactly, quantities_json, with_quantities
+from cost_exporter.store.fact_json import (
+    call_fact,
+    call_fact_text,
+    call_from,
+    compact_json,
+    loads_exactly,
+    quantities_json,
+    with_member,
+)
 from cost_exporter.store.plan import Change
 
 __all__ = ["fact_json", "lines_from", "lines_json", "record_from_row", "record_parameters"]
@@ -130,7 +138,7 @@ _RATE_TEXTS_MAX: Final = 4096
 
 def _new_rate_texts(rate: Rate) -> tuple[Rate, str, str, str]:
     prices = ["null" if each is None else f'"{to_plain(each)}"' for each in (rate.price_usd, rate.per)]
-    texts = rate, f'["{rate.unit}",', f",{','.join(prices)},", f",{_dumps(rate.price_id)}]"
+    texts = rate, f'["{rate.unit}",', f",{','.join(prices)},", f",{compact_json(rate.price_id)}]"
     if len(_rate_texts) >= _RATE_TEXTS_MAX:
         _rate_texts.clear()
     _rate_texts[id(rate)] = texts
@@ -167,9 +175,6 @@ def _issues_json(issues: tuple[str, ...]) -> str | None:
     return json.dumps(issues, ensure_ascii=False) if issues else None
 
 
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 def fact_json(call: Call) -> str:
     """Return everything that a call says as JSON, for the history."""
     usage = call.usage
@@ -180,18 +185,18 @@ def fact_json(call: Call) -> str:
         "started_at_unix_ns": call.started_at_unix_ns,
         "ended_at_unix_ns": call.ended_at_unix_ns,
     }
-    return with_quantities(_dumps(fact), usage.quantities)
+    return with_member(compact_json(fact), "quantities", quantities_json(usage.quantities))
 
 
 def _fact_json(record: CostRecord) -> str:
-    fact = call_fact(record.call)
+    text = call_fact_text(record.call)
     if record.quote_issues:
-        fact["quote_issues"] = record.quote_issues
+        text = with_member(text, "quote_issues", compact_json(record.quote_issues))
     if record.session_before is not None:
-        fact["session_before"] = {unit: str(number) for unit, number in record.session_before.items()}
-    text = _dumps(fact)
+        before = {unit: str(number) for unit, number in record.session_before.items()}
+        text = with_member(text, "session_before", compact_json(before))
     # The usage column has them as billed; what the span said is kept beside it where that is something else.
     said = record.call.usage.quantities
     if record.quantities is not said and record.quantities != said:
-        text = with_quantities(text, said)
+        text = with_member(text, "quantities", quantities_json(said))
     return text
