@@ -112,7 +112,7 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
         text = f"{gap[1]} billable spans of {gap[0]} processes never arrived; look for `Queue full` in their logs"
         yield Finding(level="wrong", subject="spans", text=text)
     waiting = connection.execute(
-        "select count(*), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
+        "select sum(span_count), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
         " callfare.outbox_given_up) from callfare.outbox where waiting_since < now() - interval '1 minute'"
     ).fetchone()
     if waiting is not None and waiting[0]:

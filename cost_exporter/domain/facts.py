@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import NamedTuple
 
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.span import Call, Link
@@ -24,8 +25,7 @@ class DeadLetter:
     """An ExportTraceServiceRequest with just this span, content stripped, at most 64 KiB; b"" if not to be kept."""
 
 
-@value
-class OutgoingSpan:
+class OutgoingSpan(NamedTuple):
     """A span to be forwarded with its cost, in the three messages that OTLP nests, each serialised."""
 
     resource: bytes

@@ -1,8 +1,8 @@
 """The cost of a record as span attributes, ready to be appended to the span's own bytes.
 
-Protobuf merges by concatenation: the bytes of a `Span` followed by the bytes of more attributes *are* the span
-with more attributes. So a span is enriched without decoding it again. The double is for display only; the
-exact figure is the decimal string beside it. `callfare.cost.bucket` is for backends that search by equality.
+A span is enriched without decoding it again (`read/otlp_bytes.py`), and of its attributes only the amount is its
+own: the rest recurs and is remembered. The double is for display only; the exact figure is the decimal string
+beside it. `callfare.cost.bucket` is for backends that search by equality.
 """
 
 import struct
@@ -13,8 +13,9 @@ from functools import lru_cache
 from callfare import attributes
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import to_plain
+from cost_exporter.read.otlp_bytes import field
 
-__all__ = ["ENRICHED_KEYS", "cost_attributes", "cost_bucket", "describe_cost", "varint"]
+__all__ = ["ENRICHED_KEYS", "cost_attributes", "cost_bucket", "describe_cost"]
 
 ENRICHED_KEYS = (
     attributes.COST_AMOUNT,
@@ -32,41 +33,28 @@ ENRICHED_KEYS = (
 _BUCKET_BOUNDS_USD = [Decimal(bound) for bound in ("0.001", "0.01", "0.1", "1", "10", "100")]
 _BUCKETS = ("<0.001usd", "0.001-0.01usd", "0.01-0.1usd", "0.1-1usd", "1-10usd", "10-100usd", ">=100usd")
 
-_SPAN_ATTRIBUTE = b"\x4a"  # Span.attributes: field 9, length-delimited
-_KEY = b"\x0a"  # KeyValue.key: field 1
-_VALUE = b"\x12"  # KeyValue.value: field 2
-_STRING = b"\x0a"  # AnyValue.string_value: field 1
+_ATTRIBUTE = 9  # in Span
+_KEY, _VALUE = 1, 2  # in KeyValue
+_STRING = 1  # in AnyValue
 _DOUBLE = b"\x21"  # AnyValue.double_value: field 4, 64 bits
+_DOUBLE_BYTES = 8
 
 
 def cost_attributes(record: CostRecord) -> bytes:
     """Return what `describe_cost` says, as bytes to append to the serialised span."""
-    return b"".join(
-        _double_attribute(key, said) if isinstance(said, float) else string_attribute(key, said)
-        for key, said in describe_cost(record)
-    )
+    recurring = _recurring_bytes(record.status, record.category, record.tenant, record.book_version, _bucket_of(record))
+    return recurring if record.cost_usd is None else recurring + _amount_bytes(record.cost_usd)
 
 
 def describe_cost(record: CostRecord) -> list[tuple[str, str | float]]:
     """Return the attributes that say what a record costs. No amount where the cost is unknown."""
     said: list[tuple[str, str | float]] = [
-        (attributes.COST_STATUS, record.status),
-        (attributes.COST_CATEGORY, record.category),
-        (attributes.TENANT_ID, record.tenant),
+        *_recurring(record.status, record.category, record.tenant, record.book_version, _bucket_of(record))
     ]
-    if record.book_version:
-        said.append((attributes.COST_BOOK_VERSION, record.book_version))
-    if record.cost_usd is None:
-        bucket = "duplicate" if record.status == "duplicate" else "unknown"
-        return [*said, (attributes.COST_BUCKET, bucket)]
-    return [
-        *said,
-        (attributes.COST_BUCKET, cost_bucket(record.cost_usd)),
-        (attributes.COST_CURRENCY, "USD"),
-        (attributes.COST_SOURCE, "provider" if record.status == "reported" else "local"),
-        (attributes.COST_AMOUNT, float(record.cost_usd)),
-        (attributes.EXACT_COST, to_plain(record.cost_usd)),
-    ]
+    if record.cost_usd is not None:
+        said.append((attributes.COST_AMOUNT, float(record.cost_usd)))
+        said.append((attributes.EXACT_COST, to_plain(record.cost_usd)))
+    return said
 
 
 def cost_bucket(cost_usd: Decimal) -> str:
@@ -74,33 +62,49 @@ def cost_bucket(cost_usd: Decimal) -> str:
     return _BUCKETS[bisect_right(_BUCKET_BOUNDS_USD, cost_usd)]
 
 
+def _bucket_of(record: CostRecord) -> str:
+    if record.cost_usd is not None:
+        return cost_bucket(record.cost_usd)
+    return "duplicate" if record.status == "duplicate" else "unknown"
+
+
+def _recurring(status: str, category: str, tenant: str, book_version: str, bucket: str) -> list[tuple[str, str]]:
+    """Return all that is said of a cost but the amount itself."""
+    said = [
+        (attributes.COST_STATUS, status),
+        (attributes.COST_CATEGORY, category),
+        (attributes.TENANT_ID, tenant),
+        (attributes.COST_BUCKET, bucket),
+    ]
+    if book_version:
+        said.append((attributes.COST_BOOK_VERSION, book_version))
+    if bucket in _BUCKETS:  # there is an amount
+        said.append((attributes.COST_CURRENCY, "USD"))
+        said.append((attributes.COST_SOURCE, "provider" if status == "reported" else "local"))
+    return said
+
+
 @lru_cache(maxsize=4096)
-def string_attribute(key: str, text: str) -> bytes:
-    """Return one string attribute of a span, serialised. Memoised: most texts repeat."""
-    return _attribute(key, _length_delimited(_STRING, text.encode()))
+def _recurring_bytes(status: str, category: str, tenant: str, book_version: str, bucket: str) -> bytes:
+    said = _recurring(status, category, tenant, book_version, bucket)
+    return b"".join([_before_text(key, len(text.encode())) + text.encode() for key, text in said])
 
 
-def _double_attribute(key: str, number: float) -> bytes:
-    return _attribute(key, _DOUBLE + struct.pack("<d", number))
+def _amount_bytes(cost_usd: Decimal) -> bytes:
+    exact = to_plain(cost_usd).encode()
+    display = struct.pack("<d", float(cost_usd))
+    return _BEFORE_AMOUNT + display + _before_text(attributes.EXACT_COST, len(exact)) + exact
+
+
+@lru_cache(maxsize=4096)
+def _before_text(key: str, size_bytes: int) -> bytes:
+    """Return a string attribute up to its text: what stands before it depends on the text's size alone."""
+    any_value = field(_STRING, bytes(size_bytes))
+    return _attribute(key, any_value)[: -size_bytes or None]
 
 
 def _attribute(key: str, any_value: bytes) -> bytes:
-    return _length_delimited(
-        _SPAN_ATTRIBUTE, _length_delimited(_KEY, key.encode()) + _length_delimited(_VALUE, any_value)
-    )
+    return field(_ATTRIBUTE, field(_KEY, key.encode()) + field(_VALUE, any_value))
 
 
-def _length_delimited(tag: bytes, payload: bytes) -> bytes:
-    return tag + varint(len(payload)) + payload
-
-
-def varint(number: int) -> bytes:
-    """Return a non-negative integer as protobuf writes it."""
-    if number < 0x80:  # noqa: PLR2004 - one byte, the common case
-        return bytes((number,))
-    parts = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+_BEFORE_AMOUNT = _attribute(attributes.COST_AMOUNT, _DOUBLE + bytes(_DOUBLE_BYTES))[:-_DOUBLE_BYTES]

@@ -8,17 +8,16 @@ settled, in the transaction that stores both. Prompts, completions, transcripts 
 behind here, unless the operator keeps them, because these bytes wait in the database.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from callfare import attributes
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.forward.enrich import ENRICHED_KEYS, varint
+from cost_exporter.forward.enrich import ENRICHED_KEYS
 from cost_exporter.read import wire
 
-__all__ = ["export_request", "outgoing_spans"]
+__all__ = ["outgoing_spans"]
 
 CONTENT_PREFIXES: Final = (
     "gen_ai.input.messages",
@@ -70,57 +69,65 @@ CONTENT_KEYS: Final = frozenset({"text", "transcript", "input", "output", "messa
 def outgoing_spans(
     resource_spans: Sequence[wire.ResourceSpans], calls: Collection[SpanKey], *, keeps_content: bool = False
 ) -> dict[SpanKey, OutgoingSpan]:
-    """Return the spans of a request that are to be forwarded; those of `calls` are enriched later."""
+    """Return the spans of a request that are to be forwarded; those of `calls` are enriched later.
+
+    Takes the content out of the decoded request itself: it has been read already.
+    """
+    is_removed = _REPLACED if keeps_content else _REPLACED_AND_CONTENT
     found: dict[SpanKey, OutgoingSpan] = {}
     for each in resource_spans:
         resource = _serialised(each.resource)
         for group in each.scope_spans:
             scope = _serialised(group.scope)
             for span in group.spans:
-                key = (span.trace_id, span.span_id)
+                key = span.trace_id, span.span_id
                 if _is_wanted(span, key, calls):
-                    found[key] = OutgoingSpan(
-                        resource=resource, scope=scope, span=_without_content(span, keeps_content)
-                    )
+                    _remove(span, is_removed, keeps_events=keeps_content)
+                    found[key] = OutgoingSpan(resource, scope, _serialised(span))
     return found
 
 
 def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> bool:
-    mark = span.attributes[attributes.VIEW].string_value if attributes.VIEW in span.attributes else ""
+    if attributes.VIEW not in span.attributes:
+        return key in calls
+    mark = span.attributes[attributes.VIEW].string_value
     return mark == "hop" or (not mark and key in calls)
 
 
-def export_request(spans: Iterable[OutgoingSpan]) -> bytes:
-    """Return an ExportTraceServiceRequest with these spans; neighbours of one resource and scope share both."""
-    return b"".join(
-        _field(
-            1, _field(1, resource) + _field(2, _field(1, scope) + b"".join([_field(2, each.span) for each in group]))
-        )
-        for (resource, scope), group in groupby(spans, key=lambda each: (each.resource, each.scope))
-    )
-
-
-def _without_content(span: Any, keeps_content: bool) -> bytes:
-    """Return the span's bytes. Takes the content out of the decoded request itself: it has been read already."""
+def _remove(span: Any, is_removed: Mapping[str, bool], *, keeps_events: bool) -> None:
     attributes_of_span = span.attributes
-    for key in [key for key in attributes_of_span if key in _REPLACED or not (keeps_content or _is_harmless(key))]:
+    for key in [key for key in attributes_of_span if is_removed[key]]:
         del attributes_of_span[key]
-    if not keeps_content:
+    if not keeps_events:
         span.ClearField("events")
-    return _serialised(span)
 
 
-_REPLACED = frozenset({*ENRICHED_KEYS, attributes.VIEW})
+class _Judged(dict[str, bool]):
+    """Remembers of each key whether it is removed: a service sees few keys, and sees them in every span."""
+
+    def __init__(self, is_removed: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._is_removed = is_removed
+
+    def __missing__(self, key: str) -> bool:
+        if len(self) >= _KEYS_REMEMBERED_MAX:
+            self.clear()
+        is_removed = self[key] = self._is_removed(key)
+        return is_removed
 
 
-def _is_harmless(key: str) -> bool:
-    return key not in CONTENT_KEYS and not key.startswith(CONTENT_PREFIXES)
+_KEYS_REMEMBERED_MAX: Final = 10_000
+_OURS: Final = frozenset({*ENRICHED_KEYS, attributes.VIEW})
+
+
+def _is_content(key: str) -> bool:
+    return key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES)
+
+
+_REPLACED: Final = _Judged(lambda key: key in _OURS)
+_REPLACED_AND_CONTENT: Final = _Judged(lambda key: key in _OURS or _is_content(key))
 
 
 def _serialised(message: Any) -> bytes:
     # These bytes are stored: a span sent again after a crash is byte for byte the same.
     return message.SerializeToString()
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + varint(len(payload)) + payload

@@ -13,14 +13,12 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Protocol
 
-from cost_exporter.domain.facts import OutgoingSpan
-from cost_exporter.forward.outgoing import export_request
+from cost_exporter.read.otlp_bytes import halves_of
 
 __all__ = ["Claim", "Outbox", "RefusedForGood", "Sender", "Transport"]
 
 logger = logging.getLogger(__name__)
 
-BATCH_SPANS = 500
 IDLE_SECONDS = 0.5
 RETRY_SECONDS_MAX = 30.0
 MAX_AGE = timedelta(hours=48)
@@ -43,24 +41,24 @@ class Transport(Protocol):
 
 
 class Claim(Protocol):
-    """Spans held for sending; what is neither done nor given up by the end of the claim stays in the outbox."""
+    """Spans held for sending; all of them stay in the outbox unless the claim is done."""
 
-    spans: Sequence[OutgoingSpan]
+    requests: Sequence[bytes]
+    """Each an ExportTraceServiceRequest with spans of one resource and scope; joined they are one request."""
+    span_count: int
+    is_full: bool
+    """Whether more may wait than one claim holds."""
 
-    def done(self, positions: Sequence[int]) -> None:
-        """Delete these spans: the backend has them."""
-        ...
-
-    def give_up(self, positions: Sequence[int]) -> None:
-        """Delete these spans and count them as given up."""
+    def done(self, *, given_up_count: int = 0) -> None:
+        """Delete these spans: the backend has them, apart from so many, which are counted as given up."""
         ...
 
 
 class Outbox(Protocol):
     """Where spans wait."""
 
-    def claim(self, limit: int) -> AbstractContextManager[Claim]:
-        """Hold up to `limit` spans, oldest first, that no other sender holds."""
+    def claim(self) -> AbstractContextManager[Claim]:
+        """Hold as many spans as one request may carry, oldest first, that no other sender holds."""
         ...
 
     def give_up_older_than(self, age: timedelta) -> int:
@@ -89,36 +87,36 @@ class Sender:
             self._thread.join(timeout_seconds)
         self._transport.close()
 
-    def drain_once(self) -> int:
-        """Send one batch; return how many spans left the outbox. Raises where the backend could not be reached."""
-        with self._outbox.claim(BATCH_SPANS) as claim:
-            if claim.spans:
-                self._send(claim, range(len(claim.spans)))
-            return len(claim.spans)
+    def drain_once(self) -> Claim:
+        """Send one claim and return it, its spans gone. Raises where the backend could not be reached."""
+        with self._outbox.claim() as claim:
+            if claim.requests:
+                claim.done(given_up_count=self._send(claim.requests))
+            return claim
 
-    def _send(self, claim: Claim, positions: Sequence[int]) -> None:
-        """Send, and where a batch is refused for good find the spans that are to blame by halving it."""
+    def _send(self, requests: Sequence[bytes]) -> int:
+        """Send all as one request; where it is refused for good, find the spans to blame by halving it.
+
+        Returns how many spans were given up.
+        """
         try:
-            self._transport.send(export_request(claim.spans[position] for position in positions))
+            self._transport.send(b"".join(requests))
         except RefusedForGood as refusal:
-            if len(positions) == 1:
+            halves = _halves(requests)
+            if not halves:
                 logger.warning("gave up a span that the forward endpoint refuses: %s", refusal)
-                claim.give_up(positions)
-                return
-            middle = len(positions) // 2
-            self._send(claim, positions[:middle])
-            self._send(claim, positions[middle:])
-        else:
-            claim.done(positions)
+                return 1
+            return sum(self._send(half) for half in halves)
+        return 0
 
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
-                sent = self.drain_once()
+                claim = self.drain_once()
                 self._report_recovery(failures)
                 failures = 0
-                pause_seconds = 0.0 if sent == BATCH_SPANS else IDLE_SECONDS
+                pause_seconds = 0.0 if claim.is_full else IDLE_SECONDS
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end forwarding
                 failures += 1
                 pause_seconds = min(RETRY_SECONDS_MAX, 2.0 ** min(failures, 5) / 2)
@@ -138,3 +136,12 @@ class Sender:
             return
         if count:
             logger.error("gave up %d spans that waited longer than %s for the forward endpoint", count, self._max_age)
+
+
+def _halves(requests: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
+    """Return two with half of the spans each; none where it is just one span."""
+    if len(requests) > 1:
+        middle = len(requests) // 2
+        return requests[:middle], requests[middle:]
+    halves = halves_of(requests[0])
+    return [[half] for half in halves] if len(halves) > 1 else []

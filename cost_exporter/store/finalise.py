@@ -55,7 +55,7 @@ def finalise(
         rows = cursor.execute(statement("finalise_traces"), parameters).fetchall()
         final = [_finalised(row) for row in rows]
         if outgoing is not None:
-            insert_outgoing(cursor, [outgoing(each) for each in final if each.record_count])
+            insert_outgoing(cursor, [(outgoing(each), b"") for each in final if each.record_count])
     return final
 
 

@@ -1,66 +1,101 @@
 """The outbox in PostgreSQL: spans that wait to be forwarded.
 
-A claim holds its rows by `for update skip locked` in an open transaction, so several services may drain one
-outbox and a crash releases what it held.
+A row is a parcel: the finished request with the spans of one transaction that share resource and scope, up to a
+bound. A claim holds its rows by `for update skip locked` in an open transaction, so several services may drain
+one outbox and a crash releases what it held.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
 from cost_exporter.domain.facts import OutgoingSpan
+from cost_exporter.read.otlp_bytes import framed_span, trace_request
 
 __all__ = ["PostgresClaim", "PostgresOutbox", "insert_outgoing"]
 
+_PARCEL_SPANS_MAX: Final = 512
+_PARCEL_BYTES_MAX: Final = 512 << 10
+"""A parcel ends with the span that reaches this."""
+_CLAIM_ROWS_MAX: Final = 64
+_CLAIM_BYTES: Final = 2 << 20
+"""A claim ends with the row that reaches this: it is sent as one request, and gRPC receivers take 4 MiB by default."""
+
 _INSERT = """
-insert into callfare.outbox (resource, scope, span)
-select * from unnest(%b::bytea[], %b::bytea[], %b::bytea[])
+insert into callfare.outbox (span_count, request) select * from unnest(%b::integer[], %b::bytea[])
 """
 _CLAIM = """
-select id, resource, scope, span from callfare.outbox order by id limit %s for update skip locked
+with held as materialized (
+    select id, span_count, request from callfare.outbox order by id limit %(rows)s for update skip locked
+), measured as (
+    select *, sum(octet_length(request)) over (order by id) - octet_length(request) as bytes_before,
+        count(*) over () as held_count
+    from held
+)
+select id, span_count, request, held_count from measured where bytes_before < %(bytes)s order by id
 """
+_GIVE_UP = "update callfare.outbox_given_up set span_count = span_count + %s"
 _GIVE_UP_OLD = """
 with old as (
     select id from callfare.outbox where waiting_since < now() - %s for update skip locked
 ), gone as (
-    delete from callfare.outbox using old where outbox.id = old.id returning 1
+    delete from callfare.outbox using old where outbox.id = old.id returning span_count
+), counted as (
+    select coalesce(sum(span_count), 0) as span_count from gone
 )
-update callfare.outbox_given_up set span_count = span_count + (select count(*) from gone)
-returning (select count(*) from gone)
+update callfare.outbox_given_up set span_count = outbox_given_up.span_count + counted.span_count from counted
+returning counted.span_count
+"""
+_STATE = """
+select (select coalesce(sum(span_count), 0) from callfare.outbox), span_count from callfare.outbox_given_up
 """
 
 
-def insert_outgoing(cursor: psycopg.Cursor[Any], spans: Sequence[OutgoingSpan]) -> None:
-    """Put spans into the outbox, in the transaction of `cursor`."""
-    if spans:
-        cursor.execute(
-            _INSERT, ([each.resource for each in spans], [each.scope for each in spans], [each.span for each in spans])
-        )
+def insert_outgoing(cursor: psycopg.Cursor[Any], spans: Iterable[tuple[OutgoingSpan, bytes]]) -> None:
+    """Put spans into the outbox, each with the bytes to append to it, in the transaction of `cursor`."""
+    groups: dict[tuple[bytes, bytes], list[bytes]] = {}
+    for (resource, scope, span), cost in spans:
+        groups.setdefault((resource, scope), []).append(framed_span(span + cost))
+    parcels = [
+        (len(parcel), trace_request(resource, scope, parcel))
+        for (resource, scope), framed in groups.items()
+        for parcel in _parcels(framed)
+    ]
+    if parcels:
+        cursor.execute(_INSERT, ([count for count, _ in parcels], [request for _, request in parcels]))
+
+
+def _parcels(framed_spans: Sequence[bytes]) -> Generator[Sequence[bytes]]:
+    """Cut the spans of one group into parcels of bounded size."""
+    start = size_bytes = 0
+    for position, span in enumerate(framed_spans):
+        if position - start >= _PARCEL_SPANS_MAX or size_bytes >= _PARCEL_BYTES_MAX:
+            yield framed_spans[start:position]
+            start, size_bytes = position, 0
+        size_bytes += len(span)
+    yield framed_spans[start:]
 
 
 class PostgresClaim:
     """Rows held by an open transaction."""
 
-    def __init__(self, cursor: psycopg.Cursor[Any], rows: Sequence[tuple[int, bytes, bytes, bytes]]) -> None:
+    def __init__(self, cursor: psycopg.Cursor[Any], rows: Sequence[tuple[int, int, bytes, int]]) -> None:
         self._cursor = cursor
         self._ids = [row[0] for row in rows]
-        self.spans: Sequence[OutgoingSpan] = [
-            OutgoingSpan(resource=resource, scope=scope, span=span) for _, resource, scope, span in rows
-        ]
+        self.span_count = sum(row[1] for row in rows)
+        self.requests: Sequence[bytes] = [row[2] for row in rows]
+        held_count = rows[0][3] if rows else 0
+        self.is_full = held_count == _CLAIM_ROWS_MAX or held_count > len(rows)
 
-    def done(self, positions: Sequence[int]) -> None:
-        """Delete these spans: the backend has them."""
-        ids = [self._ids[position] for position in positions]
-        self._cursor.execute("delete from callfare.outbox where id = any(%s)", (ids,))
-
-    def give_up(self, positions: Sequence[int]) -> None:
-        """Delete these spans and count them as given up."""
-        self.done(positions)
-        self._cursor.execute("update callfare.outbox_given_up set span_count = span_count + %s", (len(positions),))
+    def done(self, *, given_up_count: int = 0) -> None:
+        """Delete the rows, and count the spans among them that were given up."""
+        self._cursor.execute("delete from callfare.outbox where id = any(%s)", (self._ids,))
+        if given_up_count:
+            self._cursor.execute(_GIVE_UP, (given_up_count,))
 
 
 class PostgresOutbox:
@@ -70,14 +105,15 @@ class PostgresOutbox:
         self._pool = pool
 
     @contextmanager
-    def claim(self, limit: int) -> Generator[PostgresClaim]:
-        """Hold up to `limit` spans, oldest first, that no other sender holds."""
+    def claim(self) -> Generator[PostgresClaim]:
+        """Hold what one request may carry, oldest first, that no other sender holds."""
         with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            bounds = {"rows": _CLAIM_ROWS_MAX, "bytes": _CLAIM_BYTES}
             # Binary: as text every byte of a span would come as two.
-            yield PostgresClaim(cursor, cursor.execute(_CLAIM, (limit,), binary=True).fetchall())
+            yield PostgresClaim(cursor, cursor.execute(_CLAIM, bounds, binary=True).fetchall())
 
     def give_up_older_than(self, age: timedelta) -> int:
-        """Drop and count what waited too long; return how many."""
+        """Drop and count the spans that waited too long; return how many."""
         with self._pool.connection() as connection:
             row = connection.execute(_GIVE_UP_OLD, (age,)).fetchone()
         return 0 if row is None else int(row[0])
@@ -85,7 +121,5 @@ class PostgresOutbox:
     def state(self) -> tuple[int, int]:
         """Return how many spans wait, and how many were given up since the beginning."""
         with self._pool.connection() as connection:
-            row = connection.execute(
-                "select (select count(*) from callfare.outbox), span_count from callfare.outbox_given_up"
-            ).fetchone()
+            row = connection.execute(_STATE).fetchone()
         return (0, 0) if row is None else (int(row[0]), int(row[1]))

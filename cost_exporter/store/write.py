@@ -86,7 +86,7 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
         _write_history(rest, plan)
         _count_producers(rest, new_changes)
         if enrich is not None:
-            insert_outgoing(rest, [*plan.outgoing_links, *_enriched(new_changes, enrich)])
+            insert_outgoing(rest, _outgoing(plan, new_changes, enrich))
         _move_rollups(rest, plan, only_new=not old_headers)
     if (new_headers and traces.rowcount != len(new_headers)) or (homes and calls.rowcount != len(homes)):
         raise OvertakenError
@@ -217,17 +217,10 @@ def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:
     )
 
 
-def _enriched(changes: Sequence[Change], enrich: Enrich) -> list[OutgoingSpan]:
-    """Return the spans of new records with their cost. A later change sends no second version."""
-    return [
-        OutgoingSpan(
-            resource=change.outgoing.resource,
-            scope=change.outgoing.scope,
-            span=change.outgoing.span + enrich(change.record),
-        )
-        for change in changes
-        if change.outgoing is not None
-    ]
+def _outgoing(plan: Plan, changes: Sequence[Change], enrich: Enrich) -> list[tuple[OutgoingSpan, bytes]]:
+    """Return what is forwarded, and the cost of what has one. A later change sends no second version."""
+    links = [(span, b"") for span in plan.outgoing_links]
+    return links + [(each.outgoing, enrich(each.record)) for each in changes if each.outgoing is not None]
 
 
 def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:

@@ -173,8 +173,8 @@ def test_doctor_finds_what_never_arrived_and_what_is_not_taken(callfare: Any, fi
             " values ('default', 'p', 9, 7, now() - interval '1 hour')"
         )
         connection.execute(
-            "insert into callfare.outbox (waiting_since, resource, scope, span)"
-            " values (now() - interval '5 minutes', '', '', '')"
+            "insert into callfare.outbox (waiting_since, span_count, request)"
+            " values (now() - interval '5 minutes', 1, '')"
         )
         connection.execute("update callfare.outbox_given_up set span_count = 3")
         try:

@@ -10,11 +10,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.settle import settle
-from cost_exporter.forward.enrich import cost_attributes, cost_bucket, varint
-from cost_exporter.forward.outgoing import export_request, outgoing_spans
+from cost_exporter.forward.enrich import cost_attributes, cost_bucket, describe_cost
+from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read import wire
+from cost_exporter.read.otlp_bytes import framed_span, trace_request
 from tests.domain.builders import call, facts, key, price_by_sum
 
 
@@ -51,10 +51,8 @@ def forwarded(request: ExportTraceServiceRequest, *, keeps_content: bool = False
     """The span as the backend gets it."""
     decoded = wire.parse_request(request.SerializeToString())
     outgoing = outgoing_spans(decoded.resource_spans, {key("chat")}, keeps_content=keeps_content)[key("chat")]
-    enriched = OutgoingSpan(
-        resource=outgoing.resource, scope=outgoing.scope, span=outgoing.span + cost_attributes(record())
-    )
-    got = ExportTraceServiceRequest.FromString(export_request([enriched]))
+    enriched = framed_span(outgoing.span + cost_attributes(record()))
+    got = ExportTraceServiceRequest.FromString(trace_request(outgoing.resource, outgoing.scope, [enriched]))
     (resource_spans,) = got.resource_spans
     assert attributes_of(resource_spans.resource) == {"service.name": "agent"}  # pyright: ignore[reportArgumentType]
     (scope_spans,) = resource_spans.scope_spans
@@ -133,7 +131,19 @@ def test_buckets_are_half_open(cost: str, bucket: str) -> None:
     assert cost_bucket(D(cost)) == bucket
 
 
-@pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 2**21, 2**35])
-def test_varints_are_what_protobuf_reads(number: int) -> None:
-    """Our own framing is the wire format."""
-    assert Span.FromString(b"\x30" + varint(number)).kind == number & 0xFFFFFFFF
+@pytest.mark.parametrize("cost_usd", [None, D(0), D("0.00000000012"), D("999999999999.123456789012")])
+@pytest.mark.parametrize("tenant", ["default", "", "Käse", "x" * 300])
+def test_the_bytes_say_what_is_described(cost_usd: D | None, tenant: str) -> None:
+    """What is put together from remembered parts is what a decoder finds, value for value."""
+    said = record(cost_usd=cost_usd, tenant=tenant, status="unpriced" if cost_usd is None else "priced")
+    assert attributes_of(Span.FromString(cost_attributes(said))) == dict(describe_cost(said))
+
+
+def test_more_keys_than_are_remembered_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned of keys is bounded, and may be forgotten at any time."""
+    monkeypatch.setattr("cost_exporter.forward.outgoing._KEYS_REMEMBERED_MAX", 2)
+    said = {f"app.{number}": "kept" for number in range(5)}
+    for _ in range(2):
+        span = forwarded(request_with({**said, "gen_ai.prompt.0.content": "secret", "text": "secret"}))
+        assert {key: text for key, text in attributes_of(span).items() if key.startswith("app.")} == said
+        assert b"secret" not in span.SerializeToString()

@@ -12,47 +12,57 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.forward.sender import RefusedForGood, Sender, Transport
 from cost_exporter.forward.transport import GrpcTransport, HttpTransport, transport_for
+from cost_exporter.read.otlp_bytes import framed_span, trace_request
 
 
-def outgoing(name: str) -> OutgoingSpan:
-    return OutgoingSpan(resource=b"", scope=b"", span=Span(name=name).SerializeToString())
+def waiting(*names: str) -> bytes:
+    """A row of the outbox with these spans."""
+    return trace_request(b"", b"", [framed_span(Span(name=name).SerializeToString()) for name in names])
 
 
 class MemoryOutbox:
-    """Keeps what is not done, like the one in PostgreSQL."""
+    """Keeps what is not done, like the one in PostgreSQL. A row is a request."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.waiting = [outgoing(name) for name in names]
+    def __init__(self, *rows: bytes, rows_per_claim: int = 10) -> None:
+        self.rows = list(rows)
         self.given_up = 0
+        self._rows_per_claim = rows_per_claim
 
     @contextmanager
-    def claim(self, limit: int) -> Generator["MemoryClaim"]:
-        claim = MemoryClaim(self.waiting[:limit])
+    def claim(self) -> Generator["MemoryClaim"]:
+        claim = MemoryClaim(self.rows[: self._rows_per_claim], is_full=len(self.rows) > self._rows_per_claim)
         yield claim
-        self.given_up += len(claim.refused)
-        gone = {*claim.sent, *claim.refused}
-        self.waiting = [each for i, each in enumerate(self.waiting) if i not in gone]
+        if claim.is_done:
+            self.given_up += claim.given_up
+            del self.rows[: len(claim.requests)]
 
     def give_up_older_than(self, age: timedelta) -> int:
-        count, self.waiting = len(self.waiting), []
+        count, self.rows = sum(map(span_count_of, self.rows)), []
         self.given_up += count
         return count
 
 
 class MemoryClaim:
-    def __init__(self, spans: Sequence[OutgoingSpan]) -> None:
-        self.spans = spans
-        self.sent: list[int] = []
-        self.refused: list[int] = []
+    def __init__(self, requests: Sequence[bytes], *, is_full: bool) -> None:
+        self.requests = requests
+        self.span_count = sum(map(span_count_of, requests))
+        self.is_full = is_full
+        self.is_done = False
+        self.given_up = 0
 
-    def done(self, positions: Sequence[int]) -> None:
-        self.sent.extend(positions)
+    def done(self, *, given_up_count: int = 0) -> None:
+        self.is_done, self.given_up = True, given_up_count
 
-    def give_up(self, positions: Sequence[int]) -> None:
-        self.refused.extend(positions)
+
+def names_in(body: bytes) -> list[str]:
+    request = ExportTraceServiceRequest.FromString(body)
+    return [span.name for each in request.resource_spans for span in each.scope_spans[0].spans]
+
+
+def span_count_of(body: bytes) -> int:
+    return len(names_in(body))
 
 
 class Backend:
@@ -66,8 +76,7 @@ class Backend:
 
     def take(self, body: bytes) -> bool:
         """Take the spans of a request; False where it is refused."""
-        request = ExportTraceServiceRequest.FromString(body)
-        names = [span.name for each in request.resource_spans for span in each.scope_spans[0].spans]
+        names = names_in(body)
         if self.poison in names:
             return False
         self.taken += names
@@ -129,46 +138,63 @@ def wired(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, Transport]]
 def test_the_outbox_empties_into_the_backend(wired: tuple[Backend, Transport]) -> None:
     """Every span arrives once, in order, and leaves the outbox."""
     backend, transport = wired
-    outbox = MemoryOutbox(["a", "b", "c"])
-    assert Sender(outbox, transport).drain_once() == 3
-    assert (backend.taken, outbox.waiting) == (["a", "b", "c"], [])
+    outbox = MemoryOutbox(waiting("a", "b"), waiting("c"))
+    assert Sender(outbox, transport).drain_once().span_count == 3
+    assert (backend.taken, outbox.rows) == (["a", "b", "c"], [])
 
 
 def test_nothing_leaves_while_the_backend_is_away(wired: tuple[Backend, Transport]) -> None:
     """A passing failure keeps the spans; they leave when it is over."""
     backend, transport = wired
-    outbox = MemoryOutbox(["a"])
+    outbox = MemoryOutbox(waiting("a"))
     sender = Sender(outbox, transport)
     backend.code = grpc.StatusCode.UNAVAILABLE
     with pytest.raises(OSError):  # noqa: PT011 - ConnectionError or HTTPError: both are passing
         sender.drain_once()
-    assert len(outbox.waiting) == 1
+    assert len(outbox.rows) == 1
     backend.code = grpc.StatusCode.OK
-    assert sender.drain_once() == 1
+    assert sender.drain_once().span_count == 1
     assert backend.taken == ["a"]
 
 
-def test_one_span_refused_for_good_does_not_hold_the_others(wired: tuple[Backend, Transport]) -> None:
-    """The batch is halved until the refused span is alone; it is given up and counted."""
+@pytest.mark.parametrize("rows", [[("a", "b", "bad", "c", "d")], [("a",), ("b",), ("bad",), ("c", "d")]])
+def test_one_span_refused_for_good_does_not_hold_the_others(
+    wired: tuple[Backend, Transport], rows: list[tuple[str, ...]]
+) -> None:
+    """What was refused is halved, also within a row, until the refused span is alone; it is given up and counted."""
     backend, transport = wired
     backend.poison = "bad"
-    outbox = MemoryOutbox(["a", "b", "bad", "c", "d"])
+    outbox = MemoryOutbox(*(waiting(*names) for names in rows))
     Sender(outbox, transport).drain_once()
     assert sorted(backend.taken) == ["a", "b", "c", "d"]
-    assert (outbox.waiting, outbox.given_up) == ([], 1)
+    assert (outbox.rows, outbox.given_up) == ([], 1)
 
 
 def test_an_empty_outbox_sends_nothing(wired: tuple[Backend, Transport]) -> None:
     """No request without spans."""
     backend, transport = wired
-    assert Sender(MemoryOutbox([]), transport).drain_once() == 0
+    assert Sender(MemoryOutbox(), transport).drain_once().span_count == 0
     assert backend.taken == []
+
+
+def test_a_backlog_is_sent_without_a_pause(wired: tuple[Backend, Transport], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one claim does not hold all that waits, the next one follows at once."""
+    monkeypatch.setattr("cost_exporter.forward.sender.IDLE_SECONDS", 3600.0)
+    backend, transport = wired
+    outbox = MemoryOutbox(*(waiting(str(number)) for number in range(5)), rows_per_claim=2)
+    sender = Sender(outbox, transport)
+    sender.start()
+    while len(backend.taken) < 5:
+        assert backend.took.wait(10)
+        backend.took.clear()
+    sender.stop()
+    assert outbox.rows == []
 
 
 def test_the_thread_sends_and_stops(wired: tuple[Backend, Transport]) -> None:
     """Started, it drains by itself; stopped, it ends."""
     backend, transport = wired
-    sender = Sender(MemoryOutbox(["a"]), transport)
+    sender = Sender(MemoryOutbox(waiting("a")), transport)
     sender.start()
     assert backend.took.wait(10)
     sender.stop()
@@ -193,7 +219,7 @@ def test_what_waited_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> N
         def close(self) -> None:
             pass
 
-    outbox = Watched(["a", "b"])
+    outbox = Watched(waiting("a", "b"))
     sender = Sender(outbox, Away())
     sender.start()
     assert gave_up.wait(10)
@@ -217,10 +243,4 @@ def test_a_refusal_names_its_reason() -> None:
     backend = Backend()
     backend.poison = "bad"
     with http_endpoint(backend) as endpoint, pytest.raises(RefusedForGood, match="HTTP 400"):
-        transport_for(endpoint).send(ExportTraceServiceRequest.SerializeToString(_request("bad")))
-
-
-def _request(name: str) -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest()
-    request.resource_spans.add().scope_spans.add().spans.add(name=name)
-    return request
+        transport_for(endpoint).send(waiting("bad"))

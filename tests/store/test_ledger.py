@@ -12,6 +12,7 @@ from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreUnavailable
+from cost_exporter.read.otlp_bytes import framed_span, trace_request
 from cost_exporter.store.known import JOINED_TRACES_MAX
 from cost_exporter.store.ledger import LedgerStore
 from tests.domain.builders import OTHER_TRACE, TRACE, call, link, price_by_sum
@@ -172,9 +173,8 @@ def test_forwarded_spans_carry_their_cost_and_leave_once(database_url: str, data
     store.commit([batch], price_by_sum)
     store.commit([batch], price_by_sum)
     store.close()
-    assert rows(database, "select resource, scope, span from callfare.outbox") == [
-        (b"r", b"s", f"span {COST_1545_TOKENS}".encode())
-    ]
+    expected = trace_request(b"r", b"s", [framed_span(f"span {COST_1545_TOKENS}".encode())])
+    assert rows(database, "select span_count, request from callfare.outbox") == [(1, expected)]
 
 
 def test_a_database_that_is_away_is_unavailable_and_then_used_again(database_url: str, database: Database) -> None:
