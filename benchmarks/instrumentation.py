@@ -3,8 +3,20 @@
     python benchmarks/instrumentation.py              needs the package installed, or PYTHONPATH=instrumentation
     python benchmarks/instrumentation.py --json
 
-A vendor's method that does nothing is called with and without our wrapper, the span exported to nowhere; the
-difference is ours. Targets: < 100 us a call at p99, < 2 us a chunk, `import callfare` < 150 ms.
+call        A vendor's method that measures itself is called through our wrapper, inside a workflow's context; what
+            remains of the whole is added by us, call by call. In it: reading the request, the span's start and end
+            with 13 attributes, our sampler and both our processors, OpenTelemetry's own batch processor with an
+            exporter that drops. Not in it: encoding and sending, a batch at a time in another thread.
+sdk         The same span with the same attributes, written by hand with OpenTelemetry's SDK and none of our parts:
+            what any instrumentation of that call costs. It is contained in `call`.
+unsampled   `call` where the application's sampler drops the span and ours records it for its cost.
+openai      The real OpenAI SDK over a transport in memory, watched and not: what is added, and out of how much.
+
+Kinds of calls take turns in blocks, so that a busy moment hits all alike. `_us` is time of this thread's own work:
+another process's turn is not our cost; `_wall_us` is the clock on the wall. A neighbour that fills the caches still
+shows at p99, so of five rounds of 20,000 calls that with the lowest p99 counts; `sdk`, in the same round, tells how
+quiet it was. The targets (exit code 1 where one is missed): < 100 us added to a call at p99, < 2 us a chunk,
+`import callfare` < 150 ms, no thread for a call.
 """
 
 import argparse
@@ -12,30 +24,62 @@ import json
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry import context as context_api
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.trace import SpanKind
 
 from callfare import attributes as names
 from callfare import hook
 from callfare.context import with_attribution
 from callfare.session import Clock, Reporter, Session
 from callfare.span import CallSpan, Request
-from callfare.wrapping import around_call, around_generator
+from callfare.wrapping import Wrapper, around_call, around_generator
 
-CALLS = 20_000
+ROUNDS = 5
+BLOCKS = 50
+CALLS_A_BLOCK = 400
 CHUNKS = 200_000
+OPENAI_CALLS_A_BLOCK = 40
 TEXT = "The quick brown fox jumps over the lazy dog. " * 4
-TARGETS = {"call_p99_us": 100.0, "chunk_us": 2.0, "socket_send_us": 2.0, "import_ms": 150.0}
+ACCOUNT = {names.TENANT_ID: "acme", names.CATEGORY: "bot", names.WORKFLOW_NAME: "call"}
+TARGETS = {
+    "call_p99_us": 100.0,
+    "unsampled_p99_us": 100.0,
+    "chunk_us": 2.0,
+    "socket_send_us": 2.0,
+    "import_ms": 150.0,
+    "threads_added": 1.0,
+}
+
+_Now = Callable[[], int]
 
 
-class _Nowhere(SpanProcessor):
-    """Takes every span and keeps none: the exporter's work is another thread's."""
+class _Drop(SpanExporter):
+    """Takes every batch and keeps none."""
 
-    def on_end(self, span: ReadableSpan) -> None:
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - the interface's signature
         """Drop it."""
+        return SpanExportResult.SUCCESS
+
+
+# The instrumentor looks for exporters of this name, to hand them what was not sampled.
+_Drop.__module__ = "callfare.benchmark"
+
+
+def _provider(sampler: Sampler, *, is_ours: bool) -> TracerProvider:
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    # Room for a block and more: a full queue would measure the SDK's log.
+    provider.add_span_processor(BatchSpanProcessor(_Drop(), max_queue_size=100_000))
+    if is_ours:
+        hook.install(provider)
+    return provider
 
 
 def _request(_instance: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
@@ -48,12 +92,116 @@ def _request(_instance: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> 
     )
 
 
+class _Vendor:
+    """A paid method that knows how long it took itself."""
+
+    def __init__(self, now: _Now) -> None:
+        self.now = now
+        self.begun = self.ended = 0
+
+    def speak(self, text: str) -> int:
+        """Do nothing, and say when."""
+        self.begun = self.now()
+        length = len(text)
+        self.ended = self.now()
+        return length
+
+
+def _watched(provider: TracerProvider) -> Callable[[_Vendor], None]:
+    wrapper: Wrapper = around_call(_request)(provider.get_tracer("benchmark"))
+
+    def call(vendor: _Vendor) -> None:
+        wrapper(vendor.speak, vendor, (TEXT,), {})
+
+    return call
+
+
+def _by_hand(provider: TracerProvider) -> Callable[[_Vendor], None]:
+    tracer = provider.get_tracer("benchmark")
+    start = {
+        names.OPERATION_NAME: "text_to_speech",
+        names.PROVIDER_NAME: "acme",
+        names.REQUEST_MODEL: "voice-1",
+        names.OUTPUT_TYPE: "speech",
+        names.SPEECH_VOICE: "alloy",
+        names.SERVER_ADDRESS: "api.acme.com",
+        **ACCOUNT,
+    }
+
+    def call(vendor: _Vendor) -> None:
+        with tracer.start_as_current_span("text_to_speech voice-1", kind=SpanKind.CLIENT, attributes=start) as span:
+            length = vendor.speak(TEXT)
+            span.set_attributes(
+                {names.INPUT_CHARACTERS: length, names.USAGE_SOURCE: "request",
+                 names.PRODUCER_ID: "0" * 32, names.PRODUCER_SEQUENCE: 1}
+            )  # fmt: skip
+
+    return call
+
+
+def _added_us(call: Callable[[_Vendor], None], now: _Now, count: int) -> list[float]:
+    """Microseconds that each call took beyond the vendor's method itself."""
+    vendor, found = _Vendor(now), []
+    for _ in range(count):
+        begun = now()
+        call(vendor)
+        found.append((now() - begun - (vendor.ended - vendor.begun)) / 1000)
+    return found
+
+
+def measure_calls(now: _Now, suffix: str, *, rounds: int) -> dict[str, float]:
+    """The three kinds of call in turns; the quietest of the rounds."""
+    kinds = {
+        "sdk": _by_hand(_provider(ALWAYS_ON, is_ours=False)),
+        "call": _watched(_provider(ALWAYS_ON, is_ours=True)),
+        "unsampled": _watched(_provider(ALWAYS_OFF, is_ours=True)),
+    }
+    found = [_round(kinds, now, suffix) for _ in range(1 + rounds)]
+    return min(found[1:], key=lambda figures: figures[f"call_p99{suffix}"])  # the first warms up
+
+
+def _round(kinds: Mapping[str, Callable[[_Vendor], None]], now: _Now, suffix: str) -> dict[str, float]:
+    added: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(BLOCKS):
+        for kind, call in kinds.items():
+            added[kind] += _added_us(call, now, CALLS_A_BLOCK)
+    figures: dict[str, float] = {}
+    for kind, values in added.items():
+        figures[f"{kind}_median{suffix}"] = statistics.median(values)
+        figures[f"{kind}_p99{suffix}"] = statistics.quantiles(values, n=100)[98]
+    return figures
+
+
+def measure_openai() -> dict[str, float]:
+    """A whole call of a real SDK; nothing where it is not installed."""
+    try:
+        import httpx2  # noqa: PLC0415 - comes with openai 3
+        import openai  # noqa: PLC0415 - only where it is installed
+    except ImportError:
+        return {}
+    from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor  # noqa: PLC0415 - wraps the SDK
+
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=b"\0" * 4800))
+    client = openai.OpenAI(api_key="k", http_client=httpx2.Client(transport=transport))
+    provider, instrumentor = _provider(ALWAYS_ON, is_ours=True), OpenAIAudioInstrumentor()
+    plain: list[float] = []
+    watched: list[float] = []
+    for block in range(BLOCKS + 1):
+        for found in (plain, watched):
+            if found is watched:
+                instrumentor.instrument(tracer_provider=provider)
+            for _ in range(OPENAI_CALLS_A_BLOCK):
+                begun = time.thread_time_ns()
+                client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
+                if block:
+                    found.append((time.thread_time_ns() - begun) / 1000)
+        instrumentor.uninstrument()
+    without = statistics.median(plain)
+    return {"openai_plain_us": without, "openai_added_us": statistics.median(watched) - without}
+
+
 def _read_chunk(_call: CallSpan, _chunk: bytes) -> None:
     """What a reader costs that finds nothing."""
-
-
-def _speak(text: str) -> int:
-    return len(text)
 
 
 def _stream(count: int) -> Iterator[bytes]:
@@ -62,54 +210,38 @@ def _stream(count: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _each_us(function: Callable[[], object], count: int) -> list[float]:
-    """Microseconds of this thread's own work in each of so many calls: another process's turn is not our cost."""
-    found: list[float] = []
-    for _ in range(count):
-        begun = time.thread_time_ns()
-        function()
-        found.append((time.thread_time_ns() - begun) / 1000)
-    return found
-
-
-def _consume_us(stream: Iterator[bytes], count: int) -> float:
+def _consume_us(stream: Iterator[bytes]) -> float:
     """Microseconds a chunk."""
-    begun = time.perf_counter_ns()
+    begun = time.thread_time_ns()
     for _ in stream:
         pass
-    return (time.perf_counter_ns() - begun) / 1000 / count
+    return (time.thread_time_ns() - begun) / 1000 / CHUNKS
 
 
-def measure_calls(provider: TracerProvider) -> dict[str, float]:
-    """A plain call, inside a workflow's context, as an application makes it."""
-    wrapper = around_call(_request)(provider.get_tracer("benchmark"))
-    plain = _each_us(lambda: _speak(TEXT), CALLS)
-    _each_us(lambda: wrapper(_speak, None, (TEXT,), {}), CALLS // 10)  # warm up
-    watched = _each_us(lambda: wrapper(_speak, None, (TEXT,), {}), CALLS)
-    return {
-        "call_median_us": statistics.median(watched) - statistics.median(plain),
-        "call_p99_us": statistics.quantiles(watched, n=100)[98] - statistics.median(plain),
-    }
-
-
-def measure_chunks(provider: TracerProvider) -> dict[str, float]:
+def measure_chunks() -> dict[str, float]:
     """A streamed answer whose chunks are counted, and audio sent into a long socket."""
-    tracer = provider.get_tracer("benchmark")
+    tracer = _provider(ALWAYS_ON, is_ours=True).get_tracer("benchmark")
     wrapper = around_generator(_request, _read_chunk)(tracer)
-    plain = min(_consume_us(_stream(CHUNKS), CHUNKS) for _ in range(3))
-    watched = min(_consume_us(wrapper(lambda _: _stream(CHUNKS), None, (TEXT,), {}), CHUNKS) for _ in range(3))
-    session = Session.open(
-        tracer,
-        Request(operation="speech_to_text", provider="acme"),
-        bytes_per_second=32_000,
-        reporter=Reporter(Clock(), has_thread=False),
-    )
-    begun = time.perf_counter_ns()
+    plain = min(_consume_us(_stream(CHUNKS)) for _ in range(5))
+    watched = min(_consume_us(wrapper(lambda _: _stream(CHUNKS), None, (TEXT,), {})) for _ in range(5))
+    reporter = Reporter(Clock(), has_thread=False)
+    request = Request(operation="speech_to_text", provider="acme")
+    session = Session.open(tracer, request, bytes_per_second=32_000, reporter=reporter)
+    begun = time.thread_time_ns()
     for _ in range(CHUNKS):
         session.add_audio(640)
-    sent = (time.perf_counter_ns() - begun) / 1000 / CHUNKS
+    sent = (time.thread_time_ns() - begun) / 1000 / CHUNKS
     session.close()
     return {"chunk_us": watched - plain, "socket_send_us": sent}
+
+
+def measure_threads() -> dict[str, float]:
+    """Threads that a thousand calls leave behind."""
+    call, vendor = _watched(_provider(ALWAYS_ON, is_ours=True)), _Vendor(time.perf_counter_ns)
+    before = threading.active_count()
+    for _ in range(1_000):
+        call(vendor)
+    return {"threads_added": threading.active_count() - before}
 
 
 def measure_import() -> dict[str, float]:
@@ -126,19 +258,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What callfare adds to a call and to a chunk.")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(_Nowhere())
-    hook.install(provider)
-    from opentelemetry import context  # noqa: PLC0415 - only for this line
-
-    context.attach(with_attribution({names.TENANT_ID: "acme", names.CATEGORY: "bot", names.WORKFLOW_NAME: "call"}))
-    figures = {**measure_calls(provider), **measure_chunks(provider), **measure_import()}
+    context_api.attach(with_attribution(ACCOUNT))
+    figures = {
+        **measure_calls(time.thread_time_ns, "_us", rounds=ROUNDS),
+        **measure_calls(time.perf_counter_ns, "_wall_us", rounds=1),
+        **measure_openai(),
+        **measure_chunks(),
+        **measure_threads(),
+        **measure_import(),
+    }
     if arguments.json:
         print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
     else:
         for name, value in figures.items():
             target = f"   (< {TARGETS[name]:g})" if name in TARGETS else ""
-            print(f"{name:16} {value:8.2f}{target}")
+            print(f"{name:24} {value:8.2f}{target}")
     return int(any(figures[name] >= limit for name, limit in TARGETS.items()))
 
 
