@@ -76,15 +76,19 @@ class Request:
 class CallSpan:
     """An open call. Safe to use from several threads; every method is quiet."""
 
-    __slots__ = ("_is_finished", "_lock", "_provider", "_quantities", "_span", "has_output", "is_streaming", "source")
+    __slots__ = (
+        "_is_finished", "_lock", "_opened_in", "_provider", "_quantities", "_span",
+        "has_output", "is_streaming", "source",
+    )  # fmt: skip
 
-    def __init__(self, span: Span, provider: str, quantities: Mapping[str, Amount], source: str) -> None:
+    def __init__(self, span: Span, request: Request, opened_in: Context) -> None:
         self._span = span
-        self._provider = provider
-        self._quantities = dict(quantities)
+        self._opened_in = opened_in
+        self._provider = request.provider
+        self._quantities = dict(request.quantities)
         self._lock = threading.Lock()
         self._is_finished = False
-        self.source = source
+        self.source = request.source
         self.is_streaming = False
         """Set it where the answer arrives in pieces: leaving before `end()` is then an interruption."""
         self.has_output = False
@@ -130,8 +134,8 @@ class CallSpan:
 
     def context(self) -> Context:
         """Context for the time the request is being sent: the span is current, nested calls are not counted."""
-        inside = _providers_inside(None) | {self._provider}
-        return context_api.set_value(_INSIDE, inside, trace.set_span_in_context(self._span))
+        inside = _providers_inside(self._opened_in) | {self._provider}
+        return context_api.set_value(_INSIDE, inside, trace.set_span_in_context(self._span, self._opened_in))
 
     def end(self) -> None:
         """Finish: the answer is complete."""
@@ -151,9 +155,11 @@ class CallSpan:
             if self._is_finished:
                 return
             self._is_finished = True
-            counted = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
-        counted[names.USAGE_SOURCE] = self.source if counted else "unknown"
-        self._span.set_attributes({**counted, **last, **producer.next_stamp()})
+            stated = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
+        stated[names.USAGE_SOURCE] = self.source if stated else "unknown"
+        stated.update(last)
+        stated.update(producer.next_stamp())
+        self._span.set_attributes(stated)  # all at once: each call of the SDK costs as much as two attributes
         if has_failed:
             # No description: a vendor's message may quote the text that was sent.
             self._span.set_status(Status(StatusCode.ERROR))
@@ -163,38 +169,43 @@ class CallSpan:
 def open_call(
     tracer: Tracer, request: Request, *, context: Context | None = None, start_time_unix_ns: int | None = None
 ) -> CallSpan:
-    """Open the span of a paid call. Never raises: at worst the call returned records nothing."""
-    span = _start(tracer, request, context, start_time_unix_ns) or trace.INVALID_SPAN
-    call_seen(request.operation, context)
-    return CallSpan(span, request.provider, request.quantities, request.source)
+    """Open the span of a paid call. Never raises: at worst the call returned records nothing.
+
+    The current context is looked up once, here: everybody below would look again, for a microsecond each.
+    """
+    within = context_api.get_current() if context is None else context
+    span = _start(tracer, request, within, start_time_unix_ns) or trace.INVALID_SPAN
+    call_seen(request.operation, within)
+    return CallSpan(span, request, within)
 
 
 @quietly
-def _start(tracer: Tracer, request: Request, context: Context | None, start_time_unix_ns: int | None) -> Span:
+def _start(tracer: Tracer, request: Request, context: Context, start_time_unix_ns: int | None) -> Span:
     attributes: dict[str, AttributeValue] = {
         names.OPERATION_NAME: request.operation,
         names.PROVIDER_NAME: request.provider,
+        **{name: value for name, value in request.attributes.items() if value != ""},
     }
     if request.model:
         attributes[names.REQUEST_MODEL] = request.model
-    attributes.update((name, value) for name, value in request.attributes.items() if value != "")
     title = f"{request.operation} {request.model}" if request.model else request.operation
     return tracer.start_span(
         title, context=context, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time_unix_ns
     )
 
 
-def is_inside_call(provider: str) -> bool:
+def is_inside_call(provider: str, context: Context | None = None) -> bool:
     """Whether a call to this provider is just being sent: its inner layers must not count it again.
 
     True as well where OpenTelemetry's own suppression is on.
     """
-    if context_api.get_value("suppress_instrumentation"):
+    within = context_api.get_current() if context is None else context
+    if context_api.get_value("suppress_instrumentation", within):
         return True
-    return provider in _providers_inside(None)
+    return provider in _providers_inside(within)
 
 
-def _providers_inside(context: Context | None) -> frozenset[str]:
+def _providers_inside(context: Context) -> frozenset[str]:
     value = context_api.get_value(_INSIDE, context)
     return value if isinstance(value, frozenset) else _NO_PROVIDERS
 

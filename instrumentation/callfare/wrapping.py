@@ -59,9 +59,10 @@ def begin(
     """Open the call, or None where it is not ours to count."""
     try:
         request = read(instance, args, kwargs)
-        if request is None or is_inside_call(request.provider):
+        if request is None:
             return None
-        return open_call(tracer, request)
+        context = context_api.get_current()
+        return None if is_inside_call(request.provider, context) else open_call(tracer, request, context=context)
     except Exception as error:  # noqa: BLE001 - the call goes out unrecorded
         note_internal_error("reading a request", error)
         return None
