@@ -61,7 +61,7 @@ class Run:
     duration_seconds: float
     latencies_seconds: list[float]
     service_cpu_seconds: float
-    rss_bytes: int
+    pss_bytes_by_process: list[int]
 
     @property
     def spans_per_second(self) -> float:
@@ -70,10 +70,10 @@ class Run:
 
     @property
     def service_cpu_us_per_span(self) -> float:
-        """CPU of the service alone: neither the clients' nor PostgreSQL's."""
+        """CPU of the service's processes alone: neither the clients' nor PostgreSQL's."""
         return self.service_cpu_seconds / self.span_count * 1e6
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | list[float]]:
         """Return the figures of this run."""
         hundredths = statistics.quantiles(self.latencies_seconds, n=100)
         return {
@@ -81,7 +81,8 @@ class Run:
             "p50_ms": round(hundredths[49] * 1000, 1),
             "p99_ms": round(hundredths[98] * 1000, 1),
             "service_cpu_us_per_span": round(self.service_cpu_us_per_span, 1),
-            "service_rss_mib": round(self.rss_bytes / 2**20, 1),
+            "service_pss_mib": round(sum(self.pss_bytes_by_process) / 2**20, 1),
+            "service_pss_mib_by_process": [round(size / 2**20, 1) for size in self.pss_bytes_by_process],
         }
 
 
@@ -151,9 +152,10 @@ def set_attribute(attribute: object, name: str, content: str | int) -> None:
 
 
 @contextmanager
-def service(database_url: str, **variables: str) -> Iterator[tuple[psutil.Process, str]]:
+def service(database_url: str, process_count: int, **variables: str) -> Iterator[tuple[psutil.Process, str]]:
     """Run `callfare serve` and lend its process and its gRPC address."""
     command = [sys.executable, "-m", "cost_exporter", "serve", "--db", database_url]
+    command += ["--processes", str(process_count)]
     command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])} | variables
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -184,7 +186,7 @@ def load(
     send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
     await_rest()
     requests = [request(chance, billable_share) for _ in range(batch_count)]
-    cpu_before = sum(process.cpu_times()[:2])
+    cpu_before = cpu_seconds(process)
     started = time.perf_counter()
     latencies_seconds = send(address, requests)
     duration_seconds = time.perf_counter() - started
@@ -194,9 +196,19 @@ def load(
         span_count=batch_count * SPANS_PER_REQUEST,
         duration_seconds=duration_seconds,
         latencies_seconds=latencies_seconds,
-        service_cpu_seconds=sum(process.cpu_times()[:2]) - cpu_before,
-        rss_bytes=process.memory_info().rss,
+        service_cpu_seconds=cpu_seconds(process) - cpu_before,
+        pss_bytes_by_process=[each.memory_full_info().pss for each in processes_of(process)],
     )
+
+
+def processes_of(process: psutil.Process) -> list[psutil.Process]:
+    """The service's own process and its workers."""
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """What all processes of the service used till now, also those that have ended."""
+    return sum(sum(each.cpu_times()[:4]) for each in processes_of(process))
 
 
 def send(address: str, requests: list[bytes]) -> list[float]:
@@ -264,15 +276,18 @@ def rows_of(stream: bytes) -> list[bytes]:
     return rows
 
 
-def compare_forwarding(database_url: str, batch_count: int) -> dict[str, object]:
+def compare_forwarding(database_url: str, batch_count: int, process_count: int) -> dict[str, object]:
     """Return the service's CPU per billable span with and without forwarding, in turn so that drift meets both."""
     without = list[float]()
     forwarding = list[float]()
     for number in range(FORWARD_ROUNDS):
-        with service(database_url) as (process, address):
+        with service(database_url, process_count) as (process, address):
             run = load(f"not forwarded {number}", address, process, batch_count, 1.0)
         without.append(run.service_cpu_us_per_span)
-        with OtlpSink() as sink, service(database_url, CALLFARE_FORWARD_ENDPOINT=sink.endpoint) as (process, address):
+        with (
+            OtlpSink() as sink,
+            service(database_url, process_count, CALLFARE_FORWARD_ENDPOINT=sink.endpoint) as (process, address),
+        ):
             name = f"forwarded {number}"
             run = load(name, address, process, batch_count, 1.0, await_rest=lambda: await_empty_outbox(database_url))
         forwarding.append(run.service_cpu_us_per_span)
@@ -300,24 +315,25 @@ def await_empty_outbox(database_url: str) -> None:
             time.sleep(0.1)
 
 
-def measure(batch_count: int, *, is_forwarding: bool = False) -> dict[str, object]:
+def measure(batch_count: int, process_count: int, *, is_forwarding: bool = False) -> dict[str, object]:
     """Run everything and return the figures."""
     forwarding: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="callfare-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres")
         url = server.start()
         try:
-            with service(url) as (process, address):
+            with service(url, process_count) as (process, address):
                 billable = load("billable", address, process, batch_count, 1.0)
                 copied_rows, copy_seconds = copy_only(url)
                 mixed = load("mixed", address, process, batch_count, BILLABLE_SHARE_MIXED)
             if is_forwarding:
-                forwarding = {"forwarding": compare_forwarding(url, batch_count)}
+                forwarding = {"forwarding": compare_forwarding(url, batch_count, process_count)}
         finally:
             server.stop()
     limit = copied_rows / copy_seconds
     return {
         "batches": batch_count,
+        "processes": process_count,
         "spans_per_request": SPANS_PER_REQUEST,
         "in_flight": IN_FLIGHT,
         "copy_only_rows_per_second": round(limit),
@@ -334,8 +350,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=200, help="requests of 512 spans in each run")
     parser.add_argument("--forward", action="store_true", help="also measure what forwarding adds to the CPU per span")
+    parser.add_argument("--processes", type=int, default=1, help="processes that ingest works in (`serve --processes`)")
     wanted = parser.parse_args()
-    print(json.dumps(measure(wanted.batches, is_forwarding=wanted.forward), indent=2))
+    print(json.dumps(measure(wanted.batches, wanted.processes, is_forwarding=wanted.forward), indent=2))
 
 
 if __name__ == "__main__":

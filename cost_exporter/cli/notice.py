@@ -1,10 +1,11 @@
 """Say once, in the log, that two instrumentations of a service describe the same calls, and which switch helps."""
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Iterable
 
-from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.read.collisions import seen_collisions
+from cost_exporter.receive.observed import ServiceScope
 
 __all__ = ["CollisionNotice"]
 
@@ -12,26 +13,27 @@ _log = logging.getLogger(__name__)
 _SERVICES_MAX = 1000
 """More services than these are not watched: the notice is a help, not a ledger."""
 
-Observe = Callable[[Facts, Receipt], None]
-
 
 class CollisionNotice:
-    """Watches which scopes tell of calls in each service; hands everything on to the next observer."""
+    """Watches which scopes tell of calls in each service. Thread-safe.
 
-    def __init__(self, observe: Observe) -> None:
-        """Take the observer to hand on to."""
-        self._observe = observe
+    It stands where the reports of all processes meet.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was seen yet."""
         self._scopes: dict[str, frozenset[str]] = {}
         self._said: set[str] = set()
+        self._lock = threading.Lock()
 
-    def __call__(self, facts: Facts, receipt: Receipt) -> None:
-        """Look at what one request told."""
-        self._observe(facts, receipt)
-        for service, scope in {(call.service_name, call.scope) for call in facts.calls}:
-            known = self._scopes.get(service, frozenset())
-            if scope not in known and (service in self._scopes or len(self._scopes) < _SERVICES_MAX):
-                self._scopes[service] = known | {scope}
-                self._say_what_collides(service)
+    def __call__(self, seen: Iterable[ServiceScope]) -> None:
+        """Take note of scopes that may be new."""
+        with self._lock:
+            for service, scope in seen:
+                known = self._scopes.get(service, frozenset())
+                if scope not in known and (service in self._scopes or len(self._scopes) < _SERVICES_MAX):
+                    self._scopes[service] = known | {scope}
+                    self._say_what_collides(service)
 
     def _say_what_collides(self, service: str) -> None:
         for collision in seen_collisions(self._scopes[service]):

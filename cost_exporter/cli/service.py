@@ -1,13 +1,12 @@
 """The service, put together: the one place that knows every part.
 
-    receivers ──▶ gate ──▶ pipeline ──▶ committer ──▶ PostgreSQL ◀── web address
-                                            └──▶ outbox ──▶ forwarding
+    receivers ──▶ intake: gate ──▶ pipeline ──▶ committer ──▶ PostgreSQL ◀── web address
+                  (here, or in worker processes)    └──▶ outbox ──▶ forwarding
 
 Parts start from the database outwards and stop in the opposite order: who sends is refused first, what is on
 its way is committed and answered, and only then do the database's connections go.
 """
 
-import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -28,18 +27,19 @@ from cost_exporter.errors import StoreError
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
-from cost_exporter.pipeline import ENRICH, Pipeline
 from cost_exporter.receive.admission import Admission
-from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.receive.intake import Intake, LocalIntake
+from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.options import ingest_options
 from cost_exporter.receive.otlp_grpc import GrpcReceiver
 from cost_exporter.receive.otlp_http import HttpReceiver
+from cost_exporter.receive.process import collect_garbage_less_often
+from cost_exporter.receive.workers import WorkerPool
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
-from cost_exporter.store.committer import Committer
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
-from cost_exporter.store.ledger import LedgerStore
 from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
@@ -64,9 +64,13 @@ T = TypeVar("T")
 class Service:
     """Everything between the OTLP ports and the database. Make it, `start` it, `stop` it; once."""
 
-    def __init__(self, settings: Settings, database_url: str) -> None:
-        """Migrate the database, load the prices, and build every part. Nothing listens yet."""
+    def __init__(self, settings: Settings, database_url: str, *, processes: int = 1) -> None:
+        """Migrate the database, load the prices, and build every part. Nothing listens yet.
+
+        With more than one process, ingest works in so many workers.
+        """
         self._settings = settings
+        self._processes = processes
         self._database_url = database_url
         self._config = load_config(settings.config)
         self._tls = settings.tls()
@@ -85,10 +89,10 @@ class Service:
         """Open the ports and return the addresses by name. Raises `CallfareError` with nothing left running."""
         try:
             self._require_safe_addresses()
-            committer = self._stopped_by(self._make_committer(), _drain)
+            intake = self._make_intake()
             self._start_background()
-            _collect_garbage_less_often()
-            return self._start_receivers(Gate(self._make_pipeline(committer))) | {"web": self._start_web()}
+            collect_garbage_less_often()
+            return self._start_receivers(intake) | {"web": self._start_web()}
         except BaseException:
             self.stop()
             raise
@@ -112,22 +116,12 @@ class Service:
         metrics.watch_missing_spans(self._missing_spans)
         return metrics
 
-    def _make_committer(self) -> Committer:
-        enrich = None if self._settings.forward_endpoint is None else ENRICH
-        return Committer(
-            lambda: LedgerStore(self._database_url, enrich=enrich),
-            self._price,
-            observe_seconds=self._metrics.committed,
-        )
-
-    def _make_pipeline(self, committer: Committer) -> Pipeline:
-        return Pipeline(
-            committer,
-            CollisionNotice(self._metrics.stored),
-            is_forwarding=self._settings.forward_endpoint is not None,
-            estimates_usage=self._settings.estimate_usage,
-            trusted_cost_sources=frozenset(self._config.trusted_cost_sources),
-        )
+    def _make_intake(self) -> Intake:
+        options = ingest_options(self._settings, self._config, self._database_url)
+        observer = _Observer(self._metrics)
+        if self._processes > 1:
+            return self._stopped_by(WorkerPool(options, observer, count=self._processes), WorkerPool.close)
+        return self._stopped_by(LocalIntake(options, self._price, observer), LocalIntake.close)
 
     def _start_background(self) -> None:
         self._repeat("refresh-book", self._refresh_book, every_seconds=_REFRESH_BOOK_EVERY_SECONDS)
@@ -140,10 +134,10 @@ class Service:
             self._stopped_by(sender, Sender.stop)
             sender.start()
 
-    def _start_receivers(self, gate: Gate) -> dict[str, Address]:
+    def _start_receivers(self, intake: Intake) -> dict[str, Address]:
         admission, refused = Admission(), self._metrics.refused
-        grpc = GrpcReceiver(gate, authenticate=self._tokens, admission=admission, count_refused=refused)
-        http = HttpReceiver(gate, authenticate=self._tokens, admission=admission, count_refused=refused)
+        grpc = GrpcReceiver(intake, authenticate=self._tokens, admission=admission, count_refused=refused)
+        http = HttpReceiver(intake, authenticate=self._tokens, admission=admission, count_refused=refused)
         http_server = HttpServer(http.app, option="--http")
         self._stopped_by(http, HttpReceiver.close)
         self._stops.append(lambda: _at_once(lambda: grpc.stop(_DRAIN_SECONDS_MAX), http_server.stop))
@@ -227,6 +221,19 @@ class Service:
         return float((datetime.now(UTC).date() - _newest_check(self._book_keeper.book)).days)
 
 
+class _Observer:
+    """What ingest brought, wherever it worked: counted, and looked at for collisions."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        self._metrics = metrics
+        self._notice = CollisionNotice()
+        self.committed = metrics.committed
+
+    def stored(self, observed: Observed) -> None:
+        self._metrics.stored(observed.receipt, tenant_claims_ignored_count=observed.tenant_claims_ignored_count)
+        self._notice(observed.new_scopes)
+
+
 def _total_span(final: FinalisedTrace) -> OutgoingSpan:
     """Return the span that carries the total of a workflow to the forward endpoint."""
     ended_at = final.ended_at or datetime.now(UTC)
@@ -259,21 +266,6 @@ def _pool(database_url: str) -> ConnectionPool[Any]:
         open=True,
         name="service",
     )
-
-
-def _collect_garbage_less_often() -> None:
-    """Let the collector look at young objects only now and then, and never again at what was loaded at the start.
-
-    Ingest makes many small objects that die with their request and form no cycles; looking for cycles among them
-    took about a tenth of the CPU of a span.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-
-
-def _drain(committer: Committer) -> None:
-    committer.close(timeout_seconds=_DRAIN_SECONDS_MAX)
 
 
 def _at_once(*stops: Callable[[], object]) -> None:

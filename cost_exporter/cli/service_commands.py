@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -16,6 +16,7 @@ from cost_exporter.cli.database import embedded_postgres
 from cost_exporter.cli.output import print_line
 from cost_exporter.cli.service import Service
 from cost_exporter.errors import SettingsError
+from cost_exporter.receive.process import start_logging
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.embedded import EmbeddedPostgres
 
@@ -32,6 +33,10 @@ HttpAddress = Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", 
 WebAddress = Annotated[str | None, typer.Option("--web", metavar="HOST:PORT", help="API, metrics. [127.0.0.1:4319]")]
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Outside addresses without TLS: a proxy in front does it.")
+]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", metavar="N", help="Processes that ingest works in; 1: the service's own. [1]"),
 ]
 
 
@@ -50,7 +55,7 @@ def up(
     insecure: Insecure = None,
 ) -> None:
     """Run everything in one process: database, receivers, API and page."""
-    _run(_settings(db, grpc, http, web, insecure))
+    _run(load_settings(database_url=db, otlp_grpc_addr=grpc, otlp_http_addr=http, web_addr=web, insecure=insecure))
 
 
 def serve(
@@ -60,29 +65,26 @@ def serve(
     http: HttpAddress = None,
     web: WebAddress = None,
     insecure: Insecure = None,
+    processes: Processes = None,
 ) -> None:
     """Run the service on a database of yours: for containers."""
-    settings = _settings(db, grpc, http, web, insecure)
+    settings = load_settings(
+        database_url=db,
+        otlp_grpc_addr=grpc,
+        otlp_http_addr=http,
+        web_addr=web,
+        insecure=insecure,
+        processes=processes,
+    )
     if settings.database_url is None:
         raise SettingsError("serve needs a database: set CALLFARE_DATABASE_URL or --db, or use `callfare up`")
     _run(settings)
 
 
-def _settings(db: str | None, grpc: str | None, http: str | None, web: str | None, insecure: bool | None) -> Settings:
-    given: dict[str, Any] = {
-        "database_url": db,
-        "otlp_grpc_addr": grpc,
-        "otlp_http_addr": http,
-        "web_addr": web,
-        "insecure": insecure,
-    }
-    return load_settings(**given)
-
-
 def _run(settings: Settings) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_logging()
     with _told_to_stop() as wait, database_for(settings) as database_url:
-        service = Service(settings, database_url)
+        service = Service(settings, database_url, processes=settings.processes or 1)
         addresses = service.start()
         try:
             for name, address in addresses.items():

@@ -4,33 +4,22 @@
 `open_ingest` returns. So a span is read, priced and stored by the same code whichever way it came.
 """
 
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from pathlib import Path
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Protocol
 
-import psycopg
-
-from cost_exporter.domain.facts import Facts, Receipt
-from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.pipeline import Pipeline
-from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decode import Encoding, Sender
-from cost_exporter.receive.gate import Gate
+from cost_exporter.receive.intake import Intake, LocalIntake
+from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.options import ingest_options
 from cost_exporter.settings import Settings, load_config, load_settings
-from cost_exporter.store.committer import Committer
 from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.ledger import LedgerStore
 from cost_exporter.store.migrate import migrate
-from cost_exporter.store.price_books import BookKeeper
 
 __all__ = ["GatedIngest", "InProcessIngest", "open_ingest"]
-
-_LOG = logging.getLogger(__name__)
-_REFRESH_SECONDS: Final = 1.0
 
 
 class InProcessIngest(Protocol):
@@ -49,15 +38,15 @@ class InProcessIngest(Protocol):
 
 
 class GatedIngest:
-    """An `InProcessIngest` over a gate. No admission: the application's own span processor bounds what comes."""
+    """An `InProcessIngest` over an intake. No admission: the application's own span processor bounds what comes."""
 
-    def __init__(self, gate: Gate, close: Callable[[], object]) -> None:
-        """`close` stops what was started for the gate."""
-        self._gate = gate
+    def __init__(self, intake: Intake, close: Callable[[], object]) -> None:
+        """`close` stops what was started for the intake."""
+        self._intake = intake
         self._close = close
 
     def __call__(self, body: bytes) -> Receipt:
-        return self._gate.take(body, Encoding.PROTOBUF, Sender())
+        return self._intake.take(body, Encoding.PROTOBUF, Sender())
 
     def close(self) -> None:
         self._close()
@@ -74,21 +63,12 @@ def open_ingest(settings: Settings | None = None) -> InProcessIngest:
     with ExitStack() as opened:
         database_url = _database_url(settings, opened)
         migrate(database_url)
-        books = opened.enter_context(closing(_Books(database_url, settings.prices)))
-        committer = Committer(lambda: LedgerStore(database_url), books.price, writers=1)
-        opened.callback(committer.close)
-        pipeline = Pipeline(
-            committer,
-            _count_nothing,
-            estimates_usage=settings.estimate_usage,
-            trusted_cost_sources=frozenset(config.trusted_cost_sources),
-        )
-
-        def ingest(request: DecodedRequest) -> Receipt:
-            books.refresh()
-            return pipeline(request)
-
-        return GatedIngest(Gate(ingest), opened.pop_all().close)
+        # What is forwarded is sent by a service, and an application has none.
+        options = replace(ingest_options(settings, config, database_url), is_forwarding=False)
+        books = opened.enter_context(closing(RefreshedBooks(database_url, settings.prices)))
+        intake = LocalIntake(options, books.price, _CountNothing(), writers=1, before=books.refresh)
+        opened.callback(intake.close)
+        return GatedIngest(intake, opened.pop_all().close)
 
 
 def _database_url(settings: Settings, opened: ExitStack) -> str:
@@ -101,33 +81,11 @@ def _database_url(settings: Settings, opened: ExitStack) -> str:
     return url
 
 
-class _Books:
-    """The book in force, looked up anew at most once a second, while spans come."""
-
-    def __init__(self, database_url: str, paths: Sequence[Path]) -> None:
-        self._connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
-        self._keeper = BookKeeper(self._connection, paths)
-        self._refreshed_at_seconds = time.monotonic()
-
-    def price(self, usage: UsageRecord) -> Quote:
-        """Return what a usage costs by the book in force."""
-        return self._keeper.book.price(usage)
-
-    def refresh(self) -> None:
-        """Take over a new version; where the database is away the book in force stays."""
-        if time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS:
-            return
-        self._refreshed_at_seconds = time.monotonic()
-        try:
-            self._keeper.refresh(self._connection)
-        except psycopg.Error:
-            _LOG.warning("the database does not answer; prices stay as they are")
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()
-
-
-def _count_nothing(facts: Facts, receipt: Receipt) -> None:
+class _CountNothing:
     """An application has metrics of its own."""
-    del facts, receipt
+
+    def stored(self, observed: Observed) -> None:
+        del observed
+
+    def committed(self, duration_seconds: float) -> None:
+        del duration_seconds

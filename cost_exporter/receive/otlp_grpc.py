@@ -17,8 +17,9 @@ from cost_exporter.receive.admission import Admission
 from cost_exporter.receive.answer import SlowSender, answer_to, success
 from cost_exporter.receive.auth import TENANT_HEADER, Authenticate, sender_of
 from cost_exporter.receive.decode import Encoding
-from cost_exporter.receive.gate import Gate, place_of
+from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.ingest import CountRefused
+from cost_exporter.receive.intake import Intake
 from cost_exporter.receive.lanes import Lanes, is_refusing
 from cost_exporter.receive.listen import require_free, unavailable
 from cost_exporter.receive.watchdog import Watchdog
@@ -40,11 +41,11 @@ class _Gone(Exception):
 
 
 class GrpcReceiver:
-    """Listens from `start` until `stop`. All its calls share the gate and the admission with other receivers."""
+    """Listens from `start` until `stop`. All its calls share the intake and the admission with other receivers."""
 
     def __init__(
         self,
-        gate: Gate,
+        intake: Intake,
         *,
         authenticate: Authenticate,
         admission: Admission,
@@ -52,7 +53,7 @@ class GrpcReceiver:
         read_seconds_max: float = _READ_SECONDS_MAX,
         monotonic_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gate = gate
+        self._intake = intake
         self._authenticate = authenticate
         self._admission = admission
         self._count_refused = count_refused
@@ -66,7 +67,7 @@ class GrpcReceiver:
         server = grpc.server(
             self._lanes,
             handlers=[_Export(self._export)],
-            options=_options(self._gate.limits.body_bytes_max),
+            options=_options(self._intake.limits.body_bytes_max),
             maximum_concurrent_rpcs=_RPCS_MAX,
         )
         port = _open_port(server, address, tls)
@@ -100,7 +101,7 @@ class GrpcReceiver:
         with self._admission.enter() as permit:
             body = self._message(messages, context)
             permit.hold(len(body))
-            return success(self._gate.take(body, Encoding.PROTOBUF, sender))
+            return success(self._intake.take(body, Encoding.PROTOBUF, sender))
 
     def _message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Return the one message of the call, as long as it comes in time."""

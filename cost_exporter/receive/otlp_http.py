@@ -25,9 +25,10 @@ from cost_exporter.receive.auth import TENANT_HEADER, Authenticate, sender_of
 from cost_exporter.receive.body import Body
 from cost_exporter.receive.bounds import require_size
 from cost_exporter.receive.decode import Encoding, Sender
-from cost_exporter.receive.gate import Gate, place_of
+from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.inflate import inflate, require_known
 from cost_exporter.receive.ingest import CountRefused, Refusal
+from cost_exporter.receive.intake import Intake
 
 __all__ = ["HttpReceiver"]
 
@@ -43,18 +44,18 @@ _CONTENT_TYPES: Final = {
 
 
 class HttpReceiver:
-    """The application; `http_server.py` serves it. Shares gate and admission with other receivers."""
+    """The application; `http_server.py` serves it. Shares intake and admission with other receivers."""
 
     def __init__(
         self,
-        gate: Gate,
+        intake: Intake,
         *,
         authenticate: Authenticate,
         admission: Admission,
         count_refused: CountRefused,
         body_seconds_max: float = _BODY_SECONDS_MAX,
     ) -> None:
-        self._gate = gate
+        self._intake = intake
         self._authenticate = authenticate
         self._admission = admission
         self._count_refused = count_refused
@@ -78,7 +79,7 @@ class HttpReceiver:
             self._count_refused(answer.reason)
             _LOG.debug("refused: %s, %s", answer.reason, place_of(error))
             if answer.reason is not Refusal.SLOW_SENDER:
-                await body.drain(self._gate.limits.body_bytes_max)
+                await body.drain(self._intake.limits.body_bytes_max)
             return _refused(answer, encoding)
 
     async def _take(self, request: Request, body: Body, encoding: Encoding | None) -> Receipt:
@@ -88,13 +89,13 @@ class HttpReceiver:
         content_encoding = headers.get("content-encoding", "").strip().lower()
         require_known(content_encoding)
         length = headers.get("content-length", "")
-        require_size(int(length) if length.isdecimal() else 0, self._gate.limits)
+        require_size(int(length) if length.isdecimal() else 0, self._intake.limits)
         permit = await self._permit()
         with permit:
             sender = await self._in_thread(
                 partial(sender_of, self._authenticate, headers.get("authorization"), headers.get(TENANT_HEADER))
             )
-            content = await body.read(self._gate.limits, self._body_seconds_max)
+            content = await body.read(self._intake.limits, self._body_seconds_max)
             return await self._in_thread(partial(self._store, content, content_encoding, encoding, sender, permit))
 
     async def _permit(self) -> Permit:
@@ -108,8 +109,8 @@ class HttpReceiver:
 
     def _store(self, body: bytes, content_encoding: str, encoding: Encoding, sender: Sender, permit: Permit) -> Receipt:
         permit.hold(len(body))
-        inflated = inflate(body, content_encoding, self._gate.limits.body_bytes_max, permit.hold)
-        return self._gate.take(inflated, encoding, sender)
+        inflated = inflate(body, content_encoding, self._intake.limits.body_bytes_max, permit.hold)
+        return self._intake.take(inflated, encoding, sender)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         # A thread is always free: there are as many as slots, and who is here has a slot.

@@ -19,7 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.facts import Receipt
 
 __all__ = ["CONTENT_TYPE", "CostTotals", "ServiceMetrics"]
 
@@ -58,13 +58,13 @@ class ServiceMetrics:
         self._rollup_mismatch: Gauge | None = None
         self._book_age_days: Gauge | None = None
 
-    def stored(self, facts: Facts, receipt: Receipt) -> None:
+    def stored(self, receipt: Receipt, *, tenant_claims_ignored_count: int = 0) -> None:
         """Count what became of the spans of one request."""
         for result in _RESULTS:
             if count := int(getattr(receipt, result)):
                 self._spans.labels(result).inc(count)
-        if facts.tenant_claims_ignored_count:
-            self._claims_ignored.inc(facts.tenant_claims_ignored_count)
+        if tenant_claims_ignored_count:
+            self._claims_ignored.inc(tenant_claims_ignored_count)
 
     def committed(self, duration_seconds: float) -> None:
         """Record how long one commit took."""

@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """Estimate the tokens of calls without usage from the text on their spans, where there is any."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
+    processes: int | None = Field(default=None, ge=1, le=64)
+    """Processes that ingest works in; 1 is the service's own. None lets the command decide."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None

@@ -3,7 +3,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.facts import Receipt
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 
 
@@ -16,10 +16,6 @@ def samples(metrics: ServiceMetrics) -> dict[tuple[str, tuple[str, ...]], float]
     }
 
 
-def facts(**changed: Any) -> Facts:
-    return Facts(namespace="default", received_at_unix_ns=0, **changed)
-
-
 def row(cost_usd: str | None, **changed: Any) -> dict[str, Any]:
     labels = {"tenant_id": "acme", "category": "bot", "operation": "chat", "provider": "openai", "model": "gpt-4o"}
     counts = {"request_count": 1, "unpriced_count": 0, "cost_usd": None if cost_usd is None else D(cost_usd)}
@@ -29,8 +25,8 @@ def row(cost_usd: str | None, **changed: Any) -> dict[str, Any]:
 def test_received_is_the_sum_of_the_other_results() -> None:
     """Every span that was received is counted once more, under what became of it."""
     metrics = ServiceMetrics()
-    metrics.stored(facts(), Receipt(received=10, accepted=4, duplicate=3, conflict=1, ignored=1, dead_letter=1))
-    metrics.stored(facts(tenant_claims_ignored_count=2), Receipt(received=2, accepted=2))
+    metrics.stored(Receipt(received=10, accepted=4, duplicate=3, conflict=1, ignored=1, dead_letter=1))
+    metrics.stored(Receipt(received=2, accepted=2), tenant_claims_ignored_count=2)
     found = samples(metrics)
     counts = {labels[0]: value for (name, labels), value in found.items() if name == "callfare_spans_total"}
     assert counts.pop("received") == sum(counts.values()) == 12

@@ -1,0 +1,64 @@
+"""The price book in force, for a process that looks it up by itself while spans come."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.store.price_books import BookKeeper
+
+__all__ = ["RefreshedBooks"]
+
+_LOG = logging.getLogger(__name__)
+_REFRESH_SECONDS: Final = 1.0
+
+
+class RefreshedBooks:
+    """Holds the book, and asks for a new version at most once a second. Thread-safe."""
+
+    def __init__(self, database_url: str, paths: Sequence[Path] = ()) -> None:
+        """Load the book. Raises what the database raises."""
+        self._database_url = database_url
+        self._connection: psycopg.Connection[Any] | None = self._connect()
+        self._keeper = BookKeeper(self._connection, paths)
+        self._refreshed_at_seconds = time.monotonic()
+        self._is_refreshing = threading.Lock()
+
+    def price(self, usage: UsageRecord) -> Quote:
+        """Return what a usage costs by the book in force."""
+        return self._keeper.book.price(usage)
+
+    def refresh(self) -> None:
+        """Take over a new version; where the database is away the book in force stays."""
+        if time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS:
+            return
+        if not self._is_refreshing.acquire(blocking=False):
+            return  # another thread is at it: this one goes on with the book there is
+        try:
+            self._connection = self._connection or self._connect()
+            self._keeper.refresh(self._connection)
+        except psycopg.Error:
+            _LOG.warning("the database does not answer; prices stay as they are")
+            self._disconnect()
+        finally:
+            self._refreshed_at_seconds = time.monotonic()
+            self._is_refreshing.release()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._is_refreshing:
+            self._disconnect()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._database_url, autocommit=True, connect_timeout=5)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

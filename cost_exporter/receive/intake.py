@@ -1,0 +1,98 @@
+"""The way in: what takes the bytes of an admitted request and returns after COMMIT.
+
+Receivers need an `Intake` and do not care where it works: `LocalIntake` in this process, or `workers.WorkerPool`
+in several. Behind either stand the same gate, pipeline and committer, put together here.
+"""
+
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import Final, Protocol
+
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.domain.settle import Price
+from cost_exporter.domain.value import value
+from cost_exporter.pipeline import ENRICH, Pipeline
+from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.receive.bounds import Limits
+from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.gate import Gate
+from cost_exporter.receive.observed import Observer, Watch
+from cost_exporter.store.committer import WRITERS, Committer
+from cost_exporter.store.ledger import LedgerStore
+
+__all__ = ["IngestOptions", "Intake", "LocalIntake"]
+
+_DRAIN_SECONDS_MAX: Final = 15.0
+
+
+class Intake(Protocol):
+    """What receivers need."""
+
+    @property
+    def limits(self) -> Limits:
+        """The most that a request may hold."""
+        ...
+
+    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+        """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
+        ...
+
+
+@value
+class IngestOptions:
+    """What ingest needs to know of the settings: little, so that it can be told to another process."""
+
+    database_url: str = field(repr=False)
+    """Secret: it may hold a password."""
+    prices: tuple[Path, ...] = ()
+    is_forwarding: bool = False
+    estimates_usage: bool = False
+    trusted_cost_sources: tuple[str, ...] = ()
+
+
+class LocalIntake:
+    """Decodes, settles and commits in this process. Thread-safe; requests that wait together share a commit."""
+
+    def __init__(
+        self,
+        options: IngestOptions,
+        price: Price,
+        observer: Observer,
+        *,
+        writers: int = WRITERS,
+        before: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`before` is called before each request is read."""
+        self._before = before
+        self._committer = Committer(
+            lambda: LedgerStore(options.database_url, enrich=ENRICH if options.is_forwarding else None),
+            price,
+            writers=writers,
+            observe_seconds=observer.committed,
+        )
+        self._pipeline = Pipeline(
+            self._committer,
+            Watch(observer.stored),
+            is_forwarding=options.is_forwarding,
+            estimates_usage=options.estimates_usage,
+            trusted_cost_sources=frozenset(options.trusted_cost_sources),
+        )
+        self._gate = Gate(self._ingest)
+
+    @property
+    def limits(self) -> Limits:
+        """The most that a request may hold."""
+        return self._gate.limits
+
+    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+        """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
+        return self._gate.take(body, encoding, sender)
+
+    def close(self) -> None:
+        """Commit what is on its way, for a bounded time, and let go of the database."""
+        self._committer.close(timeout_seconds=_DRAIN_SECONDS_MAX)
+
+    def _ingest(self, request: DecodedRequest) -> Receipt:
+        self._before()
+        return self._pipeline(request)

@@ -1,0 +1,70 @@
+"""What the rest of the service learns of a stored request: for metrics and notices.
+
+It is a small value of its own, and not the request's facts, because it may have to cross from one process to
+another.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.value import value
+
+__all__ = ["Observed", "Observer", "ServiceScope", "Watch"]
+
+ServiceScope = tuple[str, str]
+"""A service's name, and a scope that tells of calls in it."""
+_SCOPES_MAX: Final = 10_000
+"""More are not told of: scopes are named by senders, and what is told of them is a help, not a ledger."""
+
+
+@value
+class Observed:
+    """What one request brought."""
+
+    receipt: Receipt
+    tenant_claims_ignored_count: int = 0
+    new_scopes: tuple[ServiceScope, ...] = ()
+    """Those that this process had not seen before."""
+
+
+class Observer(Protocol):
+    """Who counts. Must neither raise nor block."""
+
+    def stored(self, observed: Observed) -> None:
+        """Count a stored request."""
+        ...
+
+    def committed(self, duration_seconds: float) -> None:
+        """Count a commit."""
+        ...
+
+
+class Watch:
+    """Stands behind the pipeline (its `Observe`) and tells what it saw. Thread-safe."""
+
+    def __init__(self, tell: Callable[[Observed], None]) -> None:
+        """`tell` is called once a request."""
+        self._tell = tell
+        self._seen: set[ServiceScope] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, facts: Facts, receipt: Receipt) -> None:
+        """Look at what became of one request."""
+        self._tell(
+            Observed(
+                receipt=receipt,
+                tenant_claims_ignored_count=facts.tenant_claims_ignored_count,
+                new_scopes=self._new_scopes(facts),
+            )
+        )
+
+    def _new_scopes(self, facts: Facts) -> tuple[ServiceScope, ...]:
+        scopes = {(call.service_name, call.scope) for call in facts.calls}
+        if scopes <= self._seen:
+            return ()
+        with self._lock:
+            new = sorted(scopes - self._seen)[: max(0, _SCOPES_MAX - len(self._seen))]
+            self._seen.update(new)
+        return tuple(new)

@@ -1,0 +1,150 @@
+"""Ingest on several cores: an `Intake` whose work is done in worker processes.
+
+One interpreter computes on one core, and a Collector sends all it has over one connection. So the service's
+process receives, and what is behind the gate happens in workers (`worker.py`), each the whole of it: read, settle,
+price, commit. That is safe for the same reason as several services on one database are: settling locks the traces
+it touches. A request goes to the worker with the fewest in flight.
+
+A worker that ends takes with it only what was not yet committed, or was and is recognised when it comes again:
+its senders are told to try again, and it is started anew. Nothing is queued here: admission bounds what is on its
+way.
+"""
+
+import logging
+import threading
+import time
+from typing import Final
+
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.errors import CallfareError, StoreUnavailable
+from cost_exporter.receive.bounds import Limits
+from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.frames import Reply
+from cost_exporter.receive.intake import IngestOptions
+from cost_exporter.receive.observed import Observer
+from cost_exporter.receive.worker_process import WorkerProcess
+
+__all__ = ["WorkerPool"]
+
+_LOG = logging.getLogger(__name__)
+_AWAIT_WORKER_SECONDS_MAX: Final = 2.0
+_RESTART_SECONDS: Final = (0.1, 5.0)
+"""The first wait, and the longest: it doubles while a worker does not live long."""
+_LIVED_LONG_SECONDS: Final = 10.0
+_END_SECONDS_MAX: Final = 20.0
+
+
+class WorkerPool:
+    """So many workers, each started again when it ends. Thread-safe; `close` it once."""
+
+    def __init__(self, options: IngestOptions, observer: Observer, *, count: int) -> None:
+        """Start the workers and return when all are ready. Raises the `CallfareError` why one is not."""
+        self.limits = Limits()
+        self._options = options
+        self._observer = observer
+        self._changed = threading.Condition()
+        self._alive: list[WorkerProcess] = []
+        self._ready: list[WorkerProcess] = []
+        self._is_closing = threading.Event()
+        self._keepers: list[threading.Thread] = []
+        for worker in [self._spawned() for _ in range(count)]:  # all are under way before one is waited for
+            self._keepers.append(threading.Thread(target=self._keep, args=(worker,), name="worker-keeper", daemon=True))
+        try:
+            for worker in list(self._alive):
+                self._await_ready(worker)
+        except BaseException:
+            self._is_closing.set()
+            raise
+        finally:
+            for keeper in self._keepers:
+                keeper.start()
+            if self._is_closing.is_set():
+                self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that are ready to work."""
+        with self._changed:
+            return [worker.pid for worker in self._ready]
+
+    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+        """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ready, _AWAIT_WORKER_SECONDS_MAX):
+                raise StoreUnavailable("no worker is ready; try again")
+            worker = min(self._ready, key=lambda each: each.in_flight_count)
+            number, reply = worker.enter()
+        worker.send(number, body, encoding, sender)
+        told = reply.result()
+        if told.error is not None:
+            raise told.error
+        assert told.receipt is not None
+        return told.receipt
+
+    def close(self) -> None:
+        """Let the workers finish what they have, for a bounded time, and end them."""
+        self._is_closing.set()
+        for worker in self._all_alive():
+            worker.end_input()
+        deadline_seconds = time.monotonic() + _END_SECONDS_MAX
+        for keeper in self._keepers:
+            keeper.join(max(0.0, deadline_seconds - time.monotonic()))
+        for worker in self._all_alive():
+            _LOG.error("worker %d does not end; it is killed", worker.pid)
+            worker.kill()
+        for keeper in self._keepers:
+            keeper.join()
+
+    # ------------------------------------------------------------------------------------- one thread keeps a worker
+
+    def _keep(self, worker: WorkerProcess) -> None:
+        """Listen to a worker, and to the next one when it ends, until the pool is closed."""
+        pause_seconds, longest_seconds = _RESTART_SECONDS
+        while True:
+            began_at_seconds = time.monotonic()
+            self._listen(worker)
+            if time.monotonic() - began_at_seconds >= _LIVED_LONG_SECONDS:
+                pause_seconds = _RESTART_SECONDS[0]
+            if self._is_closing.wait(pause_seconds):
+                return
+            pause_seconds = min(2 * pause_seconds, longest_seconds)
+            worker = self._spawned()
+            try:
+                self._await_ready(worker)
+            except CallfareError as error:
+                _LOG.error("a worker cannot start: %s", error)
+
+    def _spawned(self) -> WorkerProcess:
+        worker = WorkerProcess()
+        with self._changed:
+            self._alive.append(worker)
+        if self._is_closing.is_set():
+            worker.end_input()
+        return worker
+
+    def _await_ready(self, worker: WorkerProcess) -> None:
+        worker.await_ready(self._options)
+        with self._changed:
+            self._ready.append(worker)
+            self._changed.notify_all()
+
+    def _listen(self, worker: WorkerProcess) -> None:
+        """Return when the worker has ended."""
+        exit_code = worker.listen(self._told)
+        with self._changed:
+            self._alive.remove(worker)
+            if worker in self._ready:
+                self._ready.remove(worker)
+        worker.close()
+        if not self._is_closing.is_set():
+            _LOG.error("worker %d ended (exit code %d); another one is started", worker.pid, exit_code)
+
+    def _told(self, reply: Reply) -> None:
+        for observed in reply.observed:
+            self._observer.stored(observed)
+        for seconds in reply.commit_seconds:
+            self._observer.committed(seconds)
+
+    def _all_alive(self) -> list[WorkerProcess]:
+        with self._changed:
+            return list(self._alive)
