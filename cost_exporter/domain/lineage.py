@@ -23,6 +23,7 @@ class Lineage:
         self._links = links
         self._roots = _roots(calls, links)
         self._inherited: dict[SpanKey, Attribution] = {}
+        self._calls_above: dict[SpanKey, tuple[SpanKey, ...]] = {}
 
     def root(self, trace_id: bytes) -> tuple[Root, Attribution] | None:
         """Return the root of a trace and what the root span itself says, or None while it has not arrived."""
@@ -45,6 +46,20 @@ class Lineage:
             seen.add(above)
             above = self.parent(above)
 
+    def calls_above(self, key: SpanKey) -> tuple[SpanKey, ...]:
+        """Return the calls among the ancestors of a call, nearest first. Siblings share one walk."""
+        parent_span_id = self._calls[key].parent_span_id
+        if parent_span_id is None:
+            return ()
+        above = key[0], parent_span_id
+        found = self._calls_above.get(above)
+        if found is None:
+            chain = (above, *self.ancestors(above))
+            found = self._calls_above[above] = tuple([each for each in chain if each in self._calls])
+        if key in found:  # a forged cycle: it ends at the call itself
+            return tuple([each for each in self.ancestors(key) if each in self._calls])
+        return found
+
     def attribution(self, key: SpanKey) -> Attribution:
         """Return what applies to a call: its own word, else its nearest ancestor's, the root's, the resource's."""
         call = self._calls[key]
@@ -59,6 +74,9 @@ class Lineage:
 
     def _from_above(self, key: SpanKey) -> Attribution:
         """Return what the spans from `key` upwards say, memoised for every span on the way."""
+        known = self._inherited.get(key)
+        if known is not None:
+            return known
         chain: list[SpanKey] = []
         seen: set[SpanKey] = set()
         here: SpanKey | None = key
@@ -67,12 +85,18 @@ class Lineage:
             seen.add(here)
             here = self.parent(here)
         attribution = NO_ATTRIBUTION if here is None else self._inherited.get(here, NO_ATTRIBUTION)
+        if here in seen:
+            # A forged cycle: go round it once before, so that what a span inherits does not depend on where we began.
+            ring = chain[chain.index(here) :]
+            for each in reversed(ring):
+                attribution = self._said_by(each).over(attribution)
         for each in reversed(chain):
-            span = self._calls.get(each) or self._links.get(each)
-            if span is not None:
-                attribution = span.attribution.over(attribution)
-            self._inherited[each] = attribution
-        return self._inherited[key]
+            attribution = self._inherited[each] = self._said_by(each).over(attribution)
+        return attribution
+
+    def _said_by(self, key: SpanKey) -> Attribution:
+        span = self._calls.get(key) or self._links.get(key)
+        return NO_ATTRIBUTION if span is None else span.attribution
 
 
 def _roots(

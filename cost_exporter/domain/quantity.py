@@ -112,11 +112,14 @@ def disjoint_parts(quantities: Quantities) -> dict[str, Quantity]:
         if type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
             parts[name] = _checked(name, quantity)
     if not _SUBSETS.isdisjoint(parts):
-        _split_cache_writes(parts)
-        _split_cached_audio(parts)
+        if "cache_write_tokens" in parts:
+            _split_cache_writes(parts)
+        if "cache_audio_read_tokens" in parts:
+            _split_cached_audio(parts)
         _take_out(parts, "input_tokens", _INPUT_PARTS)
         _take_out(parts, "output_tokens", _OUTPUT_PARTS)
-        _check_reasoning(parts, quantities)
+        if "reasoning_tokens" in parts:
+            _check_reasoning(parts, quantities)
     return parts
 
 
@@ -138,7 +141,7 @@ def _checked(name: str, quantity: Quantity) -> Quantity:
 def _split_cache_writes(parts: dict[str, Quantity]) -> None:
     """Leave in `cache_write_tokens` what is neither a 5-minute nor a 1-hour write; drop it where nothing is left."""
     known = parts.get("cache_write_5m_tokens", 0) + parts.get("cache_write_1h_tokens", 0)
-    if not known or "cache_write_tokens" not in parts:
+    if not known:
         return
     rest = parts.pop("cache_write_tokens") - known
     if rest < 0:
@@ -149,9 +152,7 @@ def _split_cache_writes(parts: dict[str, Quantity]) -> None:
 
 def _split_cached_audio(parts: dict[str, Quantity]) -> None:
     """Take cached audio, which is cached *and* audio, out of both."""
-    cached_audio = parts.get("cache_audio_read_tokens", 0)
-    if not cached_audio:
-        return
+    cached_audio = parts["cache_audio_read_tokens"]
     for whole in ("cache_read_tokens", "input_audio_tokens"):
         if whole in parts:
             parts[whole] -= cached_audio
@@ -174,5 +175,5 @@ def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) 
 
 def _check_reasoning(parts: dict[str, Quantity], quantities: Quantities) -> None:
     """Reasoning is not taken out, but it cannot exceed the output it is part of."""
-    if "output_tokens" in quantities and parts.get("reasoning_tokens", 0) > quantities["output_tokens"]:
+    if "output_tokens" in quantities and parts["reasoning_tokens"] > quantities["output_tokens"]:
         raise InconsistentUsage("reasoning_tokens exceeds output_tokens")

@@ -16,10 +16,12 @@ Status = Literal["priced", "reported", "estimated", "partial", "unpriced", "no_u
 BILLED_STATUSES: Final[frozenset[str]] = frozenset({"priced", "reported", "estimated", "partial"})
 """Statuses that carry a cost."""
 
+_UNPRICED: Final[frozenset[str]] = frozenset({"unpriced", "no_usage", "invalid", "partial"})
+
 
 def is_unpriced(status: Status) -> bool:
     """Return whether a record of this status counts as unpriced in totals: its cost is unknown in whole or part."""
-    return status in {"unpriced", "no_usage", "invalid", "partial"}
+    return status in _UNPRICED
 
 
 class Rate(NamedTuple):

@@ -66,9 +66,8 @@ def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[tuple[
     if len(calls) < 2:  # noqa: PLR2004 - a pair needs two
         return
     for key, call in calls.items():
-        for above in lineage.ancestors(key):
-            other = calls.get(above)
-            if other is not None and _look_alike(other, call):
+        for above in lineage.calls_above(key):
+            if _look_alike(calls[above], call):
                 yield above, key
     for keys in _by_usage(calls):
         yield from _overlapping(calls, keys)

@@ -105,9 +105,8 @@ def _yielding_frameworks(
     for key, call in calls.items():
         if call.detail is Detail.FRAMEWORK or _is_duplicate(verdicts, key):
             continue
-        for above in lineage.ancestors(key):
-            framework = calls.get(above)
-            if framework is not None and _stands_for(framework, call) and not _is_duplicate(verdicts, above):
+        for above in lineage.calls_above(key):
+            if _stands_for(calls[above], call) and not _is_duplicate(verdicts, above):
                 below.setdefault(above, []).append(key)
     yield from sorted((above, sorted(keys)) for above, keys in below.items())
 

@@ -30,6 +30,7 @@ _UNIX_TO_POSTGRES_US: Final = 946_684_800_000_000
 _UNIX_TO_POSTGRES_DAYS: Final = 10_957
 _NULL: Final = b"\xff\xff\xff\xff"
 _UUID_LENGTH: Final = 16
+_HOLDS_NUL: Final = "a text holds a NUL character"
 
 
 def _header(element_oid: int, count: int) -> bytes:
@@ -157,7 +158,13 @@ class TextArray(_Array):
     @classmethod
     def of_distinct(cls, texts: Sequence[str | None]) -> "TextArray":
         """Pack texts of which most differ; None is null."""
-        return cls(_header(cls.element_oid, len(texts)) + b"".join([_packed_text(text) for text in texts]))
+        contents = [b"" if text is None else text.encode() for text in texts]
+        parts = [b""] * (2 * len(texts))
+        parts[::2] = _lengths([-1 if text is None else len(each) for text, each in zip(texts, contents, strict=True)])
+        parts[1::2] = contents
+        if b"\x00" in b"".join(contents):
+            raise ValueError(_HOLDS_NUL)
+        return cls(_header(cls.element_oid, len(texts)) + b"".join(parts))
 
 
 def _packed_text(text: str | None) -> bytes:
@@ -166,8 +173,14 @@ def _packed_text(text: str | None) -> bytes:
         return _NULL
     content = text.encode()
     if b"\x00" in content:
-        raise ValueError("a text holds a NUL character")
+        raise ValueError(_HOLDS_NUL)
     return len(content).to_bytes(4, "big") + content
+
+
+def _lengths(lengths: Sequence[int]) -> list[bytes]:
+    """Return each length as PostgreSQL writes it; -1 is that of a null."""
+    packed = struct.pack(f">{len(lengths)}i", *lengths)
+    return [packed[start : start + 4] for start in range(0, len(packed), 4)]
 
 
 def _eights(numbers: Sequence[int | None]) -> bytes:

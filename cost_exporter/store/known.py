@@ -74,12 +74,19 @@ def trace_keys_of(batches: Iterable[Facts]) -> set[TraceKey]:
 
 def call_hashes(batches: Iterable[Facts]) -> dict[int, list[TraceKey]]:
     """Return, by the hash of each named call or session, the traces of the batch that tell of it, in order."""
-    found: dict[int, set[TraceKey]] = {}
+    found: dict[int, list[TraceKey]] = {}
     for batch in batches:
+        namespace = batch.namespace
         for call in batch.calls:
-            for name in _names_of(call):
-                found.setdefault(_hash(batch.namespace, name), set()).add((call.trace_id, batch.namespace))
-    return {call_hash: sorted(keys) for call_hash, keys in found.items()}
+            name = _name_of(call)
+            if name:
+                key = call.trace_id, namespace
+                keys = found.setdefault(_hash(namespace, name), [key])
+                if key not in keys:
+                    keys.append(key)
+    for keys in found.values():
+        keys.sort()
+    return found
 
 
 def load_known(
@@ -193,12 +200,11 @@ def _key_arrays(keys: Sequence[TraceKey]) -> dict[str, Any]:
     }
 
 
-def _names_of(call: Call) -> Iterable[str]:
-    """Return who the call is, and which session it belongs to, where that is known."""
+def _name_of(call: Call) -> str:
+    """Return which session the call belongs to, else who it is; "" where neither is known."""
     if call.session_id and call.session_sequence is not None:
-        yield f"session:{call.session_id}"
-    elif call.call_id:
-        yield f"call:{call.call_id}"
+        return f"session:{call.session_id}"
+    return f"call:{call.call_id}" if call.call_id else ""
 
 
 def _hash(namespace: str, name: str) -> int:

@@ -75,6 +75,14 @@ def test_a_credential_beats_every_attribute() -> None:
     assert records[key("chat")].tenant == "globex"
 
 
+def test_what_a_cycle_inherits_does_not_depend_on_where_it_begins() -> None:
+    """Three spans, each the parent of the next, of which one names the tenant: all three are on its account."""
+    ring = [call("a", parent="b"), call("b", parent="c"), call("c", parent="a", attribution=Attribution(tenant="acme"))]
+    for start in range(3):
+        records = settle(facts(*ring[start:], *ring[:start]), price_by_sum)
+        assert [record.tenant for record in records.values()] == ["acme"] * 3
+
+
 def test_a_cycle_of_parents_ends() -> None:
     """Forged parents that form a circle neither hang nor lose the call."""
     records = settled(link("a", parent="b", attribution=ACME), link("b", parent="a"), call("chat", parent="b"))
