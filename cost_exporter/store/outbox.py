@@ -5,6 +5,7 @@ bound. A claim holds its rows by `for update skip locked` in an open transaction
 one outbox and a crash releases what it held.
 """
 
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -57,9 +58,9 @@ select (select coalesce(sum(span_count), 0) from callfare.outbox), span_count fr
 
 def insert_outgoing(cursor: psycopg.Cursor[Any], spans: Iterable[tuple[OutgoingSpan, bytes]]) -> None:
     """Put spans into the outbox, each with the bytes to append to it, in the transaction of `cursor`."""
-    groups: dict[tuple[bytes, bytes], list[bytes]] = {}
+    groups = defaultdict[tuple[bytes, bytes], list[bytes]](list)
     for (resource, scope, span), cost in spans:
-        groups.setdefault((resource, scope), []).append(framed_span(span + cost))
+        groups[resource, scope].append(framed_span(span + cost))
     parcels = [
         (len(parcel), trace_request(resource, scope, parcel))
         for (resource, scope), framed in groups.items()

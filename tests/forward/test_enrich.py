@@ -99,6 +99,26 @@ def test_an_operator_may_keep_content() -> None:
     assert len(span.events) == 1
 
 
+@pytest.mark.parametrize(
+    ("mark", "is_call", "is_sent"),
+    [
+        ("", True, True),
+        ("", False, False),
+        ("hop", True, True),
+        ("hop", False, True),
+        ("direct", True, False),
+        ("direct", False, False),
+    ],
+)
+def test_marks_decide_where_there_are_any(mark: str, is_call: bool, is_sent: bool) -> None:
+    """A Collector that splits its traffic says which spans take the hop; without a mark these are the calls."""
+    request = request_with({"callfare.view": mark} if mark else {})
+    decoded = wire.parse_request(request.SerializeToString())
+    outgoing = outgoing_spans(decoded.resource_spans, {key("chat")} if is_call else set())
+    assert list(outgoing) == ([key("chat")] if is_sent else [])
+    assert all(b"callfare.view" not in each.span for each in outgoing.values())
+
+
 def test_what_a_span_said_of_its_cost_before_is_replaced() -> None:
     """A backend sees one value under a name of ours."""
     span = forwarded(request_with({"callfare.cost.amount": "9", "callfare.tenant.id": "forged"}))
