@@ -58,7 +58,7 @@ with one warning; a method that a tested version should have but has not is one 
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -197,6 +197,13 @@ class CallfareInstrumentor(BaseInstrumentor):
             self._missing(wrap)
         except Exception as error:  # noqa: BLE001 - one method less; raising would break the vendor's import
             note_internal_error(f"wrapping {wrap.module}.{wrap.method}", error)
+
+    def wrap_late(self, kind: type, wrap: Wrap, tracer: Tracer) -> None:
+        """Wrap a method also where a subclass met at run time has its own, as plugins do; once a class."""
+        method = wrap.method.rpartition(".")[2]
+        owner = next((each for each in kind.__mro__ if method in vars(each)), None)
+        if owner is not None and not any(done.owner is owner and done.name == method for done in self._applied):
+            self._apply(owner, replace(wrap, method=method), tracer)
 
     def _missing(self, wrap: Wrap) -> None:
         _log.warning(

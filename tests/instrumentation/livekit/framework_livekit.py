@@ -1,19 +1,25 @@
-"""LiveKit's real STT classes and event bus. Run by test_older_sdks.py: LiveKit is heavy."""
+"""LiveKit's real STT classes, event bus and AgentSession. Run by test_older_sdks.py: LiveKit is heavy."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 
 import pytest
 from livekit import rtc
-from livekit.agents import stt
+from livekit.agents import Agent, AgentSession, stt, telemetry
+from livekit.agents.language import LanguageCode
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.metrics.base import Metadata
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents.voice import io
+from livekit.plugins import openai as plugin
 
 from callfare import attributes as names
 from callfare.instrumentation.livekit import LiveKitInstrumentor
+from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from callfare.span import Request, open_call
+from tests.instrumentation.fakes.openai import OpenAIFake
 
 
 class Recogniser(stt.STT):
@@ -82,3 +88,150 @@ def test_a_vendors_span_of_the_same_recognition_is_the_bill(spans, has_vendor_sp
     (found,) = ours(spans)
     assert found[names.AUDIO_INPUT_SECONDS] == 1.0
     assert found.get(names.USAGE_BILLABLE) is (False if has_vendor_span else None)
+
+
+class OwnGoodbye(Recogniser):
+    """A plugin that closes without asking its base class, as OpenAI's does."""
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+def test_a_plugins_own_aclose_is_a_goodbye(spans) -> None:
+    """Whichever class of the recogniser has the method: the session is closed, not lost, and comes off again."""
+    original = vars(OwnGoodbye)["aclose"]
+
+    async def listen() -> None:
+        for _ in range(2):
+            recogniser = OwnGoodbye()
+            await recogniser.recognize(silence(seconds=1))
+            await recogniser.aclose()
+            assert recogniser.is_closed
+
+    asyncio.run(listen())
+    assert [found[names.SESSION_STATE] for found in ours(spans)] == ["closed", "closed"]
+    LiveKitInstrumentor().uninstrument()
+    assert vars(OwnGoodbye)["aclose"] is original
+
+
+def test_openais_recogniser_says_goodbye(spans) -> None:
+    """The real plugin, whose `aclose` closes its connections only."""
+
+    async def listen(fake: OpenAIFake) -> None:
+        recogniser = plugin.STT(model="whisper-1", api_key="k", base_url=f"{fake.url}/v1")
+        await recogniser.recognize(silence(seconds=2))
+        await recogniser.aclose()
+
+    with OpenAIFake() as fake:
+        asyncio.run(listen(fake))
+    (found,) = ours(spans)
+    assert (found[names.SESSION_STATE], found[names.AUDIO_INPUT_SECONDS]) == ("closed", 2.0)
+
+
+def silence(*, seconds: float) -> rtc.AudioFrame:
+    samples = int(16_000 * seconds)
+    return rtc.AudioFrame(data=b"\0\0" * samples, sample_rate=16_000, num_channels=1, samples_per_channel=samples)
+
+
+class Listening(stt.STT):
+    """A recogniser with a connection: understands one sentence after a second, then reports what it heard."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
+
+    model = "nova-3"
+    provider = "Deepgram"
+
+    async def _recognize_impl(self, *_args, **_options):
+        raise NotImplementedError
+
+    def stream(self, *, language=NOT_GIVEN, conn_options=DEFAULT_API_CONNECT_OPTIONS):
+        return Hearing(stt=self, conn_options=conn_options)
+
+
+class Hearing(stt.RecognizeStream):
+    async def _run(self) -> None:
+        heard, kinds = 0.0, stt.SpeechEventType
+        async for frame in self._input_ch:
+            if not isinstance(frame, rtc.AudioFrame):
+                continue
+            heard += frame.duration
+            if heard == 1.0:
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.START_OF_SPEECH))
+                said = stt.SpeechData(language=LanguageCode("en"), text="Where is my order?", confidence=1.0)
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.FINAL_TRANSCRIPT, alternatives=[said]))
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.END_OF_SPEECH))
+                usage = stt.RecognitionUsage(audio_duration=heard)
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.RECOGNITION_USAGE, recognition_usage=usage))
+
+
+class Microphone(io.AudioInput):
+    """A second of audio in four frames, then silence that nobody hears."""
+
+    def __init__(self) -> None:
+        super().__init__(label="microphone")
+        self._frames = 4
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        if self._frames == 0:
+            await asyncio.Event().wait()
+        self._frames -= 1
+        return silence(seconds=0.25)
+
+
+class Loudspeaker(io.AudioOutput):
+    """Plays at once whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=False))
+        self.seconds = 0.0
+        self.has_played = asyncio.Event()
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        await super().capture_frame(frame)
+        self.seconds += frame.duration
+
+    def flush(self) -> None:
+        super().flush()
+        if self.seconds:
+            self.on_playback_finished(playback_position=self.seconds, interrupted=False)
+            self.has_played.set()
+
+    def clear_buffer(self) -> None:
+        self.flush()
+
+
+async def _answer_a_call(fake: OpenAIFake) -> None:
+    connection = {"api_key": "k", "base_url": f"{fake.url}/v1"}
+    session = AgentSession(
+        stt=Listening(),
+        llm=plugin.LLM(model="gpt-4o-mini", **connection),
+        tts=plugin.TTS(model="tts-1", voice="alloy", response_format="pcm", **connection),
+        vad=None,
+        turn_detection="stt",
+    )
+    loudspeaker = Loudspeaker()
+    session.input.audio, session.output.audio = Microphone(), loudspeaker
+    await session.start(Agent(instructions="Be brief."), record=False)
+    await asyncio.wait_for(loudspeaker.has_played.wait(), timeout=30)
+    await session.aclose()
+
+
+def test_an_agent_session_is_recorded_once(spans) -> None:
+    """A caller's sentence, an answer, speech: each used amount is there once, and the recogniser says goodbye."""
+    speech = OpenAIAudioInstrumentor()
+    speech.instrument(tracer_provider=spans.provider)
+    telemetry.set_tracer_provider(spans.provider)
+    try:
+        with OpenAIFake() as fake:
+            asyncio.run(_answer_a_call(fake))
+    finally:
+        speech.uninstrument()
+    gc.collect()
+    heard = ours(spans)
+    assert [found[names.SESSION_STATE] for found in heard] == ["closed"]
+    assert (heard[0][names.PROVIDER_NAME], heard[0][names.REQUEST_MODEL]) == ("deepgram", "nova-3")
+    assert spans.total(names.AUDIO_INPUT_SECONDS) == 1
+    assert fake.characters > 0
+    assert spans.total(names.INPUT_CHARACTERS) == fake.characters
+    assert len(fake.chat_requests) == sum(span.name == "llm_request" for span in spans.all) == 1

@@ -5,11 +5,13 @@
 LiveKit's own spans tell the usage of language models (`llm_request`) and of speech (`tts_request`), and the cost
 service reads them. Its recognisers only emit metrics events: these become deltas of one session per recogniser,
 in seconds of audio. Where a vendor's instrumentor sees the same recognition, `gen_ai.usage.billable` is false.
+The session ends with the recogniser's `aclose` or, as hardly anybody calls that, with the `AgentSession` it serves.
 LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498).
 """
 
 import weakref
 from collections import deque
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -34,21 +36,47 @@ _seen_metrics: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 """Adapters emit again what the recogniser below them emitted: the very same object."""
 
 
+_heard_now: ContextVar[Session | None] = ContextVar("callfare-livekit-heard", default=None)
+"""The session of the event being emitted: an `AgentSession` passes the event on within the same call."""
+_of_agents: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Session]] = weakref.WeakKeyDictionary()
+"""Which sessions end with which `AgentSession`."""
+
+
 def _emit(tracer: Tracer) -> Wrapper:
     """Wrapper of `EventEmitter.emit`: sees the metrics of every recogniser, whoever listens."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) > 1 and args[0] == "metrics_collected" and getattr(args[1], "type", "") == "stt_metrics":
-            _hear(tracer, instance, args[1])
-        return wrapped(*args, **kwargs)
+        if len(args) < 2 or args[0] not in {"metrics_collected", "close"}:  # noqa: PLR2004 - event and its value
+            return wrapped(*args, **kwargs)
+        session = _listen(tracer, instance, args[1])
+        if session is None:
+            return wrapped(*args, **kwargs)
+        token = _heard_now.set(session)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            _heard_now.reset(token)
 
     return wrapper
 
 
 @quietly
-def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> None:
+def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
+    """Take in an event; the session, where it is a recogniser's first word of what it heard."""
+    kind = getattr(event, "type", "")
+    if kind == "stt_metrics":
+        return _hear(tracer, emitter, event)
+    if kind == "metrics_collected" and (heard := _heard_now.get()) is not None:
+        _of_agents.setdefault(emitter, weakref.WeakSet()).add(heard)
+    elif kind == "close":
+        for session in _of_agents.pop(emitter, ()):
+            session.close()
+    return None
+
+
+def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     if any(known is metrics for known in _seen_metrics):
-        return
+        return None
     _seen_metrics.append(metrics)
     session = _sessions.get(recogniser)
     if session is None or not session.is_open:
@@ -56,6 +84,7 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> None:
         outer = context_api.get_value(_OUTER)
         context = outer if isinstance(outer, Context) else None
         session = _sessions[recogniser] = Session.open(tracer, _request(recogniser, metrics), context=context)
+        LiveKitInstrumentor().wrap_late(type(recogniser), _GOODBYE, tracer)
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
     session.add_seconds(Decimal(str(metrics.audio_duration)))
@@ -66,6 +95,7 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> None:
     ):
         if amount:
             session.add(name, amount)
+    return session
 
 
 def _request(recogniser: Any, metrics: Any) -> Request:
@@ -110,7 +140,7 @@ def _recognize(_tracer: Tracer) -> Wrapper:
 
 
 def _aclose(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `STT.aclose`: the session's goodbye."""
+    """Wrapper of a recogniser's `aclose`: the session's goodbye."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -123,6 +153,9 @@ def _aclose(_tracer: Tracer) -> Wrapper:
     return wrapper
 
 
+_GOODBYE = Wrap("livekit.agents.stt.stt", "STT.aclose", _aclose)
+
+
 class LiveKitInstrumentor(CallfareInstrumentor):
     """Records the seconds of audio that LiveKit's recognisers hear."""
 
@@ -132,5 +165,5 @@ class LiveKitInstrumentor(CallfareInstrumentor):
         Wrap("livekit.rtc.event_emitter", "EventEmitter.emit", _emit),
         Wrap("livekit.agents.stt.stt", "RecognizeStream.__init__", _stream_init),
         Wrap("livekit.agents.stt.stt", "STT.recognize", _recognize),
-        Wrap("livekit.agents.stt.stt", "STT.aclose", _aclose),
+        _GOODBYE,
     )
