@@ -301,17 +301,15 @@ def _next_traces(
     connection: psycopg.Connection[Any], period: Period, place: tuple[date, UUID]
 ) -> tuple[list[TraceKey], tuple[date, UUID]] | None:
     """Return the next traces after `place`, and the place after them."""
-    parameters = {
-        "since": period.since,
-        "until": period.until,
-        "tenant": period.tenant,
-        "last_bucket": place[0],
-        "last_trace": place[1],
-        "count": _TRACES_AT_ONCE,
-    }
+    name = "unpriced_traces_to_rerate" if period.only_unpriced else "traces_to_rerate"
+    wanted = {"since": period.since, "until": period.until, "tenant": period.tenant, "count": _TRACES_AT_ONCE}
+    rows: list[dict[str, Any]] = []
     with connection.cursor(row_factory=dict_row) as cursor:
-        name = "unpriced_traces_to_rerate" if period.only_unpriced else "traces_to_rerate"
-        rows = cursor.execute(statement(name), parameters).fetchall()
+        for month in cursor.execute(statement("months_after"), {"bucket": place[0]}).fetchall():
+            last_trace = place[1] if month["bucket"] == place[0] else _FIRST_TRACE
+            rows = cursor.execute(statement(name), wanted | month | {"last_trace": last_trace}).fetchall()
+            if rows:
+                break
     connection.commit()
     if not rows:
         return None

@@ -204,6 +204,18 @@ def test_an_interrupted_re_rating_goes_on(
     assert rows(database, "select distinct book_version from callfare.cost_record") == [("new",)]
 
 
+@pytest.mark.usefixtures("three_calls")
+def test_re_rating_goes_through_all_months(ledger: LedgerStore, database: Database, database_url: str) -> None:
+    """The records of a trace lie in the month in which it was first heard of; each month is walked."""
+    third_trace = b"n" * 16
+    next_month = request().received_at_unix_ns + 31 * 86_400 * 10**9
+    late = call("d", trace=third_trace, quantities={"characters": 40})
+    ledger.commit([request(late, received_at_unix_ns=next_month)], OLD)
+    assert rows(database, "select count(distinct bucket) from callfare.record") == [(2,)]
+    *_, totals = apply_rerate(database_url, ALL_TIME, NEW, "new")
+    assert (totals.traces, totals.records, totals.after_usd) == (3, 4, NEW_RATE * 100)
+
+
 def test_unpriced_records_are_priced_by_a_later_book(
     ledger: LedgerStore, database: Database, database_url: str
 ) -> None:

@@ -371,25 +371,30 @@ update callfare.dead_letter set
 where dead_letter_id = %(dead_letter_id)s;
 
 -- traces_to_rerate --
--- The next traces with records in a period, in a fixed order, after the last one that was done.
+-- The next traces of one month with records in a period, in the order of the key, after the last one that was done.
+-- One month at a time: then the key of its partition gives the order, and nothing is sorted.
 select distinct record.bucket, uuid_send(record.trace_id) as trace_id, record.namespace, record.trace_id as place
 from callfare.record
-where (record.bucket, record.trace_id) > (%(last_bucket)s::date, %(last_trace)s::uuid)
+where record.bucket = %(bucket)s and record.trace_id > %(last_trace)s::uuid
   and started_at >= %(since)s and started_at < %(until)s
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-order by record.bucket, record.trace_id, record.namespace
+order by record.trace_id, record.namespace
 limit %(count)s;
 
 -- unpriced_traces_to_rerate --
 -- The same, where only what has no price yet is tried again.
 select distinct record.bucket, uuid_send(record.trace_id) as trace_id, record.namespace, record.trace_id as place
 from callfare.record
-where (record.bucket, record.trace_id) > (%(last_bucket)s::date, %(last_trace)s::uuid)
+where record.bucket = %(bucket)s and record.trace_id > %(last_trace)s::uuid
   and status in ('unpriced', 'partial')
   and started_at >= %(since)s and started_at < %(until)s
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-order by record.bucket, record.trace_id, record.namespace
+order by record.trace_id, record.namespace
 limit %(count)s;
+
+-- months_after --
+-- The months that may hold records, from the one on where a re-rating stopped.
+select bucket from callfare.bucket where bucket >= %(bucket)s and purged_at is null order by bucket;
 
 -- traces_to_undo --
 -- The next traces that a re-rating changed.
