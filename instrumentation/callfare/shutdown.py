@@ -1,8 +1,9 @@
 """Whatever way the process ends, finished spans get out: exit, SIGTERM, fork, multiprocessing children.
 
 Measured without this: a SIGTERM without handler lost 300 of 300 spans, a forked multiprocessing child 100 of
-100. Open sockets are ended as `lost` first, so that their last seconds are in the flush. Bounded in time: an
-unreachable receiver delays the exit by FLUSH_MILLISECONDS, not by the exporter's patience.
+100. Open sockets are ended as `lost` first, and calls under way as `interrupted`, so that what was sent so far is
+in the flush. Bounded in time: an unreachable receiver delays the exit by FLUSH_MILLISECONDS, not by the exporter's
+patience.
 """
 
 import atexit
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from callfare.guard import quietly
 from callfare.session import reporter
+from callfare.span import forget_open_calls, interrupt_open_calls
 
 __all__ = ["FLUSH_MILLISECONDS", "flush", "install_exit_handlers"]
 
@@ -28,7 +30,7 @@ _providers: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
 
 @quietly
 def flush() -> None:
-    """End open sockets as lost and export what is finished, in bounded time.
+    """End what is open and export what is finished, in bounded time.
 
     In a thread of its own: a signal may interrupt code that holds a lock we need, and the SDK's `force_flush`
     ignores its time limit (opentelemetry-python issue 4568).
@@ -37,16 +39,21 @@ def flush() -> None:
     try:
         worker.start()
     except RuntimeError:  # Python >= 3.12 starts no thread at exit; the SDK's own exit handler exports next
-        reporter().flush()
+        _end_what_is_open()
         return
     worker.join(FLUSH_MILLISECONDS / 1000)
 
 
 @quietly
 def _flush() -> None:
-    reporter().flush()
+    _end_what_is_open()
     for provider in list(_providers):
         provider.force_flush(FLUSH_MILLISECONDS)
+
+
+def _end_what_is_open() -> None:
+    reporter().flush()
+    interrupt_open_calls()
 
 
 def install_exit_handlers(provider: TracerProvider) -> None:
@@ -80,6 +87,7 @@ def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:  # noqa: A
 
 def _after_fork() -> None:
     reporter().after_fork()
+    forget_open_calls()
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # multiprocessing clears its finalizers in the child and then runs what was registered here.

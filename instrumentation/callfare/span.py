@@ -14,7 +14,8 @@ A call ends in one of three ways:
 """
 
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -34,6 +35,8 @@ __all__ = [
     "CallSpan",
     "Request",
     "call_seen",
+    "forget_open_calls",
+    "interrupt_open_calls",
     "is_call_seen",
     "is_inside_call",
     "open_call",
@@ -77,7 +80,7 @@ class CallSpan:
     """An open call. Safe to use from several threads; every method is quiet."""
 
     __slots__ = (
-        "_is_finished", "_lock", "_opened_in", "_provider", "_quantities", "_span",
+        "__weakref__", "_is_finished", "_lock", "_opened_in", "_provider", "_quantities", "_span",
         "has_output", "is_streaming", "source",
     )  # fmt: skip
 
@@ -93,6 +96,8 @@ class CallSpan:
         """Set it where the answer arrives in pieces: leaving before `end()` is then an interruption."""
         self.has_output = False
         """Set it at the first byte or event of the answer: from here on a failure is billed."""
+        key = id(self)
+        _open_calls[key] = weakref.ref(self, lambda _: _open_calls.pop(key, None))
 
     @property
     def span(self) -> Span:
@@ -155,6 +160,7 @@ class CallSpan:
             if self._is_finished:
                 return
             self._is_finished = True
+            _open_calls.pop(id(self), None)
             stated = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
         stated[names.USAGE_SOURCE] = self.source if stated else "unknown"
         stated.update(last)
@@ -164,6 +170,34 @@ class CallSpan:
             # No description: a vendor's message may quote the text that was sent.
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
+
+    def forget(self) -> None:
+        """Never finish: the call is another process's to record."""
+        self._is_finished = True
+
+
+_open_calls: dict[int, weakref.ref[CallSpan]] = {}
+"""By `id`. A plain dict, because adding, removing and listing it are each atomic."""
+
+
+def _each_open_call() -> Iterator[CallSpan]:
+    for reference in list(_open_calls.values()):
+        call = reference()
+        if call is not None:
+            yield call
+
+
+def interrupt_open_calls() -> None:
+    """The process is about to exit: what was sent is billed, answered or not."""
+    for call in _each_open_call():
+        call.interrupt()
+
+
+def forget_open_calls() -> None:
+    """In a forked child: calls under way are the parent's, which records them."""
+    for call in _each_open_call():
+        call.forget()
+    _open_calls.clear()
 
 
 def open_call(

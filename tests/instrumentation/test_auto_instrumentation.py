@@ -6,8 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from callfare import attributes as names
-from tests.instrumentation.fakes.otlp import OtlpFake
+from tests.instrumentation.fakes.cartesia import FakeCartesia
+from tests.instrumentation.fakes.deepgram import FakeDeepgram
+from tests.instrumentation.fakes.openai import OpenAIFake
+from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
 from tests.instrumentation.instrumented_app import run, start
+from tests.instrumentation.recording import until
 
 CALLS = """
 import callfare
@@ -41,6 +45,13 @@ if __name__ == '__main__':
     child.start()
     child.join()
 """
+EXECUTOR = """
+import concurrent.futures, multiprocessing
+if __name__ == '__main__':
+    calls('a')
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('METHOD')) as pool:
+        pool.submit(calls, 'b').result()
+"""
 ENDS = {
     "return": ("calls('a')", 0),
     "sys.exit": ("import sys; calls('a'); sys.exit(3)", 3),
@@ -48,6 +59,9 @@ ENDS = {
     "os.fork": (FORK, 0),
     "multiprocessing fork": (MULTIPROCESSING.replace("METHOD", "fork"), 0),
     "multiprocessing spawn": (MULTIPROCESSING.replace("METHOD", "spawn"), 0),
+    "multiprocessing forkserver": (MULTIPROCESSING.replace("METHOD", "forkserver"), 0),
+    "executor fork": (EXECUTOR.replace("METHOD", "fork"), 0),
+    "executor spawn": (EXECUTOR.replace("METHOD", "spawn"), 0),
 }
 
 
@@ -58,7 +72,7 @@ def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
     script, exit_code = ENDS[way]
     finished = run(CALLS + script, tmp_path, receiver.url)
     assert finished.returncode == exit_code, finished.stderr
-    labels = ("a", "b") if "fork" in way or "spawn" in way else ("a",)
+    labels = ("a", "b") if any(each in way for each in ("fork", "spawn", "executor")) else ("a",)
     numbers: dict[str, list[int]] = {}
     for label in labels:
         found = receiver.named(f"{NAME} {label}")
@@ -72,15 +86,103 @@ def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
 @pytest.mark.slow
 def test_sigterm_flushes_and_still_kills(receiver, tmp_path) -> None:
     """A process without a handler loses nothing, and its parent sees that SIGTERM ended it."""
-    process = start(
-        CALLS + "calls('a'); print('ready', flush=True)\nimport time; time.sleep(60)", tmp_path, receiver.url
-    )
+    script = "calls('a'); print('ready', flush=True)\nimport time; time.sleep(60)"
+    killed(start(CALLS + script, tmp_path, receiver.url))
+    assert len(receiver.named(f"{NAME} a")) == 200
+
+
+DEEPGRAM = """
+import os, time
+from deepgram import DeepgramClient
+from deepgram.environment import DeepgramClientEnvironment
+url, socket_url = os.environ['VENDOR'], os.environ['VENDOR'].replace('http', 'ws', 1)
+environment = DeepgramClientEnvironment(base=url, agent=socket_url, production=socket_url, agent_rest=url)
+client = DeepgramClient(api_key='k', environment=environment)
+with client.listen.v1.connect(model='nova-3', encoding='linear16', sample_rate='16000') as socket:
+    for _ in range(5):
+        socket.send_media(bytes(3200))
+        socket.recv()
+    print('ready', flush=True)
+    socket.recv()
+"""
+CARTESIA = """
+import asyncio, os
+from cartesia import AsyncCartesia
+async def main():
+    url = os.environ['VENDOR']
+    async with AsyncCartesia(api_key='k', base_url=url, websocket_base_url=url.replace('http', 'ws', 1)) as client:
+        live = dict(model='ink-whisper', encoding='pcm_s16le', sample_rate=16000)
+        async with client.stt.manual_finalize.websocket(**live) as socket:
+            for _ in range(5):
+                await socket.send_raw(bytes(3200))
+            print('ready', flush=True)
+            await asyncio.Event().wait()
+asyncio.run(main())
+"""
+SPEECH = """
+import openai, os
+client = openai.OpenAI(api_key='k', base_url=os.environ['VENDOR'] + '/v1', max_retries=0)
+print('ready', flush=True)
+client.audio.speech.create(input='Hello, caller.', model='tts-1', voice='alloy')
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vendor", "script"), [(FakeDeepgram, DEEPGRAM), (FakeCartesia, CARTESIA)])
+def test_sigterm_records_what_an_open_socket_has_heard(receiver, tmp_path, vendor, script) -> None:
+    """Half a second of audio is out when the signal comes, in a thread's loop and in asyncio's: it is on record."""
+    with vendor() as fake:
+        killed(start(script, tmp_path, receiver.url, VENDOR=fake.url))
+        (found,) = [attributes_of(span) for span in receiver.spans if span.name.startswith("speech_to_text")]
+        assert fake.audio_bytes == [5 * 3200]
+    assert found[names.AUDIO_INPUT_SECONDS] == 0.5
+    assert found[names.SESSION_STATE] == "lost"
+
+
+@pytest.mark.slow
+def test_sigterm_records_a_call_under_way(receiver, tmp_path) -> None:
+    """The text is at the vendor, the answer is not: what was sent is billed, and says that it was interrupted."""
+    with OpenAIFake() as fake:
+        fake.never_answers = True
+        process = start(SPEECH, tmp_path, receiver.url, VENDOR=fake.url)
+        until(lambda: fake.characters)
+        killed(process)
+    (found,) = receiver.named("text_to_speech tts-1")
+    assert found[names.INPUT_CHARACTERS] == len("Hello, caller.") == fake.characters
+    (reason,) = found[names.FINISH_REASONS].values
+    assert reason.string_value == "interrupted"
+
+
+@pytest.mark.slow
+def test_a_forked_child_does_not_end_its_parents_call(receiver, tmp_path) -> None:
+    """The call under way is recorded by the process that made it, once, and whole."""
+    script = """
+import os, sys
+import callfare.span, callfare.shutdown
+from opentelemetry import trace
+sent = {'gen_ai.usage.input_characters': 7}
+request = callfare.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+call = callfare.span.open_call(trace.get_tracer('test'), request)
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+call.end()
+"""
+    finished = run(script, tmp_path, receiver.url)
+    assert finished.returncode == 0, finished.stderr
+    (found,) = receiver.named("text_to_speech")
+    assert found[names.INPUT_CHARACTERS] == 7
+    assert names.FINISH_REASONS not in found
+
+
+def killed(process) -> None:
+    """SIGTERM once the script is ready; it dies of it."""
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGTERM
-    assert len(receiver.named(f"{NAME} a")) == 200
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM, errors
 
 
 @pytest.mark.slow
