@@ -17,13 +17,12 @@ from cost_exporter.read.failure import failure_of
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.quantities import mend_quantities, read_quantities
 from cost_exporter.read.reading import NO_KEYS, Reading, first_text
+from cost_exporter.read.values import ID_LENGTH_MAX
 from cost_exporter.read.words import words_meaning
 
 __all__ = ["read_call"]
 
 _CLIENT: Final = 3
-_ID_LENGTH: Final = 128
-"""Ids up to here need no cleaning if they are printable."""
 _GUESSES: Final = (
     ("characters", "text_to_speech"),
     ("audio_seconds", "speech_to_text"),
@@ -53,7 +52,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
     are_counts_plain = read_quantities(reading)
     if plan.response_id_keys:
         response_id = reading.attributes[plan.response_id_keys[0]].string_value
-        if not 0 < len(response_id) <= _ID_LENGTH or not response_id.isprintable():
+        if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
             response_id = first_text(reading.attributes, plan.response_id_keys)
         reading.response_id = response_id
     if plan.completes:
@@ -64,7 +63,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
 
 
 def _operation(reading: Reading) -> str:
-    speak = reading.plan.dialect.operation
+    speak = reading.plan.operation
     operation = None if speak is None else speak(reading)
     if operation is None:
         operation = reading.words.operation
@@ -126,11 +125,21 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     rest = None
     if not reading.plan.is_plain or failure.said or reading.issues or reading.attribution is not NO_ATTRIBUTION:
         rest = (call_id, tuple(reading.attribution), failure.said, tuple(session), cost[:2], reading.issues)
-    hashed = content_hash(reading, rest)
+    hashed = content_hash(
+        span.trace_id + span.span_id + (reading.parent_span_id or b""),
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        reading.operation,
+        reading.quantities,
+        words,
+        origin,
+        reading.scope.name,
+        reading.response_id,
+        rest,
+    )
     if not reading.is_start_plausible:
         reading.issues.append("implausible_start")
-    rule = reading.scope.rule
-    return Call(
+    call = Call(
         trace_id=span.trace_id,
         span_id=span.span_id,
         parent_span_id=reading.parent_span_id,
@@ -156,7 +165,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         resource_attribution=origin.attribution,
         service_name=origin.service_name,
         scope=reading.scope.name,
-        detail=rule.detail,
+        detail=reading.scope.rule.detail,
         is_billable=words.is_billable,
         call_id=call_id,
         session_id=session.session_id,
@@ -171,6 +180,14 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         issues=tuple(reading.issues),
         content_hash=hashed,
     )
+    if reading.plan.has_patterns and _is_pattern(call):
+        words.pattern = call
+    return call
+
+
+def _is_pattern(call: Call) -> bool:
+    """Return whether others are copies of it; not so if a part of it was mended, and of a phone call it may be."""
+    return not call.issues and not call.usage.has_failed and call.usage.operation != "phone_call"
 
 
 def _phone_call_id(reading: Reading) -> str:

@@ -4,22 +4,46 @@ Over the facts, not the bytes: protobuf and JSON, any order of attributes and an
 out is what is not the sender's: the time of receipt, and what the operator's settings make of a cost.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
+from typing import Final
 
-from cost_exporter.read.reading import Reading
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.reading import Origin, Words
 
-__all__ = ["content_hash"]
+__all__ = ["content_hash", "said_by"]
+
+_SIGNED_64_BITS: Final = Struct(">q")
 
 
-def content_hash(reading: Reading, rest: tuple[object, ...] | None) -> int:
-    """Return a signed 64-bit hash of a call. `rest` is what few spans say, of the same kinds as above."""
-    span, parent_span_id = reading.span, reading.parent_span_id
-    quantities = reading.quantities
+def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
+    ids: bytes,
+    started_at_unix_ns: int,
+    ended_at_unix_ns: int,
+    operation: str,
+    quantities: dict[str, Quantity],
+    words: Words,
+    origin: Origin,
+    scope_name: str,
+    response_id: str,
+    rest: object,
+) -> int:
+    """Return a signed 64-bit hash of a call.
+
+    `ids` are those of trace, span and parent, the times as sent. `rest` is what few spans say, None or something
+    whose text tells it; see `said_by`.
+    """
     names, numbers = " ".join(quantities), " ".join(map(str, quantities.values()))
     said = (
-        f"{span.start_time_unix_nano} {span.end_time_unix_nano} {reading.operation} {names} {numbers}"
-        f" {reading.words.fingerprint} {reading.origin.fingerprint} {reading.scope.name} {reading.response_id} {rest}"
+        f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {names} {numbers}"
+        f" {words.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rest}"
     ).encode("utf-8", "backslashreplace")
-    ids = span.trace_id + span.span_id
-    digest = blake2b((ids if parent_span_id is None else ids + parent_span_id) + said, digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    return _SIGNED_64_BITS.unpack(blake2b(ids + said, digest_size=8).digest())[0]
+
+
+@lru_cache(maxsize=4096)
+def said_by(attribution: Attribution) -> str:
+    """Return a text that tells all of an attribution. Remembered: the spans of a trace say the same."""
+    return repr(tuple(attribution))

@@ -4,6 +4,7 @@ With credentials the tenant comes from these alone (semantics 15): then what an 
 here, and counted where it disagrees.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
@@ -13,7 +14,7 @@ from cost_exporter.read.reading import Keys, Origin, Plan, first_text
 from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, Resource
 
-__all__ = ["attribution_of", "origin_of"]
+__all__ = ["attribution_of", "origin_of", "without_tenant"]
 
 _SERVICE_NAME: Final = "service.name"
 _UNNAMED: Final[list[str | None]] = [None] * len(Attribution._fields)
@@ -48,6 +49,12 @@ def attribution_of(attributes: Attributes, plan: Plan) -> Attribution:
                 plan.attributions.clear()
             plan.attributions[texts] = attribution
     return attribution
+
+
+@lru_cache(maxsize=_ATTRIBUTIONS_MAX)
+def without_tenant(said: Attribution) -> Attribution:
+    """Return an attribution without its tenant. Remembered, as `attribution_of`."""
+    return said._replace(tenant=None)
 
 
 def _attribution(attributes: Attributes, places: tuple[tuple[int, Keys], ...]) -> Attribution:

@@ -90,9 +90,15 @@ class ScopePlans:
         telling = dialect.markers | dialect.keys
         completes = dialect.complete is not None and (not telling or not telling.isdisjoint(present))
         costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
+        operation = None if dialect.needs_marker and dialect.markers.isdisjoint(present) else dialect.operation
+        may_tell_failure = "error_type" in texts or "http_status" in texts or "is_refused" in flags
+        is_plain = not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes
+        rule = self.scope.rule
         return Plan(
+            scope=self.scope,
             dialect=dialect,
-            may_be_call=not self.scope.rule.is_never_billed and not _MARKERS.isdisjoint(present),
+            operation=operation,
+            may_be_call=not rule.is_never_billed and not _MARKERS.isdisjoint(present),
             attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
             attributions={},
@@ -110,9 +116,10 @@ class ScopePlans:
             flags=flags,
             numbers=numbers,
             costs=costs,
-            may_tell_failure="error_type" in texts or "http_status" in texts or "is_refused" in flags,
-            is_plain=not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes,
+            may_tell_failure=may_tell_failure,
+            is_plain=is_plain,
             completes=completes,
+            has_patterns=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
         )
 
 

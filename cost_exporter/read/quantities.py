@@ -11,12 +11,12 @@ from typing import Final
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
 from cost_exporter.read.names import Names
 from cost_exporter.read.reading import Reading
-from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
+from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
 
-__all__ = ["mend_quantities", "read_quantities"]
+__all__ = ["PARTS", "TOTALS", "has_net_input", "mend_quantities", "read_quantities", "total_cache_writes"]
 
-_TOTALS: Final = ("input_tokens", "output_tokens")
-_PARTS: Final = TOKEN_QUANTITIES - {*_TOTALS}
+TOTALS: Final = frozenset({"input_tokens", "output_tokens"})
+PARTS: Final = TOKEN_QUANTITIES - TOTALS
 _NEVER_CONNECTED: Final = frozenset({"busy", "no-answer", "no_answer", "failed", "canceled", "cancelled"})
 _SECONDS_BY_UNIT: Final = {"second": 1, "minute": 60, "hour": 3600}
 _SECONDS_QUANTITY: Final = {
@@ -47,7 +47,7 @@ def read_quantities(reading: Reading) -> bool:
         if not 0 < number <= MAX_QUANTITY:
             are_plain = False
             number = reading.first_number(keys) if is_measured else reading.first_count(keys)
-            if number is None or (number == 0 and quantity in _PARTS):
+            if number is None or (number == 0 and quantity in PARTS):
                 continue
         quantities[quantity] = number
     return are_plain
@@ -57,8 +57,9 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     """Make the quantities mean what the conventions mean."""
     quantities, plan = reading.quantities, reading.plan
     if plan.has_cache or plan.completes:
-        _total_cache_writes(quantities)
-        _make_inclusive(reading, reading.words.names)
+        total_cache_writes(quantities)
+        if has_net_input(quantities, reading.words.names, reading.scope.rule):
+            _make_inclusive(reading)
     if are_plain and plan.is_plain:
         return
     if plan.numbers:
@@ -102,33 +103,41 @@ def _measure_phone_call(reading: Reading) -> None:
         quantities.setdefault("calls", 1)
 
 
-def _total_cache_writes(quantities: dict[str, Quantity]) -> None:
+def total_cache_writes(quantities: dict[str, Quantity]) -> None:
+    """Add the total of the cache writes where only its parts are told."""
     parts = quantities.get("cache_write_5m_tokens", 0) + quantities.get("cache_write_1h_tokens", 0)
     if parts and "cache_write_tokens" not in quantities:
         quantities["cache_write_tokens"] = parts
 
 
-def _make_inclusive(reading: Reading, names: Names) -> None:
-    """Rule X: add the cached tokens to an input that was stated without them."""
-    quantities = reading.quantities
-    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+def has_net_input(quantities: dict[str, Quantity], names: Names, rule: ScopeRule) -> bool:
+    """Return whether the input was stated without the cached tokens: rule X."""
+    cached = _cached(quantities)
     stated = quantities.get("input_tokens")
     if stated is None or not cached:
-        return
-    is_certain = stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model)
-    if is_certain or names.provider in reading.scope.rule.exclusive_providers:
-        quantities["input_tokens"] = stated + cached
-        reading.issues.append("exclusive_input")
+        return False
+    if stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model):
+        return True
+    return names.provider in rule.exclusive_providers
+
+
+def _make_inclusive(reading: Reading) -> None:
+    reading.quantities["input_tokens"] += _cached(reading.quantities)
+    reading.issues.append("exclusive_input")
+
+
+def _cached(quantities: dict[str, Quantity]) -> Quantity:
+    return quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
 
 
 def _drop_zeros_for_unknown(reading: Reading) -> None:
     """A call that used neither input nor output: the emitter did not know (LiteLLM writes 0 for a stream)."""
     quantities = reading.quantities
-    if not any(name in quantities for name in _TOTALS):
+    if TOTALS.isdisjoint(quantities):
         return
     if any(number for number in quantities.values()):
-        for name in _TOTALS:
-            if quantities.get(name) == 0 and not _PARTS.intersection(quantities):
+        for name in TOTALS:
+            if quantities.get(name) == 0 and not PARTS.intersection(quantities):
                 del quantities[name]
         return
     quantities.clear()

@@ -7,10 +7,12 @@ alias table cannot find.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
+from cost_exporter.domain.span import Call
 from cost_exporter.domain.value import value
 from cost_exporter.read.names import Names
 from cost_exporter.read.scopes import ScopeRule
@@ -32,9 +34,9 @@ class Scope:
     rule: ScopeRule
 
 
-@value
+@dataclass(slots=True, kw_only=True)
 class Words:
-    """What the words on a span mean: everything that many spans share."""
+    """What the words on a span mean: everything that many spans share. Only the pattern is added later."""
 
     operation: str | None
     """As the conventions' attribute states it, canonical; None where it is absent."""
@@ -53,6 +55,8 @@ class Words:
     is_estimated: bool
     fingerprint: str
     """Stands for what follows from them."""
+    pattern: Call | None = None
+    """A plain call with these words, once one was read: others are copies of it, see `plain.py`."""
 
 
 class Origin(NamedTuple):
@@ -87,7 +91,6 @@ class Reading:
         self,
         span: Span,
         attributes: Attributes,
-        scope: Scope,
         plan: "Plan",
         words: Words,
         parent_span_id: bytes | None,
@@ -98,7 +101,7 @@ class Reading:
         """Read `span`, whose wanted attributes are those of `plan`; `times` as from `plausible_times`."""
         self.span = span
         self.attributes = attributes
-        self.scope = scope
+        self.scope = plan.scope
         self.plan = plan
         self.words = words
         self.parent_span_id = parent_span_id
@@ -178,6 +181,8 @@ class Dialect:
     """Further attribute names its functions read."""
     operation: Callable[[Reading], str | None] | None = None
     """The operation, "" for a span that is no call, None to leave it to the conventions."""
+    needs_marker: bool = False
+    """Whether `operation` leaves spans without any of the markers to the conventions; it is not asked of them."""
     complete: Callable[[Reading], None] | None = None
     """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
     carry one of the markers or keys, or for all if the dialect has neither."""
@@ -187,7 +192,10 @@ class Dialect:
 class Plan:
     """Which wanted attributes the spans of one kind carry, sorted by what they mean."""
 
+    scope: Scope
     dialect: Dialect
+    operation: Callable[[Reading], str | None] | None
+    """The dialect's, where it has something to say of such spans."""
     may_be_call: bool
     attribution_keys: Keys
     attribution_places: tuple[tuple[int, Keys], ...]
@@ -213,3 +221,5 @@ class Plan:
     """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""
     completes: bool
     """Whether the dialect has something to complete on such spans."""
+    has_patterns: bool
+    """Whether ids, times, counts and attribution are all that plain spans with the same words differ in."""

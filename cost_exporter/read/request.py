@@ -11,13 +11,15 @@ from typing import Final
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root
+from cost_exporter.domain.value import copier
 from cost_exporter.read import wire
 from cost_exporter.read.call import read_call
-from cost_exporter.read.origin import attribution_of, origin_of
+from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
+from cost_exporter.read.plain import read_plain
 from cost_exporter.read.plan import TELLING, WANTED, ScopePlans, plans_of_scope
 from cost_exporter.read.reading import Origin, Reading
 from cost_exporter.read.strip import strip_content
-from cost_exporter.read.times import plausible_times
+from cost_exporter.read.times import latest_start, plausible_times
 from cost_exporter.read.values import clean_text
 from cost_exporter.read.words import words_of
 
@@ -26,6 +28,8 @@ __all__ = ["read_request"]
 _NO_TRACE_ID: Final = bytes(16)
 _NO_SPAN_ID: Final = bytes(8)
 _ERROR: Final = 2
+_PLAIN_LINK: Final = Link(trace_id=_NO_TRACE_ID, span_id=_NO_SPAN_ID, parent_span_id=None)
+_plain_link: Final = copier(Link, "trace_id", "span_id", "parent_span_id")
 
 
 def read_request(
@@ -54,6 +58,7 @@ class _Reader:
         "_claims_ignored_count",
         "_counts_claims",
         "_dead_letters",
+        "_latest_start_unix_ns",
         "_links",
         "_namespace",
         "_received_at_unix_ns",
@@ -71,6 +76,7 @@ class _Reader:
     ) -> None:
         self._namespace = namespace
         self._received_at_unix_ns = received_at_unix_ns
+        self._latest_start_unix_ns = latest_start(received_at_unix_ns)
         self._tenant_is_trusted = tenant_is_trusted
         self._counts_claims = not tenant_is_trusted
         self._trusted_cost_sources = trusted_cost_sources
@@ -94,7 +100,8 @@ class _Reader:
     def read_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin) -> None:
         scope = scope_spans.scope
         plans = plans_of_scope(clean_text(scope.name), clean_text(scope.version))
-        add_link, tells_nothing, counts_claims = self._links.append, TELLING.isdisjoint, self._counts_claims
+        add_link, tells_nothing = self._links.append, TELLING.isdisjoint
+        may_claim = self._counts_claims and origin.tenant_claim is not None
         for span in scope_spans.spans:
             try:
                 trace_id, span_id, parent_span_id = span.trace_id, span.span_id, span.parent_span_id
@@ -102,62 +109,76 @@ class _Reader:
                     self._bury(span, scope, resource, "bad_id", "trace id or span id is zero or of the wrong length")
                     continue
                 is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
-                if is_root or counts_claims or not tells_nothing(span.attributes):
-                    self._read_span(span, plans, origin, is_root=is_root)
+                attributes = span.attributes
+                if is_root or may_claim or not tells_nothing(attributes):
+                    parent = None if is_root else parent_span_id
+                    self._read_span(span, attributes, trace_id, span_id, parent, plans, origin)
                 else:
-                    add_link(Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id))
+                    add_link(_plain_link(_PLAIN_LINK, trace_id, span_id, parent_span_id))
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
                 self._bury(span, scope, resource, "our_fault", type(error).__name__)
 
-    def _read_span(self, span: wire.Span, plans: ScopePlans, origin: Origin, *, is_root: bool) -> None:
-        attributes = span.attributes
-        present = WANTED.intersection(attributes)
-        plan = plans.plan(present)
+    def _read_span(  # noqa: PLR0917 - called once a span, where keywords would cost
+        self,
+        span: wire.Span,
+        attributes: wire.Attributes,
+        trace_id: bytes,
+        span_id: bytes,
+        parent_span_id: bytes | None,
+        plans: ScopePlans,
+        origin: Origin,
+    ) -> None:
+        plan = plans.plan(WANTED.intersection(attributes))
         attribution = attribution_of(attributes, plan) if plan.attribution_keys else NO_ATTRIBUTION
         if self._counts_claims:
             attribution = self._without_claim(attribution, origin)
-        parent_span_id = None if is_root else span.parent_span_id
-        times = plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
+        call = None
         if plan.may_be_call:
-            reading = Reading(
-                span,
-                attributes,
-                plans.scope,
-                plan,
-                words_of(plan, attributes),
-                parent_span_id,
-                times,
-                attribution,
-                origin,
-            )
-            call = read_call(reading, self._trusted_cost_sources)
-            if call is not None:
-                self._calls.append(call)
-                return
-        root = None
-        if parent_span_id is None:
-            root = Root(
-                started_at_unix_ns=times[0],
-                ended_at_unix_ns=times[1],
-                has_failed=span.status.code == _ERROR,
-                resource_attribution=origin.attribution,
-            )
+            words = words_of(plan, attributes)
+            if words.pattern is not None:
+                call = read_plain(
+                    span,
+                    attributes,
+                    trace_id,
+                    span_id,
+                    parent_span_id,
+                    plan,
+                    words,
+                    words.pattern,
+                    attribution,
+                    origin,
+                    self._latest_start_unix_ns,
+                )
+            if call is None:
+                times = self._times(span)
+                reading = Reading(span, attributes, plan, words, parent_span_id, times, attribution, origin)
+                call = read_call(reading, self._trusted_cost_sources)
+        if call is not None:
+            self._calls.append(call)
+            return
+        root = self._root(span, origin) if parent_span_id is None else None
         self._links.append(
-            Link(
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                parent_span_id=parent_span_id,
-                attribution=attribution,
-                root=root,
-            )
+            Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id, attribution=attribution, root=root)
         )
+
+    def _root(self, span: wire.Span, origin: Origin) -> Root:
+        started_at_unix_ns, ended_at_unix_ns, _ = self._times(span)
+        return Root(
+            started_at_unix_ns=started_at_unix_ns,
+            ended_at_unix_ns=ended_at_unix_ns,
+            has_failed=span.status.code == _ERROR,
+            resource_attribution=origin.attribution,
+        )
+
+    def _times(self, span: wire.Span) -> tuple[int, int, bool]:
+        return plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
 
     def _without_claim(self, said: Attribution, origin: Origin) -> Attribution:
         """Return what a span says without the tenant it claims, and count a claim that the credential denies."""
         claim = said.tenant or origin.tenant_claim
         if claim is not None and claim != self._namespace:
             self._claims_ignored_count += 1
-        return said if said.tenant is None else said._replace(tenant=None)
+        return said if said.tenant is None else without_tenant(said)
 
     def _bury(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
         try:

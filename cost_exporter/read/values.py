@@ -15,6 +15,7 @@ from cost_exporter.domain.quantity import MAX_QUANTITY, Quantity
 from cost_exporter.read.wire import AnyValue
 
 __all__ = [
+    "ID_LENGTH_MAX",
     "TEXT_BYTES_MAX",
     "clean_text",
     "count_of",
@@ -29,6 +30,8 @@ __all__ = [
 
 TEXT_BYTES_MAX: Final = 1024
 """Longer attribute texts are cut: names and ids are short, and what is long is content."""
+ID_LENGTH_MAX: Final = 128
+"""Ids up to here need no cleaning if they are printable."""
 _SHORT_ENOUGH: Final = TEXT_BYTES_MAX // 4
 """So many characters are at most 1 KiB of UTF-8, whatever they are."""
 _NOT_A_NUMBER: Final = -1

@@ -133,6 +133,12 @@ def test_old_traceloop_names_a_request_type(request_type: str, operation: str) -
     assert (found.usage.operation, found.usage.provider, found.detail) == (operation, "openai", Detail.TRACELOOP)
 
 
+def test_traceloop_of_the_middle_years_names_both() -> None:
+    """The operation of the conventions counts."""
+    both = {"llm.request.type": "rerank", **CHAT}
+    assert call(both, scope="opentelemetry.instrumentation.openai.v1").usage.operation == "chat"
+
+
 def test_traceloop_workflow_and_task_spans_are_links() -> None:
     """In its own tracer and in any other."""
     assert is_link({"traceloop.span.kind": "workflow", **CHAT}, scope="traceloop.tracer")
@@ -188,7 +194,9 @@ def test_openinference_kinds_are_operations(kind: str, operation: str) -> None:
 
 def test_openinference_without_kind_speaks_the_conventions() -> None:
     """A scope is not the whole story."""
-    assert call(CHAT, scope="openinference.instrumentation.openai").usage.operation == "chat"
+    for kind in ({}, {"openinference.span.kind": ""}):
+        found = call({**CHAT, **kind}, scope="openinference.instrumentation.openai")
+        assert found.usage.operation == "chat"
 
 
 def test_openinference_for_pipecat_counts_the_spoken_text() -> None:
@@ -324,6 +332,12 @@ def test_literal_zeros_mean_unknown() -> None:
 
 
 # Vercel AI
+
+
+def test_vercel_ai_without_its_own_operation_speaks_the_conventions() -> None:
+    """Absent or empty."""
+    for own in ({}, {"ai.operationId": ""}):
+        assert call({**CHAT, **own}, scope="ai").usage.operation == "chat"
 
 
 def test_vercel_ai_bills_the_inner_span_only() -> None:

@@ -49,5 +49,6 @@ DIALECT = Dialect(
     scopes=("langwatch*",),
     markers=frozenset({_METRICS, _TYPE}),
     operation=_operation,
+    needs_marker=True,
     complete=_complete,
 )

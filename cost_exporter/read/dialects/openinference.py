@@ -75,5 +75,6 @@ DIALECT = Dialect(
     markers=frozenset({_KIND}),
     keys=frozenset({_OUTPUT, *_PARAMETERS}),
     operation=_operation,
+    needs_marker=True,
     complete=_complete,
 )

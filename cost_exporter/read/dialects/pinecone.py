@@ -27,5 +27,6 @@ DIALECT = Dialect(
     scopes=("opentelemetry.instrumentation.pinecone",),
     markers=frozenset({_READ_UNITS}),
     operation=_operation,
+    needs_marker=True,
     complete=_complete,
 )

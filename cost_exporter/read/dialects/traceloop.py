@@ -42,5 +42,6 @@ DIALECT = Dialect(
     markers=frozenset({_SPAN_KIND, _REQUEST_TYPE}),
     keys=frozenset({_API_VERSION}),
     operation=_operation,
+    needs_marker=True,
     complete=_complete,
 )

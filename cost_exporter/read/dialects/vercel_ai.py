@@ -43,5 +43,6 @@ DIALECT = Dialect(
     scopes=("ai",),
     markers=frozenset({_OPERATION_ID}),
     operation=_operation,
+    needs_marker=True,
     complete=_complete,
 )

@@ -1,0 +1,116 @@
+"""Read a plain call: the short way for nearly every span of a call.
+
+Once a plain call was read the long way (`call.py`), it is the pattern for all spans of its plan with the same
+words: they differ from it in ids, times, counts and attribution alone. So such a call is a copy of the pattern
+with these replaced. Whatever is not that simple, an error, an implausible time, a count that is none, is left to
+the long way. Which way a span went cannot be seen in the facts.
+"""
+
+from typing import Final
+
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.quantity import MAX_QUANTITY, Quantity
+from cost_exporter.domain.span import Call
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import copier
+from cost_exporter.read.content_hash import content_hash, said_by
+from cost_exporter.read.quantities import PARTS, TOTALS, has_net_input, total_cache_writes
+from cost_exporter.read.reading import Origin, Plan, Words
+from cost_exporter.read.times import EARLIEST_UNIX_NS
+from cost_exporter.read.values import ID_LENGTH_MAX, count_of
+from cost_exporter.read.wire import Attributes, Span
+
+__all__ = ["read_plain"]
+
+_ERROR: Final = 2
+_usage_like: Final = copier(UsageRecord, "quantities", "at_unix_ns")
+_call_like: Final = copier(
+    Call,
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "started_at_unix_ns",
+    "ended_at_unix_ns",
+    "usage",
+    "attribution",
+    "resource_attribution",
+    "service_name",
+    "call_id",
+    "content_hash",
+)
+
+
+def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
+    span: Span,
+    attributes: Attributes,
+    trace_id: bytes,
+    span_id: bytes,
+    parent_span_id: bytes | None,
+    plan: Plan,
+    words: Words,
+    pattern: Call,
+    attribution: Attribution,
+    origin: Origin,
+    latest_start_unix_ns: int,
+) -> Call | None:
+    """Return the call a span tells of, or None where the span is not plain and must be read the long way."""
+    started_at_unix_ns, ended_at_unix_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if not EARLIEST_UNIX_NS <= started_at_unix_ns <= ended_at_unix_ns <= latest_start_unix_ns:
+        return None
+    quantities = _plain_quantities(attributes, plan, words)
+    if quantities is None or span.status.code == _ERROR:
+        return None
+    response_id = call_id = ""
+    if plan.response_id_keys:
+        response_id = attributes[plan.response_id_keys[0]].string_value
+        if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
+            return None
+        call_id = f"response:{response_id}"
+    return _call_like(
+        pattern,
+        trace_id,
+        span_id,
+        parent_span_id,
+        started_at_unix_ns,
+        ended_at_unix_ns,
+        _usage_like(pattern.usage, quantities, started_at_unix_ns),
+        attribution,
+        origin.attribution,
+        origin.service_name,
+        call_id,
+        content_hash(
+            trace_id + span_id if parent_span_id is None else trace_id + span_id + parent_span_id,
+            started_at_unix_ns,
+            ended_at_unix_ns,
+            pattern.usage.operation,
+            quantities,
+            words,
+            origin,
+            pattern.scope,
+            response_id,
+            None if attribution is NO_ATTRIBUTION else _rest(call_id, attribution),
+        ),
+    )
+
+
+def _plain_quantities(attributes: Attributes, plan: Plan, words: Words) -> dict[str, Quantity] | None:
+    """Return the counts of a span where all are from 1 up, apart from parts of a total, which may be 0."""
+    quantities: dict[str, Quantity] = {}
+    for quantity, key, _, _ in plan.quantities:
+        number = attributes[key].int_value
+        if 0 < number <= MAX_QUANTITY:
+            quantities[quantity] = number
+        elif quantity not in PARTS or count_of(attributes[key]) != 0:
+            return None
+    if len(quantities) < len(plan.quantities) and TOTALS.isdisjoint(quantities):
+        return None
+    if plan.has_cache:
+        total_cache_writes(quantities)
+        if has_net_input(quantities, words.names, plan.scope.rule):
+            return None
+    return quantities
+
+
+def _rest(call_id: str, attribution: Attribution) -> str:
+    """Return as text what `call.py` hashes of a plain call with attribution: no failure, session, cost nor issue."""
+    return f"({call_id!r}, {said_by(attribution)}, None, ('', None, False, None), (None, ''), [])"
