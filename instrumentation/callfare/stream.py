@@ -187,14 +187,21 @@ async def _aclose(source: AsyncIterator[Any]) -> None:
         await aclose()
 
 
-class SyncStream(_ObjectProxy):
+class _Stream(_ObjectProxy):
     """A vendor's stream object, watched. Iterate it, use it in `with`, close it: all as before."""
 
     def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None, last: OnEnd | None = None) -> None:
         super().__init__(stream)
         self._self_call = call
         self._self_watched = _Watched(call, read, last)
-        self._self_iterator: Iterator[Any] | None = None
+        self._self_iterator: Any = None
+
+    def __del__(self) -> None:
+        self._self_watched.leave()
+
+
+class SyncStream(_Stream):
+    """A stream iterated with `for`."""
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -231,18 +238,9 @@ class SyncStream(_ObjectProxy):
         finally:
             self._self_watched.leave()
 
-    def __del__(self) -> None:
-        self._self_watched.leave()
 
-
-class AsyncStream(_ObjectProxy):
-    """The same for a stream that is iterated with `async for`."""
-
-    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None, last: OnEnd | None = None) -> None:
-        super().__init__(stream)
-        self._self_call = call
-        self._self_watched = _Watched(call, read, last)
-        self._self_iterator: AsyncIterator[Any] | None = None
+class AsyncStream(_Stream):
+    """A stream iterated with `async for`."""
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -284,6 +282,3 @@ class AsyncStream(_ObjectProxy):
             return await self.__wrapped__.aclose()
         finally:
             self._self_watched.leave()
-
-    def __del__(self) -> None:
-        self._self_watched.leave()

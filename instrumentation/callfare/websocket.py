@@ -125,12 +125,16 @@ def _is_break(error: BaseException) -> bool:
     return isinstance(error, OSError) and not isinstance(error, TimeoutError)
 
 
-class WatchedSocket(_ObjectProxy):
-    """A blocking connection, watched."""
+class _Watched(_ObjectProxy):
+    """A connection and the ear at it."""
 
     def __init__(self, connection: Any, listener: Listener) -> None:
         super().__init__(connection)
         self._self_ear = _Ear(listener)
+
+
+class WatchedSocket(_Watched):
+    """A blocking connection, watched."""
 
     def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -168,12 +172,8 @@ class WatchedSocket(_ObjectProxy):
             self._self_ear.ended()
 
 
-class WatchedAsyncSocket(_ObjectProxy):
+class WatchedAsyncSocket(_Watched):
     """The same for asyncio."""
-
-    def __init__(self, connection: Any, listener: Listener) -> None:
-        super().__init__(connection)
-        self._self_ear = _Ear(listener)
 
     async def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -230,36 +230,35 @@ def _read(read_request: ReadRequest, instance: Any, args: tuple[Any, ...], kwarg
 
 def around_socket(read_request: ReadRequest, open_listener: OpenListener, attribute: str = "_websocket") -> MakeWrapper:
     """For a method returning a context manager which connects on entry and yields a client around `attribute`."""
-
-    def make(tracer: Tracer) -> Wrapper:
-        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            manager = wrapped(*args, **kwargs)
-            request = _read(read_request, instance, args, kwargs)
-            return manager if request is None else _Connecting(manager, tracer, request, open_listener, attribute)
-
-        return wrapper
-
-    return make
+    return _around_connecting(_Connecting, read_request, open_listener, attribute)
 
 
 def around_async_socket(
     read_request: ReadRequest, open_listener: OpenListener, attribute: str = "_websocket"
 ) -> MakeWrapper:
     """The same for an asynchronous context manager."""
+    return _around_connecting(_AsyncConnecting, read_request, open_listener, attribute)
 
+
+def _around_connecting(
+    kind: "type[_Manager]", read_request: ReadRequest, open_listener: OpenListener, attribute: str
+) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             manager = wrapped(*args, **kwargs)
             request = _read(read_request, instance, args, kwargs)
-            return manager if request is None else _AsyncConnecting(manager, tracer, request, open_listener, attribute)
+            return manager if request is None else kind(manager, tracer, request, open_listener, attribute)
 
         return wrapper
 
     return make
 
 
-class _Connecting(_ObjectProxy):
+class _Manager(_ObjectProxy):
     """Connects on entry; the listener's life is the body."""
+
+    _self_socket: type[_Watched]
+    """What the connection is wrapped in. Its name keeps it here: the proxy looks for others in the manager."""
 
     def __init__(
         self, manager: Any, tracer: Tracer, request: Request, open_listener: OpenListener, attribute: str
@@ -271,22 +270,35 @@ class _Connecting(_ObjectProxy):
         self._self_attribute = attribute
         self._self_ear: _Ear | None = None
 
+    def _self_refused(self, error: BaseException, started_at_unix_ns: int) -> None:
+        record_refusal(self._self_tracer, self._self_request, error, started_at_unix_ns)
+
+    @quietly
+    def _self_watch(self, client: Any) -> None:
+        connection = getattr(client, self._self_attribute)
+        listener = self._self_open(self._self_tracer, self._self_request)
+        self._self_ear = _Ear(listener)
+        setattr(client, self._self_attribute, self._self_socket(connection, listener))
+
+    def _self_leave(self) -> None:
+        if self._self_ear is not None:
+            self._self_ear.ended()
+
+
+class _Connecting(_Manager):
+    """`with`."""
+
+    _self_socket = WatchedSocket
+
     def __enter__(self) -> Any:
         started_at_unix_ns = time.time_ns()
         try:
             client = self.__wrapped__.__enter__()
         except BaseException as error:
-            record_refusal(self._self_tracer, self._self_request, error, started_at_unix_ns)
+            self._self_refused(error, started_at_unix_ns)
             raise
-        self._watch(client)
+        self._self_watch(client)
         return client
-
-    @quietly
-    def _watch(self, client: Any) -> None:
-        connection = getattr(client, self._self_attribute)
-        listener = self._self_open(self._self_tracer, self._self_request)
-        self._self_ear = _Ear(listener)
-        setattr(client, self._self_attribute, WatchedSocket(connection, listener))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -294,39 +306,23 @@ class _Connecting(_ObjectProxy):
         try:
             return self.__wrapped__.__exit__(kind, error, trace)
         finally:
-            if self._self_ear is not None:
-                self._self_ear.ended()
+            self._self_leave()
 
 
-class _AsyncConnecting(_ObjectProxy):
-    """The same, asynchronous."""
+class _AsyncConnecting(_Manager):
+    """`async with`."""
 
-    def __init__(
-        self, manager: Any, tracer: Tracer, request: Request, open_listener: OpenListener, attribute: str
-    ) -> None:
-        super().__init__(manager)
-        self._self_tracer = tracer
-        self._self_request = request
-        self._self_open = open_listener
-        self._self_attribute = attribute
-        self._self_ear: _Ear | None = None
+    _self_socket = WatchedAsyncSocket
 
     async def __aenter__(self) -> Any:
         started_at_unix_ns = time.time_ns()
         try:
             client = await self.__wrapped__.__aenter__()
         except BaseException as error:
-            record_refusal(self._self_tracer, self._self_request, error, started_at_unix_ns)
+            self._self_refused(error, started_at_unix_ns)
             raise
-        self._watch(client)
+        self._self_watch(client)
         return client
-
-    @quietly
-    def _watch(self, client: Any) -> None:
-        connection = getattr(client, self._self_attribute)
-        listener = self._self_open(self._self_tracer, self._self_request)
-        self._self_ear = _Ear(listener)
-        setattr(client, self._self_attribute, WatchedAsyncSocket(connection, listener))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -334,5 +330,4 @@ class _AsyncConnecting(_ObjectProxy):
         try:
             return await self.__wrapped__.__aexit__(kind, error, trace)
         finally:
-            if self._self_ear is not None:
-                self._self_ear.ended()
+            self._self_leave()

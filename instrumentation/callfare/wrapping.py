@@ -7,7 +7,6 @@ the call unrecorded rather than broken, and an inner layer of the same provider 
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -130,28 +129,21 @@ def around_async_call(read_request: ReadRequest, read_answer: ReadAnswer | None 
 
 def around_generator(read_request: ReadRequest, read_chunk: OnChunk | None = None) -> MakeWrapper:
     """For a lazy generator method: nothing is sent, and no span begun, before the first `next`."""
-
-    def make(tracer: Tracer) -> Wrapper:
-        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            def start() -> tuple[CallSpan | None, Any]:
-                return begin(tracer, read_request, instance, args, kwargs), wrapped(*args, **kwargs)
-
-            return watch_generator(start, read_chunk)
-
-        return wrapper
-
-    return make
+    return _around_lazy(watch_generator, read_request, read_chunk)
 
 
 def around_async_generator(read_request: ReadRequest, read_chunk: OnChunk | None = None) -> MakeWrapper:
     """The same for an asynchronous generator method."""
+    return _around_lazy(watch_async_generator, read_request, read_chunk)
 
+
+def _around_lazy(watch: Callable[..., Any], read_request: ReadRequest, read_chunk: OnChunk | None) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             def start() -> tuple[CallSpan | None, Any]:
                 return begin(tracer, read_request, instance, args, kwargs), wrapped(*args, **kwargs)
 
-            return watch_async_generator(start, read_chunk)
+            return watch(start, read_chunk)
 
         return wrapper
 
@@ -160,48 +152,46 @@ def around_async_generator(read_request: ReadRequest, read_chunk: OnChunk | None
 
 def around_context(read_request: ReadRequest, read_answer: ReadAnswer | None = None) -> MakeWrapper:
     """For a method that returns a context manager which sends on entry and yields the answer."""
-
-    def make(tracer: Tracer) -> Wrapper:
-        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            manager = wrapped(*args, **kwargs)
-            return _WatchedContext(manager, lambda: begin(tracer, read_request, instance, args, kwargs), read_answer)
-
-        return wrapper
-
-    return make
+    return _around_manager(_WatchedContext, read_request, read_answer)
 
 
 def around_async_context(read_request: ReadRequest, read_answer: ReadAnswer | None = None) -> MakeWrapper:
     """The same for an asynchronous context manager."""
+    return _around_manager(_WatchedAsyncContext, read_request, read_answer)
 
+
+def _around_manager(
+    watched: "type[_WatchedManager]", read_request: ReadRequest, read_answer: ReadAnswer | None
+) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             manager = wrapped(*args, **kwargs)
-            opener = lambda: begin(tracer, read_request, instance, args, kwargs)  # noqa: E731 - reads as one with the line below
-            return _WatchedAsyncContext(manager, opener, read_answer)
+            return watched(manager, lambda: begin(tracer, read_request, instance, args, kwargs), read_answer)
 
         return wrapper
 
     return make
 
 
-class _WatchedContext(_ObjectProxy):
+class _WatchedManager(_ObjectProxy):
     """A context manager whose body is the life of the call.
 
     `read_answer` may leave the call open (a socket's session takes it over) by returning a replacement; the
     call is then finished by whoever took it, and at the latest here.
     """
 
-    def __init__(
-        self,
-        manager: AbstractContextManager[Any],
-        open_: Callable[[], CallSpan | None],
-        read_answer: ReadAnswer | None,
-    ) -> None:
+    def __init__(self, manager: Any, open_: Callable[[], CallSpan | None], read_answer: ReadAnswer | None) -> None:
         super().__init__(manager)
         self._self_open = open_
         self._self_read = read_answer
         self._self_call: CallSpan | None = None
+
+    def __del__(self) -> None:
+        _leave(self._self_call, GeneratorExit())
+
+
+class _WatchedContext(_WatchedManager):
+    """`with`."""
 
     def __enter__(self) -> Any:
         call = self._self_call = self._self_open()
@@ -228,23 +218,9 @@ class _WatchedContext(_ObjectProxy):
         _leave(self._self_call, error)
         return handled
 
-    def __del__(self) -> None:
-        _leave(self._self_call, GeneratorExit())
 
-
-class _WatchedAsyncContext(_ObjectProxy):
-    """The same, asynchronous."""
-
-    def __init__(
-        self,
-        manager: AbstractAsyncContextManager[Any],
-        open_: Callable[[], CallSpan | None],
-        read_answer: ReadAnswer | None,
-    ) -> None:
-        super().__init__(manager)
-        self._self_open = open_
-        self._self_read = read_answer
-        self._self_call: CallSpan | None = None
+class _WatchedAsyncContext(_WatchedManager):
+    """`async with`."""
 
     async def __aenter__(self) -> Any:
         call = self._self_call = self._self_open()
@@ -270,9 +246,6 @@ class _WatchedAsyncContext(_ObjectProxy):
             raise
         _leave(self._self_call, error)
         return handled
-
-    def __del__(self) -> None:
-        _leave(self._self_call, GeneratorExit())
 
 
 def _entered(call: CallSpan, read: ReadAnswer | None, entered: Any) -> Any:
