@@ -78,6 +78,7 @@ def write_options(pipe: BinaryIO, options: IngestOptions) -> None:
             "database_url": options.database_url,
             "prices": [str(path) for path in options.prices],
             "is_forwarding": options.is_forwarding,
+            "forwards_content": options.forwards_content,
             "estimates_usage": options.estimates_usage,
             "trusted_cost_sources": options.trusted_cost_sources,
         },

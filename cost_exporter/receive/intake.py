@@ -47,6 +47,7 @@ class IngestOptions:
     """Secret: it may hold a password."""
     prices: tuple[Path, ...] = ()
     is_forwarding: bool = False
+    forwards_content: bool = False
     estimates_usage: bool = False
     trusted_cost_sources: tuple[str, ...] = ()
 
@@ -75,6 +76,7 @@ class LocalIntake:
             self._committer,
             Watch(observer.stored),
             is_forwarding=options.is_forwarding,
+            keeps_content=options.forwards_content,
             estimates_usage=options.estimates_usage,
             trusted_cost_sources=frozenset(options.trusted_cost_sources),
         )

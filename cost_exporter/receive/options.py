@@ -12,6 +12,7 @@ def ingest_options(settings: Settings, config: Config, database_url: str) -> Ing
         database_url=database_url,
         prices=settings.prices,
         is_forwarding=settings.forward_endpoint is not None,
+        forwards_content=settings.forward_content,
         estimates_usage=settings.estimate_usage,
         trusted_cost_sources=config.trusted_cost_sources,
     )

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     """Extra price files, separated by commas (or the platform's path separator)."""
     config: Path | None = None
     forward_endpoint: str | None = None
+    forward_content: bool = False
+    """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
     jaeger_url: str | None = None
     estimate_usage: bool = False
     """Estimate the tokens of calls without usage from the text on their spans, where there is any."""

@@ -43,6 +43,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
         "CALLFARE_PRICES": "a.yaml, b.yaml",
         "CALLFARE_CONFIG": "callfare.yaml",
         "CALLFARE_FORWARD_ENDPOINT": "http://collector:4317/",
+        "CALLFARE_FORWARD_CONTENT": "true",
         "CALLFARE_JAEGER_URL": "https://jaeger:16686",
         "CALLFARE_FINALISE_AFTER": "1.5",
     }.items():
@@ -58,6 +59,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
     assert settings.prices == (Path("a.yaml"), Path("b.yaml"))
     assert settings.config == Path("callfare.yaml")
     assert settings.forward_endpoint == "http://collector:4317"
+    assert settings.forward_content
     assert settings.jaeger_url == "https://jaeger:16686"
     assert settings.finalise_after == 1.5
 
