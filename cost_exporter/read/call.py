@@ -17,6 +17,7 @@ from cost_exporter.read.failure import failure_of
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.quantities import mend_quantities, read_quantities
 from cost_exporter.read.reading import NO_KEYS, Reading, first_text
+from cost_exporter.read.scopes import ScopeRule
 from cost_exporter.read.values import ID_LENGTH_MAX
 from cost_exporter.read.words import words_meaning
 
@@ -180,14 +181,16 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         issues=tuple(reading.issues),
         content_hash=hashed,
     )
-    if reading.plan.has_patterns and _is_pattern(call):
+    if reading.plan.has_patterns and _is_pattern(call, reading.scope.rule):
         words.pattern = call
     return call
 
 
-def _is_pattern(call: Call) -> bool:
-    """Return whether others are copies of it; not so if a part of it was mended, and of a phone call it may be."""
-    return not call.issues and not call.usage.has_failed and call.usage.operation != "phone_call"
+def _is_pattern(call: Call, rule: ScopeRule) -> bool:
+    """Return whether others are copies of it: not where something was mended, or might be on the next span."""
+    usage = call.usage
+    may_be_mended = usage.operation == "phone_call" or usage.provider in rule.exclusive_providers
+    return not call.issues and not usage.has_failed and not may_be_mended
 
 
 def _phone_call_id(reading: Reading) -> str:

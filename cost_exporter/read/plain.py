@@ -14,7 +14,7 @@ from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import copier
 from cost_exporter.read.content_hash import content_hash, said_by
-from cost_exporter.read.quantities import PARTS, TOTALS, has_net_input, total_cache_writes
+from cost_exporter.read.quantities import PARTS, TOTALS, total_cache_writes
 from cost_exporter.read.reading import Origin, Plan, Words
 from cost_exporter.read.times import EARLIEST_UNIX_NS
 from cost_exporter.read.values import ID_LENGTH_MAX, count_of
@@ -57,7 +57,7 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
     started_at_unix_ns, ended_at_unix_ns = span.start_time_unix_nano, span.end_time_unix_nano
     if not EARLIEST_UNIX_NS <= started_at_unix_ns <= ended_at_unix_ns <= latest_start_unix_ns:
         return None
-    quantities = _plain_quantities(attributes, plan, words)
+    quantities = _plain_quantities(attributes, plan)
     if quantities is None or span.status.code == _ERROR:
         return None
     response_id = call_id = ""
@@ -93,7 +93,7 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
     )
 
 
-def _plain_quantities(attributes: Attributes, plan: Plan, words: Words) -> dict[str, Quantity] | None:
+def _plain_quantities(attributes: Attributes, plan: Plan) -> dict[str, Quantity] | None:
     """Return the counts of a span where all are from 1 up, apart from parts of a total, which may be 0."""
     quantities: dict[str, Quantity] = {}
     for quantity, key, _, _ in plan.quantities:
@@ -106,7 +106,8 @@ def _plain_quantities(attributes: Attributes, plan: Plan, words: Words) -> dict[
         return None
     if plan.has_cache:
         total_cache_writes(quantities)
-        if has_net_input(quantities, words.names, plan.scope.rule):
+        cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+        if quantities.get("input_tokens", 0) < cached:  # perhaps stated without
             return None
     return quantities
 

@@ -1,9 +1,10 @@
 """Make plans: from the attribute names of a span decide what can be read from where, once for all alike spans.
 
-`TELLING` are the names that make a span worth reading: looking for them is all that is done to a span that has
-nothing to do with cost. `WANTED` is every name anybody reads.
+`WANTED` is every name anybody reads. Some of them make a span worth reading: looking for these is all that is
+done to a span that has nothing to do with cost.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from cost_exporter.read.aliases import (
@@ -19,7 +20,7 @@ from cost_exporter.read.reading import Dialect, Keys, Plan, Scope
 from cost_exporter.read.scopes import scope_rule
 from cost_exporter.read.words import FLAGS, WORDS
 
-__all__ = ["TELLING", "WANTED", "ScopePlans", "plans_of_scope"]
+__all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
 
 _PLANS_MAX: Final = 1024
 """Kinds of spans remembered per scope; a sender that makes up names empties the memory, and costs only time."""
@@ -54,7 +55,7 @@ WANTED: Final = frozenset(
 )
 
 
-TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
+_TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
 """Names one of which a span carries that is a call or says on whose account something goes. Spans without any,
 most of all spans, only link others."""
 
@@ -70,8 +71,11 @@ class ScopePlans:
         self._dialect = _dialect_of_scope(name)
         self._plans: dict[frozenset[str], Plan] = {}
 
-    def plan(self, present: frozenset[str]) -> Plan:
-        """Return the plan for spans that carry exactly these wanted attributes."""
+    def plan(self, names: Sequence[str]) -> Plan | None:
+        """Return the plan for spans with attributes of these names; None if none of them tells anything."""
+        if _TELLING.isdisjoint(names):
+            return None
+        present = WANTED.intersection(names)
         plan = self._plans.get(present)
         if plan is None:
             if len(self._plans) >= _PLANS_MAX:

@@ -11,9 +11,9 @@ from typing import Final
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
 from cost_exporter.read.names import Names
 from cost_exporter.read.reading import Reading
-from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
+from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
 
-__all__ = ["PARTS", "TOTALS", "has_net_input", "mend_quantities", "read_quantities", "total_cache_writes"]
+__all__ = ["PARTS", "TOTALS", "mend_quantities", "read_quantities", "total_cache_writes"]
 
 TOTALS: Final = frozenset({"input_tokens", "output_tokens"})
 PARTS: Final = TOKEN_QUANTITIES - TOTALS
@@ -58,8 +58,7 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     quantities, plan = reading.quantities, reading.plan
     if plan.has_cache or plan.completes:
         total_cache_writes(quantities)
-        if has_net_input(quantities, reading.words.names, reading.scope.rule):
-            _make_inclusive(reading)
+        _make_inclusive(reading, reading.words.names)
     if are_plain and plan.is_plain:
         return
     if plan.numbers:
@@ -110,24 +109,17 @@ def total_cache_writes(quantities: dict[str, Quantity]) -> None:
         quantities["cache_write_tokens"] = parts
 
 
-def has_net_input(quantities: dict[str, Quantity], names: Names, rule: ScopeRule) -> bool:
-    """Return whether the input was stated without the cached tokens: rule X."""
-    cached = _cached(quantities)
+def _make_inclusive(reading: Reading, names: Names) -> None:
+    """Rule X: add the cached tokens to an input that was stated without them."""
+    quantities = reading.quantities
+    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     stated = quantities.get("input_tokens")
     if stated is None or not cached:
-        return False
-    if stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model):
-        return True
-    return names.provider in rule.exclusive_providers
-
-
-def _make_inclusive(reading: Reading) -> None:
-    reading.quantities["input_tokens"] += _cached(reading.quantities)
-    reading.issues.append("exclusive_input")
-
-
-def _cached(quantities: dict[str, Quantity]) -> Quantity:
-    return quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+        return
+    is_certain = stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model)
+    if is_certain or names.provider in reading.scope.rule.exclusive_providers:
+        quantities["input_tokens"] = stated + cached
+        reading.issues.append("exclusive_input")
 
 
 def _drop_zeros_for_unknown(reading: Reading) -> None:

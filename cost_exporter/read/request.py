@@ -16,8 +16,8 @@ from cost_exporter.read import wire
 from cost_exporter.read.call import read_call
 from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
 from cost_exporter.read.plain import read_plain
-from cost_exporter.read.plan import TELLING, WANTED, ScopePlans, plans_of_scope
-from cost_exporter.read.reading import Origin, Reading
+from cost_exporter.read.plan import plans_of_scope
+from cost_exporter.read.reading import Origin, Plan, Reading
 from cost_exporter.read.strip import strip_content
 from cost_exporter.read.times import latest_start, plausible_times
 from cost_exporter.read.values import clean_text
@@ -100,8 +100,9 @@ class _Reader:
     def read_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin) -> None:
         scope = scope_spans.scope
         plans = plans_of_scope(clean_text(scope.name), clean_text(scope.version))
-        add_link, tells_nothing = self._links.append, TELLING.isdisjoint
-        may_claim = self._counts_claims and origin.tenant_claim is not None
+        add_link, may_claim = self._links.append, self._counts_claims and origin.tenant_claim is not None
+        names_before: list[str] = []
+        plan: Plan | None = None
         for span in scope_spans.spans:
             try:
                 trace_id, span_id, parent_span_id = span.trace_id, span.span_id, span.parent_span_id
@@ -110,11 +111,14 @@ class _Reader:
                     continue
                 is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
                 attributes = span.attributes
-                if is_root or may_claim or not tells_nothing(attributes):
-                    parent = None if is_root else parent_span_id
-                    self._read_span(span, attributes, trace_id, span_id, parent, plans, origin)
-                else:
+                names = list(attributes)
+                if names != names_before:  # neighbours are alike, and to see that is cheaper than to look names up
+                    plan, names_before = plans.plan(names), names
+                if plan is None and not is_root and not may_claim:
                     add_link(_plain_link(_PLAIN_LINK, trace_id, span_id, parent_span_id))
+                else:
+                    parent = None if is_root else parent_span_id
+                    self._read_span(span, attributes, trace_id, span_id, parent, plan, origin)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
                 self._bury(span, scope, resource, "our_fault", type(error).__name__)
 
@@ -125,15 +129,14 @@ class _Reader:
         trace_id: bytes,
         span_id: bytes,
         parent_span_id: bytes | None,
-        plans: ScopePlans,
+        plan: Plan | None,
         origin: Origin,
     ) -> None:
-        plan = plans.plan(WANTED.intersection(attributes))
-        attribution = attribution_of(attributes, plan) if plan.attribution_keys else NO_ATTRIBUTION
+        attribution = attribution_of(attributes, plan) if plan is not None and plan.attribution_keys else NO_ATTRIBUTION
         if self._counts_claims:
             attribution = self._without_claim(attribution, origin)
         call = None
-        if plan.may_be_call:
+        if plan is not None and plan.may_be_call:
             words = words_of(plan, attributes)
             if words.pattern is not None:
                 call = read_plain(

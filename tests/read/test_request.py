@@ -23,6 +23,26 @@ def test_every_span_is_a_call_a_link_or_a_dead_letter() -> None:
     assert found.span_count == 3
 
 
+def test_a_span_is_read_for_what_it_is_beside_any_neighbour() -> None:
+    """Neighbours with the same attribute names share their plan, others do not: as alone, so in one scope."""
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"http.route": "/"},
+        CHAT,
+        {**CHAT, "user.id": "u"},
+        {"user.id": "u"},
+        {**CHAT, "gen_ai.operation.name": "invoke_agent"},
+    ]
+    order = [each for kind in kinds for other in kinds for each in (kind, other)]
+    alone = [document(kind, spanId=f"{number:016x}") for number, kind in enumerate(order, 1)]
+    together = document()
+    together["resourceSpans"][0]["scopeSpans"][0]["spans"] = [
+        each["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for each in alone
+    ]
+    assert facts(together) == facts(*alone)
+    assert facts(together, tenant_is_trusted=False) == facts(*alone, tenant_is_trusted=False)
+
+
 def test_dead_letters_of_the_receiver_are_passed_on() -> None:
     """What could not be decoded stays part of the request."""
     letter = DeadLetter(reason="undecodable_span")
