@@ -9,17 +9,24 @@ call        A vendor's method that measures itself is called through our wrapper
             exporter that drops. Not in it: encoding and sending, a batch at a time in another thread.
 sdk         The same span with the same attributes, written by hand with OpenTelemetry's SDK and none of our parts:
             what any instrumentation of that call costs. It is contained in `call`.
+ours        What is left of `call` without `sdk`.
 unsampled   `call` where the application's sampler drops the span and ours records it for its cost.
 openai      The real OpenAI SDK over a transport in memory, watched and not: what is added, and out of how much.
 
-Kinds of calls take turns in blocks, so that a busy moment hits all alike. `_us` is time of this thread's own work:
-another process's turn is not our cost; `_wall_us` is the clock on the wall. A neighbour that fills the caches still
-shows at p99, so of five rounds of 20,000 calls that with the lowest p99 counts; `sdk`, in the same round, tells how
-quiet it was. The targets (exit code 1 where one is missed): < 100 us added to a call at p99, < 2 us a chunk,
-`import callfare` < 150 ms, no thread for a call.
+Kinds of calls take turns in blocks, so that a busy moment hits all alike.
+
+`_us`       time of this thread's own work: another process's turn is not our cost. Python's garbage collector is held:
+            it runs once in some 60 calls, as finished spans wait in the SDK's queue, 11 objects each, with our parts
+            as without (`objects_added`: what ours leave behind).
+`_wall_us`  the clock on the wall with the collector running: what an application feels, its neighbours included.
+
+A neighbour that fills the caches shows in both, so the round with the lowest p99 counts, of three with 20,000 calls a
+kind; `sdk`, in the same round, tells how quiet it was. The targets (exit code 1 where one is missed): < 100 us added
+to a call at p99, < 2 us a chunk, `import callfare` < 150 ms, no thread for a call.
 """
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
@@ -42,7 +49,7 @@ from callfare.session import Clock, Reporter, Session
 from callfare.span import CallSpan, Request
 from callfare.wrapping import Wrapper, around_call, around_generator
 
-ROUNDS = 5
+ROUNDS = 3
 BLOCKS = 50
 CALLS_A_BLOCK = 400
 CHUNKS = 200_000
@@ -55,6 +62,7 @@ TARGETS = {
     "chunk_us": 2.0,
     "socket_send_us": 2.0,
     "import_ms": 150.0,
+    "objects_added": 1.0,
     "threads_added": 1.0,
 }
 
@@ -149,15 +157,23 @@ def _added_us(call: Callable[[_Vendor], None], now: _Now, count: int) -> list[fl
     return found
 
 
-def measure_calls(now: _Now, suffix: str, *, rounds: int) -> dict[str, float]:
+def measure_calls(now: _Now, suffix: str, *, collects: bool) -> dict[str, float]:
     """The three kinds of call in turns; the quietest of the rounds."""
     kinds = {
         "sdk": _by_hand(_provider(ALWAYS_ON, is_ours=False)),
         "call": _watched(_provider(ALWAYS_ON, is_ours=True)),
         "unsampled": _watched(_provider(ALWAYS_OFF, is_ours=True)),
     }
-    found = [_round(kinds, now, suffix) for _ in range(1 + rounds)]
-    return min(found[1:], key=lambda figures: figures[f"call_p99{suffix}"])  # the first warms up
+    for call in kinds.values():
+        _added_us(call, now, CALLS_A_BLOCK)  # warm up
+    rounds: list[dict[str, float]] = []
+    for _ in range(ROUNDS):
+        gc.collect()
+        if not collects:
+            gc.disable()
+        rounds.append(_round(kinds, now, suffix))
+        gc.enable()
+    return min(rounds, key=lambda figures: figures[f"call_p99{suffix}"])
 
 
 def _round(kinds: Mapping[str, Callable[[_Vendor], None]], now: _Now, suffix: str) -> dict[str, float]:
@@ -169,6 +185,7 @@ def _round(kinds: Mapping[str, Callable[[_Vendor], None]], now: _Now, suffix: st
     for kind, values in added.items():
         figures[f"{kind}_median{suffix}"] = statistics.median(values)
         figures[f"{kind}_p99{suffix}"] = statistics.quantiles(values, n=100)[98]
+    figures[f"ours_median{suffix}"] = figures[f"call_median{suffix}"] - figures[f"sdk_median{suffix}"]
     return figures
 
 
@@ -235,6 +252,22 @@ def measure_chunks() -> dict[str, float]:
     return {"chunk_us": watched - plain, "socket_send_us": sent}
 
 
+def measure_objects() -> dict[str, float]:
+    """Objects for the collector that a call leaves behind beyond those of the SDK's span."""
+    left: list[float] = []
+    for kind, is_ours in ((_by_hand, False), (_watched, True)):
+        call, vendor = kind(_provider(ALWAYS_ON, is_ours=is_ours)), _Vendor(time.perf_counter_ns)
+        call(vendor)
+        gc.collect()
+        before = len(gc.get_objects())
+        gc.disable()
+        for _ in range(500):  # fewer than a batch, so that all of them still wait
+            call(vendor)
+        left.append((len(gc.get_objects()) - before) / 500)
+        gc.enable()
+    return {"objects_added": round(left[1] - left[0], 1)}
+
+
 def measure_threads() -> dict[str, float]:
     """Threads that a thousand calls leave behind."""
     call, vendor = _watched(_provider(ALWAYS_ON, is_ours=True)), _Vendor(time.perf_counter_ns)
@@ -260,10 +293,11 @@ def main() -> int:
     arguments = parser.parse_args()
     context_api.attach(with_attribution(ACCOUNT))
     figures = {
-        **measure_calls(time.thread_time_ns, "_us", rounds=ROUNDS),
-        **measure_calls(time.perf_counter_ns, "_wall_us", rounds=1),
+        **measure_calls(time.thread_time_ns, "_us", collects=False),
+        **measure_calls(time.perf_counter_ns, "_wall_us", collects=True),
         **measure_openai(),
         **measure_chunks(),
+        **measure_objects(),
         **measure_threads(),
         **measure_import(),
     }

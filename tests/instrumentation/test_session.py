@@ -1,13 +1,14 @@
 """Long sockets report in deltas: a crash loses one interval, and the vendor's total corrects the sum."""
 
 import gc
+import threading
 from decimal import Decimal
 
 import pytest
 
 from callfare import attributes as names
 from callfare.session import Clock, Reporter, Session
-from callfare.span import Request
+from callfare.span import Request, open_call
 
 D = Decimal
 RATE = 32_000
@@ -162,3 +163,16 @@ def test_deltas_belong_to_the_context_of_the_opening(spans, reporter, time) -> N
     session.close()
     assert spans.all[-1].parent is not None
     assert spans.all[-1].parent.span_id == parent.get_span_context().span_id
+
+
+def test_one_thread_reports_for_all_sockets_and_a_call_needs_none(spans) -> None:
+    """However many calls and sockets are open, they add one thread."""
+    tracer, before = spans.provider.get_tracer("test"), threading.active_count()
+    calls = [open_call(tracer, REQUEST) for _ in range(50)]
+    assert threading.active_count() == before
+    sessions = [Session.open(tracer, REQUEST, bytes_per_second=RATE) for _ in range(50)]
+    assert sum(thread.name == "callfare-sessions" for thread in threading.enumerate()) == 1
+    for call in calls:
+        call.end()
+    for session in sessions:
+        session.close()
