@@ -6,7 +6,7 @@ same set gives the same records: that is what makes rollups reproducible (semant
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
@@ -15,7 +15,7 @@ from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
+from cost_exporter.domain.value import copier, maker, value
 from cost_exporter.domain.verdict import Verdict, judge
 
 __all__ = ["Price", "SpanKey", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
@@ -124,53 +124,60 @@ def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: 
         )
     usage = _usage_on_account(call.usage, tenant, attribution.api_key or "", verdict)
     quote = price(usage)
-    return CostRecord(
-        call=call,
-        tenant=tenant,
-        category=category,
-        attribution=attribution,
-        quantities=usage.quantities,
-        session_before=usage.session_before,
-        status=quote.status,
-        cost_usd=quote.amount_usd,
-        lines=quote.lines,
-        issues=call.issues + verdict.issues + quote.issues,
-        quote_issues=quote.issues,
-        book_version=quote.book_version,
+    return _billed(
+        call,
+        tenant,
+        category,
+        attribution,
+        usage.quantities,
+        usage.session_before,
+        quote.status,
+        quote.amount_usd,
+        quote.lines,
+        call.issues + verdict.issues + quote.issues,
+        quote.issues,
+        quote.book_version,
     )
+
+
+_billed: Final = maker(
+    CostRecord,
+    "call",
+    "tenant",
+    "category",
+    "attribution",
+    "quantities",
+    "session_before",
+    "status",
+    "cost_usd",
+    "lines",
+    "issues",
+    "quote_issues",
+    "book_version",
+)
+_on_account: Final = copier(UsageRecord, "quantities", "tenant", "api_key", "session_before", "vendor_cost_usd")
 
 
 def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Verdict) -> UsageRecord:
     """Return the usage as it is billed: on this account, with the figures of the verdict where it has some."""
-    return UsageRecord(
-        provider=usage.provider,
-        model=usage.model,
-        request_model=usage.request_model,
-        operation=usage.operation,
-        quantities=usage.quantities if verdict.quantities is None else verdict.quantities,
-        at_unix_ns=usage.at_unix_ns,
-        tenant=tenant,
-        api_key=api_key,
-        service_tier=usage.service_tier,
-        mode=usage.mode,
-        region=usage.region,
-        speed=usage.speed,
-        plan=usage.plan,
-        search_context=usage.search_context,
-        base_url=usage.base_url,
-        is_refused=usage.is_refused,
-        has_failed=usage.has_failed,
-        is_estimated=usage.is_estimated,
-        session_before=verdict.session_before,
-        vendor_cost_usd=usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
+    return _on_account(
+        usage,
+        usage.quantities if verdict.quantities is None else verdict.quantities,
+        tenant,
+        api_key,
+        verdict.session_before,
+        usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
     )
 
 
 def _said_anywhere(trace_id: bytes, facts: TraceFacts) -> Attribution:
     """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
-    said = [link.attribution for key, link in facts.links.items() if key[0] == trace_id]
-    said += [call.attribution for key, call in facts.calls.items() if key[0] == trace_id]
-    distinct = set(said)
+    spans = (facts.links, facts.calls)
+    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.
+    said = {
+        id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
+    }
+    distinct = set(said.values())
     fields = zip(*distinct, strict=True)
     return Attribution(*[max((word for word in field if word is not None), default=None) for field in fields])
 

@@ -1,15 +1,15 @@
-"""`@value`: an immutable value object without the price of one; `copier`: copies of it at the price of a call.
+"""`@value`: an immutable value object without the price of one; `maker` and `copier`: objects at the price of a call.
 
 `dataclass(frozen=True)` writes each field through `object.__setattr__`, which makes a 20-field object four
 times dearer to build, and the ingest path builds several a span. So immutability is checked where it costs
 nothing: by the type checker, which sees these classes as frozen.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform
 
-__all__ = ["copier", "value"]
+__all__ = ["copier", "maker", "value"]
 
 T = TypeVar("T")
 
@@ -21,17 +21,42 @@ def value(cls: type[T]) -> type[T]:
     return decorate(cls)
 
 
+def maker(cls: type[T], *given: str) -> Callable[..., T]:
+    """Return a function of the values of the fields `given`, in this order, that makes an object; the rest is default.
+
+    A call with the 14 keywords of a `CostRecord` is dear where it is made for every span.
+    """
+    defaults = {each.name: each.default for each in _fields(cls) if each.name not in given}
+    assert MISSING not in defaults.values(), defaults
+    values = [name if name in given else f"defaults[{name!r}]" for name in _names(cls)]
+    return _compiled(cls, values, given, {"defaults": defaults})
+
+
 def copier(cls: type[T], *replaced: str) -> Callable[..., T]:
     """Return a function of an object and the values of the fields `replaced`, in this order, that copies the object.
 
-    It is `dataclasses.replace` with the names given once instead of each time, and the source of it is what one
-    would write by hand: a call with the 26 fields of a `Call` by keyword is dear where it is made for every span.
+    It is `dataclasses.replace` with the names given once instead of each time.
     """
-    names = [each.name for each in fields(cls)]  # pyright: ignore[reportArgumentType] - a dataclass, as T cannot say
-    unknown = set(replaced).difference(names)
-    assert not unknown, unknown
-    lines = [f"    copied.{name} = {name if name in replaced else f'original.{name}'}" for name in names]
-    source = [f"def copy(original, {', '.join(replaced)}):", "    copied = new(cls)", *lines, "    return copied"]
-    namespace: dict[str, Any] = {"new": object.__new__, "cls": cls}
-    exec("\n".join(source), namespace)  # noqa: S102 - names of fields only; dataclasses makes __init__ in this way
-    return namespace["copy"]
+    values = [name if name in replaced else f"original.{name}" for name in _names(cls)]
+    return _compiled(cls, values, ("original", *replaced), {})
+
+
+def _compiled(
+    cls: type[T], values: Sequence[str], parameters: Sequence[str], known: Mapping[str, Any]
+) -> Callable[..., T]:
+    """Compile what one would write by hand, as dataclasses makes `__init__`: one assignment a field."""
+    names = _names(cls)
+    assert set(parameters) <= {*names, "original"}, parameters
+    lines = [f"    made.{name} = {said}" for name, said in zip(names, values, strict=True)]
+    source = [f"def make({', '.join(parameters)}):", "    made = new(cls)", *lines, "    return made"]
+    namespace: dict[str, Any] = {"new": object.__new__, "cls": cls, **known}
+    exec("\n".join(source), namespace)  # noqa: S102 - names of fields only
+    return namespace["make"]
+
+
+def _names(cls: type) -> list[str]:
+    return [each.name for each in _fields(cls)]
+
+
+def _fields(cls: type) -> tuple[Field[Any], ...]:
+    return fields(cls)

@@ -30,7 +30,7 @@ from cost_exporter.domain.rollup import (
 from cost_exporter.domain.settle import Price, TraceFacts, Workflow, settle, workflow_of
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
+from cost_exporter.domain.value import maker, value
 from cost_exporter.store.trace_state import TraceKey, TraceState
 
 __all__ = [
@@ -61,6 +61,9 @@ class Change:
     bucket_day: int
     received_at_us: int
     outgoing: OutgoingSpan | None = None
+
+
+_change: Final = maker(Change, "record", "before", "namespace", "bucket_day", "received_at_us", "outgoing")
 
 
 @value
@@ -202,20 +205,13 @@ def _key(
 
 def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:
     changes: list[Change] = []
+    namespace, bucket_day, received_at_us = state.key[1], state.bucket_day, state.received_at_us
     for key, call in state.calls.items():
         record = records[key]
         before = state.records.get(key)
         if before is None or _judged(before) != _judged(record) or before.call is not call:
-            changes.append(
-                Change(
-                    record=record,
-                    before=before,
-                    namespace=state.key[1],
-                    bucket_day=state.bucket_day,
-                    received_at_us=state.received_at_us[key],
-                    outgoing=state.outgoing.get(key),
-                )
-            )
+            outgoing = state.outgoing.get(key)
+            changes.append(_change(record, before, namespace, bucket_day, received_at_us[key], outgoing))
     plan.changes += changes
     plan.outgoing_links += state.outgoing_links
     plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]

@@ -114,7 +114,7 @@ def test_a_neighbour_keeps_its_price_when_a_late_span_comes(ledger: LedgerStore,
 
     def dearer(usage: UsageRecord) -> Quote:
         quote = price_by_sum(usage)
-        line = replace(quote.lines[0], amount_usd=D(7))
+        line = quote.lines[0]._replace(amount_usd=D(7))
         return replace(quote, amount_usd=D(7), lines=(line,), book_version="newer")
 
     ledger.commit([request(call("b", quantities={"characters": 1}))], dearer)

@@ -1,6 +1,6 @@
 """The forms in which things lie in the database come back as what they were."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.quote import Line
+from cost_exporter.domain.quote import Line, Rate
 from cost_exporter.domain.span import Call, Detail, Link, Root
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.arrays import (
@@ -55,7 +55,7 @@ def every_field(cls: type, **given_strategies: Any) -> Any:
         "Attribution": attributions,
         "Detail": st.sampled_from(Detail),
     }
-    known = {each.name: _type_name(each.type) for each in fields(cls)}
+    known = {name: _type_name(kind) for name, kind in cls.__annotations__.items()}
     chosen = {name: by_type[kind] for name, kind in known.items() if name not in given_strategies}
     return st.builds(cls, **chosen, **given_strategies)
 
@@ -109,7 +109,14 @@ def test_links_come_back_equal_from_their_bytes(spans: list[tuple[bytes, bytes |
 
 
 @given(
-    st.lists(every_field(Line, unit=st.sampled_from(["input_tokens", "images"]), quantity=money, billed_quantity=money))
+    st.lists(
+        every_field(
+            Line,
+            rate=every_field(Rate, unit=st.sampled_from(["input_tokens", "images"])),
+            quantity=money,
+            billed_quantity=money,
+        )
+    )
 )
 def test_lines_come_back_equal(lines: list[Line]) -> None:
     """Each digit of a line survives."""
