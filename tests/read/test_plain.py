@@ -159,6 +159,25 @@ def test_only_a_plain_call_is_a_pattern(
     assert not shortcuts
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "scope"),
+    [
+        ({"http.response.status_code": 200}, {"http.response.status_code": 429}, "some.scope"),
+        ({"error.type": ""}, {"error.type": "openai.RateLimitError"}, "some.scope"),
+        ({"gen_ai.usage.cache_read.input_tokens": 0}, {"gen_ai.usage.cache_read.input_tokens": 9}, "openlit"),
+    ],
+)
+def test_a_good_call_is_no_pattern_where_the_next_may_differ_in_more(
+    first: dict[str, Any], second: dict[str, Any], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In how it ended, or in what its input means: Claude's is stated net of the cache by OpenLIT."""
+    claude = {**ANSWERED, "gen_ai.provider.name": "anthropic"}
+    plain = facts(document({**claude, **first}, scope=scope)).calls[0]
+    short, long = both_ways(monkeypatch, document({**claude, **second}, scope=scope))
+    assert short == long
+    assert short.calls[0].usage != plain.usage
+
+
 @pytest.mark.parametrize("is_trusted", [True, False])
 def test_the_whole_corpus_reads_the_same_both_ways(
     *, is_trusted: bool, shortcuts: list[bool], monkeypatch: pytest.MonkeyPatch
