@@ -178,6 +178,24 @@ def test_a_good_call_is_no_pattern_where_the_next_may_differ_in_more(
     assert short.calls[0].usage != plain.usage
 
 
+def test_the_name_of_a_span_may_tell_its_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the dialect looks at more than words, no call is a pattern."""
+    said = {**ANSWERED, "gen_ai.operation.name": "embeddings"}
+    facts(document(said, scope="livekit-agents", name="a request"))
+    short, long = both_ways(monkeypatch, document(said, scope="livekit-agents", name="llm_request"))
+    assert short == long
+    assert short.calls[0].usage.operation == "chat"
+
+
+def test_an_id_of_the_emitters_own_is_no_identity_the_second_time_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteLLM makes ids up, whatever the rest of its scope is called."""
+    said = {**ANSWERED, "gen_ai.provider.name": "groq"}
+    facts(document(said, scope="litellm.x"))
+    short, long = both_ways(monkeypatch, document(said, scope="litellm.x"))
+    assert short == long
+    assert short.calls[0].call_id == ""
+
+
 @pytest.mark.parametrize("is_trusted", [True, False])
 def test_the_whole_corpus_reads_the_same_both_ways(
     *, is_trusted: bool, shortcuts: list[bool], monkeypatch: pytest.MonkeyPatch
