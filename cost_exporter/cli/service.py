@@ -9,6 +9,7 @@ its way is committed and answered, and only then do the database's connections g
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -53,6 +54,8 @@ __all__ = ["Service"]
 _DRAIN_SECONDS_MAX: Final = 15.0
 _REFRESH_BOOK_EVERY_SECONDS: Final = 0.5
 _RETRY_UNPRICED_EVERY_SECONDS: Final = 1.0
+_ALL_HAVE_NEW_PRICES_SECONDS: Final = 5.0
+"""By then every process that ingests has noticed a new version, and committed what it priced by the old one."""
 _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
@@ -76,7 +79,7 @@ class Service:
         self._tls = settings.tls()
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
-        self._has_new_prices = threading.Event()
+        self._retries_at_seconds: list[float] = []
         self._pool = self._stopped_by(_pool(database_url), ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
         self._tokens = TokenDirectory(self._pool.connection)
@@ -174,18 +177,19 @@ class Service:
     def _refresh_book(self) -> None:
         with self._pool.connection(timeout=1) as connection:
             if self._book_keeper.refresh(connection):
-                self._has_new_prices.set()
+                now_seconds = time.monotonic()
+                self._retries_at_seconds = [now_seconds, now_seconds + _ALL_HAVE_NEW_PRICES_SECONDS]
 
     def _retry_unpriced(self) -> None:
-        """Try a new version of the book on what had no price. Where somebody else re-rates now, try again later."""
-        if not self._has_new_prices.is_set():
+        """Try a new version of the book on what had no price: at once, and again when all processes have it.
+
+        Where somebody else re-rates now, try again later.
+        """
+        retries_at_seconds = self._retries_at_seconds
+        if not retries_at_seconds or time.monotonic() < retries_at_seconds[0]:
             return
-        self._has_new_prices.clear()
-        try:
-            totals = retry_unpriced(self._database_url, self._price, self._book_keeper.book.version)
-        except StoreError:
-            self._has_new_prices.set()
-            raise
+        totals = retry_unpriced(self._database_url, self._price, self._book_keeper.book.version)
+        del retries_at_seconds[0]
         if totals is not None and totals.records:
             _log.info("new prices: %d records that had none are priced now", totals.records)
 

@@ -1,6 +1,7 @@
 """`callfare up` and `callfare serve`: the service in the foreground until SIGTERM or Ctrl-C."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -22,6 +23,8 @@ from cost_exporter.store.embedded import EmbeddedPostgres
 
 __all__ = ["database_for", "register", "without_password"]
 
+_PROCESSES_MAX: Final = 4
+"""Unless more are asked for: each takes about 50 MB, and PostgreSQL wants some of the cores."""
 _WATCH_DATABASE_EVERY_SECONDS: Final = 0.5
 _log = logging.getLogger("cost_exporter")
 
@@ -36,7 +39,9 @@ Insecure = Annotated[
 ]
 Processes = Annotated[
     int | None,
-    typer.Option("--processes", metavar="N", help="Processes that ingest works in; 1: the service's own. [1]"),
+    typer.Option(
+        "--processes", metavar="N", help="Processes that ingest works in; 1: only the service's. [CPUs, at most 4]"
+    ),
 ]
 
 
@@ -55,7 +60,8 @@ def up(
     insecure: Insecure = None,
 ) -> None:
     """Run everything in one process: database, receivers, API and page."""
-    _run(load_settings(database_url=db, otlp_grpc_addr=grpc, otlp_http_addr=http, web_addr=web, insecure=insecure))
+    settings = load_settings(database_url=db, otlp_grpc_addr=grpc, otlp_http_addr=http, web_addr=web, insecure=insecure)
+    _run(settings, processes=settings.processes or 1)
 
 
 def serve(
@@ -78,13 +84,13 @@ def serve(
     )
     if settings.database_url is None:
         raise SettingsError("serve needs a database: set CALLFARE_DATABASE_URL or --db, or use `callfare up`")
-    _run(settings)
+    _run(settings, processes=settings.processes or min(usable_cpu_count(), _PROCESSES_MAX))
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, *, processes: int) -> None:
     start_logging()
     with _told_to_stop() as wait, database_for(settings) as database_url:
-        service = Service(settings, database_url, processes=settings.processes or 1)
+        service = Service(settings, database_url, processes=processes)
         addresses = service.start()
         try:
             for name, address in addresses.items():
@@ -93,6 +99,13 @@ def _run(settings: Settings) -> None:
             wait()
         finally:
             service.stop()
+
+
+def usable_cpu_count() -> int:
+    """Return on how many CPUs this process may run."""
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

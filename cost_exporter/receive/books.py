@@ -28,32 +28,38 @@ class RefreshedBooks:
         self._connection: psycopg.Connection[Any] | None = self._connect()
         self._keeper = BookKeeper(self._connection, paths)
         self._refreshed_at_seconds = time.monotonic()
-        self._is_refreshing = threading.Lock()
+        self._refreshing = threading.Lock()
 
     def price(self, usage: UsageRecord) -> Quote:
         """Return what a usage costs by the book in force."""
         return self._keeper.book.price(usage)
 
     def refresh(self) -> None:
-        """Take over a new version; where the database is away the book in force stays."""
-        if time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS:
+        """Take over a new version; where the database is away the book in force stays.
+
+        Afterwards the book is at most a second old. Who comes while another thread looks waits for it: what it
+        stored by an old book, long after a new one came, nobody would look at again.
+        """
+        if self._is_fresh():
             return
-        if not self._is_refreshing.acquire(blocking=False):
-            return  # another thread is at it: this one goes on with the book there is
-        try:
-            self._connection = self._connection or self._connect()
-            self._keeper.refresh(self._connection)
-        except psycopg.Error:
-            _LOG.warning("the database does not answer; prices stay as they are")
-            self._disconnect()
-        finally:
+        with self._refreshing:
+            if self._is_fresh():
+                return
+            try:
+                self._connection = self._connection or self._connect()
+                self._keeper.refresh(self._connection)
+            except psycopg.Error:
+                _LOG.warning("the database does not answer; prices stay as they are")
+                self._disconnect()
             self._refreshed_at_seconds = time.monotonic()
-            self._is_refreshing.release()
 
     def close(self) -> None:
         """Let go of the connection."""
-        with self._is_refreshing:
+        with self._refreshing:
             self._disconnect()
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self._database_url, autocommit=True, connect_timeout=5)

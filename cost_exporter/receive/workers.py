@@ -62,10 +62,10 @@ class WorkerPool:
                 self.close()
 
     @property
-    def pids(self) -> list[int]:
-        """The processes that are ready to work."""
+    def in_flight_counts(self) -> dict[int, int]:
+        """How many requests each worker that is ready has in flight, by its process id."""
         with self._changed:
-            return [worker.pid for worker in self._ready]
+            return {worker.pid: worker.in_flight_count for worker in self._ready}
 
     def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""

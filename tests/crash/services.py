@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import psycopg
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,8 +29,9 @@ class Service(Protocol):
 class CallfareUp:
     """`callfare up` with its embedded PostgreSQL in a directory of the test's."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, processes: int = 1) -> None:
         self.data_dir = data_dir
+        self._processes = processes
         self.grpc_address = f"127.0.0.1:{free_port()}"
         self.database_url = ""
         self._log = data_dir.with_name("callfare.log")
@@ -41,6 +43,7 @@ class CallfareUp:
         command += ["--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
         environment = os.environ | {
             "CALLFARE_DATA_DIR": str(self.data_dir),
+            "CALLFARE_PROCESSES": str(self._processes),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")]),
         }
         environment.pop("CALLFARE_DATABASE_URL", None)
@@ -59,6 +62,13 @@ class CallfareUp:
         assert self._process is not None
         self._process.kill()
         ended(self._process)
+
+    def kill_a_worker(self) -> None:
+        """Kill the process that works for the service; it is to start another one."""
+        assert self._process is not None
+        children = psutil.Process(self._process.pid).children()
+        workers = [child for child in children if "cost_exporter.receive.worker" in child.cmdline()]
+        workers[0].kill()
 
     def kill_database(self) -> None:
         """Kill the PostgreSQL under the running service, which has to bring it back."""

@@ -49,14 +49,18 @@ def data_dir() -> Iterator[Path]:
         yield folder / "data"
 
 
-def test_kills_lose_nothing_and_double_nothing(data_dir: Path) -> None:
-    """After kills of the service and of its database, clients, records and rollups agree to the last digit."""
-    service = CallfareUp(data_dir)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_kills_lose_nothing_and_double_nothing(data_dir: Path, processes: int) -> None:
+    """After kills of service, workers and database, clients, records and rollups agree to the last digit."""
+    service = CallfareUp(data_dir, processes=processes)
     service.start()
+    kills = [kill_and_restart(service), service.kill_database]
+    if processes > 1:
+        kills.insert(0, service.kill_a_worker)
     clients = Clients(service.grpc_address, count=CLIENTS)
     clients.start()
     try:
-        killed = kill_in_turn([kill_and_restart(service), service.kill_database], RUN_SECONDS, (1.5, 3.0))
+        killed = kill_in_turn(kills, RUN_SECONDS, (1.5, 3.0))
     finally:
         all_acknowledged = clients.stop(patience_seconds=40)
     wait_for_database(service.database_url)

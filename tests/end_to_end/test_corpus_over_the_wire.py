@@ -24,7 +24,7 @@ from tests.read.test_corpus import EMITTERS, OUTPUT_OFF_BY_ONE, PARTS_LOST_BY_EM
 from tests.support.stored import METHOD, running_service
 from tests.support.stored import as_url as url_of
 
-SEEDS = (1, 2)
+SEEDS_AND_PROCESSES = ((1, 1), (2, 2))
 BILLED = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -85,11 +85,11 @@ def billed_by_trace(database_url: str) -> dict[bytes, list[dict[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "processes"), SEEDS_AND_PROCESSES)
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
-def test_what_is_billed_is_what_the_provider_counted(path: Path, seed: int, database_url: str) -> None:
-    """Whatever the order, the batching and the repetition: each call once, with the provider's own figures."""
-    with running_service(url_of(database_url)) as addresses:
+def test_what_is_billed_is_what_the_provider_counted(path: Path, seed: int, processes: int, database_url: str) -> None:
+    """Whatever the order, the batching, the repetition, and where it is worked on: each call once, with its figures."""
+    with running_service(url_of(database_url), processes=processes) as addresses:
         send(addresses, requests_of(path, random.Random(seed)))
     lost = PARTS_LOST_BY_EMITTER.get(path.stem, set())
     billed = billed_by_trace(database_url)

@@ -37,9 +37,9 @@ def settings_for(folder: Path, **changed: Any) -> Settings:
 
 
 @contextmanager
-def running_service(database_url: str, **changed: Any) -> Iterator[dict[str, Address]]:
-    """Run the real service in this process and lend its addresses."""
-    service = Service(settings_for(Path("/nowhere"), **changed), database_url)
+def running_service(database_url: str, *, processes: int = 1, **changed: Any) -> Iterator[dict[str, Address]]:
+    """Run the real service in this process, and in workers where more are asked for, and lend its addresses."""
+    service = Service(settings_for(Path("/nowhere"), **changed), database_url, processes=processes)
     try:
         yield service.start()
     finally:

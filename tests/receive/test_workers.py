@@ -1,0 +1,271 @@
+"""Ingest in worker processes, on a real PostgreSQL: it answers as one process does, and survives its workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal as D
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.errors import CallfareError, StoreUnavailable, TooLarge, Undecodable
+from cost_exporter.prices.price_file import read_price_file
+from cost_exporter.receive.answer import answer_to
+from cost_exporter.receive.books import RefreshedBooks
+from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.intake import IngestOptions, Intake, LocalIntake
+from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.workers import WorkerPool
+from cost_exporter.store.price_books import save_price_file
+from tests.receive import bodies
+from tests.support.stored import as_url, filling
+
+BOMB = bodies.field(1, bodies.field(2, b"\x12\x00" * 50_001))
+DEEP = bodies.body(bodies.span(70), bodies.span(71) + bodies.attribute(b"deep", bodies.nested(60)))
+PRICES = """
+prices:
+  - {provider: openai, model: "gpt-zz", unit: input_tokens, price: "7", per: "1000000"}
+"""
+
+
+class Seen:
+    """An `Observer` that remembers."""
+
+    def __init__(self) -> None:
+        self.observed: list[Observed] = []
+        self.commit_seconds: list[float] = []
+
+    def stored(self, observed: Observed) -> None:
+        self.observed.append(observed)
+
+    def committed(self, duration_seconds: float) -> None:
+        self.commit_seconds.append(duration_seconds)
+
+
+Pool = tuple[WorkerPool, Seen]
+
+
+@contextmanager
+def pool_on(url: str, count: int = 2, **options: bool) -> Iterator[Pool]:
+    seen = Seen()
+    pool = WorkerPool(IngestOptions(database_url=as_url(url), **options), seen, count=count)
+    try:
+        yield pool, seen
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    with pool_on(database_url) as running:
+        yield running
+
+
+def until(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        threading.Event().wait(0.01)
+
+
+def take(intake: Intake, *numbers: int) -> Receipt:
+    return intake.take(bodies.body(*map(bodies.span, numbers)), Encoding.PROTOBUF, Sender())
+
+
+@contextmanager
+def database_held(url: str) -> Iterator[None]:
+    """Let no record be written meanwhile: whatever is taken stays in flight."""
+    with psycopg.connect(url) as connection:
+        connection.execute("lock table callfare.record in share mode")
+        yield
+
+
+@contextmanager
+def takes_in_flight(pool: WorkerPool, url: str, count: int) -> Iterator[tuple[list["Future[Receipt]"], ExitStack]]:
+    """Lend so many requests that are with the workers, and what holds the database: close it to let them commit."""
+    with ThreadPoolExecutor(count) as senders, ExitStack() as held:
+        held.enter_context(database_held(url))
+        sent = [senders.submit(take, pool, number) for number in range(count)]
+        until("all are in flight", lambda: sum(pool.in_flight_counts.values()) == count)
+        yield sent, held
+
+
+def outcome(intake: Intake, namespace: str, body: bytes, encoding: Encoding) -> object:
+    try:
+        return intake.take(body, encoding, Sender(namespace=namespace, tenant_is_trusted=False))
+    except CallfareError as error:
+        return type(error), str(error), answer_to(error).reason
+
+
+def test_workers_answer_as_one_process_does(pool: Pool, database_url: str) -> None:
+    """Good and bad, new and repeated: the same receipts and the same errors, text for text."""
+    options = IngestOptions(database_url=as_url(database_url))
+    books = RefreshedBooks(options.database_url)
+    local = LocalIntake(options, books.price, Seen())
+    requests = [
+        (bodies.body(bodies.span(1)), Encoding.PROTOBUF),
+        (bodies.body(bodies.span(1)), Encoding.PROTOBUF),
+        (bodies.body(bodies.span(1, tokens=13)), Encoding.PROTOBUF),
+        (DEEP, Encoding.PROTOBUF),
+        (b"", Encoding.PROTOBUF),
+        (b"\xff\xff nonsense", Encoding.PROTOBUF),
+        (b"{nonsense", Encoding.JSON),
+        (BOMB, Encoding.PROTOBUF),
+    ]
+    try:
+        by_workers = [outcome(pool[0], "acme", *request) for request in requests]
+        by_one = [outcome(local, "beta", *request) for request in requests]
+    finally:
+        local.close()
+        books.close()
+    assert by_workers == by_one
+    assert {each[0] for each in by_workers if isinstance(each, tuple)} == {Undecodable, TooLarge}
+
+
+def test_what_workers_observe_is_told(pool: Pool) -> None:
+    """Receipts, commits and new scopes reach the process that counts, each once."""
+    workers, seen = pool
+    first, again = take(workers, 1, 2), take(workers, 1, 2)
+    assert [each.receipt for each in seen.observed] == [first, again]
+    assert (first.accepted, again.duplicate) == (2, 2)
+    assert [each.new_scopes for each in seen.observed] == [(("", ""),), ()]
+    assert len(seen.commit_seconds) == 2
+
+
+def test_requests_at_the_same_time_go_to_all_workers(pool: Pool, database_url: str) -> None:
+    """Each worker gets as many as the other."""
+    with takes_in_flight(pool[0], database_url, 6) as (sent, held):
+        assert sorted(pool[0].in_flight_counts.values()) == [3, 3]
+        held.close()
+        assert [each.result(30).accepted for each in sent] == [1] * 6
+
+
+def test_small_requests_share_commits(pool: Pool, database_url: str) -> None:
+    """What waits in a worker while its writers are busy is committed together."""
+    workers, seen = pool
+    with takes_in_flight(workers, database_url, 30) as (sent, held):
+        held.close()
+        assert sum(each.result(30).accepted for each in sent) == 30
+    assert len(seen.commit_seconds) <= 12
+
+
+def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url: str) -> None:
+    """Its senders are told to try again, the others notice nothing; what is sent again is stored once."""
+    workers, _ = pool
+    with takes_in_flight(workers, database_url, 4) as (sent, held):
+        victim, other = sorted(workers.in_flight_counts)
+        os.kill(victim, signal.SIGKILL)
+        until("its senders know", lambda: sum(each.done() for each in sent) == 2)
+        failed = [each.exception() for each in sent if each.done()]
+        assert {type(each) for each in failed} == {StoreUnavailable}
+        assert {str(each) for each in failed} == {"a worker ended; try again"}
+        until("there is another worker", lambda: len(workers.in_flight_counts) == 2)
+        assert victim not in workers.in_flight_counts
+        assert other in workers.in_flight_counts
+        held.close()
+        until("the rest is answered", lambda: all(each.done() for each in sent))
+    assert take(workers, 0, 1, 2, 3).received == 4
+    assert take(workers, 0, 1, 2, 3).duplicate == 4
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (4,)
+
+
+def test_a_worker_that_keeps_ending_does_not_stop_the_others(pool: Pool) -> None:
+    """Killed again and again, it is started again and again, and requests are answered by the other one."""
+    workers, _ = pool
+    stays = max(workers.in_flight_counts)
+    for number in range(3):
+        for pid in set(workers.in_flight_counts) - {stays}:
+            os.kill(pid, signal.SIGKILL)
+        until("its end is noticed", lambda: list(workers.in_flight_counts) == [stays])
+        assert take(workers, number).accepted == 1
+        until("it is there again", lambda: len(workers.in_flight_counts) == 2)
+
+
+def test_stop_signals_are_not_for_workers(pool: Pool) -> None:
+    """A SIGTERM or Ctrl-C that reaches the whole group leaves the workers to the service."""
+    workers, _ = pool
+    before = list(workers.in_flight_counts)
+    for pid in before:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+    assert take(workers, 1).accepted == 1
+    assert list(workers.in_flight_counts) == before
+
+
+def test_closing_lets_workers_answer_and_leaves_none(database_url: str) -> None:
+    """What is in flight is committed and answered; then no process is left."""
+    with pool_on(database_url) as (workers, _):
+        pids = list(workers.in_flight_counts)
+        with takes_in_flight(workers, database_url, 4) as (sent, held):
+            closing = threading.Thread(target=workers.close)
+            closing.start()
+            held.close()
+            assert [each.result(30).accepted for each in sent] == [1] * 4
+            closing.join(30)
+        assert not any(map(psutil.pid_exists, pids))
+        with pytest.raises(StoreUnavailable):
+            take(workers, 9)
+
+
+def test_a_worker_that_cannot_start_says_why() -> None:
+    """Without a database there is no pool, and no process is left behind."""
+    before = set(psutil.Process().children())
+    with pytest.raises(StoreUnavailable, match="a worker cannot reach the database"):
+        WorkerPool(IngestOptions(database_url="postgresql://me:geheim@127.0.0.1:1/x"), Seen(), count=2)
+    assert set(psutil.Process().children()) == before
+
+
+def test_new_prices_reach_the_workers(pool: Pool, database_url: str, tmp_path: Path) -> None:
+    """A version that is loaded prices what comes a second later, whichever worker takes it."""
+    path = tmp_path / "ours.yaml"
+    path.write_text(PRICES)
+    numbers = iter(range(1, 100_000))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+
+        def cost_of_next() -> D | None:
+            number = next(numbers)
+            # In a trace of its own: within one, the same usage keeps its price.
+            unknown = bodies.span(number).replace(b"gpt-4o", b"gpt-zz")
+            unknown = unknown.replace(bodies.trace_id(0), bodies.trace_id(number))
+            pool[0].take(bodies.body(unknown), Encoding.PROTOBUF, Sender())
+            row = connection.execute(
+                "select cost_usd from callfare.cost_record where span_id = %s", (bodies.span_id(number).hex(),)
+            ).fetchone()
+            assert row is not None
+            return row[0]
+
+        assert cost_of_next() is None
+        save_price_file(connection, read_price_file(path))
+        until("new records have the price", lambda: cost_of_next() == D(7) * 12 / 1_000_000)
+
+
+def test_options_reach_the_workers(database_url: str) -> None:
+    """With forwarding on, a stored call waits in the outbox."""
+    with pool_on(database_url, is_forwarding=True) as (workers, _):
+        workers.take(filling(time.time_ns()), Encoding.PROTOBUF, Sender())
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select count(*) > 0 from callfare.outbox").fetchone() == (True,)
+
+
+def test_the_database_is_not_on_the_command_line(pool: Pool, database_url: str) -> None:
+    """Whoever lists processes sees no secret."""
+    assert all("postgresql" not in " ".join(psutil.Process(pid).cmdline()) for pid in pool[0].in_flight_counts)
+
+
+def test_workers_import_no_server() -> None:
+    """What only the service's own process needs costs no memory in each of them."""
+    code = "import sys, cost_exporter.receive.worker; print(*{name.split('.')[0] for name in sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(ran.stdout.split())
+    assert not {"grpc", "starlette", "uvicorn", "prometheus_client", "pydantic", "typer"} & loaded
+    assert "psycopg" in loaded
