@@ -78,6 +78,7 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
     ran = run_demo(folder, **mine)
     assert (ran.exit_code, ran.err) == (0, "")
     for line in (
+        "priced (interrupted, assumed_plan)",
         f"total ≥ ${to_plain(BOT + SUMMARY)} (1 unpriced)",
         f"category bot       ≥ ${to_plain(BOT)} (1 unpriced)",
         f"category insights  ${to_plain(SUMMARY)}",

@@ -504,6 +504,15 @@ def test_our_own_transcription_of_a_file_is_batch() -> None:
     assert call(attributes).usage.mode == ""
 
 
+def test_speech_that_was_broken_off_says_so() -> None:
+    """Barge-in: billed for what was sent, and visible as `priced (interrupted)`."""
+    attributes = {"gen_ai.operation.name": "text_to_speech", "callfare.usage.characters": 78}
+    reasons = "gen_ai.response.finish_reasons"
+    assert call({**attributes, reasons: ["interrupted"]}, scope="callfare").issues == ("interrupted",)
+    assert call({**attributes, reasons: ["stop"]}, scope="callfare").issues == ()
+    assert call(attributes, scope="callfare").issues == ()
+
+
 def test_a_producer_is_read_with_its_number_or_not_at_all() -> None:
     """Which process made the span and its running number; half of it says nothing."""
     chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
