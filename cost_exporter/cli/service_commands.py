@@ -23,8 +23,8 @@ from cost_exporter.store.embedded import EmbeddedPostgres
 
 __all__ = ["database_for", "register", "without_password"]
 
-_PROCESSES_MAX: Final = 4
-"""Unless more are asked for: each takes about 50 MB, and PostgreSQL wants some of the cores."""
+_PROCESSES_MAX: Final = 2
+"""Unless more are asked for: each takes about 50 MB, and the service stays below 200; PostgreSQL wants cores too."""
 _WATCH_DATABASE_EVERY_SECONDS: Final = 0.5
 _log = logging.getLogger("cost_exporter")
 

@@ -58,7 +58,7 @@ def has_ended(process: psutil.Process) -> bool:
 @pytest.mark.parametrize(
     ("options", "environment", "count"),
     [
-        ((), {}, 0 if usable_cpu_count() == 1 else min(usable_cpu_count(), 4)),
+        ((), {}, 0 if usable_cpu_count() == 1 else min(usable_cpu_count(), 2)),
         (("--processes", "1"), {"CALLFARE_PROCESSES": "2"}, 0),
         ((), {"CALLFARE_PROCESSES": "3"}, 3),
     ],
