@@ -6,8 +6,9 @@
 One run starts an embedded PostgreSQL with its safety on and `callfare serve` as a process of its own, and sends
 OTLP/gRPC requests of 512 spans, 4 in flight: once with every span billable at real prices, once mixed (one span in
 five is billable, as an instrumented web application sends them). A request counts when it is acknowledged, which
-is after COMMIT. Then the rows of the first run are copied into a table of the same columns, keys and checks:
-no dedupe, no rollup, no settling. That is as fast as this PostgreSQL takes such rows.
+is after COMMIT. In turn with slices of the first load its rows are copied into a table of the same columns, keys and
+checks: no dedupe, no rollup, no settling. That is as fast as this PostgreSQL takes such rows, and what slows the
+machine down meets both.
 
 With `--forward` the billable load is sent in turn to a service that forwards nothing and to one that forwards every
 span, with its cost, to a local OTLP receiver; the CPU counts until the outbox is empty and the receiver has them all.
@@ -33,6 +34,7 @@ from pathlib import Path
 import grpc
 import psutil
 import psycopg
+import psycopg.sql
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_sink import OtlpSink
@@ -46,6 +48,7 @@ SPANS_PER_TRACE = 8
 IN_FLIGHT = 4
 BILLABLE_SHARE_MIXED = 0.2
 WARM_UP_REQUESTS = 20
+SLICES = 10
 FORWARD_ROUNDS = 3
 FORWARD_CPU_RATIO_MAX = 1.2
 DRAIN_SECONDS_MAX = 300
@@ -155,7 +158,7 @@ def set_attribute(attribute: object, name: str, content: str | int) -> None:
 def service(database_url: str, process_count: int, **variables: str) -> Iterator[tuple[psutil.Process, str]]:
     """Run `callfare serve` and lend its process and its gRPC address."""
     command = [sys.executable, "-m", "cost_exporter", "serve", "--db", database_url]
-    command += ["--processes", str(process_count)]
+    command += ["--processes", str(process_count)] if process_count else []
     command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])} | variables
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -182,9 +185,28 @@ def load(
 
     The CPU counts until `await_rest` has seen done what goes on after the acknowledgements.
     """
-    chance = random.Random(name)
-    send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
+    warm_up(name, address, billable_share)
     await_rest()
+    return measured(name, address, process, batch_count, billable_share, await_rest=await_rest)
+
+
+def warm_up(name: str, address: str, billable_share: float) -> None:
+    """Let the service see such requests before they count."""
+    chance = random.Random(f"warm up {name}")
+    send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
+
+
+def measured(
+    name: str,
+    address: str,
+    process: psutil.Process,
+    batch_count: int,
+    billable_share: float,
+    *,
+    await_rest: Callable[[], object] = lambda: None,
+) -> Run:
+    """Send requests and measure; `load` without the warm-up."""
+    chance = random.Random(name)
     requests = [request(chance, billable_share) for _ in range(batch_count)]
     cpu_before = cpu_seconds(process)
     started = time.perf_counter()
@@ -242,21 +264,48 @@ def send(address: str, requests: list[bytes]) -> list[float]:
     return latencies_seconds
 
 
-def copy_only(database_url: str) -> tuple[int, float]:
-    """Copy the stored rows into a table of the same columns, keys and checks. Return rows and seconds."""
+def load_beside_copy(database_url: str, address: str, process: psutil.Process, batch_count: int) -> tuple[Run, float]:
+    """Send billable requests and copy their rows, in turns. Return the run, and the rows a second that COPY took."""
+    warm_up("billable", address, 1.0)
+    runs = list[Run]()
+    copied_rows, copy_seconds = 0, 0.0
     with psycopg.connect(database_url, autocommit=True) as connection:
-        with connection.cursor().copy("copy (select * from callfare.record) to stdout (format binary)") as copied:
-            stream = b"".join(bytes(chunk) for chunk in copied)
-        rows = rows_of(stream)
         connection.execute("create table callfare.copy_limit (like callfare.record including all)")
-        connection.execute("checkpoint")
-        started = time.perf_counter()
-        for start in range(0, len(rows), SPANS_PER_REQUEST):
-            with connection.cursor().copy("copy callfare.copy_limit from stdin (format binary)") as into:
-                into.write(stream[:HEADER_BYTES] + b"".join(rows[start : start + SPANS_PER_REQUEST]) + b"\xff\xff")
-        duration_seconds = time.perf_counter() - started
+        for number in range(SLICES):
+            began = connection.execute("select clock_timestamp()").fetchone()
+            assert began is not None
+            runs.append(measured(f"billable {number}", address, process, max(1, batch_count // SLICES), 1.0))
+            row_count, seconds = copy_since(connection, began[0])
+            copied_rows, copy_seconds = copied_rows + row_count, copy_seconds + seconds
         connection.execute("drop table callfare.copy_limit")
-    return len(rows), duration_seconds
+    return whole_of(runs), copied_rows / copy_seconds
+
+
+def whole_of(runs: list[Run]) -> Run:
+    """Return several runs as one."""
+    return Run(
+        name=runs[0].name,
+        span_count=sum(run.span_count for run in runs),
+        duration_seconds=sum(run.duration_seconds for run in runs),
+        latencies_seconds=[latency for run in runs for latency in run.latencies_seconds],
+        service_cpu_seconds=sum(run.service_cpu_seconds for run in runs),
+        pss_bytes_by_process=runs[-1].pss_bytes_by_process,
+    )
+
+
+def copy_since(connection: psycopg.Connection, began: object) -> tuple[int, float]:
+    """Copy the rows stored since, as many at a time as a request has spans. Return rows and seconds."""
+    new_rows = psycopg.sql.SQL(
+        "copy (select * from callfare.record where received_at >= {}) to stdout (format binary)"
+    ).format(began)
+    with connection.cursor().copy(new_rows) as copied:
+        stream = b"".join(bytes(chunk) for chunk in copied)
+    rows = rows_of(stream)
+    started = time.perf_counter()
+    for start in range(0, len(rows), SPANS_PER_REQUEST):
+        with connection.cursor().copy("copy callfare.copy_limit from stdin (format binary)") as into:
+            into.write(stream[:HEADER_BYTES] + b"".join(rows[start : start + SPANS_PER_REQUEST]) + b"\xff\xff")
+    return len(rows), time.perf_counter() - started
 
 
 HEADER_BYTES = 19
@@ -323,17 +372,15 @@ def measure(batch_count: int, process_count: int, *, is_forwarding: bool = False
         url = server.start()
         try:
             with service(url, process_count) as (process, address):
-                billable = load("billable", address, process, batch_count, 1.0)
-                copied_rows, copy_seconds = copy_only(url)
+                billable, limit = load_beside_copy(url, address, process, batch_count)
                 mixed = load("mixed", address, process, batch_count, BILLABLE_SHARE_MIXED)
             if is_forwarding:
                 forwarding = {"forwarding": compare_forwarding(url, batch_count, process_count)}
         finally:
             server.stop()
-    limit = copied_rows / copy_seconds
     return {
         "batches": batch_count,
-        "processes": process_count,
+        "service_processes": len(billable.pss_bytes_by_process),
         "spans_per_request": SPANS_PER_REQUEST,
         "in_flight": IN_FLIGHT,
         "copy_only_rows_per_second": round(limit),
@@ -350,7 +397,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=200, help="requests of 512 spans in each run")
     parser.add_argument("--forward", action="store_true", help="also measure what forwarding adds to the CPU per span")
-    parser.add_argument("--processes", type=int, default=1, help="processes that ingest works in (`serve --processes`)")
+    parser.add_argument("--processes", type=int, default=0, help="as for `serve`, whose default it has")
     wanted = parser.parse_args()
     print(json.dumps(measure(wanted.batches, wanted.processes, is_forwarding=wanted.forward), indent=2))
 
