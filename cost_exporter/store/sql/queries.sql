@@ -397,11 +397,11 @@ limit %(count)s;
 select bucket from callfare.bucket where bucket >= %(bucket)s and purged_at is null order by bucket;
 
 -- traces_to_undo --
--- The next traces that a re-rating changed.
-select distinct trace.bucket, uuid_send(trace_id) as trace_id, namespace, trace_id as place
-from callfare.record_revision join callfare.trace using (trace_id, namespace)
-where reason = %(reason)s and trace_id > %(last_trace)s::uuid
-order by trace_id, namespace
+-- The next traces that a re-rating changed. In the order of the bare id: by `uuid_send(...)` all of them would be sorted.
+select distinct uuid_send(trace_id) as trace_id, namespace, trace_id as place
+from callfare.record_revision
+where reason = %(reason)s and record_revision.trace_id > %(last_trace)s::uuid
+order by place, namespace
 limit %(count)s;
 
 -- quotes_before --
