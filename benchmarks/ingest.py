@@ -179,33 +179,16 @@ def load(
     batch_count: int,
     billable_share: float,
     *,
+    warms_up: bool = True,
     await_rest: Callable[[], object] = lambda: None,
 ) -> Run:
     """Send requests that were made beforehand, some in flight at a time, and measure.
 
     The CPU counts until `await_rest` has seen done what goes on after the acknowledgements.
     """
-    warm_up(name, address, billable_share)
-    await_rest()
-    return measured(name, address, process, batch_count, billable_share, await_rest=await_rest)
-
-
-def warm_up(name: str, address: str, billable_share: float) -> None:
-    """Let the service see such requests before they count."""
-    chance = random.Random(f"warm up {name}")
-    send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
-
-
-def measured(
-    name: str,
-    address: str,
-    process: psutil.Process,
-    batch_count: int,
-    billable_share: float,
-    *,
-    await_rest: Callable[[], object] = lambda: None,
-) -> Run:
-    """Send requests and measure; `load` without the warm-up."""
+    if warms_up:
+        warm_up(name, address, billable_share)
+        await_rest()
     chance = random.Random(name)
     requests = [request(chance, billable_share) for _ in range(batch_count)]
     cpu_before = cpu_seconds(process)
@@ -221,6 +204,12 @@ def measured(
         service_cpu_seconds=cpu_seconds(process) - cpu_before,
         pss_bytes_by_process=[each.memory_full_info().pss for each in processes_of(process)],
     )
+
+
+def warm_up(name: str, address: str, billable_share: float) -> None:
+    """Let the service see such requests before they count."""
+    chance = random.Random(f"warm up {name}")
+    send(address, [request(chance, billable_share) for _ in range(WARM_UP_REQUESTS)])
 
 
 def processes_of(process: psutil.Process) -> list[psutil.Process]:
@@ -268,13 +257,14 @@ def load_beside_copy(database_url: str, address: str, process: psutil.Process, b
     """Send billable requests and copy their rows, in turns. Return the run, and the rows a second that COPY took."""
     warm_up("billable", address, 1.0)
     runs = list[Run]()
+    slice_count = max(1, batch_count // SLICES)
     copied_rows, copy_seconds = 0, 0.0
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("create table callfare.copy_limit (like callfare.record including all)")
         for number in range(SLICES):
             began = connection.execute("select clock_timestamp()").fetchone()
             assert began is not None
-            runs.append(measured(f"billable {number}", address, process, max(1, batch_count // SLICES), 1.0))
+            runs.append(load(f"billable {number}", address, process, slice_count, 1.0, warms_up=False))
             row_count, seconds = copy_since(connection, began[0])
             copied_rows, copy_seconds = copied_rows + row_count, copy_seconds + seconds
         connection.execute("drop table callfare.copy_limit")
@@ -395,7 +385,12 @@ def measure(batch_count: int, process_count: int, *, is_forwarding: bool = False
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=200, help="requests of 512 spans in each run")
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=200,
+        help="requests of 512 spans in each run; fewer than 40 leave slices too short for 4 in flight",
+    )
     parser.add_argument("--forward", action="store_true", help="also measure what forwarding adds to the CPU per span")
     parser.add_argument("--processes", type=int, default=0, help="as for `serve`, whose default it has")
     wanted = parser.parse_args()

@@ -40,7 +40,9 @@ Insecure = Annotated[
 Processes = Annotated[
     int | None,
     typer.Option(
-        "--processes", metavar="N", help="Processes that ingest works in; 1: only the service's. [CPUs, at most 4]"
+        "--processes",
+        metavar="N",
+        help=f"Processes that ingest works in; 1: only the service's. [CPUs, at most {_PROCESSES_MAX}]",
     ),
 ]
 

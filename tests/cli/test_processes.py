@@ -66,7 +66,7 @@ def has_ended(process: psutil.Process) -> bool:
 def test_serve_has_as_many_workers_as_asked_for(
     options: tuple[str, ...], environment: dict[str, str], count: int, database_url: str
 ) -> None:
-    """By default one a CPU, at most four; the option wins over the environment; 1 is no other process."""
+    """By default one a CPU, at most two; the option wins over the environment; 1 is no other process."""
     with serving(database_url, *options, **environment) as (process, address):
         send(address, filling(time.time_ns()))
         assert len(workers_of(process)) == count
