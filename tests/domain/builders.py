@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
+from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.quote import Line, Quote, Rate
-from cost_exporter.domain.settle import TraceFacts
+from cost_exporter.domain.settle import TraceFacts, settle
 from cost_exporter.domain.span import Call, Detail, Link, Root
 from cost_exporter.domain.usage import UsageRecord
 
@@ -106,3 +107,11 @@ def price_by_sum(usage: UsageRecord) -> Quote:
         amount_usd=amount_usd,
     )
     return Quote(amount_usd=amount_usd, status="priced", lines=(line,), issues=(), book_version=usage.tenant)
+
+
+ACME = Attribution(tenant="acme")
+
+
+def settled(*spans: Call | Link, **options: object) -> dict[SpanKey, CostRecord]:
+    """The records of these spans, a micro-dollar for each unit."""
+    return settle(facts(*spans, **options), price_by_sum)  # pyright: ignore[reportArgumentType]
