@@ -1,6 +1,7 @@
 """The real cost exporter with a PostgreSQL of its own, as a program that can be killed, and what it has stored."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -43,8 +44,7 @@ class CostExporter(Program):
     @property
     def database_url(self) -> str:
         """As the program printed it."""
-        lines = self.log.read_text().splitlines()
-        return [line.partition(" ")[2] for line in lines if line.startswith("database postgresql://")][-1]
+        return self._printed_urls()[-1]
 
     def kill_database(self) -> None:
         """Kill the PostgreSQL below the service, which goes on."""
@@ -75,6 +75,13 @@ class CostExporter(Program):
         return [name for name in tables if self.rows(f"select 1 from callfare.{name} as row where {where} limit 1")]
 
     def _is_ready(self) -> bool:
+        """It serves a moment before it prints where its database is: both are waited for."""
+        return bool(self._printed_urls()) and self._serves()
+
+    def _printed_urls(self) -> list[str]:
+        return re.findall(r"(?m)^database (postgresql://\S+)\n", self.log.read_text())
+
+    def _serves(self) -> bool:
         if "CALLFARE_TLS_CERT" in self.environment:  # the web address then asks for a certificate
             return accepts_connections(self.web)
         return answers(f"http://127.0.0.1:{self.web}/readyz")

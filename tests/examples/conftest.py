@@ -101,6 +101,6 @@ def service(operator: Shell) -> Iterator[Callable[[str], None]]:
     with ExitStack() as running:
 
         def start(commands: str) -> None:
-            running.enter_context(operator.background(commands, until=r"(?m)^database postgresql://"))
+            running.enter_context(operator.background(commands, until=r"(?m)^database postgresql://.*\n"))
 
         yield start
