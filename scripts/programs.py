@@ -102,7 +102,7 @@ def until(complaint: str, look: Callable[[], Seen], *, seconds_max: float) -> Se
 def fetch(url: str) -> bytes | None:
     """Return what stands there, or None where nothing does (yet)."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read()
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None
@@ -116,15 +116,19 @@ def answers(url: str) -> bool:
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on, below those that the kernel gives to outgoing connections.
 
-    Ports of the kernel's choice could be taken by a connection of ours before the program is up.
+    Ports of the kernel's choice could be taken by a connection of ours before the program is up. None is returned
+    twice: what was told its port may not have opened it yet.
     """
     found: list[int] = []
-    for port in random.sample(range(15_000, 32_000), 1_000):
+    for port in _candidates:
         if _is_free(port):
             found.append(port)
         if len(found) == count:
             return found
     raise CallfareError(f"there are no {count} free ports on 127.0.0.1")
+
+
+_candidates: Final = iter(random.sample(range(15_000, 32_000), 1_000))
 
 
 def _is_free(port: int) -> bool:

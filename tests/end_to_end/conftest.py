@@ -10,6 +10,7 @@ from tests.end_to_end.binaries import collector_binary, jaeger_binary
 from tests.end_to_end.exposed import Secrets, secrets_in
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import Collector, Jaeger, Program, RunCollector
+from tests.support.stored import open_folder
 
 __all__ = ["collector_binary", "jaeger_binary"]
 
@@ -27,6 +28,13 @@ def started() -> Iterator[Callable[[Program], Program]]:
     yield start
     for program in programs:
         program.kill()
+
+
+@pytest.fixture
+def database_folder() -> Iterator[Path]:
+    """Where PostgreSQL, which is not root, may keep its data."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -84,9 +86,9 @@ def request(spans: Iterable[Span], *, service: str = "shop", resource: Attribute
     return message.SerializeToString()
 
 
-def send(port: int, body: bytes, *, within_seconds: float = 60, metadata: Iterable[tuple[str, str]] = ()) -> None:
+def send(port: int, body: bytes, *, metadata: Iterable[tuple[str, str]] = ()) -> None:
     """Send until acknowledged, as an application with a spool does; every refusal and broken connection is repeated."""
-    deadline = time.monotonic() + within_seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             send_once(port, body, metadata=metadata)
@@ -113,7 +115,7 @@ def send_once(
         export = channel.unary_unary(
             METHOD, request_serializer=None, response_deserializer=ExportTraceServiceResponse.FromString
         )
-        export(body, timeout=15, metadata=tuple(metadata), compression=grpc.Compression.Gzip)
+        export(body, timeout=60, metadata=tuple(metadata), compression=grpc.Compression.Gzip)
 
 
 def key_values(attributes: Attributes) -> list[KeyValue]:

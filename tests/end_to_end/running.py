@@ -2,57 +2,23 @@
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import httpx
 import yaml
 
 from tests.collector_config import layers
+from tests.support.ports import free_ports
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-Seen = TypeVar("Seen")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, below those that the kernel gives to outgoing connections: a program that starts
-    later, or again after a kill, still finds them free.
-    """
-    found: list[int] = []
-    for port in _candidates:
-        if _is_free(port):
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
-
-
-_candidates = iter(random.sample(range(15_000, 32_000), 10_000))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as attempt:
-        try:
-            attempt.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def wait_until(what: str, look: Callable[[], Seen], *, seconds: float = 60) -> Seen:
-    """The first truthy answer of `look`, or a failure that says what never came."""
-    deadline = time.monotonic() + seconds
-    while not (answer := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}; last seen {answer!r}")
-        time.sleep(0.05)
-    return answer
+_ANSWER_SECONDS_MAX = 60
+"""How long one request may take: a late answer is an answer."""
 
 
 @dataclass
@@ -97,7 +63,7 @@ class Program:
             return 0
         process.send_signal(how)
         try:
-            return process.wait(timeout=30)
+            return process.wait(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -173,7 +139,7 @@ class Collector(Program):
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels, as the Collector itself reports it; 0 if it has none."""
-        text = httpx.get(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5).text
+        text = httpx.get(f"http://127.0.0.1:{self.metrics}/metrics", timeout=_ANSWER_SECONDS_MAX).text
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         lines = [line for line in text.splitlines() if line.startswith((name + "{", name + " "))]
         return sum(float(line.rpartition(" ")[2]) for line in lines if all(each in line for each in wanted))
@@ -203,13 +169,13 @@ class Jaeger(Program):
         The old path is asked because API v3 has no filter by attribute before Jaeger 2.20.
         """
         query = {"service": service, "limit": "5000", "lookback": "1h"} | ({"tags": json.dumps(tags)} if tags else {})
-        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/traces", params=query, timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/traces", params=query, timeout=_ANSWER_SECONDS_MAX)
         answer.raise_for_status()
         return {trace["traceID"].rjust(32, "0") for trace in answer.json()["data"]}
 
     def spans(self, trace_id: str) -> list[dict[str, Any]]:
         """The spans of one trace by API v3, as OTLP/JSON; none if it is not there (yet)."""
-        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/v3/traces/{trace_id}", timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{self.query}/api/v3/traces/{trace_id}", timeout=_ANSWER_SECONDS_MAX)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return []
         answer.raise_for_status()
@@ -223,7 +189,7 @@ class Jaeger(Program):
 
     def page(self) -> str:
         """The page of its user interface, with our configuration in it."""
-        return httpx.get(f"http://127.0.0.1:{self.query}/search", timeout=10).text
+        return httpx.get(f"http://127.0.0.1:{self.query}/search", timeout=_ANSWER_SECONDS_MAX).text
 
 
 RunCollector = Callable[..., Collector]

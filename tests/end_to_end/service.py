@@ -9,7 +9,9 @@ from typing import Any
 
 import psycopg
 
-from tests.end_to_end.running import Program, accepts_connections, answers, free_ports, wait_until
+from tests.end_to_end.running import Program, accepts_connections, answers
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,9 +65,9 @@ class CostExporter(Program):
         """How many records there are; 0 while the database is away."""
         return next((count for (count,) in self.rows("select count(*) from callfare.cost_record")), 0)
 
-    def wait_for_records(self, count: int, *, seconds: float = 120) -> None:
+    def wait_for_records(self, count: int) -> None:
         """Until so many records are stored."""
-        wait_until(f"{count} records", lambda: self.record_count() >= count, seconds=seconds)
+        wait_until(f"{count} records", lambda: self.record_count() >= count)
 
     def rows_that_contain(self, text: str) -> list[str]:
         """Tables of which a row has this text in it, as characters or as bytes."""

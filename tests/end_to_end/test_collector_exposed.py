@@ -10,7 +10,8 @@ from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.exposed import Secrets, loopback_addresses
 from tests.end_to_end.otlp_sink import OtlpSink
-from tests.end_to_end.running import Collector, wait_until
+from tests.end_to_end.running import Collector
+from tests.support.waiting import wait_until
 
 pytestmark = needs_go
 

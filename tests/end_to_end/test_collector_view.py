@@ -14,8 +14,9 @@ from cost_exporter.read.request import read_request
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.otlp_sink import OtlpSink
-from tests.end_to_end.running import RunCollector, wait_until
+from tests.end_to_end.running import RunCollector
 from tests.fixtures import otlp_json
+from tests.support.waiting import wait_until
 
 pytestmark = needs_go
 
@@ -30,7 +31,8 @@ def test_tail_sampling_on_the_view_leaves_the_cost_side_complete(
     layer_names = ["base", "dev", "tail-sampling-jaeger"]
     collector = run_collector(layer_names, overrides=DECIDE_SOON)
     failed = [otlp_sender.span(trace, 9, parent=1, failed=True) for trace in range(1, 6)]
-    spans = [each for trace in range(1, 401) for each in otlp_sender.conversation(trace)] + failed
+    # First, and so in one request with the rest of their traces: a second after its first span a trace is decided.
+    spans = failed + [each for trace in range(1, 401) for each in otlp_sender.conversation(trace)]
     for body in otlp_sender.batches(spans, size=200):
         otlp_sender.send(collector.grpc, body)
     wait_until("all spans on the cost side", lambda: len(cost.arrived) == len(spans))
@@ -123,7 +125,7 @@ def test_redaction_and_the_filter_change_no_figure(run_collector: RunCollector, 
         otlp_sender.send(collector.grpc, otlp_json.body(document))
     expected = _calls(otlp_json.body(document) for document in before)
     wanted = set(expected)
-    wait_until("all calls on the cost side", lambda: wanted <= set(cost.arrived), seconds=30)
+    wait_until("all calls on the cost side", lambda: wanted <= set(cost.arrived))
     found = _calls(cost.bodies)
     changed = {span: (expected[span], found.get(span)) for span in expected if found.get(span) != expected[span]}
     assert changed == {}
@@ -183,7 +185,7 @@ def test_an_archived_line_can_be_sent_again(run_collector: RunCollector, cost: O
             f"http://127.0.0.1:{collector.http}/v1/traces",
             content=line,
             headers={"Content-Type": "application/json"},
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == httpx.codes.OK
     wait_until("the spans twice", lambda: set(cost.arrived.values()) == {2})

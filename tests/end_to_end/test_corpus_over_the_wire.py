@@ -63,11 +63,11 @@ def requests_of(path: Path, chance: random.Random) -> list[dict[str, Any]]:
 def send(addresses: dict[str, Address], requests: list[dict[str, Any]]) -> None:
     """Send each request by the next of three ways; every one is acknowledged."""
     url = f"http://{addresses['http']}/v1/traces"
-    with grpc.insecure_channel(str(addresses["grpc"])) as channel, httpx.Client() as client:
+    with grpc.insecure_channel(str(addresses["grpc"])) as channel, httpx.Client(timeout=60) as client:
         export = channel.unary_unary(METHOD)
         for number, request in enumerate(requests):
             if number % 3 == 0:
-                export(otlp_json.body(request), timeout=20)
+                export(otlp_json.body(request), timeout=60)
             elif number % 3 == 1:
                 protobuf = {"content-type": "application/x-protobuf"}
                 client.post(url, content=otlp_json.body(request), headers=protobuf).raise_for_status()

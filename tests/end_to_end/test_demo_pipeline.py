@@ -17,6 +17,7 @@ import pytest
 from tests.end_to_end.binaries import needs_go
 from tests.instrumentation.instrumented_app import metadata_folder
 from tests.support.stored import open_folder
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = needs_go
 
@@ -73,9 +74,9 @@ def test_jaeger_shows_what_the_database_says(collector_binary: Path, jaeger_bina
             if line.startswith("Everything runs until Ctrl-C."):
                 break
         printed = "\n".join(lines)
-        page, shown, data = (httpx.get(url, timeout=10) for url in re.findall(r"http://\S+", printed))
+        page, shown, data = (httpx.get(url, timeout=60) for url in re.findall(r"http://\S+", printed))
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, rest.strip(), errors) == (0, "", "")
     assert "total ≥ $0.0301005 (1 unpriced)" in printed
     assert "each of 8 quantities is what the fake vendors themselves counted" in printed
@@ -93,7 +94,7 @@ def test_ended_in_the_middle_nothing_is_left(collector_binary: Path, jaeger_bina
         assert process.stdout is not None
         first = process.stdout.readline()  # everything runs by then, and the links are still to be tried
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert first.startswith("support-call")
     assert process.returncode == 1
     assert_nothing_is_left(folder)

@@ -5,7 +5,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.otlp_sink import OtlpSink
-from tests.end_to_end.running import Jaeger, RunCollector, wait_until
+from tests.end_to_end.running import Jaeger, RunCollector
+from tests.support.waiting import wait_until
 
 pytestmark = needs_go
 
@@ -29,7 +30,12 @@ def test_spans_with_their_cost_are_found_by_tag(run_collector: RunCollector, jae
     for trace, tags in cases.items():
         spans = otlp_sender.conversation(trace, attributes={**otlp_sender.CHAT, **tags})
         otlp_sender.send(collector.grpc, otlp_sender.request(spans))
-    wait_until("all traces in Jaeger", lambda: len(jaeger.trace_ids("shop")) == len(cases))
+    # Jaeger shows a trace from its first span on.
+    wait_until(
+        "all traces whole",
+        lambda: all(len(_span_ids(jaeger, trace)) == len(otlp_sender.conversation(trace)) for trace in cases),
+    )
+    assert len(jaeger.trace_ids("shop")) == len(cases)
     assert jaeger.trace_ids("shop", {"callfare.cost.bucket": "1-10usd"}) == {f"{1:032x}"}
     assert jaeger.trace_ids("shop", {"callfare.cost.status": "unpriced"}) == {f"{2:032x}"}
     assert jaeger.trace_ids("shop", {"callfare.tenant.id": "acme"}) == {f"{3:032x}"}
@@ -41,7 +47,8 @@ def test_the_exact_amount_is_on_the_span(run_collector: RunCollector, jaeger: Ja
     collector = run_collector(["base", "dev"], view=jaeger.otlp)
     spans = otlp_sender.conversation(5, calls=1, attributes={**otlp_sender.CHAT, **DEAR})
     otlp_sender.send(collector.grpc, otlp_sender.request(spans))
-    shown = wait_until("the trace", lambda: jaeger.spans(f"{5:032x}"))
+    wait_until("the whole trace", lambda: len(_span_ids(jaeger, 5)) == len(spans))
+    shown = jaeger.spans(f"{5:032x}")
     assert len(shown) == len(spans)
     (priced,) = [each for each in shown if each["name"].startswith("chat")]
     attributes = {each["key"]: each["value"] for each in priced["attributes"]}

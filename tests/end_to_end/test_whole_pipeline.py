@@ -13,8 +13,10 @@ import pytest
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.exposed import Secrets, loopback_addresses
-from tests.end_to_end.running import Collector, Jaeger, Program, wait_until
+from tests.end_to_end.running import Collector, Jaeger, Program
 from tests.end_to_end.service import CostExporter
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = needs_go
 
@@ -27,9 +29,9 @@ CANARY = "the-patient-said-0049-151-CANARY"
 
 
 @pytest.fixture
-def exporter(tmp_path: Path) -> Iterator[CostExporter]:
+def exporter(database_folder: Path) -> Iterator[CostExporter]:
     """The cost exporter, stopped properly at the end, so that its PostgreSQL stops too."""
-    exporter = CostExporter(tmp_path / "exporter")
+    exporter = CostExporter(database_folder / "exporter")
     exporter.start()
     yield exporter
     exporter.stop()
@@ -44,7 +46,7 @@ def test_every_call_is_billed_once_whatever_is_killed(
         tmp_path / "collector",
         ["base", "dev", "redact", "tail-sampling-jaeger"],
         cost=exporter.grpc,
-        view=exporter.grpc + 1,
+        view=free_ports(1)[0],
     )
     started(collector)
     traces = range(1, 10_000 // SPANS_PER_TRACE + 1)
@@ -83,7 +85,7 @@ def test_what_people_said_is_nowhere_in_the_database(
 ) -> None:
     """Without any redaction in the Collector, the service itself stores no prompt, in no table, as text or bytes."""
     collector = Collector(
-        collector_binary, tmp_path / "collector", ["base", "dev"], cost=exporter.grpc, view=exporter.grpc + 1
+        collector_binary, tmp_path / "collector", ["base", "dev"], cost=exporter.grpc, view=free_ports(1)[0]
     )
     started(collector)
     said = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY}
@@ -99,13 +101,15 @@ def test_what_people_said_is_nowhere_in_the_database(
 
 
 def test_a_priced_call_is_found_in_jaeger_by_cost_and_tenant(
-    collector_binary: Path, jaeger: Jaeger, tmp_path: Path, started: Start
+    collector_binary: Path, jaeger: Jaeger, tmp_path: Path, database_folder: Path, started: Start
 ) -> None:
     """Over the hop: each span once, the calls with their exact cost, though everything was sent twice."""
     collector = Collector(
         collector_binary, tmp_path / "collector", ["base", "dev", "redact", "cost-on-span"], cost=0, view=jaeger.otlp
     )
-    exporter = CostExporter(tmp_path / "exporter", CALLFARE_FORWARD_ENDPOINT=f"http://127.0.0.1:{collector.enriched}")
+    exporter = CostExporter(
+        database_folder / "exporter", CALLFARE_FORWARD_ENDPOINT=f"http://127.0.0.1:{collector.enriched}"
+    )
     collector.environment["CALLFARE_COST_ENDPOINT"] = f"127.0.0.1:{exporter.grpc}"
     exporter.start()
     try:
@@ -132,13 +136,15 @@ def test_a_priced_call_is_found_in_jaeger_by_cost_and_tenant(
 
 
 def test_whatever_is_marked_for_the_hop_reaches_jaeger_unmarked(
-    collector_binary: Path, jaeger: Jaeger, tmp_path: Path, started: Start
+    collector_binary: Path, jaeger: Jaeger, tmp_path: Path, database_folder: Path, started: Start
 ) -> None:
     """Wrappers (agents, workflows) take the hop too, and `callfare.view` is not shown to people."""
     collector = Collector(
         collector_binary, tmp_path / "collector", ["base", "dev", "cost-on-span"], cost=0, view=jaeger.otlp
     )
-    exporter = CostExporter(tmp_path / "exporter", CALLFARE_FORWARD_ENDPOINT=f"http://127.0.0.1:{collector.enriched}")
+    exporter = CostExporter(
+        database_folder / "exporter", CALLFARE_FORWARD_ENDPOINT=f"http://127.0.0.1:{collector.enriched}"
+    )
     collector.environment["CALLFARE_COST_ENDPOINT"] = f"127.0.0.1:{exporter.grpc}"
     exporter.start()
     try:
@@ -147,9 +153,7 @@ def test_whatever_is_marked_for_the_hop_reaches_jaeger_unmarked(
         spans = [*otlp_sender.conversation(1), agent]
         otlp_sender.send(collector.grpc, otlp_sender.request(spans))
         trace_id = f"{1:032x}"
-        wait_until(
-            "the whole trace", lambda: len({s["spanId"] for s in jaeger.spans(trace_id)}) == len(spans), seconds=10
-        )
+        wait_until("the whole trace", lambda: len({s["spanId"] for s in jaeger.spans(trace_id)}) == len(spans))
         assert "callfare.view" not in str(jaeger.spans(trace_id))
     finally:
         exporter.stop()
@@ -160,14 +164,14 @@ def test_http_reaches_the_bill_too(
 ) -> None:
     """A call sent over OTLP/HTTP to the Collector is billed like one sent over gRPC."""
     collector = Collector(
-        collector_binary, tmp_path / "collector", ["base", "dev"], cost=exporter.grpc, view=exporter.grpc + 1
+        collector_binary, tmp_path / "collector", ["base", "dev"], cost=exporter.grpc, view=free_ports(1)[0]
     )
     started(collector)
     answer = httpx.post(
         f"http://127.0.0.1:{collector.http}/v1/traces",
         content=otlp_sender.request(otlp_sender.conversation(1)),
         headers={"Content-Type": "application/x-protobuf"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == httpx.codes.OK
     exporter.wait_for_records(CALLS_PER_TRACE)
@@ -175,13 +179,13 @@ def test_http_reaches_the_bill_too(
 
 
 def test_in_production_the_token_says_whose_spans_they_are(
-    collector_binary: Path, tmp_path: Path, secrets: Secrets, started: Start
+    collector_binary: Path, tmp_path: Path, database_folder: Path, secrets: Secrets, started: Start
 ) -> None:
     """All over TLS both ways: spans belong to the tenant of the Collector's token, whatever they claim."""
     own = {
         name: secrets.variables[name] for name in ("CALLFARE_TLS_CERT", "CALLFARE_TLS_KEY", "CALLFARE_TLS_CLIENT_CA")
     }
-    exporter = CostExporter(tmp_path / "exporter", **own)
+    exporter = CostExporter(database_folder / "exporter", **own)
     exporter.start()
     try:
         token = tmp_path / "token"

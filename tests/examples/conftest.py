@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.end_to_end.running import free_ports, wait_until
 from tests.examples.shell import Shell
+from tests.support.ports import free_ports
 from tests.support.stored import as_url
+from tests.support.waiting import wait_until
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Books:
             return len(found) >= count
 
         try:
-            wait_until(f"{count} records", has_enough, seconds=20)
+            wait_until(f"{count} records", has_enough)
         except AssertionError as error:
             raise AssertionError(f"{error}; there are {found}") from None
         assert len(found) == count, found

@@ -11,17 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from tests.end_to_end.running import wait_until
 from tests.examples.documents import ROOT
 from tests.instrumentation.instrumented_app import metadata_folder
-
-RUN_SECONDS_MAX = 60
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Shell:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=RUN_SECONDS_MAX,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -62,7 +60,7 @@ class Shell:
                 start_new_session=True,
             )
         try:
-            wait_until(f"{until!r} in {log}", lambda: _says(process, log, until), seconds=RUN_SECONDS_MAX)
+            wait_until(f"{until!r} in {log}", lambda: _says(process, log, until))
             yield log
         finally:
             _stop(process)
@@ -111,9 +109,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     shell = psutil.Process(process.pid)
     children = shell.children() if shell.name() == "bash" else []
     for each in children or [shell]:
-        each.send_signal(signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):  # it ended by itself just now
+            each.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

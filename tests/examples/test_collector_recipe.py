@@ -4,9 +4,10 @@ import json
 from contextlib import ExitStack
 
 from tests.end_to_end.binaries import binary, needs_go
-from tests.end_to_end.running import free_ports, wait_until
 from tests.examples.documents import blocks
 from tests.examples.test_recipes import ANSWER, CHAT_USD
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = needs_go
 
