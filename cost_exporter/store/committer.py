@@ -150,22 +150,26 @@ class Committer:
             store.close()
 
     def _commit(self, store: Store, group: list[_Ticket]) -> None:
-        """Commit a group and tell each request. Whatever goes wrong, every request gets an answer."""
+        """Commit a group and tell each request. Whatever goes wrong, every request gets an answer.
+
+        How long it took is told first: once a request has its answer, nothing more is to come of it.
+        """
         started = time.perf_counter()
         try:
-            receipts = store.commit([ticket.facts for ticket in group], self._price)
+            outcome = store.commit([ticket.facts for ticket in group], self._price)
         except StoreUnavailable as error:
-            for ticket in group:
-                _fail(ticket, error)
+            outcome = error
         except Exception as error:  # noqa: BLE001 - the writer must live; the senders try again
-            for ticket in group:
-                _fail(ticket, StoreUnavailable(f"unexpected {type(error).__name__} while storing"))
-        else:
-            for ticket, receipt in zip(group, receipts, strict=True):
-                ticket.receipt = receipt
-                ticket.is_done.set()
+            outcome = StoreUnavailable(f"unexpected {type(error).__name__} while storing")
         if self._observe_seconds is not None:
             self._observe_seconds(time.perf_counter() - started)
+        if isinstance(outcome, StoreUnavailable):
+            for ticket in group:
+                _fail(ticket, outcome)
+            return
+        for ticket, receipt in zip(group, outcome, strict=True):
+            ticket.receipt = receipt
+            ticket.is_done.set()
 
 
 def _fail(ticket: _Ticket, error: Exception) -> None:

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
 from cost_exporter.errors import StoreError
 from cost_exporter.store.embedded import EmbeddedPostgres
+from tests.support.processes import has_ended
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def test_a_killed_server_is_started_again(server: EmbeddedPostgres) -> None:
     assert not server.ensure_running()
     pid = int((server.data_dir / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    wait_until("its end", lambda: has_ended(pid))
     assert server.ensure_running()
     with psycopg.connect(server.url) as connection:
         assert connection.execute("select number from kept").fetchall() == [(7,)]

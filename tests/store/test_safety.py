@@ -14,6 +14,7 @@ from cost_exporter.store.committer import Committer
 from cost_exporter.store.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 Database = psycopg.Connection[Any]
 
@@ -100,7 +101,7 @@ def test_writers_on_the_same_traces_neither_deadlock_nor_lose(database_url: str,
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
     assert errors == []
     assert sum(receipt.accepted for receipt in receipts) == len(spans)
     assert rows(database, "select count(*) from callfare.record") == [(len(spans),)]
@@ -119,7 +120,7 @@ class _Killer:
             self._left -= 1
             if self._left == 0:
                 pid = cursor.connection.info.backend_pid
-                self._database.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+                self._database.execute("select pg_terminate_backend(%s, 60000)", (pid,))
             return execute(cursor, *arguments, **named)
 
         return killing
@@ -173,7 +174,7 @@ def test_requests_that_wait_together_share_a_transaction(database_url: str, data
         def commit(self, batches: Any, price: Any) -> list[Receipt]:
             groups.append(len(batches))
             entered.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE_SECONDS)
             return super().commit(batches, price)
 
     committer = Committer(lambda: Slow(database_url), price_by_sum, writers=1)
@@ -184,13 +185,13 @@ def test_requests_that_wait_together_share_a_transaction(database_url: str, data
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(1, 6)]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE_SECONDS)
     for thread in threads[1:]:
         thread.start()
-    _until(lambda: committer.queued_span_count == 4)
+    wait_until("the others wait", lambda: committer.queued_span_count == 4)
     go_on.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
     committer.close()
     assert groups == [1, 4]
     assert list(receipts.values()) == [Receipt(received=1, accepted=1)] * 5
@@ -201,11 +202,13 @@ class _Stuck:
     """A store that does not answer until it may."""
 
     def __init__(self) -> None:
+        self.is_entered = threading.Event()
         self.may_go_on = threading.Event()
         self.is_closed = False
 
     def commit(self, batches: list[Facts], _price: Any, /) -> list[Receipt]:
-        self.may_go_on.wait(10)
+        self.is_entered.set()
+        self.may_go_on.wait(PATIENCE_SECONDS)
         return [Receipt(received=batch.span_count) for batch in batches]
 
     def close(self) -> None:
@@ -221,16 +224,16 @@ def test_a_full_queue_refuses_and_closing_drains(monkeypatch: pytest.MonkeyPatch
     answers: list[Receipt] = []
     senders = [threading.Thread(target=lambda: answers.append(committer.submit(request(call("a"))))) for _ in range(3)]
     senders[0].start()
-    _until(lambda: committer.queued_span_count == 0 and senders[0].is_alive())
+    assert store.is_entered.wait(PATIENCE_SECONDS)
     for sender in senders[1:]:
         sender.start()
-    _until(lambda: committer.queued_span_count == 2)
+    wait_until("the queue is full", lambda: committer.queued_span_count == 2)
     with pytest.raises(Overloaded):
         committer.submit(request(call("b")))
     store.may_go_on.set()
     committer.close()
     for sender in senders:
-        sender.join(10)
+        sender.join(PATIENCE_SECONDS)
     assert len(answers) == 3
     assert store.is_closed
     with pytest.raises(StoreUnavailable, match="shutting down"):
@@ -256,11 +259,22 @@ def test_a_writer_survives_what_nobody_expected() -> None:
     committer.close()
 
 
-def _until(is_so: Callable[[], bool]) -> None:
-    """Wait for something that another thread is about to do."""
-    deadline = threading.Event()
-    for _ in range(1000):
-        if is_so():
-            return
-        deadline.wait(0.01)
-    raise AssertionError("it did not happen within 10 s")
+def test_a_commit_is_told_of_before_it_is_answered() -> None:
+    """Whoever has an answer finds the commit counted: an answer that crosses a pipe takes the count with it."""
+    store, is_answered = _Stuck(), threading.Event()
+    store.may_go_on.set()
+    came_first: list[bool] = []
+
+    def send() -> None:
+        committer.submit(request(call("a")))
+        is_answered.set()
+
+    def observe(_: float) -> None:
+        came_first.append(is_answered.wait(0.1))  # had it been given already, it would come at once
+
+    committer = Committer(lambda: store, price_by_sum, writers=1, observe_seconds=observe)
+    sender = threading.Thread(target=send)
+    sender.start()
+    sender.join(PATIENCE_SECONDS)
+    committer.close()
+    assert came_first == [False]
