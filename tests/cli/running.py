@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.cli.app import run
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -53,5 +54,5 @@ def start_program(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 def run_program(*arguments: str, **environment: str) -> Ran:
     """Run `callfare` as a program of its own to its end."""
     with start_program(*arguments, **environment) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return Ran(process.returncode, out, err)

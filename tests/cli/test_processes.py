@@ -3,9 +3,8 @@
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,9 @@ import pytest
 from cost_exporter.cli.service_commands import usable_cpu_count
 from cost_exporter.settings import Address
 from tests.cli.running import ROOT, run_program, start_program
+from tests.support.processes import command_line_of, has_ended
 from tests.support.stored import as_url, filling, send
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ANYWHERE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0")
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="counts CPUs as Linux does")
@@ -33,26 +34,12 @@ def serving(url: str, *options: str, **environment: str) -> Iterator[tuple[subpr
             yield process, Address.parse(lines["grpc"])
         finally:
             process.kill()
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "cost_exporter.receive.worker" in child.cmdline()]
-
-
-def until(what: str, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        threading.Event().wait(0.01)
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return [child for child in children if "cost_exporter.receive.worker" in command_line_of(child)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +58,7 @@ def test_serve_has_as_many_workers_as_asked_for(
         send(address, filling(time.time_ns()))
         assert len(workers_of(process)) == count
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 @pytest.mark.parametrize("wrong", ["0", "65", "many"])
@@ -90,13 +77,13 @@ def test_a_signal_to_the_whole_group_drains(number: signal.Signals, database_url
         with psycopg.connect(database_url) as connection:
             connection.execute("lock table callfare.record in share mode")
             sent = senders.submit(send, address, filling(time.time_ns()))
-            until("the request waits for the database", lambda: is_waiting(database_url))
+            wait_until("the request waits for the database", lambda: is_waiting(database_url))
             for each in [*workers, process]:
                 each.send_signal(number)
-            until("it listens no more", lambda: not accepts(address))
-        sent.result(timeout=30)
-        assert process.wait(30) == 0
-        assert all(map(has_ended, workers))
+            wait_until("it listens no more", lambda: not accepts(address))
+        sent.result(timeout=PATIENCE_SECONDS)
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert all(has_ended(worker.pid) for worker in workers)
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (3,)
 
@@ -125,16 +112,16 @@ def test_a_killed_service_leaves_no_worker(database_url: str) -> None:
         with psycopg.connect(database_url) as connection:
             connection.execute("lock table callfare.record in share mode")
             sent = senders.submit(send, address, request)
-            until("the request waits for the database", lambda: is_waiting(database_url))
+            wait_until("the request waits for the database", lambda: is_waiting(database_url))
             process.kill()
-            assert sent.exception(timeout=30) is not None
-        until("no worker is left", lambda: all(map(has_ended, workers)))
+            assert sent.exception(timeout=PATIENCE_SECONDS) is not None
+        wait_until("no worker is left", lambda: all(has_ended(worker.pid) for worker in workers))
     with serving(database_url, "--processes", "2") as (process, address):
         send(address, request)
         with psycopg.connect(database_url) as connection:
             assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (3,)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_metrics_count_what_workers_did(database_url: str) -> None:

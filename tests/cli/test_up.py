@@ -13,8 +13,9 @@ import pytest
 
 from cost_exporter.settings import Address
 from tests.cli.running import run_program, start_program
-from tests.crash.services import free_port
+from tests.support.ports import free_ports
 from tests.support.stored import as_url, filling, send
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ANYWHERE = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0")
 
@@ -38,7 +39,7 @@ def running(
 
 def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
     process.send_signal(number)
-    return process.wait(timeout=25)
+    return process.wait(timeout=PATIENCE_SECONDS)
 
 
 def test_up_prints_its_addresses_serves_and_stops(data_dir: Path) -> None:
@@ -78,31 +79,27 @@ def test_up_restarts_a_database_that_died(data_dir: Path) -> None:
     with running("up", CALLFARE_DATA_DIR=str(data_dir)) as (process, addresses):
         pid_file = data_dir / "postgres" / "postmaster.pid"
         os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while not is_ready(addresses["web"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        send_until_taken(Address.parse(addresses["grpc"]), deadline)
+        wait_until("readiness", lambda: is_ready(addresses["web"]))
+        wait_until("an acknowledgement", lambda: is_taken(Address.parse(addresses["grpc"])))
         assert stopped(process) == 0
 
 
 def is_ready(web: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{web}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{web}/readyz", timeout=30) as answer:
             return answer.status == 200
     except OSError:
         return False
 
 
-def send_until_taken(address: Address, deadline: float) -> None:
+def is_taken(address: Address) -> bool:
     import grpc
 
-    while True:
-        try:
-            return send(address, filling(time.time_ns()))
-        except grpc.RpcError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    try:
+        send(address, filling(time.time_ns()))
+    except grpc.RpcError:
+        return False
+    return True
 
 
 def test_address_in_use_is_one_line(filled: str) -> None:
@@ -123,7 +120,7 @@ def test_address_in_use_is_one_line(filled: str) -> None:
 
 def test_outside_address_without_tokens_is_refused(filled: str) -> None:
     """An address that strangers can reach needs tokens; without them nothing is opened."""
-    ran = run_program("serve", "--db", filled, "--grpc", f"0.0.0.0:{free_port()}")
+    ran = run_program("serve", "--db", filled, "--grpc", f"0.0.0.0:{free_ports(1)[0]}")
     assert ran.exit_code == 2
     assert "callfare token create" in ran.err
     assert ran.err.count("\n") == 1
@@ -138,7 +135,7 @@ def test_serve_without_a_database_says_which_setting_is_missing() -> None:
 
 def test_unreachable_database_ends_serve_with_one_line() -> None:
     """A database that does not answer is one line and exit 1."""
-    ran = run_program("serve", "--db", f"postgresql://me:geheim@127.0.0.1:{free_port()}/nowhere", *ANYWHERE)
+    ran = run_program("serve", "--db", f"postgresql://me:geheim@127.0.0.1:{free_ports(1)[0]}/nowhere", *ANYWHERE)
     assert (ran.exit_code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert "cannot reach the database" in ran.err
     assert "geheim" not in ran.err

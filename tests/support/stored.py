@@ -125,4 +125,4 @@ def chat(model: str, input_tokens: int, output_tokens: int) -> dict[str, str | i
 def send(address: Address, request: bytes) -> None:
     """Send one request and return after its acknowledgement."""
     with grpc.insecure_channel(str(address), options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        channel.unary_unary(METHOD)(request, timeout=30)
+        channel.unary_unary(METHOD)(request, timeout=60)
