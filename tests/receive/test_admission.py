@@ -4,6 +4,7 @@ import pytest
 
 from cost_exporter.errors import Overloaded
 from cost_exporter.receive.admission import Admission, AdmissionLimits
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def admission(**limits: float) -> Admission:
@@ -47,7 +48,7 @@ def test_a_request_larger_than_the_budget_is_let_in_alone() -> None:
 
 def test_who_waits_is_let_in_as_soon_as_there_is_room() -> None:
     """A slot that becomes free within the wait is taken."""
-    rooms = admission(slots=1, wait_seconds_max=20)
+    rooms = admission(slots=1, wait_seconds_max=PATIENCE_SECONDS)
     entered = threading.Event()
     permit = rooms.enter()
 
@@ -59,5 +60,5 @@ def test_who_waits_is_let_in_as_soon_as_there_is_room() -> None:
     waiting.start()
     assert not entered.is_set()
     permit.__exit__(None, None, None)
-    assert entered.wait(10)
-    waiting.join(10)
+    assert entered.wait(PATIENCE_SECONDS)
+    waiting.join(PATIENCE_SECONDS)

@@ -34,10 +34,10 @@ def send(exporter: SpanExporter, span_count: int) -> None:
 
 def exporters(service: Service) -> dict[str, SpanExporter]:
     return {
-        "grpc": GrpcExporter(endpoint=f"http://{service.grpc_address}", insecure=True),
-        "http": HttpExporter(endpoint=service.url),
-        "http gzip": HttpExporter(endpoint=service.url, compression=Compression.Gzip),
-        "http deflate": HttpExporter(endpoint=service.url, compression=Compression.Deflate),
+        "grpc": GrpcExporter(endpoint=f"http://{service.grpc_address}", insecure=True, timeout=60),
+        "http": HttpExporter(endpoint=service.url, timeout=60),
+        "http gzip": HttpExporter(endpoint=service.url, compression=Compression.Gzip, timeout=60),
+        "http deflate": HttpExporter(endpoint=service.url, compression=Compression.Deflate, timeout=60),
     }
 
 
@@ -102,7 +102,7 @@ def test_a_recorded_javascript_request_is_taken_as_it_was_sent(service: Service)
     import httpx
 
     headers = {"content-type": "application/json"}
-    with httpx.Client(verify=False, trust_env=False) as client:
+    with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
         plain = client.post(service.url, content=iter([JAVASCRIPT.read_bytes()]), headers=headers)
         headers["content-encoding"] = "gzip"
         compressed = client.post(service.url, content=iter([gzip.compress(JAVASCRIPT.read_bytes())]), headers=headers)

@@ -11,6 +11,7 @@ from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.receive.wire_shape import request_shape, varint
 from tests.receive import bodies
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def decoded(content: bytes, limits: Limits | None = None) -> DecodedRequest:
@@ -202,7 +203,11 @@ assert grown_mib < 384, grown_mib
 def test_bombs_of_64_mib_take_no_memory(kind: str) -> None:
     """Millions of two-byte messages are refused before they are decoded: peak memory stays flat."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(BOMBS), kind], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", textwrap.dedent(BOMBS), kind],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

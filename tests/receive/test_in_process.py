@@ -22,6 +22,8 @@ from cost_exporter.receive.in_process import GatedIngest, open_ingest
 from cost_exporter.settings import Settings
 from cost_exporter.store.embedded import EmbeddedPostgres
 from tests.receive.conftest import FakeIngest
+from tests.support.stored import open_folder
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Opened:
@@ -145,7 +147,12 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "instrumentation")])}
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60, env=environment
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        env=environment,
     )
 
 
@@ -203,13 +210,14 @@ def test_spans_are_stored_without_a_service(database_url: str) -> None:
     assert rows == [("chat", {"input_tokens": 12}, "unpriced")]
 
 
-def test_without_a_url_the_embedded_database_is_used(tmp_path: Path) -> None:
+def test_without_a_url_the_embedded_database_is_used() -> None:
     """No database named: one is made in the data directory, and stopped with the application."""
-    settings = Settings(data_dir=tmp_path / "data")
-    ingest = open_ingest(settings)
-    url = EmbeddedPostgres(settings.data_dir / "postgres").url
-    with psycopg.connect(url) as connection:
-        assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (0,)
-    ingest.close()
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(url)
+    with open_folder() as folder:
+        settings = Settings(data_dir=folder / "data")
+        ingest = open_ingest(settings)
+        url = EmbeddedPostgres(settings.data_dir / "postgres").url
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (0,)
+        ingest.close()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url)

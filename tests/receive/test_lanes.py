@@ -1,6 +1,7 @@
 import threading
 
 from cost_exporter.receive.lanes import Lanes, is_refusing
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_what_does_not_fit_is_refused_at_once_and_nothing_piles_up() -> None:
@@ -8,13 +9,13 @@ def test_what_does_not_fit_is_refused_at_once_and_nothing_piles_up() -> None:
     lanes = Lanes(threads=1, queued_max=1)
     release = threading.Event()
     try:
-        working, waiting = lanes.submit(release.wait, 20), lanes.submit(is_refusing)
-        assert lanes.submit(is_refusing).result(timeout=10) is True
+        working, waiting = lanes.submit(release.wait, PATIENCE_SECONDS), lanes.submit(is_refusing)
+        assert lanes.submit(is_refusing).result(timeout=PATIENCE_SECONDS) is True
         assert not working.done()
         assert not waiting.done()
         release.set()
-        assert waiting.result(timeout=10) is False
-        assert lanes.submit(is_refusing).result(timeout=10) is False
+        assert waiting.result(timeout=PATIENCE_SECONDS) is False
+        assert lanes.submit(is_refusing).result(timeout=PATIENCE_SECONDS) is False
     finally:
         release.set()
         lanes.shutdown()
