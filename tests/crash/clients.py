@@ -7,6 +7,7 @@ import time
 import grpc
 
 from tests.crash.traffic import Batch, ClientLedger, batches
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 DUPLICATE_SHARE = 0.1
@@ -35,10 +36,15 @@ class Clients:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, *, patience_seconds: float) -> bool:
+    def await_progress(self) -> None:
+        """Return when a batch was acknowledged from now on: a service that serves nobody cannot be interrupted."""
+        before = self._batch_count()
+        wait_until("an acknowledgement", lambda: self._batch_count() > before)
+
+    def stop(self) -> bool:
         """Begin no new batch, wait for those under way, and return whether all of them were acknowledged."""
         self._stopping.set()
-        deadline = time.monotonic() + patience_seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         all_done = not any(thread.is_alive() for thread in self._threads)
@@ -46,6 +52,9 @@ class Clients:
         for thread in self._threads:
             thread.join()
         return all_done
+
+    def _batch_count(self) -> int:
+        return sum(ledger.batch_count for ledger in self.ledgers)
 
     def _send(self, seed: int, ledger: ClientLedger) -> None:
         chance = random.Random(seed)
@@ -57,7 +66,8 @@ class Clients:
             if is_acknowledged:
                 ledger.add(batch)
                 sent = [*sent[-50:], batch]
-            if sent and chance.random() < DUPLICATE_SHARE:
+            # However slow the machine: at least one is repeated.
+            if sent and (not ledger.duplicate_batch_count or chance.random() < DUPLICATE_SHARE):
                 ledger.duplicate_batch_count += 1
                 self._send_until_acknowledged(chance.choice(sent), ledger)
 

@@ -2,18 +2,19 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 import psycopg
 
+from tests.support.ports import free_ports
+from tests.support.processes import command_line_of
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+
 ROOT = Path(__file__).parent.parent.parent
-_START_SECONDS_MAX = 40.0
 
 
 class Service(Protocol):
@@ -32,7 +33,7 @@ class CallfareUp:
     def __init__(self, data_dir: Path, *, processes: int = 1) -> None:
         self.data_dir = data_dir
         self._processes = processes
-        self.grpc_address = f"127.0.0.1:{free_port()}"
+        self.grpc_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.database_url = ""
         self._log = data_dir.with_name("callfare.log")
         self._process: subprocess.Popen[str] | None = None
@@ -66,9 +67,8 @@ class CallfareUp:
     def kill_a_worker(self) -> None:
         """Kill the process that works for the service; it is to start another one."""
         assert self._process is not None
-        children = psutil.Process(self._process.pid).children()
-        workers = [child for child in children if "cost_exporter.receive.worker" in child.cmdline()]
-        workers[0].kill()
+        service = psutil.Process(self._process.pid)
+        wait_until("a worker", lambda: workers_of(service))[0].kill()
 
     def kill_database(self) -> None:
         """Kill the PostgreSQL under the running service, which has to bring it back."""
@@ -88,7 +88,7 @@ class Double:
     def __init__(self, fault: str, database_url: str) -> None:
         self.fault = fault
         self.database_url = database_url
-        self.grpc_address = f"127.0.0.1:{free_port()}"
+        self.grpc_address = f"127.0.0.1:{free_ports(1)[0]}"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -113,30 +113,27 @@ class Double:
         return ended(self._process)
 
 
+def workers_of(service: psutil.Process) -> list[psutil.Process]:
+    """The processes that work for it now."""
+    return [child for child in service.children() if "cost_exporter.receive.worker" in command_line_of(child)]
+
+
 def ended(process: subprocess.Popen[str]) -> int:
     """Wait for a process and close our end of its output; return its exit code."""
-    exit_code = process.wait(timeout=30)
+    exit_code = process.wait(timeout=PATIENCE_SECONDS)
     if process.stdout is not None:
         process.stdout.close()
     return exit_code
 
 
-def free_port() -> int:
-    """Return a port that is free now; the service is started on it again and again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_for_database(database_url: str) -> None:
     """Return when the database answers."""
-    deadline = time.monotonic() + _START_SECONDS_MAX
-    while True:
-        try:
-            psycopg.connect(database_url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+    wait_until("the database", lambda: _answers(database_url))
+
+
+def _answers(database_url: str) -> bool:
+    try:
+        psycopg.connect(database_url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True

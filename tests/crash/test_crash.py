@@ -20,17 +20,23 @@ from tests.support.stored import open_folder
 pytestmark = pytest.mark.slow
 
 RUN_SECONDS = float(os.environ.get("CALLFARE_CRASH_SECONDS", "12"))
-CONTROL_SECONDS = 3.0
+CONTROL_KILLS = 6
 CLIENTS = 4
 
 
-def kill_in_turn(kills: list[Callable[[], None]], run_seconds: float, pause_seconds: tuple[float, float]) -> int:
-    """Kill one after the other at random moments, and return how often."""
-    chance, end = random.Random(20_261_122), time.monotonic() + run_seconds
+def kill_in_turn(
+    kills: list[Callable[[], None]], clients: Clients, pause_seconds: tuple[float, float], *, seconds: float = 0
+) -> int:
+    """Kill one after the other at random moments, for so long and each at least once, and return how often.
+
+    Time alone would not do: on a slow machine it is over before a killed service serves anybody again.
+    """
+    chance, end = random.Random(20_261_122), time.monotonic() + seconds
     for count, kill in enumerate(itertools.cycle(kills)):
         time.sleep(chance.uniform(*pause_seconds))
-        if time.monotonic() > end:
+        if count >= len(kills) and time.monotonic() > end:
             return count
+        clients.await_progress()
         kill()
     raise AssertionError
 
@@ -60,16 +66,15 @@ def test_kills_lose_nothing_and_double_nothing(data_dir: Path, processes: int) -
     clients = Clients(service.grpc_address, count=CLIENTS)
     clients.start()
     try:
-        killed = kill_in_turn(kills, RUN_SECONDS, (1.5, 3.0))
+        killed = kill_in_turn(kills, clients, (1.5, 3.0), seconds=RUN_SECONDS)
     finally:
-        all_acknowledged = clients.stop(patience_seconds=40)
+        all_acknowledged = clients.stop()
     wait_for_database(service.database_url)
     found = problems(clients.ledgers, service.database_url)
     report(clients, killed)
     assert service.stop() == 0
     assert found[:20] == []
     assert all_acknowledged, "a client still waits for its acknowledgement"
-    assert killed >= 2
     assert sum(ledger.failure_count for ledger in clients.ledgers) > 0, "no kill was felt: the test proved nothing"
     assert sum(ledger.duplicate_batch_count for ledger in clients.ledgers) > 0
     assert set().union(*(ledger.refusals for ledger in clients.ledgers)) == set()
@@ -88,9 +93,9 @@ def run_double(fault: str, url: str) -> list[str]:
     clients = Clients(service.grpc_address, count=CLIENTS)
     clients.start()
     try:
-        kill_in_turn([kill_and_restart(service)], CONTROL_SECONDS, (0.3, 0.6))
+        kill_in_turn([kill_and_restart(service)] * CONTROL_KILLS, clients, (0.3, 0.6))
     finally:
-        clients.stop(patience_seconds=20)
+        clients.stop()
     # What the service holds when it stops in peace is its own: only kills may show the fault.
     time.sleep(1)
     service.stop()
