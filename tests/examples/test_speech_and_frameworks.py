@@ -10,7 +10,7 @@ from tests.examples.frameworks import framework_python
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a framework may have to be installed first
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]  # a framework may have to be installed first
 
 COLUMNS = "provider, model, operation, status, cost_usd"
 

@@ -10,6 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,6 +52,9 @@ def start(script: str, tmp_path: Path, endpoint: str, **variables: str) -> subpr
 
 def run(script: str, tmp_path: Path, endpoint: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    process = start(script, tmp_path, endpoint, **variables)
-    output, errors = process.communicate(timeout=60)
+    with start(script, tmp_path, endpoint, **variables) as process:
+        try:
+            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()  # where it hangs
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,18 +1,19 @@
 """Spans of one instrumentor, for tests: `with recorded(DeepgramInstrumentor) as spans: ...`."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from callfare import attributes as names
 from callfare.guard import internal_error_count
+from tests.support.waiting import wait_until
 
 
 class Recorded:
@@ -20,7 +21,8 @@ class Recorded:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
+        # By itself it is random, and now and then holds the very digits that must be nowhere.
+        self.provider = TracerProvider(resource=Resource.create({"service.instance.id": "the-test"}))
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.tracer = self.provider.get_tracer("test")
 
@@ -76,12 +78,6 @@ def recorded(*instrumentors: Callable[[], Any]) -> Iterator[Recorded]:
     assert internal_error_count() == errors_before, "an instrumentor swallowed an error of its own"
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def until(condition: Callable[[], Any]) -> Any:
     """Poll until it holds; what it returned."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.005)
-    raise AssertionError("not in time")
+    return wait_until("what the test waits for", condition)

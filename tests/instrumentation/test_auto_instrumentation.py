@@ -12,6 +12,7 @@ from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
 from tests.instrumentation.instrumented_app import run, start
 from tests.instrumentation.recording import until
+from tests.support.waiting import PATIENCE_SECONDS
 
 CALLS = """
 import callfare
@@ -86,7 +87,7 @@ def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
 @pytest.mark.slow
 def test_sigterm_flushes_and_still_kills(receiver, tmp_path) -> None:
     """A process without a handler loses nothing, and its parent sees that SIGTERM ended it."""
-    script = "calls('a'); print('ready', flush=True)\nimport time; time.sleep(60)"
+    script = "calls('a'); print('ready', flush=True)\nimport time; time.sleep(600)"
     killed(start(CALLS + script, tmp_path, receiver.url))
     assert len(receiver.named(f"{NAME} a")) == 200
 
@@ -134,7 +135,7 @@ def test_sigterm_records_what_an_open_socket_has_heard(receiver, tmp_path, vendo
     with vendor() as fake:
         killed(start(script, tmp_path, receiver.url, VENDOR=fake.url))
         (found,) = [attributes_of(span) for span in receiver.spans if span.name.startswith("speech_to_text")]
-        assert fake.audio_bytes == [5 * 3200]
+        until(lambda: fake.audio_bytes == [5 * 3200])
     assert found[names.AUDIO_INPUT_SECONDS] == 0.5
     assert found[names.SESSION_STATE] == "lost"
 
@@ -181,7 +182,7 @@ def killed(process) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == -signal.SIGTERM, errors
 
 
@@ -191,13 +192,13 @@ def test_an_applications_own_handler_is_left_alone(receiver, tmp_path) -> None:
     script = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
-        "calls('a'); print('ready', flush=True); time.sleep(60)"
+        "calls('a'); print('ready', flush=True); time.sleep(600)"
     )
     process = start(CALLS + script, tmp_path, receiver.url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 7
     assert len(receiver.named(f"{NAME} a")) == 200
 

@@ -9,7 +9,7 @@ from tests.instrumentation.older_sdks import Older, environment_for, older_relea
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("older", older_releases(), ids=lambda older: older.release)
 def test_an_older_release_is_recorded_alike(older: Older) -> None:
     """The same tests, with the release in an environment of its own."""

@@ -1,7 +1,6 @@
 """Azure's native speech SDK. Its network cannot be faked: results are stood in for, the rest is the real thing."""
 
 import gc
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from callfare import attributes as names
 from callfare.instrumentation.azure_speech import AzureSpeechInstrumentor
 from callfare.instrumentation.azure_speech._usage import ssml_request
 from tests.instrumentation.recording import Recorded, recorded
+from tests.support.ports import free_ports
 
 CANARY = "canary naïve 🦜 42"
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
@@ -30,15 +30,9 @@ class Future:
         return self.result
 
 
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def config() -> azure.SpeechConfig:
-    made = azure.SpeechConfig(endpoint=f"ws://127.0.0.1:{_closed_port()}/", subscription="k")
+    made = azure.SpeechConfig(endpoint=f"ws://127.0.0.1:{free_ports(1)[0]}/", subscription="k")
     made.speech_synthesis_voice_name = "en-US-AvaNeural"
     made.speech_recognition_language = "en-US"
     return made

@@ -16,6 +16,7 @@ from callfare import attributes as names
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
 from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 VERSION = tuple(int(part) for part in metadata.version("cartesia").split(".")[:2])
 CANARY = "canary naïve 🦜 42"
@@ -235,7 +236,7 @@ def test_asynchronous_contexts_survive_cancellation(fake: FakeCartesia, spans: R
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
     assert spans.values(names.INPUT_CHARACTERS) == list(fake.contexts.values())
     assert spans.values(names.FINISH_REASONS) == [None, ("interrupted",)]
 
@@ -319,7 +320,7 @@ def test_an_asynchronous_recogniser_is_counted(fake: FakeCartesia, spans: Record
                 await connection.send_raw(CHUNK)
             await asyncio.to_thread(until, lambda: fake.audio_bytes == [3 * 3200])
 
-    asyncio.run(asyncio.wait_for(call(), 20))
+    asyncio.run(asyncio.wait_for(call(), PATIENCE_SECONDS))
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.3")
 
 

@@ -19,6 +19,7 @@ from callfare import attributes as names
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
 from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
@@ -103,7 +104,7 @@ def test_an_asynchronous_live_socket_is_counted(fake: FakeDeepgram, spans: Recor
         await asyncio.to_thread(until, lambda: fake.audio_bytes == [4 * 3200])
         await socket.finish()
 
-    asyncio.run(asyncio.wait_for(call(), 20))
+    asyncio.run(asyncio.wait_for(call(), PATIENCE_SECONDS))
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.4")
 
 

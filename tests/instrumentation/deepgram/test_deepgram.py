@@ -21,6 +21,7 @@ from callfare import attributes as names
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from tests.instrumentation.fakes.deepgram import SPOKEN, FakeDeepgram
 from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.waiting import PATIENCE_SECONDS
 
 MAJOR = int(deepgram.__version__.split(".")[0])
 CANARY = "canary naïve 🦜 42"
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK
 
 @pytest.fixture
 def fake() -> Iterator[FakeDeepgram]:
-    with FakeDeepgram() as server, httpx.Client() as http:
+    with FakeDeepgram() as server, httpx.Client(timeout=60) as http:
         server.client = http  # ours to close: the SDK's clients cannot be
         yield server
 
@@ -53,7 +54,7 @@ def _client(fake: FakeDeepgram) -> DeepgramClient:
 
 @asynccontextmanager
 async def _async_client(fake: FakeDeepgram) -> AsyncIterator[AsyncDeepgramClient]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         yield AsyncDeepgramClient(api_key="k", environment=_environment(fake), httpx_client=http)
 
 
@@ -318,7 +319,7 @@ def test_a_cancelled_task_bills_what_it_sent(fake: FakeDeepgram, spans: Recorded
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.4")
 
 

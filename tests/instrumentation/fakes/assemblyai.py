@@ -1,7 +1,6 @@
 """AssemblyAI's API: transcripts that take two polls, a socket whose open time is counted, and speech."""
 
 import json
-import time
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -19,8 +18,6 @@ class FakeAssemblyAI(FakeServer):
         self.transcripts: dict[str, int] = {}
         """Polls of each transcript."""
         self.fails = False
-        self.open_seconds: list[float] = []
-        """How long each socket was open, measured here."""
         self.session_seconds = 42
         self.audio_bytes: list[int] = []
         self.breaks_after_bytes: int | None = None
@@ -66,7 +63,6 @@ class FakeAssemblyAI(FakeServer):
     async def listen(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        started = time.monotonic()
         self.audio_bytes.append(0)
         await socket.send_json({"type": "Begin", "id": "session-1", "expires_at": "2027-01-01T00:00:00Z"})
         async for message in socket:
@@ -84,7 +80,6 @@ class FakeAssemblyAI(FakeServer):
                     }
                 )
                 await socket.close()
-        self.open_seconds.append(time.monotonic() - started)
         return socket
 
     async def speak(self, request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from typing import Self
 
 from aiohttp import web
 
-_START_SECONDS_MAX = 10
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 class FakeServer:
@@ -42,13 +42,13 @@ class FakeServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(_START_SECONDS_MAX), "the fake server did not start"
+        assert self._started.wait(PATIENCE_SECONDS), "the fake server did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_START_SECONDS_MAX)
+        self._thread.join(PATIENCE_SECONDS)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

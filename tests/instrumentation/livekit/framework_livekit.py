@@ -213,7 +213,7 @@ async def _answer_a_call(fake: OpenAIFake) -> None:
     loudspeaker = Loudspeaker()
     session.input.audio, session.output.audio = Microphone(), loudspeaker
     await session.start(Agent(instructions="Be brief."), record=False)
-    await asyncio.wait_for(loudspeaker.has_played.wait(), timeout=30)
+    await asyncio.wait_for(loudspeaker.has_played.wait(), timeout=120)
     await session.aclose()
 
 

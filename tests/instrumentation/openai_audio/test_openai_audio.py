@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Iterator
 
+import httpx
 import openai
 import pytest
 from opentelemetry.trace import StatusCode
@@ -13,6 +14,7 @@ from callfare import attributes as names
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
+from tests.instrumentation.recording import until
 
 TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
 
@@ -167,12 +169,14 @@ def test_no_connection_is_a_refusal_and_a_timeout_is_not(fake, spans, instrument
     ):
         client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
     fake.never_answers = True
-    with sync_client(fake, max_retries=0, timeout=0.2) as client, pytest.raises(openai.APITimeoutError):
+    late = httpx.Timeout(60, read=1)  # for the answer alone: all of the request is to reach the fake
+    with sync_client(fake, max_retries=0, timeout=late) as client, pytest.raises(openai.APITimeoutError):
         client.audio.speech.create(input=TEXT, model="tts-1", voice="a")
-    refused, late = spans.attributes
+    until(lambda: fake.characters)
+    refused, timed_out = spans.attributes
     assert refused[names.CALL_REFUSED] is True
-    assert names.CALL_REFUSED not in late
-    assert late[names.INPUT_CHARACTERS] == fake.characters == 14
+    assert names.CALL_REFUSED not in timed_out
+    assert timed_out[names.INPUT_CHARACTERS] == fake.characters == 14
 
 
 def test_retries_of_the_sdk_are_one_span(fake, spans, instrumented) -> None:
