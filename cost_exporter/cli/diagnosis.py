@@ -93,13 +93,19 @@ def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Fi
             text = f"{name} is off: an acknowledged span can be lost in a crash; turn it on"
             yield Finding(level="wrong", subject="database", text=text)
     yield from _what_is_missing(connection)
+    asked_at = datetime.now(UTC)
     row = connection.execute("select clock_timestamp()").fetchone()
     assert row is not None
     assert isinstance(row[0], datetime)
-    offset_seconds = abs((datetime.now(UTC) - row[0]).total_seconds())
+    offset_seconds = _seconds_outside(row[0], asked_at, datetime.now(UTC))
     level: Level = "ok" if offset_seconds <= _CLOCK_OFFSET_SECONDS_MAX else "wrong"
     text = f"{offset_seconds:.1f} s between the database's clock and ours"
     yield Finding(level=level, subject="clock", text=text if level == "ok" else f"{text}; let NTP set both")
+
+
+def _seconds_outside(moment: datetime, begin: datetime, end: datetime) -> float:
+    """Return how far a moment is from a period: an answer that was long on its way is no wrong clock."""
+    return max((begin - moment).total_seconds(), (moment - end).total_seconds(), 0.0)
 
 
 def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
@@ -125,12 +131,12 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
         yield Finding(level="note", subject="forward endpoint", text=text)
 
 
-def _prices() -> Iterator[Finding]:
+def _prices(today: date | None = None) -> Iterator[Finding]:
     checked = [row.checked for file in curated_files() for row in file.rows if row.checked]
     if not checked:
         return
     newest = date.fromisoformat(str(max(checked)))
-    age_days = (datetime.now(UTC).date() - newest).days
+    age_days = ((today or datetime.now(UTC).date()) - newest).days
     if age_days > _PRICE_AGE_DAYS_MAX:
         text = f"last checked {age_days} days ago, on {newest}; install a newer callfare, or load your own prices"
         yield Finding(level="note", subject="prices", text=text)

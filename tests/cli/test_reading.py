@@ -1,3 +1,4 @@
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from cost_exporter.cli import diagnosis
+from cost_exporter.prices.loader import curated_files
 from tests.cli.running import run_command
 from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
 
@@ -162,7 +165,24 @@ def test_doctor_finds_a_sound_installation(callfare: Any, filled: str) -> None:
     assert [text.partition(":")[0] for text in wrong] == ([] if is_safe else ["fsync is off"])
     assert ran.exit_code == (0 if is_safe else 1)
     subjects = {finding["subject"] for finding in ran.json["findings"] if finding["level"] == "ok"}
-    assert {"database", "clock", "configuration", "prices"} <= subjects
+    assert {"database", "clock", "configuration"} <= subjects
+    assert "prices" in {finding["subject"] for finding in ran.json["findings"]}
+
+
+@pytest.mark.parametrize(("age_days", "level"), [(0, "ok"), (45, "ok"), (46, "note")])
+def test_doctor_notes_prices_that_nobody_has_checked_for_long(age_days: int, level: str) -> None:
+    """Counted from the newest check of any price that is shipped."""
+    newest = max(date.fromisoformat(str(row.checked)) for file in curated_files() for row in file.rows if row.checked)
+    (finding,) = diagnosis._prices(newest + timedelta(days=age_days))
+    assert (finding.level, str(newest) in finding.text) == (level, True)
+
+
+@pytest.mark.parametrize(("offset_seconds", "found"), [(-3, 3), (0, 0), (5, 0), (10, 0), (12.5, 2.5)])
+def test_doctor_takes_a_slow_answer_for_no_wrong_clock(offset_seconds: float, found: float) -> None:
+    """The database's time may be any of the ten seconds that its answer took."""
+    asked = datetime(2026, 11, 30, 23, 59, 55, tzinfo=UTC)
+    moment = asked + timedelta(seconds=offset_seconds)
+    assert diagnosis._seconds_outside(moment, asked, asked + timedelta(seconds=10)) == found
 
 
 def test_doctor_finds_what_never_arrived_and_what_is_not_taken(callfare: Any, filled: str) -> None:
