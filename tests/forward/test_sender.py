@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from cost_exporter.forward.sender import RefusedForGood, Sender, Transport
 from cost_exporter.forward.transport import GrpcTransport, HttpTransport, transport_for
 from cost_exporter.read.otlp_bytes import framed_span, trace_request
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def waiting(*names: str) -> bytes:
@@ -185,9 +186,9 @@ def test_a_backlog_is_sent_without_a_pause(wired: tuple[Backend, Transport], mon
     sender = Sender(outbox, transport)
     sender.start()
     while len(backend.taken) < 5:
-        assert backend.took.wait(10)
+        assert backend.took.wait(PATIENCE_SECONDS)
         backend.took.clear()
-    sender.stop()
+    sender.stop(PATIENCE_SECONDS)
     assert outbox.rows == []
 
 
@@ -196,8 +197,8 @@ def test_the_thread_sends_and_stops(wired: tuple[Backend, Transport]) -> None:
     backend, transport = wired
     sender = Sender(MemoryOutbox(waiting("a")), transport)
     sender.start()
-    assert backend.took.wait(10)
-    sender.stop()
+    assert backend.took.wait(PATIENCE_SECONDS)
+    sender.stop(PATIENCE_SECONDS)
     assert backend.taken == ["a"]
     assert "callfare-forward" not in {thread.name for thread in threading.enumerate()}
 
@@ -222,8 +223,8 @@ def test_what_waited_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> N
     outbox = Watched(waiting("a", "b"))
     sender = Sender(outbox, Away())
     sender.start()
-    assert gave_up.wait(10)
-    sender.stop()
+    assert gave_up.wait(PATIENCE_SECONDS)
+    sender.stop(PATIENCE_SECONDS)
     assert outbox.given_up == 2
     assert "gave up 2 spans" in caplog.text
 

@@ -69,6 +69,16 @@ def _stream(fake: FakeAssemblyAI) -> StreamingClient:
 
 
 @pytest.fixture(autouse=True)
+def _no_thread_outlives_its_test() -> Iterator[None]:
+    """What a thread of the SDK dies of is ignored here, and would fail the test of another module."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon:
+            thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture(autouse=True)
 def _plain_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK insists on TLS: the fake speaks without."""
     for module in ("assemblyai.streaming.v3.client", "assemblyai.streaming.v3.async_client"):
@@ -223,7 +233,7 @@ def test_an_asynchronous_stream_is_billed(fake: FakeAssemblyAI, spans: Recorded)
         await client.stream(CHUNK)
         await client.disconnect(terminate=True)
 
-    asyncio.run(asyncio.wait_for(call(), 20))
+    asyncio.run(asyncio.wait_for(call(), PATIENCE_SECONDS))
     assert spans.total(names.SESSION_SECONDS) == fake.session_seconds
 
 
