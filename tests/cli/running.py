@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.cli.app import run
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import RUN_SECONDS_MAX
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,5 +54,5 @@ def start_program(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 def run_program(*arguments: str, **environment: str) -> Ran:
     """Run `callfare` as a program of its own to its end."""
     with start_program(*arguments, **environment) as process:
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=RUN_SECONDS_MAX)
     return Ran(process.returncode, out, err)

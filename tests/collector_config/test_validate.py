@@ -8,7 +8,7 @@ import pytest
 from tests.collector_config import layers
 from tests.end_to_end import certificates
 from tests.end_to_end.binaries import needs_go
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import RUN_SECONDS_MAX
 
 pytestmark = needs_go
 
@@ -68,4 +68,4 @@ def test_the_collector_is_what_the_manifest_says(collector_binary: Path) -> None
 
 def _validate(binary: Path, files: list[Path], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [str(binary), "validate", *(f"--config={file}" for file in files)]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=RUN_SECONDS_MAX)

@@ -19,7 +19,7 @@ import psutil
 
 from tests.examples.documents import ROOT
 from tests.instrumentation.instrumented_app import metadata_folder
-from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.waiting import PATIENCE_SECONDS, RUN_SECONDS_MAX, wait_until
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Shell:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=RUN_SECONDS_MAX,
             check=False,
         )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

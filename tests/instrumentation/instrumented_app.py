@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import RUN_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,8 +31,9 @@ def metadata_folder(folder: Path) -> Path:
     return folder
 
 
-def start(script: str, tmp_path: Path, endpoint: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a script, exporting to an OTLP/HTTP endpoint."""
+@contextmanager
+def started(script: str, tmp_path: Path, endpoint: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a script, exporting to an OTLP/HTTP endpoint; whatever happens, it is not left running."""
     file = tmp_path / "app.py"
     file.write_text(script, encoding="utf-8")
     path = os.pathsep.join([str(metadata_folder(tmp_path / "site")), str(ROOT), str(ROOT / "instrumentation")])
@@ -47,14 +50,16 @@ def start(script: str, tmp_path: Path, endpoint: str, **variables: str) -> subpr
     }
     binary = Path(sys.executable).parent / "opentelemetry-instrument"
     command = [str(binary), sys.executable, str(file)]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run(script: str, tmp_path: Path, endpoint: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    with start(script, tmp_path, endpoint, **variables) as process:
-        try:
-            output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        finally:
-            process.kill()  # where it hangs
+    with started(script, tmp_path, endpoint, **variables) as process:
+        output, errors = process.communicate(timeout=RUN_SECONDS_MAX)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

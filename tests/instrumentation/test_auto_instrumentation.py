@@ -10,7 +10,7 @@ from tests.instrumentation.fakes.cartesia import FakeCartesia
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
-from tests.instrumentation.instrumented_app import run, start
+from tests.instrumentation.instrumented_app import run, started
 from tests.instrumentation.recording import until
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -88,7 +88,8 @@ def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
 def test_sigterm_flushes_and_still_kills(receiver, tmp_path) -> None:
     """A process without a handler loses nothing, and its parent sees that SIGTERM ended it."""
     script = "calls('a'); print('ready', flush=True)\nimport time; time.sleep(600)"
-    killed(start(CALLS + script, tmp_path, receiver.url))
+    with started(CALLS + script, tmp_path, receiver.url) as process:
+        kill(process)
     assert len(receiver.named(f"{NAME} a")) == 200
 
 
@@ -133,7 +134,8 @@ client.audio.speech.create(input='Hello, caller.', model='tts-1', voice='alloy')
 def test_sigterm_records_what_an_open_socket_has_heard(receiver, tmp_path, vendor, script) -> None:
     """Half a second of audio is out when the signal comes, in a thread's loop and in asyncio's: it is on record."""
     with vendor() as fake:
-        killed(start(script, tmp_path, receiver.url, VENDOR=fake.url))
+        with started(script, tmp_path, receiver.url, VENDOR=fake.url) as process:
+            kill(process)
         (found,) = [attributes_of(span) for span in receiver.spans if span.name.startswith("speech_to_text")]
         until(lambda: fake.audio_bytes == [5 * 3200])
     assert found[names.AUDIO_INPUT_SECONDS] == 0.5
@@ -145,9 +147,9 @@ def test_sigterm_records_a_call_under_way(receiver, tmp_path) -> None:
     """The text is at the vendor, the answer is not: what was sent is billed, and says that it was interrupted."""
     with OpenAIFake() as fake:
         fake.never_answers = True
-        process = start(SPEECH, tmp_path, receiver.url, VENDOR=fake.url)
-        until(lambda: fake.characters)
-        killed(process)
+        with started(SPEECH, tmp_path, receiver.url, VENDOR=fake.url) as process:
+            until(lambda: fake.characters)
+            kill(process)
     (found,) = receiver.named("text_to_speech tts-1")
     assert found[names.INPUT_CHARACTERS] == len("Hello, caller.") == fake.characters
     (reason,) = found[names.FINISH_REASONS].values
@@ -177,7 +179,7 @@ call.end()
     assert names.FINISH_REASONS not in found
 
 
-def killed(process) -> None:
+def kill(process) -> None:
     """SIGTERM once the script is ready; it dies of it."""
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -194,11 +196,11 @@ def test_an_applications_own_handler_is_left_alone(receiver, tmp_path) -> None:
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
         "calls('a'); print('ready', flush=True); time.sleep(600)"
     )
-    process = start(CALLS + script, tmp_path, receiver.url)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=PATIENCE_SECONDS)
+    with started(CALLS + script, tmp_path, receiver.url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 7
     assert len(receiver.named(f"{NAME} a")) == 200
 

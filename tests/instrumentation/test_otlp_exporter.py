@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from callfare.otlp import CostOtlpExporter
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import RUN_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
 CALL = {
@@ -147,7 +147,7 @@ def test_a_missing_extra_is_said_once() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_SECONDS,
+        timeout=RUN_SECONDS_MAX,
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

@@ -23,7 +23,7 @@ from cost_exporter.settings import Settings
 from cost_exporter.store.embedded import EmbeddedPostgres
 from tests.receive.conftest import FakeIngest
 from tests.support.stored import open_folder
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import RUN_SECONDS_MAX
 
 
 class Opened:
@@ -151,7 +151,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE_SECONDS,
+        timeout=RUN_SECONDS_MAX,
         env=environment,
     )
 

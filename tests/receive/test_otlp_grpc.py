@@ -189,6 +189,7 @@ def test_a_sender_that_does_not_send_is_cut_off(start: Start) -> None:
             grpc.StatusCode.UNAVAILABLE,
         )
         release.set()
+    wait_until("it is counted", lambda: service.refused)  # once the call is cancelled, which its sender may know before
     assert set(service.refused) == {Refusal.SLOW_SENDER}  # gRPC itself may have tried the call again
     # Its message may be late as well, where this process has to wait for a processor: then it is sent again.
     wait_until("room for another", lambda: is_taken(service.grpc_address, bodies.body(bodies.span(1))))

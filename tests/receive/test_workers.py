@@ -32,7 +32,7 @@ from cost_exporter.store.price_books import save_price_file
 from tests.receive import bodies
 from tests.support.processes import is_asleep
 from tests.support.stored import as_url, filling
-from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.waiting import PATIENCE_SECONDS, RUN_SECONDS_MAX, wait_until
 
 BOMB = bodies.field(1, bodies.field(2, b"\x12\x00" * 50_001))
 DEEP = bodies.body(bodies.span(70), bodies.span(71) + bodies.attribute(b"deep", bodies.nested(60)))
@@ -274,7 +274,7 @@ def test_workers_import_no_server() -> None:
     """What only the service's own process needs costs no memory in each of them."""
     code = "import sys, cost_exporter.receive.worker; print(*{name.split('.')[0] for name in sys.modules})"
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=RUN_SECONDS_MAX
     )
     loaded = set(ran.stdout.split())
     assert not {"grpc", "starlette", "uvicorn", "prometheus_client", "pydantic", "typer"} & loaded

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 120.0
-"""How long a test waits for another thread or process; below the `timeout` of a test in pyproject.toml."""
+PATIENCE_SECONDS = 180.0
+"""How long a test waits for another thread or process to do one thing."""
+RUN_SECONDS_MAX = 500.0
+"""How long a program may run from its start to its end; below the `timeout` of a test in pyproject.toml."""
 
 _PAUSE_SECONDS = (0.005, 0.1)
 """The first pause between two looks, and the longest: who looks all the time slows down what he waits for."""
