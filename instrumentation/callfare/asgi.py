@@ -16,7 +16,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 
 from callfare import attributes as names
-from callfare.context import with_attribution
+from callfare.account import with_attribution
 from callfare.guard import quietly
 
 __all__ = ["CallfareMiddleware"]

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.util.types import Attributes
 
+from callfare import attributes as names
 from callfare.guard import note_internal_error
 
 __all__ = ["RecordEverything", "UnsampledExport"]
@@ -38,12 +39,12 @@ class RecordEverything(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """The inner decision; DROP becomes RECORD_ONLY, with the attributes the caller gave."""
+        """The inner decision; DROP becomes RECORD_ONLY, with the attributes the caller gave and `callfare.sampled`."""
         result = self.inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is not Decision.DROP:
             return result
         # A dropping result carries no attributes: the span's own would be lost with them.
-        return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        return SamplingResult(Decision.RECORD_ONLY, {**(attributes or {}), names.SAMPLED: False}, result.trace_state)
 
     def get_description(self) -> str:
         """Name both samplers."""

@@ -16,7 +16,7 @@ A call ends in one of three ways:
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from opentelemetry import context as context_api
@@ -26,8 +26,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from callfare import attributes as names
 from callfare import environment, producer
+from callfare.account import AccountedContext, account_of
 from callfare.failure import describe_error, is_refusal
 from callfare.guard import quietly
+from callfare.value import value
 
 __all__ = [
     "Amount",
@@ -58,9 +60,11 @@ _INTEGERS = frozenset(
     }
 )  # fmt: skip
 """Quantities that are whole numbers; all others are doubles, whatever Python type they were counted in."""
+_SIMPLE = frozenset({str, bool, int, float})
+"""Types of which the SDK takes every value as it is. What a vendor answers may turn out to be anything else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Request:
     """What is known of a paid call before it goes out."""
 
@@ -80,14 +84,14 @@ class CallSpan:
     """An open call. Safe to use from several threads; every method is quiet."""
 
     __slots__ = (
-        "__weakref__", "_is_finished", "_lock", "_opened_in", "_provider", "_quantities", "_span",
+        "__weakref__", "_attributes", "_inside", "_is_finished", "_lock", "_quantities", "_span",
         "has_output", "is_streaming", "source",
     )  # fmt: skip
 
-    def __init__(self, span: Span, request: Request, opened_in: Context) -> None:
+    def __init__(self, span: Span, request: Request, inside: Context) -> None:
         self._span = span
-        self._opened_in = opened_in
-        self._provider = request.provider
+        self._inside = inside
+        self._attributes: dict[str, AttributeValue] = {}
         self._quantities = dict(request.quantities)
         self._lock = threading.Lock()
         self._is_finished = False
@@ -111,9 +115,15 @@ class CallSpan:
 
     @quietly
     def set(self, name: str, value: AttributeValue | None) -> None:
-        """Put an attribute on the span; None and the empty string leave it out."""
-        if value is not None and value != "":
-            self._span.set_attribute(name, value)
+        """State an attribute; None and the empty string leave it out. It reaches the span when the call ends."""
+        if value is None or value == "":
+            return
+        if type(value) in _SIMPLE:
+            with self._lock:
+                if not self._is_finished:
+                    self._attributes[name] = value
+        else:
+            self._span.set_attribute(name, value)  # at once: what cannot be written must not cost us the rest
 
     def add(self, name: str, amount: Amount) -> None:
         """Add to a quantity. Cheap: it reaches the span when the call ends."""
@@ -139,8 +149,7 @@ class CallSpan:
 
     def context(self) -> Context:
         """Context for the time the request is being sent: the span is current, nested calls are not counted."""
-        inside = _providers_inside(self._opened_in) | {self._provider}
-        return context_api.set_value(_INSIDE, inside, trace.set_span_in_context(self._span, self._opened_in))
+        return trace.set_span_in_context(self._span, self._inside)
 
     def end(self) -> None:
         """Finish: the answer is complete."""
@@ -161,8 +170,10 @@ class CallSpan:
                 return
             self._is_finished = True
             _open_calls.pop(id(self), None)
-            stated = {name: _as_attribute(name, amount) for name, amount in self._quantities.items()}
-        stated[names.USAGE_SOURCE] = self.source if stated else "unknown"
+            stated = self._attributes
+            for name, amount in self._quantities.items():
+                stated[name] = int(amount) if name in _INTEGERS else float(amount)
+        stated[names.USAGE_SOURCE] = self.source if self._quantities else "unknown"
         stated.update(last)
         stated.update(producer.next_stamp())
         self._span.set_attributes(stated)  # all at once: each call of the SDK costs as much as two attributes
@@ -208,14 +219,17 @@ def open_call(
     The current context is looked up once, here: everybody below would look again, for a microsecond each.
     """
     within = context_api.get_current() if context is None else context
-    span = _start(tracer, request, within, start_time_unix_ns) or trace.INVALID_SPAN
+    providers = _providers_inside(within) | {request.provider}
+    inside = AccountedContext({**within, _INSIDE: providers}, account_of(within))
+    span = _start(tracer, request, inside, start_time_unix_ns) or trace.INVALID_SPAN
     call_seen(request.operation, within)
-    return CallSpan(span, request, within)
+    return CallSpan(span, request, inside)
 
 
 @quietly
-def _start(tracer: Tracer, request: Request, context: Context, start_time_unix_ns: int | None) -> Span:
+def _start(tracer: Tracer, request: Request, context: AccountedContext, start_time_unix_ns: int | None) -> Span:
     attributes: dict[str, AttributeValue] = {
+        **context.account,  # here rather than by the processor: the SDK takes more for a second writing
         names.OPERATION_NAME: request.operation,
         names.PROVIDER_NAME: request.provider,
         **{name: value for name, value in request.attributes.items() if value != ""},
@@ -264,10 +278,6 @@ def is_call_seen(operation: str, context: Context | None = None) -> bool:
     """Whether a span of that operation was opened below the framework span that watches here."""
     seen = context_api.get_value(_WATCH, context)
     return isinstance(seen, set) and operation in seen
-
-
-def _as_attribute(name: str, amount: Amount) -> AttributeValue:
-    return int(amount) if name in _INTEGERS else float(amount)
 
 
 def _failure(error: BaseException, *, has_output: bool) -> dict[str, AttributeValue]:

@@ -23,7 +23,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
 from callfare import attributes as names
-from callfare.context import with_attribution
+from callfare.account import with_attribution
 from callfare.failure import describe_error
 from callfare.guard import quietly
 

@@ -88,7 +88,7 @@ def _read_response(call: CallSpan, response: Any, *, is_speech: bool) -> bool:
 
 
 def _read_speech(call: CallSpan, answer: Any) -> Any:
-    response = field(answer, "http_response") or field(answer, "response")
+    response = getattr(answer, "http_response", None) or getattr(answer, "response", None)
     return answer if response is not None and _read_response(call, response, is_speech=True) else None
 
 
