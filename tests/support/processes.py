@@ -23,5 +23,8 @@ def command_line_of(process: psutil.Process) -> str:
 
 def is_asleep(pid: int) -> bool:
     """Whether none of its threads has anything to do: what it was sent so far, it has read (Linux only)."""
-    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    try:
+        states = [stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # a thread ended meanwhile
+        return False
     return set(states) == {"S"}
