@@ -74,10 +74,12 @@ def body(attributes: dict[str, Any], scope: str, spans: int) -> bytes:
         span.start_time_unix_nano = RECEIVED_AT_UNIX_NS - number * 10**9
         span.end_time_unix_nano = span.start_time_unix_nano + 800_000_000
         for key, found in attributes.items():
+            said = wire.new_value()
             if isinstance(found, int):
-                span.attributes[key].int_value = found
+                said.int_value = found
             else:
-                span.attributes[key].string_value = f"{found}{number}" if key == "gen_ai.response.id" else found
+                said.string_value = f"{found}{number}" if key == "gen_ai.response.id" else found
+            span.attributes[key] = said.SerializeToString()
     return request.SerializeToString()
 
 

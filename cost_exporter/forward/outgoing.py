@@ -16,6 +16,7 @@ from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.forward.enrich import ENRICHED_KEYS
 from cost_exporter.read import wire
+from cost_exporter.read.attribute_values import UnreadableValue, value_of
 
 __all__ = ["outgoing_spans"]
 
@@ -83,15 +84,22 @@ def outgoing_spans(
                 key = span.trace_id, span.span_id
                 if _is_wanted(span, key, calls):
                     _remove(span, is_removed, keeps_events=keeps_content)
-                    found[key] = OutgoingSpan(resource, scope, _serialised(span))
+                    found[key] = OutgoingSpan(resource, scope, _sound(span))
     return found
 
 
 def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> bool:
     if attributes.VIEW not in span.attributes:
         return key in calls
-    mark = span.attributes[attributes.VIEW].string_value
+    mark = _text(span.attributes[attributes.VIEW])
     return mark == "hop" or (not mark and key in calls)
+
+
+def _text(encoded: bytes) -> str:
+    try:
+        return value_of(encoded).string_value
+    except UnreadableValue:
+        return ""
 
 
 def _remove(span: Any, is_removed: Mapping[str, bool], *, keeps_events: bool) -> None:
@@ -126,6 +134,21 @@ def _is_content(key: str) -> bool:
 
 _REPLACED: Final = _Judged(lambda key: key in _OURS)
 _REPLACED_AND_CONTENT: Final = _Judged(lambda key: key in _OURS or _is_content(key))
+
+
+def _sound(span: Any) -> bytes:
+    """Return the span as bytes that every receiver takes: nobody has looked at most of its values yet."""
+    serialised = _serialised(span)
+    try:
+        wire.require_sound(serialised)
+    except wire.DecodeError:
+        for key, encoded in list(span.attributes.items()):
+            try:
+                span.attributes[key] = value_of(encoded).SerializeToString()
+            except UnreadableValue:
+                del span.attributes[key]
+        return _serialised(span)
+    return serialised
 
 
 def _serialised(message: Any) -> bytes:

@@ -56,12 +56,18 @@ def workflow_span(workflow: FinalWorkflow) -> OutgoingSpan:
         attributes.TENANT_ID: workflow.tenant,
     }
     for key, text in said.items():
-        span.attributes[key].string_value = text
+        span.attributes[key] = _encoded(text)
     return OutgoingSpan(
         resource=group.resource.SerializeToString(deterministic=True),
         scope=scope.scope.SerializeToString(deterministic=True),
         span=span.SerializeToString(deterministic=True),
     )
+
+
+def _encoded(text: str) -> bytes:
+    value_said = wire.new_value()
+    value_said.string_value = text
+    return value_said.SerializeToString()
 
 
 def _span_id(workflow: FinalWorkflow) -> bytes:

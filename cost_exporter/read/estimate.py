@@ -13,6 +13,7 @@ from typing import Any, Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.read import wire
+from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
 
 __all__ = ["with_estimates"]
 
@@ -38,7 +39,7 @@ def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.Resource
     if not unknown:
         return calls
     spans = {
-        (span.trace_id, span.span_id): span.attributes
+        (span.trace_id, span.span_id): SpanAttributes(span.attributes)
         for each in resource_spans
         for group in each.scope_spans
         for span in group.spans
@@ -69,12 +70,19 @@ def _estimated(call: Call, attributes: wire.Attributes | None) -> Call:
 def _text_length(attributes: wire.Attributes, name: str) -> int:
     """Return how many characters were said under a name, or under the keys that begin with it."""
     if not name.endswith("."):
-        return _said_length(attributes[name].string_value) if name in attributes else 0
+        return _said_length(_text(attributes, name)) if name in attributes else 0
     return sum(
-        _said_length(attributes[key].string_value)
+        _said_length(_text(attributes, key))
         for key in attributes
         if key.startswith(name) and key.rpartition(".")[2] in _TEXT_MEMBERS
     )
+
+
+def _text(attributes: wire.Attributes, name: str) -> str:
+    try:
+        return attributes[name].string_value
+    except UnreadableValue:  # content: the bill does not depend on it
+        return ""
 
 
 def _said_length(text: str) -> int:

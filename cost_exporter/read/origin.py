@@ -9,10 +9,11 @@ from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.read.aliases import ATTRIBUTION_KEYS
+from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.fingerprint import fingerprint
 from cost_exporter.read.reading import Keys, Origin, Plan, first_text
 from cost_exporter.read.values import text_of
-from cost_exporter.read.wire import Attributes, Resource
+from cost_exporter.read.wire import Attributes, EncodedAttributes, Resource
 
 __all__ = ["attribution_of", "origin_of", "without_tenant"]
 
@@ -20,6 +21,8 @@ _SERVICE_NAME: Final = "service.name"
 _UNNAMED: Final[list[str | None]] = [None] * len(Attribution._fields)
 _PLACES: Final[tuple[tuple[int, Keys], ...]] = tuple(enumerate(ATTRIBUTION_KEYS.values()))
 _ATTRIBUTIONS_MAX: Final = 4096
+_SAID_BYTES_MAX: Final = 1024
+"""Longer values are read each time: so a sender that makes them up takes little memory."""
 assert tuple(ATTRIBUTION_KEYS) == Attribution._fields
 
 
@@ -38,16 +41,19 @@ def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:
     )
 
 
-def attribution_of(attributes: Attributes, plan: Plan) -> Attribution:
-    """Return what a span says, remembered by its texts: most spans of a trace say the same."""
-    texts = tuple([attributes[key].string_value for key in plan.attribution_keys])
-    attribution = plan.attributions.get(texts)
+def attribution_of(attributes: EncodedAttributes, plan: Plan) -> Attribution:
+    """Return what a span says, remembered by its values: most spans of a trace say the same.
+
+    Raises `UnreadableValue`.
+    """
+    said = tuple([attributes[key] for key in plan.attribution_keys])
+    attribution = plan.attributions.get(said)
     if attribution is None:
-        attribution = _attribution(attributes, plan.attribution_places)
-        if "" not in texts:  # an empty text may be a number: not the whole of what was said
+        attribution = _attribution(SpanAttributes(attributes), plan.attribution_places)
+        if sum(map(len, said)) <= _SAID_BYTES_MAX:
             if len(plan.attributions) >= _ATTRIBUTIONS_MAX:
                 plan.attributions.clear()
-            plan.attributions[texts] = attribution
+            plan.attributions[said] = attribution
     return attribution
 
 

@@ -9,16 +9,16 @@ the long way. Which way a span went cannot be seen in the facts.
 from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.domain.quantity import MAX_QUANTITY, Quantity
+from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import copier
+from cost_exporter.read.attribute_values import COUNTS, short_text
 from cost_exporter.read.content_hash import content_hash, said_by
 from cost_exporter.read.quantities import PARTS, TOTALS, total_cache_writes
 from cost_exporter.read.reading import Origin, Plan, Words
 from cost_exporter.read.times import EARLIEST_UNIX_NS
-from cost_exporter.read.values import ID_LENGTH_MAX, count_of
-from cost_exporter.read.wire import Attributes, Span
+from cost_exporter.read.wire import EncodedAttributes, Span
 
 __all__ = ["read_plain"]
 
@@ -42,7 +42,7 @@ _call_like: Final = copier(
 
 def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
     span: Span,
-    attributes: Attributes,
+    attributes: EncodedAttributes,
     trace_id: bytes,
     span_id: bytes,
     parent_span_id: bytes | None,
@@ -62,8 +62,8 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
         return None
     response_id = call_id = ""
     if plan.response_id_keys:
-        response_id = attributes[plan.response_id_keys[0]].string_value
-        if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
+        response_id = short_text(attributes[plan.response_id_keys[0]])
+        if not response_id or not response_id.isprintable():
             return None
         call_id = f"response:{response_id}"
     return _call_like(
@@ -93,14 +93,14 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
     )
 
 
-def _plain_quantities(attributes: Attributes, plan: Plan) -> dict[str, Quantity] | None:
+def _plain_quantities(attributes: EncodedAttributes, plan: Plan) -> dict[str, Quantity] | None:
     """Return the counts of a span where all are from 1 up, apart from parts of a total, which may be 0."""
     quantities: dict[str, Quantity] = {}
     for quantity, key, _, _ in plan.quantities:
-        number = attributes[key].int_value
-        if 0 < number <= MAX_QUANTITY:
+        number = COUNTS[attributes[key]]
+        if number > 0:
             quantities[quantity] = number
-        elif quantity not in PARTS or count_of(attributes[key]) != 0:
+        elif number or quantity not in PARTS:
             return None
     if len(quantities) < len(plan.quantities) and TOTALS.isdisjoint(quantities):
         return None

@@ -106,8 +106,11 @@ class ScopePlans:
             attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
             attributions={},
-            word_keys=(*(key for name in WORDS for key in texts.get(name, ())), *texts.get("host", ())[:1]),
-            flag_keys=tuple(key for name in FLAGS for key in flags.get(name, ())),
+            word_keys=(
+                *(key for name in WORDS for key in texts.get(name, ())),
+                *texts.get("host", ())[:1],
+                *(key for name in FLAGS for key in flags.get(name, ())),
+            ),
             words={},
             quantities=tuple(
                 (alias.quantity, found[0], found, alias.is_measured)

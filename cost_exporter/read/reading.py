@@ -200,12 +200,12 @@ class Plan:
     attribution_keys: Keys
     attribution_places: tuple[tuple[int, Keys], ...]
     """(position in `Attribution`, names)."""
-    attributions: dict[tuple[str, ...], Attribution]
-    """What these attributes were found to mean, by their texts."""
+    attributions: dict[tuple[bytes, ...], Attribution]
+    """What these attributes were found to mean, by their encoded values."""
     word_keys: Keys
-    flag_keys: Keys
-    words: dict[tuple[object, ...], Words]
-    """What these words and flags were found to mean."""
+    """Of words and of flags."""
+    words: dict[tuple[bytes, ...], Words]
+    """What these words and flags were found to mean, by their encoded values."""
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
     has_cache: bool

@@ -13,7 +13,9 @@ from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.domain.value import copier
 from cost_exporter.read import wire
+from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
 from cost_exporter.read.call import read_call
+from cost_exporter.read.mend import DETAILS
 from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
 from cost_exporter.read.plain import read_plain
 from cost_exporter.read.plan import plans_of_scope
@@ -119,13 +121,15 @@ class _Reader:
                 else:
                     parent = None if is_root else parent_span_id
                     self._read_span(span, attributes, trace_id, span_id, parent, plan, origin)
+            except UnreadableValue as error:
+                self._bury(span, scope, resource, error.reason, DETAILS[error.reason])
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
                 self._bury(span, scope, resource, "our_fault", type(error).__name__)
 
     def _read_span(  # noqa: PLR0917 - called once a span, where keywords would cost
         self,
         span: wire.Span,
-        attributes: wire.Attributes,
+        attributes: wire.EncodedAttributes,
         trace_id: bytes,
         span_id: bytes,
         parent_span_id: bytes | None,
@@ -154,7 +158,9 @@ class _Reader:
                 )
             if call is None:
                 times = self._times(span)
-                reading = Reading(span, attributes, plan, words, parent_span_id, times, attribution, origin)
+                reading = Reading(
+                    span, SpanAttributes(attributes), plan, words, parent_span_id, times, attribution, origin
+                )
                 call = read_call(reading, self._trusted_cost_sources)
         if call is not None:
             self._calls.append(call)

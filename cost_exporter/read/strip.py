@@ -5,10 +5,12 @@ few texts that are ids or names. Prompts, transcripts, URLs, events and links ar
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from cost_exporter.read import wire
+from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
 from cost_exporter.read.names import names_of
 from cost_exporter.read.plan import WANTED
 from cost_exporter.read.values import clean_text, text_of
@@ -54,7 +56,8 @@ def _request(
     request = wire.new_request()
     resource_spans = request.resource_spans.add()
     if resource is not None:
-        _copy_attributes(resource.attributes, resource_spans.resource.attributes, text_length_max)
+        for key, kept_value in _stripped(resource.attributes, text_length_max):
+            resource_spans.resource.attributes[key].CopyFrom(kept_value)
     scope_spans = resource_spans.scope_spans.add()
     if scope is not None:
         scope_spans.scope.name = clean_text(scope.name)
@@ -66,19 +69,26 @@ def _request(
     kept.start_time_unix_nano = span.start_time_unix_nano
     kept.end_time_unix_nano = span.end_time_unix_nano
     kept.status.code = span.status.code
-    _copy_attributes(span.attributes, kept.attributes, text_length_max)
+    for key, kept_value in _stripped(SpanAttributes(span.attributes), text_length_max):
+        kept.attributes[key] = kept_value.SerializeToString()
     _copy_exceptions(span, kept)
     return cast("bytes", request.SerializeToString(deterministic=True))
 
 
-def _copy_attributes(source: wire.Attributes, target: Any, text_length_max: int | None) -> None:
-    for key in sorted((WANTED | {"service.name"}).intersection(source)):
-        if key in _ADDRESS_KEYS:
-            target["server.address"].string_value = names_of("", "", "", text_of(source[key])).host
-        elif key in _JSON_KEYS:
-            target[key].string_value = _distilled(source[key].string_value)
-        else:
-            _copy_value(source[key], target[key], text_length_max)
+def _stripped(attributes: wire.Attributes, text_length_max: int | None) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of what is kept; a value that cannot be read is not."""
+    for key in sorted((WANTED | {"service.name"}).intersection(attributes)):
+        with suppress(UnreadableValue):
+            source, target = attributes[key], wire.new_value()
+            if key in _ADDRESS_KEYS:
+                target.string_value = names_of("", "", "", text_of(source)).host
+                yield "server.address", target
+                continue
+            if key in _JSON_KEYS:
+                target.string_value = _distilled(source.string_value)
+            else:
+                _copy_value(source, target, text_length_max)
+            yield key, target
 
 
 def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:

@@ -6,12 +6,12 @@ remembered by plan, so cleaning and canonical names cost nothing for all spans b
 
 from typing import Final
 
+from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.fingerprint import fingerprint
 from cost_exporter.read.names import names_of, tier_named
 from cost_exporter.read.operations import operation_named
 from cost_exporter.read.reading import NO_KEYS, Plan, Words, first_flag, first_text
-from cost_exporter.read.values import flag_of
-from cost_exporter.read.wire import Attributes
+from cost_exporter.read.wire import Attributes, EncodedAttributes
 
 __all__ = ["FLAGS", "WORDS", "words_meaning", "words_of"]
 
@@ -19,21 +19,20 @@ WORDS: Final = ("operation", "provider", "response_model", "request_model", "ser
 """The rows of `TEXT_KEYS` that say the same on span after span; and `host`, by its first name only."""
 FLAGS: Final = ("is_stream", "is_billable")
 _WORDS_MAX: Final = 1024
+_WORDS_BYTES_MAX: Final = 2048
+"""Longer ones are worked out each time: a sender that makes up words takes at most 2 MiB of memory a plan."""
 
 
-def words_of(plan: Plan, attributes: Attributes) -> Words:
-    """Return what the words of a span mean."""
-    said: list[object] = [attributes[key].string_value for key in plan.word_keys]
-    if plan.flag_keys:
-        said += [flag_of(attributes[key]) for key in plan.flag_keys]
-    key = tuple(said)
-    words = plan.words.get(key)
+def words_of(plan: Plan, attributes: EncodedAttributes) -> Words:
+    """Return what the words of a span mean. Raises `UnreadableValue`."""
+    said = tuple([attributes[key] for key in plan.word_keys])
+    words = plan.words.get(said)
     if words is None:
-        words = _worked_out(plan, attributes)
-        if "" not in key:  # an empty text may be a number: not the whole of what was said
+        words = _worked_out(plan, SpanAttributes(attributes))
+        if sum(map(len, said)) <= _WORDS_BYTES_MAX:
             if len(plan.words) >= _WORDS_MAX:
                 plan.words.clear()
-            plan.words[key] = words
+            plan.words[said] = words
     return words
 
 

@@ -31,8 +31,8 @@ from cost_exporter.errors import (
     Undecodable,
     UnsupportedMedia,
 )
+from cost_exporter.read.wire_shape import varint
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.receive.wire_shape import varint
 
 __all__ = ["Answer", "SlowSender", "answer_to", "success"]
 

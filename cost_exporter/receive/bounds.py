@@ -10,7 +10,7 @@ from typing import Final
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import TooLarge, Undecodable
-from cost_exporter.receive.wire_shape import LENGTH_DELIMITED, Shape, fields_of, read_varint, request_shape
+from cost_exporter.read.wire_shape import LENGTH_DELIMITED, Shape, fields_of, read_varint, shape_of
 
 __all__ = ["Limits", "require_size", "require_spans"]
 
@@ -24,7 +24,7 @@ _MESSAGES_MAX: Final = 2_500_000
 """50,000 spans of 22 attributes are 2.2 million."""
 # A message of up to 15 bytes has one of these as (the first byte of) its length.
 _SMALL_LENGTHS: Final = bytes([*range(0x10), *range(0x80, 0x90)])
-_REQUEST: Final = request_shape()
+_REQUEST: Final = shape_of("Request")
 _RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 1, 2, 2
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read import wire
+from cost_exporter.read.plan import WANTED
 from cost_exporter.read.strip import strip_content
 from cost_exporter.receive.bounds import Limits, require_size
 from cost_exporter.receive.json_depth import cut_deep
@@ -161,11 +162,13 @@ def _fill_span(span: Any, given: dict[str, Any]) -> str:
 def _fill_span_values(span: Any, given: dict[str, Any]) -> str:
     reason = ""
     for key, value in _key_values(given):
+        encoded = wire.new_value()
         try:
-            set_value(span.attributes[key], value)
+            set_value(encoded, value)
         except TooDeep:
-            del span.attributes[key]
-            reason = "too_deep"
+            reason = "too_deep" if key in WANTED else reason  # what nobody reads is left out
+        else:
+            span.attributes[key] = encoded.SerializeToString()
     events = given.get("events")
     for each in cast("list[Any]", events) if isinstance(events, list) else ():
         if isinstance(each, dict):

@@ -10,12 +10,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.settle import settle
 from cost_exporter.forward.enrich import cost_attributes, cost_bucket, describe_cost
 from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read import wire
 from cost_exporter.read.otlp_bytes import framed_span, trace_request
 from tests.domain.builders import call, facts, key, price_by_sum
+from tests.receive import bodies
 
 
 def record(**changes: object) -> CostRecord:
@@ -97,6 +99,25 @@ def test_an_operator_may_keep_content() -> None:
     span = forwarded(request_with({"input.value": "secret"}, has_event=True), keeps_content=True)
     assert attributes_of(span)["input.value"] == "secret"
     assert len(span.events) == 1
+
+
+def test_values_that_a_backend_would_refuse_are_mended_or_left_behind() -> None:
+    """Nobody here reads most values: one bad byte must not cost a whole request on its way out."""
+    request = request_with({"gen_ai.request.model": "gpt-4o"})
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    spoilt = bodies.attribute(b"other", bodies.field(1, b"a\xffb")) + bodies.attribute(b"broken", b"\x0a\x7f")
+    decoded = wire.parse_request(trace_request(b"", b"", [framed_span(span.SerializeToString() + spoilt)]))
+    outgoing = outgoing_spans(decoded.resource_spans, {key("chat")})[key("chat")]
+    assert attributes_of(Span.FromString(outgoing.span)) == {"gen_ai.request.model": "gpt-4o", "other": "a\ufffdb"}
+
+
+def test_a_mark_that_cannot_be_read_is_none() -> None:
+    """Then the span goes out if it is a call."""
+    (span,) = request_with({}).resource_spans[0].scope_spans[0].spans
+    spoilt = framed_span(span.SerializeToString() + bodies.attribute(b"callfare.view", b"\x0a\x7f"))
+    for calls in (set[SpanKey](), {key("chat")}):
+        decoded = wire.parse_request(trace_request(b"", b"", [spoilt]))
+        assert set(outgoing_spans(decoded.resource_spans, calls)) == calls
 
 
 @pytest.mark.parametrize(

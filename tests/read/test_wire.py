@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.read import wire
 from cost_exporter.read.values import json_count
 from tests.read.otlp_spans import document, request
+from tests.support.attribute_values import plain
 
 
 @pytest.mark.parametrize("said", [None, "a", True, 5, 1.5, b"x", ["a", 1, None], {"a": [1], "b": {"c": "d"}}])
 def test_values_come_back_as_they_were(said: Any) -> None:
     """Also nested lists and maps."""
     span = request(document({"key": said}))[0].scope_spans[0].spans[0]
-    assert wire.plain(span.attributes["key"]) == said
+    assert plain(span.attributes["key"]) == said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.read import wire
-from cost_exporter.receive.wire_shape import varint
+from cost_exporter.read.wire_shape import varint
 
 NOW_UNIX_NS = 1_790_000_000_123_456_789
 
@@ -45,6 +45,11 @@ def field(number: int, content: bytes) -> bytes:
 def attribute(key: bytes, value: bytes) -> bytes:
     """Return an attribute of a span with the raw bytes of its AnyValue."""
     return field(9, field(1, key) + field(2, value))
+
+
+def event(key: bytes, value: bytes) -> bytes:
+    """Return an event of a span that has one attribute, with the raw bytes of its AnyValue."""
+    return field(11, field(3, field(1, key) + field(2, value)))
 
 
 def nested(levels: int) -> bytes:

@@ -7,10 +7,12 @@ import pytest
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read import wire
 from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.read.wire_shape import shape_of, varint
 from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
-from cost_exporter.receive.wire_shape import request_shape, varint
 from tests.receive import bodies
+from tests.support.attribute_values import plain
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.waiting import RUN_SECONDS_MAX
 
 
@@ -35,7 +37,7 @@ def test_a_good_request_arrives_whole() -> None:
     assert (request.namespace, request.tenant_is_trusted, request.received_at_unix_ns) == ("acme", False, 7)
     assert list(request.dead_letters) == []
     span = bodies.spans_of(request.resource_spans)[0]
-    assert wire.plain(span.attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(span.attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 def test_an_empty_request_is_a_request() -> None:
@@ -71,34 +73,41 @@ def test_invalid_utf8_is_replaced_and_every_span_kept(bad: bytes, mended: str) -
     assert ids(request) == [bodies.span_id(1), bodies.span_id(2), bodies.span_id(3)]
     assert list(request.dead_letters) == []
     span = bodies.spans_of(request.resource_spans)[1]
-    assert wire.plain(span.attributes["text"]) == mended
-    assert wire.plain(span.attributes["key" + mended]) == "value"
-    assert wire.plain(span.attributes["list"]) == [mended]
+    assert plain(span.attributes["text"]) == mended
+    assert plain(span.attributes["key" + mended]) == "value"
+    assert plain(span.attributes["list"]) == [mended]
     assert (span.name, span.events[0].name) == (mended, mended)
-    assert wire.plain(span.attributes["gen_ai.usage.input_tokens"]) == 12
-    assert wire.plain(request.resource_spans[0].resource.attributes["service.name"]) == mended
+    assert plain(span.attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(request.resource_spans[0].resource.attributes["service.name"]) == mended
     assert request.resource_spans[0].scope_spans[0].scope.name == mended
+
+
+@pytest.mark.parametrize("levels", [90, 5_000])
+def test_a_deep_value_costs_nothing_before_it_is_read(levels: int) -> None:
+    """Values of a span are not looked at here, so one nested beyond the decoder does no harm."""
+    request = decoded(bodies.body(bodies.span(1) + bodies.attribute(b"deep", bodies.nested(levels))))
+    assert ids(request) == [bodies.span_id(1)]
+    assert list(request.dead_letters) == []
 
 
 @pytest.mark.parametrize("levels", [48, 90, 5_000])
 def test_a_too_deep_span_is_a_dead_letter_and_the_others_are_kept(levels: int) -> None:
-    """One span with a value nested beyond the decoder costs no other span, and can be replayed without it."""
-    deep = bodies.span(2) + bodies.attribute(b"deep", bodies.nested(levels))
+    """One span with an event nested beyond the decoder costs no other span, and can be replayed without it."""
+    deep = bodies.span(2) + bodies.event(b"deep", bodies.nested(levels))
     resource = bodies.field(1, bodies.field(1, b"service.name") + bodies.field(2, bodies.field(1, b"bot")))
     request = decoded(bodies.body(bodies.span(1), deep, bodies.span(3), resource=resource))
     assert ids(request) == [bodies.span_id(1), bodies.span_id(3)]
     (letter,) = request.dead_letters
     assert (letter.reason, letter.trace_id, letter.span_id) == ("too_deep", bodies.trace_id(0), bodies.span_id(2))
-    assert wire.plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
     replayed = wire.parse_request(letter.payload).resource_spans[0].resource
-    assert wire.plain(replayed.attributes["service.name"]) == "bot"
+    assert plain(replayed.attributes["service.name"]) == "bot"
 
 
 @pytest.mark.parametrize("text", [b"good", b"bad \xff"])
 def test_a_value_as_deep_as_the_decoder_goes_is_kept(text: bytes) -> None:
-    """47 levels are no reason to lose a span, not even with invalid UTF-8 beside them."""
-    deep = bodies.span(1) + bodies.attribute(b"deep", bodies.nested(47)) + bodies.attribute(b"t", bodies.field(1, text))
-    request = decoded(bodies.body(deep))
+    """46 levels in an event are no reason to lose a span, not even with invalid UTF-8 beside them."""
+    request = decoded(bodies.body(bodies.span(1) + bodies.event(b"deep", bodies.nested(46)) + bodies.field(5, text)))
     assert ids(request) == [bodies.span_id(1)]
     assert list(request.dead_letters) == []
 
@@ -110,7 +119,7 @@ def test_a_broken_span_is_a_dead_letter_with_what_could_be_read() -> None:
     assert ids(request) == [bodies.span_id(1)]
     (letter,) = request.dead_letters
     assert (letter.reason, letter.span_id) == ("undecodable_span", bodies.span_id(2))
-    assert wire.plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 def test_a_broken_attribute_costs_its_span_not_the_batch() -> None:
@@ -120,14 +129,14 @@ def test_a_broken_attribute_costs_its_span_not_the_batch() -> None:
     request = decoded(bodies.body(bodies.span(1), broken, resource=resource))
     assert ids(request) == [bodies.span_id(1)]
     assert [letter.reason for letter in request.dead_letters] == ["undecodable_span"]
-    assert wire.plain(request.resource_spans[0].resource.attributes["k"]) == 5
+    assert plain(request.resource_spans[0].resource.attributes["k"]) == 5
 
 
 def test_a_dead_letter_holds_no_content() -> None:
     """What is kept of a bad span is stripped: no prompt, no event, whatever the salvage read."""
     canary = b"canary-prompt"
     bad = bodies.span(2) + bodies.attribute(b"gen_ai.prompt.0.content", bodies.field(1, canary))
-    bad += bodies.field(11, bodies.field(2, canary)) + bodies.attribute(b"deep", bodies.nested(60))
+    bad += bodies.field(11, bodies.field(2, canary)) + bodies.event(b"deep", bodies.nested(60))
     (letter,) = decoded(bodies.body(bad)).dead_letters
     assert canary not in letter.payload
     assert "canary" not in letter.detail
@@ -137,7 +146,7 @@ def test_obsolete_groups_are_skipped() -> None:
     """Unknown groups, fixed and variable fields do not confuse the salvage."""
     group = varint(20 << 3 | 3) + b"\x08\x01\x0d1234\x09" + b"12345678" + bodies.field(1, b"x") + b"\x0b\x0c"
     group += varint(20 << 3 | 4)
-    odd = bodies.span(1) + group + varint(21 << 3) + b"\x96\x01" + bodies.attribute(b"a", bodies.field(1, b"\xff"))
+    odd = bodies.span(1) + group + varint(21 << 3) + b"\x96\x01" + bodies.field(5, b"\xff")
     request = decoded(bodies.body(odd))
     assert ids(request) == [bodies.span_id(1)]
 
@@ -214,7 +223,7 @@ def test_bombs_of_64_mib_take_no_memory(kind: str) -> None:
 
 def test_the_shape_is_that_of_the_slim_descriptor() -> None:
     """The walker knows which fields are text and which are messages from the decoder's own descriptor."""
-    span = request_shape().messages[1].messages[2].messages[2]
+    span = shape_of("Request").messages[1].messages[2].messages[2]
     assert span.strings == {5}
     assert set(span.messages) == {9, 11, 15}
     value = span.messages[9].messages[2]

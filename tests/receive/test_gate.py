@@ -5,7 +5,6 @@ import pytest
 
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import Overloaded, StoreUnavailable
-from cost_exporter.read import wire
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.receive.answer import answer_to, success
 from cost_exporter.receive.decode import Encoding, Sender
@@ -14,13 +13,14 @@ from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.stuck import StuckBatches
 from tests.receive import bodies
 from tests.receive.conftest import FakeIngest
+from tests.support.attribute_values import plain
 
 ACME = Sender(namespace="acme", tenant_is_trusted=False)
 CANARY = b"canary-prompt"
 BATCH = bodies.body(
     bodies.span(1) + bodies.attribute(b"gen_ai.prompt.0.content", bodies.field(1, CANARY)),
     bodies.span(2),
-    bodies.span(3) + bodies.attribute(b"deep", bodies.nested(60)),
+    bodies.span(3) + bodies.event(b"deep", bodies.nested(60)),
 )
 
 
@@ -64,7 +64,7 @@ def test_a_batch_that_keeps_failing_is_given_up_after_an_hour() -> None:
     assert reasons == {bodies.span_id(1): "our_fault", bodies.span_id(2): "our_fault", bodies.span_id(3): "too_deep"}
     assert all(CANARY not in letter.payload and "canary" not in letter.detail for letter in request.dead_letters)
     kept = bodies.payload_span(next(letter for letter in request.dead_letters if letter.span_id == bodies.span_id(1)))
-    assert wire.plain(kept.attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(kept.attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 def test_the_patience_is_by_batch_and_tenant() -> None:

@@ -11,6 +11,7 @@ from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.receive.json_depth import cut_deep
 from tests.receive import bodies
+from tests.support.attribute_values import plain
 
 IDS = {"traceId": bodies.trace_id(0).hex(), "spanId": bodies.span_id(1).hex()}
 
@@ -30,7 +31,7 @@ def one(**fields: Any) -> wire.Span:
 
 
 def value_of(value: Any) -> Any:
-    return wire.plain(one(attributes=[{"key": "k", "value": value}]).attributes["k"])
+    return plain(one(attributes=[{"key": "k", "value": value}]).attributes["k"])
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -85,11 +86,11 @@ def test_the_example_of_the_specification_is_read_whole() -> None:
     assert (span.span_id.hex(), span.parent_span_id.hex()) == ("eee19b7ec3c1b174", "eee19b7ec3c1b173")
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (1544712660000000000, 1544712661000000000)
     assert (span.name, span.kind, span.status.code, span.flags) == ("I'm a server span", 2, 2, 256)
-    assert wire.plain(span.attributes["my.span.attr"]) == "some value"
+    assert plain(span.attributes["my.span.attr"]) == "some value"
     assert span.events[0].name == "exception"
     scope = found.resource_spans[0].scope_spans[0].scope
-    assert (scope.name, scope.version, wire.plain(scope.attributes["a"])) == ("my.library", "1.0.0", "b")
-    assert wire.plain(found.resource_spans[0].resource.attributes["service.name"]) == "my.service"
+    assert (scope.name, scope.version, plain(scope.attributes["a"])) == ("my.library", "1.0.0", "b")
+    assert plain(found.resource_spans[0].resource.attributes["service.name"]) == "my.service"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_number_of_more_digits_than_python_reads_does_not_cost_the_request() -
     """5,000 digits are an absurd count, not a malformed document."""
     document = json.dumps(request(IDS | {"attributes": [{"key": "k", "value": {"intValue": 7}}]}))
     found = decoded(document.replace("7}", "7" * 5_000 + "}").encode())
-    assert wire.plain(bodies.spans_of(found.resource_spans)[0].attributes["k"]) == math.inf
+    assert plain(bodies.spans_of(found.resource_spans)[0].attributes["k"]) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -263,16 +264,19 @@ def test_a_span_that_is_no_object_is_a_dead_letter() -> None:
 
 @pytest.mark.parametrize("levels", [48, 300, 5_000])
 def test_a_too_deep_span_is_a_dead_letter_and_the_others_are_kept(levels: int) -> None:
-    """Deep values neither exhaust the stack nor cost the other spans."""
+    """Deep values neither exhaust the stack nor cost the other spans, nor their own where nobody reads them."""
     tokens = {"key": "gen_ai.usage.input_tokens", "value": {"intValue": 12}}
-    deep = {"traceId": IDS["traceId"], "spanId": bodies.span_id(2).hex(), "attributes": [tokens]}
-    deep["attributes"] = [tokens, {"key": "k", "value": "DEEP"}]  # type: ignore[list-item]
-    document = json.dumps(request(IDS, deep, IDS)).encode().replace(b'"DEEP"', nested_text(levels))
+    unread = {"key": "k", "value": "DEEP"}
+    ignored = IDS | {"attributes": [tokens, unread]}
+    deep = {"traceId": IDS["traceId"], "spanId": bodies.span_id(2).hex()}
+    deep["attributes"] = [tokens, unread, {"key": "gen_ai.request.model", "value": "DEEP"}]  # type: ignore[assignment]
+    document = json.dumps(request(ignored, deep, IDS)).encode().replace(b'"DEEP"', nested_text(levels))
     found = decoded(document)
-    assert len(bodies.spans_of(found.resource_spans)) == 2
+    kept = [list(span.attributes) for span in bodies.spans_of(found.resource_spans)]
+    assert kept == [["gen_ai.usage.input_tokens"], []]
     (letter,) = found.dead_letters
     assert (letter.reason, letter.span_id) == ("too_deep", bodies.span_id(2))
-    assert wire.plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
+    assert plain(bodies.payload_span(letter).attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 def test_a_value_as_deep_as_protobuf_goes_is_kept() -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cost_exporter.errors import Undecodable
 from cost_exporter.read import wire
 
-__all__ = ["LENGTH_DELIMITED", "Field", "Shape", "fields_of", "read_varint", "request_shape", "varint"]
+__all__ = ["LENGTH_DELIMITED", "Field", "Shape", "fields_of", "read_varint", "shape_of", "varint"]
 
 LENGTH_DELIMITED = 2
 _VARINT_BYTES_MAX = 10
@@ -38,9 +38,12 @@ class Field(NamedTuple):
     end: int
 
 
-def request_shape() -> Shape:
-    """Return the shape of an ExportTraceServiceRequest, read off the slim descriptor."""
-    return _shape_of(wire.new_request().DESCRIPTOR, {})
+def shape_of(message: str, *, has_values: bool = True) -> Shape:
+    """Return the shape of a message of OTLP, such as `Request`, read off the slim descriptor.
+
+    `has_values`: down to the values of a span's attributes. Without them it is the shape of what is decoded at once.
+    """
+    return _shape_of(wire.descriptor_of(message, has_values=has_values), {})
 
 
 def _shape_of(descriptor: Any, known: dict[str, Shape]) -> Shape:
