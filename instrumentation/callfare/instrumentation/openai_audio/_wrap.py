@@ -32,10 +32,12 @@ class _Body:
 
     def __init__(self, response: Any, *, is_speech: bool) -> None:
         headers = response.headers
-        self._is_compressed = "content-encoding" in headers
+        kind = headers.get("content-type", "")
         self._is_speech = is_speech
-        self._type = headers.get("content-type", "")
-        self._is_text = "json" in self._type or "event-stream" in self._type
+        self._is_text = "json" in kind or "event-stream" in kind
+        self._audio = ("pcm" if "pcm" in kind else "wav" if "wav" in kind else "") if is_speech else ""
+        self.tells_usage = bool(self._is_text or self._audio) and "content-encoding" not in headers
+        """Whether it is worth reading: most speech is MP3, whose length only a decoder could tell."""
         self._start = b""
         self._end = bytearray()
         self._total_bytes = 0
@@ -52,13 +54,10 @@ class _Body:
 
     def sum_up(self, call: CallSpan) -> None:
         """What the whole body says."""
-        if self._is_compressed:
-            return
         if self._is_text:
             _put_usage(call, usage_in_body(bytes(self._end)), is_speech=self._is_speech)
-        elif self._is_speech:
-            audio = "pcm" if "pcm" in self._type else "wav" if "wav" in self._type else ""
-            call.replace(names.AUDIO_OUTPUT_SECONDS, speech_seconds(audio, self._start, self._total_bytes))
+        else:
+            call.replace(names.AUDIO_OUTPUT_SECONDS, speech_seconds(self._audio, self._start, self._total_bytes))
 
 
 def _put_usage(call: CallSpan, holder: Any, *, is_speech: bool) -> None:
@@ -77,13 +76,14 @@ def _read_response(call: CallSpan, response: Any, *, is_speech: bool) -> bool:
     body = _Body(response, is_speech=is_speech)
     if response.is_stream_consumed or response.is_closed:
         call.has_output = True
-        body.see(call, response.content)
-        body.sum_up(call)
+        if body.tells_usage:
+            body.see(call, response.content)
+            body.sum_up(call)
         return False
     call.is_streaming = True
     stream = response.stream
     kind = AsyncStream if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__") else SyncStream
-    response.stream = kind(stream, call, body.see, body.sum_up)
+    response.stream = kind(stream, call, body.see, body.sum_up) if body.tells_usage else kind(stream, call)
     return True
 
 
