@@ -11,7 +11,11 @@ sdk         The same span with the same attributes, written by hand with OpenTel
             what any instrumentation of that call costs. It is contained in `call`.
 ours        What is left of `call` without `sdk`.
 unsampled   `call` where the application's sampler drops the span and ours records it for its cost.
-openai      The real OpenAI SDK over a transport in memory, watched and not: what is added, and out of how much.
+noise       `copy.deepcopy` of a small value, for about as long as `call`: Python's own, none of our parts and none of
+            OpenTelemetry's. As many times as its p99 is its median, so unquiet is the machine.
+openai      The real OpenAI SDK over a transport in memory (`plain`): what watching it adds (`added`), and what a span
+            by hand adds around the very same call (`sdk`). Both are dearer here than in a loop of their own: a whole
+            SDK has run in between, and the processor's caches hold none of their code any more.
 
 Kinds of calls take turns in blocks, so that a busy moment hits all alike.
 
@@ -26,6 +30,7 @@ to a call at p99, < 2 us a chunk, `import callfare` < 150 ms, no thread for a ca
 """
 
 import argparse
+import copy
 import gc
 import json
 import statistics
@@ -44,7 +49,7 @@ from opentelemetry.trace import SpanKind
 
 from callfare import attributes as names
 from callfare import hook
-from callfare.context import with_attribution
+from callfare.account import with_attribution
 from callfare.session import Clock, Reporter, Session
 from callfare.span import CallSpan, Request
 from callfare.wrapping import Wrapper, around_call, around_generator
@@ -53,10 +58,11 @@ ROUNDS = 3
 BLOCKS = 50
 CALLS_A_BLOCK = 400
 CHUNKS = 200_000
-OPENAI_BLOCKS = 6
-OPENAI_CALLS_A_BLOCK = 300
+OPENAI_CALLS = 2_000
+OPENAI_WARM_UP_CALLS = 200
 TEXT = "The quick brown fox jumps over the lazy dog. " * 4
 ACCOUNT = {names.TENANT_ID: "acme", names.CATEGORY: "bot", names.WORKFLOW_NAME: "call"}
+NESTED = [{"words": ["a", "b"], "number": {"one": 1, "two": (2, 3)}}] * 8
 TARGETS = {
     "call_p99_us": 100.0,
     "unsampled_p99_us": 100.0,
@@ -148,6 +154,12 @@ def _by_hand(provider: TracerProvider) -> Callable[[_Vendor], None]:
     return call
 
 
+def _copying(vendor: _Vendor) -> None:
+    vendor.speak(TEXT)
+    for nested in NESTED:  # one by one: `deepcopy` would see that they are the same
+        copy.deepcopy(nested)
+
+
 def _added_us(call: Callable[[_Vendor], None], now: _Now, count: int) -> list[float]:
     """Microseconds that each call took beyond the vendor's method itself."""
     vendor, found = _Vendor(now), []
@@ -159,11 +171,12 @@ def _added_us(call: Callable[[_Vendor], None], now: _Now, count: int) -> list[fl
 
 
 def measure_calls(now: _Now, suffix: str, *, collects: bool) -> dict[str, float]:
-    """The three kinds of call in turns; the quietest of the rounds."""
+    """The kinds of call in turns; the quietest of the rounds."""
     kinds = {
         "sdk": _by_hand(_provider(ALWAYS_ON, is_ours=False)),
         "call": _watched(_provider(ALWAYS_ON, is_ours=True)),
         "unsampled": _watched(_provider(ALWAYS_OFF, is_ours=True)),
+        "noise": _copying,
     }
     for call in kinds.values():
         _added_us(call, now, CALLS_A_BLOCK)  # warm up
@@ -200,23 +213,39 @@ def measure_openai() -> dict[str, float]:
     from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor  # noqa: PLC0415 - wraps the SDK
 
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=b"\0" * 4800))
-    client = openai.OpenAI(api_key="k", http_client=httpx2.Client(transport=transport))
-    provider, instrumentor = _provider(ALWAYS_ON, is_ours=True), OpenAIAudioInstrumentor()
-    plain: list[float] = []
-    watched: list[float] = []
-    for _ in range(OPENAI_BLOCKS):
-        for found in (plain, watched):
-            if found is watched:
-                instrumentor.instrument(tracer_provider=provider)
-            for number in range(OPENAI_CALLS_A_BLOCK):
-                begun = time.thread_time_ns()
-                client.audio.speech.create(input=TEXT, model="tts-1", voice="alloy")
-                # A class that was just changed is slow until the interpreter has specialised its callers again.
-                if number >= OPENAI_CALLS_A_BLOCK // 3:
-                    found.append((time.thread_time_ns() - begun) / 1000)
-        instrumentor.uninstrument()
-    without = statistics.median(plain)
-    return {"openai_plain_us": without, "openai_added_us": statistics.median(watched) - without}
+    speech = openai.OpenAI(api_key="k", http_client=httpx2.Client(transport=transport)).audio.speech
+    plain = speech.create
+    by_hand = _by_hand(_provider(ALWAYS_ON, is_ours=False))
+    instrumentor = OpenAIAudioInstrumentor()
+    instrumentor.instrument(tracer_provider=_provider(ALWAYS_ON, is_ours=True))
+    kinds: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain(input=TEXT, model="tts-1", voice="alloy"),
+        "sdk": lambda: by_hand(_Paid(plain)),
+        "added": lambda: speech.create(input=TEXT, model="tts-1", voice="alloy"),
+    }
+    took: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(OPENAI_WARM_UP_CALLS + OPENAI_CALLS):
+        for kind, call in kinds.items():
+            begun = time.thread_time_ns()
+            call()
+            took[kind].append((time.thread_time_ns() - begun) / 1000)
+    instrumentor.uninstrument()
+    medians = {kind: statistics.median(found[OPENAI_WARM_UP_CALLS:]) for kind, found in took.items()}
+    without = medians.pop("plain")
+    return {"openai_plain_us": without, **{f"openai_{kind}_us": median - without for kind, median in medians.items()}}
+
+
+class _Paid(_Vendor):
+    """OpenAI's method in the place of the vendor's."""
+
+    def __init__(self, create: Callable[..., object]) -> None:
+        super().__init__(time.thread_time_ns)
+        self._create = create
+
+    def speak(self, text: str) -> int:
+        """Have it spoken."""
+        self._create(input=text, model="tts-1", voice="alloy")
+        return len(text)
 
 
 def _read_chunk(_call: CallSpan, _chunk: bytes) -> None:
