@@ -12,7 +12,6 @@ from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from tests.receive import bodies
 from tests.support.attribute_values import plain
-from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.waiting import RUN_SECONDS_MAX
 
 
