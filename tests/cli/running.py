@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -38,14 +38,16 @@ def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ran:
     return Ran(exit_code, captured.out, captured.err)
 
 
-def start_program(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `callfare` as a program of its own."""
+def start_program(
+    *arguments: str, errors: IO[str] | int = subprocess.PIPE, **environment: str
+) -> subprocess.Popen[str]:
+    """Start `callfare` as a program of its own. One that is to live gets a file for its errors: a pipe may get full."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])
     clean = {name: text for name, text in os.environ.items() if not name.startswith("CALLFARE_")}
     return subprocess.Popen(
         [sys.executable, "-m", "cost_exporter", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         text=True,
         env=clean | {"PYTHONPATH": paths} | environment,
     )

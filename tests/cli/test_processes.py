@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="co
 @contextmanager
 def serving(url: str, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Address]]:
     """Run `serve` in a process group of its own and lend it, once it listens, with its gRPC address."""
-    with start_program("serve", "--db", as_url(url), *ANYWHERE, *options, **environment) as process:
+    command = ("serve", "--db", as_url(url), *ANYWHERE, *options)
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        start_program(*command, errors=errors, **environment) as process,
+    ):
         try:
             assert process.stdout is not None
             lines = dict(process.stdout.readline().split() for _ in range(4))

@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -25,11 +26,14 @@ def running(
     command: str, *arguments: str, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """Run `up` or `serve` and lend the process and its printed addresses."""
-    with start_program(command, *ANYWHERE, **environment) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        start_program(command, *ANYWHERE, errors=errors, **environment) as process,
+    ):
         try:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(4)]
-            assert all(lines), process.stderr and process.stderr.read()
+            assert all(lines), errors.seek(0) or errors.read()
             yield process, dict(line.split() for line in lines)
         finally:
             if process.poll() is None:

@@ -8,6 +8,7 @@ from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.store.reading import ReaderPool
 from tests.support.stored import filled_database
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +25,9 @@ def metrics() -> ServiceMetrics:
 
 
 @pytest.fixture
-def web(filled: str, metrics: ServiceMetrics) -> Iterator[TestClient]:
-    """The web application on the filled database."""
+def web(filled: str, metrics: ServiceMetrics, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The web application on the filled database, which is there, however long a connection takes."""
+    monkeypatch.setattr("cost_exporter.store.reading._POOL_WAIT_SECONDS_MAX", PATIENCE_SECONDS)
     yield from client(filled, metrics)
 
 
