@@ -60,6 +60,8 @@ _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
 _POOL_CONNECTIONS_MAX: Final = 4
+_FIRST_CONNECTION_SECONDS_MAX: Final = 30.0
+"""The database was there a moment ago. Later on, who asks is rather told to try again than kept waiting."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ class Service:
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
         self._tokens = TokenDirectory(self._pool.connection)
         self._metrics = self._make_metrics()
-        with self._pool.connection() as connection:
+        with self._pool.connection(timeout=_FIRST_CONNECTION_SECONDS_MAX) as connection:
             sync_rules(connection, self._config.revenue, self._config.fees)
             self._book_keeper = BookKeeper(connection, settings.prices)
 

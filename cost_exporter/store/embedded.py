@@ -35,6 +35,7 @@ _SERVICE_ACCOUNTS: Final = ("postgres", "callfare-postgres")
 _SOCKET_PATH_LENGTH_MAX: Final = 90  # the kernel's limit is 107 with the file name
 _START_SECONDS_MAX: Final = 30.0
 _STOP_SECONDS_MAX: Final = 20.0
+_PROGRAM_SECONDS_MAX: Final = 180.0  # initdb on a busy machine; pg_ctl gives up by itself
 _SETTINGS: Final = """
 # Written by callfare when this server was made. fsync and synchronous_commit stay on: a commit is a promise.
 listen_addresses = ''
@@ -207,7 +208,7 @@ class EmbeddedPostgres:
                 stdout=out,
                 stderr=err,
                 cwd="/",
-                timeout=60,
+                timeout=_PROGRAM_SECONDS_MAX,
                 user=None if account is None else account.pw_uid,
                 group=None if account is None else account.pw_gid,
                 extra_groups=None if account is None else [],
