@@ -96,6 +96,41 @@ def test_no_file_is_too_long_to_read() -> None:
     assert long == []
 
 
+def short_deadlines(path: Path) -> Iterator[int]:
+    """Lines with a call that gives up after less than a minute: `timeout=10`, `thread.join(10)`, `event.wait(5)`.
+
+    Below a second it is no deadline but a glance, at something that must not come.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            given = [each.value for each in node.keywords if each.arg == "timeout"]
+            if isinstance(node.func, ast.Attribute) and node.func.attr in {"wait", "join", "result", "exception"}:
+                given += node.args[:1]
+            for each in given:
+                if isinstance(each, ast.Constant) and isinstance(each.value, int | float) and 1 <= each.value < 60:
+                    yield node.lineno
+
+
+def test_no_deadline_of_a_test_is_short() -> None:
+    """A slow machine, or one that stands still for seconds, decides no test: tests/support/waiting.py has deadlines."""
+    short = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in python_files("tests")
+        if "fixtures" not in path.parts
+        for line in short_deadlines(path)
+    ]
+    assert short == []
+
+
+def test_tidy_sees_a_short_deadline(tmp_path: Path) -> None:
+    """The check above can fail; a minute, and what is no number, are left alone."""
+    planted = tmp_path / "planted.py"
+    planted.write_text(
+        'thread.join(10)\nget(url, timeout=5)\nget(url, timeout=60)\n"".join(["10"])\nevent.wait(LONG)\n'
+    )
+    assert list(short_deadlines(planted)) == [1, 2]
+
+
 def test_every_module_begins_with_what_it_does() -> None:
     """Every source file has a module docstring."""
     silent = [

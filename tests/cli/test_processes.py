@@ -103,7 +103,7 @@ def accepts(address: Address) -> bool:
     import socket
 
     try:
-        socket.create_connection((address.host, address.port), timeout=5).close()
+        socket.create_connection((address.host, address.port), timeout=PATIENCE_SECONDS).close()
     except OSError:
         return False
     return True

@@ -90,7 +90,7 @@ def test_up_restarts_a_database_that_died(data_dir: Path) -> None:
 
 def is_ready(web: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{web}/readyz", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{web}/readyz", timeout=60) as answer:
             return answer.status == 200
     except OSError:
         return False

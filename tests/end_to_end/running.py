@@ -82,7 +82,7 @@ class Program:
 def answers(url: str) -> bool:
     """Whether something answers 200 there by now."""
     try:
-        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+        return httpx.get(url, timeout=_ANSWER_SECONDS_MAX).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -90,7 +90,7 @@ def answers(url: str) -> bool:
 def accepts_connections(port: int) -> bool:
     """Whether something listens there by now, whatever it speaks."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_SECONDS_MAX).close()
     except OSError:
         return False
     return True
