@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 _LENGTH: Final = struct.Struct("!I")
-_HEAD: Final = struct.Struct("!QB?II")
-"""Number, encoding, whether the tenant is trusted, bytes of the namespace, bytes of the body."""
+_HEAD: Final = struct.Struct("!QB??II")
+"""Number, encoding, whether the tenant is trusted, whether it is given up, bytes of the namespace, of the body."""
 _ENCODINGS: Final = tuple(Encoding)
 _COUNTS: Final = ("received", "accepted", "duplicate", "conflict", "ignored", "dead_letter")
 READY: Final = 0
@@ -53,6 +53,8 @@ class Request:
     body: bytes
     encoding: Encoding
     sender: Sender
+    is_given_up: bool = False
+    """It ended its workers. The body stays behind; what is left to do is to bury it."""
 
 
 @value
@@ -99,8 +101,8 @@ def write_request(pipe: BinaryIO, request: Request) -> None:
     """Hand a request over. Blocks while the pipe is full."""
     namespace = request.sender.namespace.encode()
     encoding = _ENCODINGS.index(request.encoding)
-    is_trusted = request.sender.tenant_is_trusted
-    pipe.write(_HEAD.pack(request.number, encoding, is_trusted, len(namespace), len(request.body)) + namespace)
+    flags = request.sender.tenant_is_trusted, request.is_given_up
+    pipe.write(_HEAD.pack(request.number, encoding, *flags, len(namespace), len(request.body)) + namespace)
     pipe.write(request.body)
     pipe.flush()
 
@@ -110,12 +112,12 @@ def read_request(pipe: BinaryIO) -> Request | None:
     head = pipe.read(_HEAD.size)
     if len(head) < _HEAD.size:
         return None
-    number, encoding, is_trusted, namespace_bytes, body_bytes = _HEAD.unpack(head)
+    number, encoding, is_trusted, is_given_up, namespace_bytes, body_bytes = _HEAD.unpack(head)
     namespace, body = pipe.read(namespace_bytes), pipe.read(body_bytes)
     if len(namespace) < namespace_bytes or len(body) < body_bytes:
         return None
     sender = Sender(namespace=namespace.decode(), tenant_is_trusted=is_trusted)
-    return Request(number=number, body=body, encoding=_ENCODINGS[encoding], sender=sender)
+    return Request(number=number, body=body, encoding=_ENCODINGS[encoding], sender=sender, is_given_up=is_given_up)
 
 
 # ---------------------------------------------------------------------------------------------------- from a worker

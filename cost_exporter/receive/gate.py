@@ -4,7 +4,6 @@ A sender's mistake is refused for good; what passes is refused for the moment. A
 is our fault: the sender is told to try again, and after a bounded time the batch becomes dead letters instead.
 """
 
-import hashlib
 import logging
 import threading
 import time
@@ -20,13 +19,14 @@ from cost_exporter.read.strip import strip_content
 from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.receive.ingest import Ingest
-from cost_exporter.receive.stuck import StuckBatches
+from cost_exporter.receive.stuck import StuckBatches, batch_name
 
 __all__ = ["Gate", "place_of"]
 
 _LOG = logging.getLogger(__name__)
 _DECODERS: Final = 2
 """Decoding holds the interpreter: more at a time would only hold more memory."""
+_DEADLY: Final = "the worker ended each time; the request was not decoded"
 _STRIPPED_SPANS_MAX: Final = 10_000
 """So many spans of a given-up batch keep their payload; beyond that they are only counted."""
 
@@ -62,6 +62,10 @@ class Gate:
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender must not lose its batch for it
             return self._after_our_fault(error, body, request, sender)
 
+    def give_up(self, sender: Sender) -> Receipt:
+        """Bury a request that nobody dares to look at again, as one dead letter. Raises as `take`."""
+        return self._buried([DeadLetter(reason="our_fault", detail=_DEADLY)], sender)
+
     def _decoded(self, body: bytes, encoding: Encoding, sender: Sender) -> DecodedRequest:
         received_at_unix_ns = self._now_unix_ns()
         with self._decoders:
@@ -70,21 +74,21 @@ class Gate:
     def _after_our_fault(
         self, error: Exception, body: bytes, request: DecodedRequest | None, sender: Sender
     ) -> Receipt:
-        batch = hashlib.sha256(sender.namespace.encode() + b"\0" + body).digest()
+        batch = batch_name(sender.namespace, body)
         _LOG.error("our fault, batch %s: %s", batch.hex()[:12], place_of(error))
         if not self._stuck.is_given_up(batch):
             raise Overloaded("something went wrong on our side; try again") from error
-        receipt = self._buried(error, request, sender)
+        receipt = self._buried(list(_dead_letters(error, request)), sender)
         self._stuck.forget(batch)
         _LOG.error("batch %s is given up: its spans are dead letters now", batch.hex()[:12])
         return receipt
 
-    def _buried(self, error: Exception, request: DecodedRequest | None, sender: Sender) -> Receipt:
+    def _buried(self, dead_letters: list[DeadLetter], sender: Sender) -> Receipt:
         buried = DecodedRequest(
             namespace=sender.namespace,
             tenant_is_trusted=sender.tenant_is_trusted,
             received_at_unix_ns=self._now_unix_ns(),
-            dead_letters=list(_dead_letters(error, request)),
+            dead_letters=dead_letters,
         )
         try:
             return self._bury(buried)

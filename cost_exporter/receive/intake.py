@@ -91,6 +91,10 @@ class LocalIntake:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         return self._gate.take(body, encoding, sender)
 
+    def give_up(self, sender: Sender) -> Receipt:
+        """Keep of a request that ends its worker each time that there was one. Raises as `take`."""
+        return self._gate.give_up(sender)
+
     def close(self) -> None:
         """Commit what is on its way, for a bounded time, and let go of the database."""
         self._committer.close(timeout_seconds=_DRAIN_SECONDS_MAX)

@@ -4,16 +4,22 @@ A Collector without a time limit sends a batch until it is taken. If a bug of ou
 behind it would ever arrive. After a bounded time the batch is given up (semantics 23).
 """
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["StuckBatches"]
+__all__ = ["StuckBatches", "batch_name"]
 
 _BATCHES_MAX: Final = 10_000
 """Beyond it the oldest is forgotten: its time starts anew, which is late but never wrong."""
+
+
+def batch_name(namespace: str, body: bytes) -> bytes:
+    """Return by what a batch is known when it comes again: whose it is and what is in it, as a hash."""
+    return hashlib.sha256(namespace.encode() + b"\0" + body).digest()
 
 
 class StuckBatches:

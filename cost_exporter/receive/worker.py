@@ -121,7 +121,10 @@ class _Worker:
 
     def _reply(self, request: Request) -> Reply:
         try:
-            receipt = self._intake.take(request.body, request.encoding, request.sender)
+            if request.is_given_up:
+                receipt = self._intake.give_up(request.sender)
+            else:
+                receipt = self._intake.take(request.body, request.encoding, request.sender)
         except CallfareError as error:
             return Reply(number=request.number, error=error)
         except Exception as error:  # noqa: BLE001 - a bug of ours in the gate itself; the sender tries again

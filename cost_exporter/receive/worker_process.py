@@ -10,16 +10,19 @@ from contextlib import suppress
 from typing import IO, BinaryIO, Final, cast
 
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.receive.decode import Encoding, Sender
 from cost_exporter.receive.frames import READY, Reply, Request, read_reply, write_options, write_request
 from cost_exporter.receive.intake import IngestOptions
 
-__all__ = ["WorkerProcess"]
+__all__ = ["WorkerEnded", "WorkerProcess"]
 
 _MODULE: Final = "cost_exporter.receive.worker"
 _PIPE_BYTES: Final = 1024 * 1024
 """Room for a whole request, as a rule: each refill of a small pipe would wait for the worker's interpreter."""
 _END_INPUT_SECONDS_MAX: Final = 2.0
+
+
+class WorkerEnded(StoreUnavailable):
+    """The worker ended while it had the request, perhaps because of it."""
 
 
 class WorkerProcess:
@@ -40,7 +43,6 @@ class WorkerProcess:
         self._changing = threading.Lock()
         self._waiting: dict[int, Future[Reply]] = {}
         self._last_number = READY
-        self._is_gone = False
 
     @property
     def pid(self) -> int:
@@ -67,32 +69,28 @@ class WorkerProcess:
         future = Future[Reply]()
         with self._changing:
             self._last_number += 1
-            if self._is_gone:
-                future.set_exception(_gone())
-            else:
-                self._waiting[self._last_number] = future
+            self._waiting[self._last_number] = future
             return self._last_number, future
 
-    def send(self, number: int, body: bytes, encoding: Encoding, sender: Sender) -> None:
-        """Hand the request over. Where the worker is gone, `listen` notices it and fails the request."""
-        request = Request(number=number, body=body, encoding=encoding, sender=sender)
+    def send(self, request: Request) -> None:
+        """Hand the request over. Where the worker is gone, whoever listens notices it, and fails the request."""
         with self._writing, suppress(OSError, ValueError):  # as above
             write_request(self._requests, request)
 
     def listen(self, told: Callable[[Reply], None]) -> int:
-        """Hand on replies until the worker ends; return its exit code. Who waits then is told to try again."""
+        """Hand on replies until the worker ends; return its exit code. Then nothing may be entered any more."""
         while (reply := read_reply(self._replies)) is not None:
             told(reply)
             with self._changing:
                 future = self._waiting.pop(reply.number)
             future.set_result(reply)
-        with self._changing:
-            self._is_gone = True
-            waiting = list(self._waiting.values())
-            self._waiting.clear()
-        for future in waiting:
-            future.set_exception(_gone())
         return self._process.wait()
+
+    def fail_waiting(self) -> None:
+        """Tell who waits for a worker that has ended to try again."""
+        while self._waiting:
+            _, future = self._waiting.popitem()
+            future.set_exception(WorkerEnded("a worker ended; try again"))
 
     def end_input(self) -> None:
         """Let the worker finish what it has, and end. `listen` returns when it did."""
@@ -114,10 +112,6 @@ class WorkerProcess:
         for pipe in (self._requests, self._replies):
             with suppress(OSError):  # what was not written cannot be any more
                 pipe.close()
-
-
-def _gone() -> StoreUnavailable:
-    return StoreUnavailable("a worker ended; try again")
 
 
 def _roomy(stream: IO[bytes] | None) -> BinaryIO:

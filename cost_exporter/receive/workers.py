@@ -6,8 +6,8 @@ price, commit. That is safe for the same reason as several services on one datab
 it touches. A request goes to the worker with the fewest in flight.
 
 A worker that ends takes with it only what was not yet committed, or was and is recognised when it comes again:
-its senders are told to try again, and it is started anew. Nothing is queued here: admission bounds what is on its
-way.
+its senders are told to try again, and it is started anew. A request that ends its worker each time is given up after
+a bounded time, as one that fails each time is. Nothing is queued here: admission bounds what is on its way.
 """
 
 import logging
@@ -19,10 +19,11 @@ from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, StoreUnavailable
 from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender
-from cost_exporter.receive.frames import Reply
+from cost_exporter.receive.frames import Reply, Request
 from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observer
-from cost_exporter.receive.worker_process import WorkerProcess
+from cost_exporter.receive.stuck import StuckBatches, batch_name
+from cost_exporter.receive.worker_process import WorkerEnded, WorkerProcess
 
 __all__ = ["WorkerPool"]
 
@@ -37,11 +38,14 @@ _END_SECONDS_MAX: Final = 20.0
 class WorkerPool:
     """So many workers, each started again when it ends. Thread-safe; `close` it once."""
 
-    def __init__(self, options: IngestOptions, observer: Observer, *, count: int) -> None:
+    def __init__(
+        self, options: IngestOptions, observer: Observer, *, count: int, stuck: StuckBatches | None = None
+    ) -> None:
         """Start the workers and return when all are ready. Raises the `CallfareError` why one is not."""
         self.limits = Limits()
         self._options = options
         self._observer = observer
+        self._stuck = stuck or StuckBatches()
         self._changed = threading.Condition()
         self._alive: list[WorkerProcess] = []
         self._ready: list[WorkerProcess] = []
@@ -69,17 +73,16 @@ class WorkerPool:
 
     def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._ready, _AWAIT_WORKER_SECONDS_MAX):
-                raise StoreUnavailable("no worker is ready; try again")
-            worker = min(self._ready, key=lambda each: each.in_flight_count)
-            number, reply = worker.enter()
-        worker.send(number, body, encoding, sender)
-        told = reply.result()
-        if told.error is not None:
-            raise told.error
-        assert told.receipt is not None
-        return told.receipt
+        try:
+            return self._taken(body, encoding, sender)
+        except WorkerEnded:
+            batch = batch_name(sender.namespace, body)
+            if not self._stuck.is_given_up(batch):
+                raise
+        receipt = self._taken(b"", encoding, sender, is_given_up=True)
+        self._stuck.forget(batch)
+        _LOG.error("batch %s is given up: each worker that had it ended", batch.hex()[:12])
+        return receipt
 
     def close(self) -> None:
         """Let the workers finish what they have, for a bounded time, and end them."""
@@ -94,6 +97,19 @@ class WorkerPool:
             worker.kill()
         for keeper in self._keepers:
             keeper.join()
+
+    def _taken(self, body: bytes, encoding: Encoding, sender: Sender, *, is_given_up: bool = False) -> Receipt:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ready, _AWAIT_WORKER_SECONDS_MAX):
+                raise StoreUnavailable("no worker is ready; try again")
+            worker = min(self._ready, key=lambda each: each.in_flight_count)
+            number, reply = worker.enter()
+        worker.send(Request(number=number, body=body, encoding=encoding, sender=sender, is_given_up=is_given_up))
+        told = reply.result()
+        if told.error is not None:
+            raise told.error
+        assert told.receipt is not None
+        return told.receipt
 
     # ------------------------------------------------------------------------------------- one thread keeps a worker
 
@@ -135,6 +151,7 @@ class WorkerPool:
             self._alive.remove(worker)
             if worker in self._ready:
                 self._ready.remove(worker)
+        worker.fail_waiting()  # only now: who tries again at once shall not meet it
         worker.close()
         if not self._is_closing.is_set():
             _LOG.error("worker %d ended (exit code %d); another one is started", worker.pid, exit_code)

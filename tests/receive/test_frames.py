@@ -83,7 +83,10 @@ def test_a_reply_keeps_what_was_observed() -> None:
 def test_a_request_arrives_as_it_was(body: bytes, encoding: Encoding, sender: Sender) -> None:
     """Also an empty body, and one after the other."""
     pipe = io.BytesIO()
-    requests = [Request(number=number, body=body, encoding=encoding, sender=sender) for number in (1, 2)]
+    requests = [
+        Request(number=number, body=body, encoding=encoding, sender=sender, is_given_up=number == 2)
+        for number in (1, 2)
+    ]
     for request in requests:
         write_request(pipe, request)
     pipe.seek(0)

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal as D
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import psutil
@@ -24,9 +23,11 @@ from cost_exporter.prices.price_file import read_price_file
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.frames import Request
 from cost_exporter.receive.intake import IngestOptions, Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
-from cost_exporter.receive.worker_process import WorkerProcess
+from cost_exporter.receive.stuck import StuckBatches
+from cost_exporter.receive.worker_process import WorkerEnded, WorkerProcess
 from cost_exporter.receive.workers import WorkerPool
 from cost_exporter.store.price_books import save_price_file
 from tests.receive import bodies
@@ -60,9 +61,9 @@ Pool = tuple[WorkerPool, Seen]
 
 
 @contextmanager
-def pool_on(url: str, count: int = 2, **options: bool) -> Iterator[Pool]:
+def pool_on(url: str, count: int = 2, stuck: StuckBatches | None = None, **options: bool) -> Iterator[Pool]:
     seen = Seen()
-    pool = WorkerPool(IngestOptions(database_url=as_url(url), **options), seen, count=count)
+    pool = WorkerPool(IngestOptions(database_url=as_url(url), **options), seen, count=count, stuck=stuck)
     try:
         yield pool, seen
     finally:
@@ -93,9 +94,9 @@ def takes_in_flight(pool: WorkerPool, url: str, count: int) -> Iterator[tuple[li
     handed_over: list[int] = []
     send = WorkerProcess.send
 
-    def noted(worker: WorkerProcess, number: int, *request: Any) -> None:
-        send(worker, number, *request)
-        handed_over.append(number)
+    def noted(worker: WorkerProcess, request: Request) -> None:
+        send(worker, request)
+        handed_over.append(request.number)
 
     with ThreadPoolExecutor(count) as senders, ExitStack() as held, patch.object(WorkerProcess, "send", noted):
         held.enter_context(database_held(url))
@@ -174,9 +175,9 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url:
         os.kill(victim, signal.SIGKILL)
         wait_until("its senders know", lambda: sum(each.done() for each in sent) == 2)
         failed = [each.exception() for each in sent if each.done()]
-        assert {type(each) for each in failed} == {StoreUnavailable}
+        assert {type(each) for each in failed} == {WorkerEnded}
         assert {str(each) for each in failed} == {"a worker ended; try again"}
-        wait_until("there is another worker", lambda: len({*workers.in_flight_counts} - {victim}) == 2)
+        wait_until("there is another worker", lambda: len(workers.in_flight_counts) == 2)
         assert victim not in workers.in_flight_counts
         assert other in workers.in_flight_counts
         held.close()
@@ -185,6 +186,37 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url:
     assert take(workers, 0, 1, 2, 3).duplicate == 4
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (4,)
+
+
+def test_a_request_that_ends_each_worker_is_given_up_after_an_hour(database_url: str) -> None:
+    """Until then its sender tries again; then it is a dead letter, and the next such request has its own hour."""
+    now_seconds = [1_000.0]
+    stuck = StuckBatches(3_600, monotonic_seconds=lambda: now_seconds[0])
+    with pool_on(database_url, stuck=stuck) as (workers, seen):
+        for now_seconds[0] in (1_000.0, 1_000.0 + 3_599):
+            with pytest.raises(WorkerEnded):
+                take_deadly(workers, database_url)
+        now_seconds[0] += 1
+        receipt = take_deadly(workers, database_url)
+        assert (receipt.received, receipt.dead_letter) == (1, 1)
+        assert seen.observed[-1].receipt == receipt
+        with pytest.raises(WorkerEnded):
+            take_deadly(workers, database_url)
+        assert take(workers, 1).accepted == 1
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("select reason, detail, namespace from callfare.dead_letter").fetchall()
+    assert kept == [("our_fault", "the worker ended each time; the request was not decoded", "default")]
+
+
+def take_deadly(pool: WorkerPool, url: str) -> Receipt:
+    """Send a request, and kill the worker that has it, as a fault in the decoder or a lack of memory would."""
+    wait_until("both are there", lambda: len(pool.in_flight_counts) == 2)
+    with takes_in_flight(pool, url, 1) as ((sent,), held):
+        (victim,) = (pid for pid, count in pool.in_flight_counts.items() if count)
+        os.kill(victim, signal.SIGKILL)
+        wait_until("its end is noticed", lambda: victim not in pool.in_flight_counts)
+        held.close()
+        return sent.result(PATIENCE_SECONDS)
 
 
 def test_a_worker_that_keeps_ending_does_not_stop_the_others(pool: Pool) -> None:
