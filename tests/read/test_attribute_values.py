@@ -152,6 +152,7 @@ def test_memories_of_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     """A sender who makes up counts and long words costs time, never memory, and is read right."""
     monkeypatch.setattr(plan, "_scopes", {})
     monkeypatch.setattr(attribute_values, "_COUNTS_MAX", 4)
+    COUNTS.clear()
     for number in range(300, 320):
         assert COUNTS[b"\x18" + bytes((number & 127 | 128, number >> 7))] == number
         assert len(COUNTS) <= 4

@@ -91,7 +91,7 @@ def test_gzip_is_accepted(service: Service) -> None:
 
 def test_one_bad_span_is_answered_with_a_warning_that_rejects_nothing(service: Service) -> None:
     """A dead letter is held, so it is not rejected: the sender is warned, and the other spans are stored."""
-    deep = bodies.span(2) + bodies.attribute(b"deep", bodies.nested(5_000))
+    deep = bodies.span(2) + bodies.event(b"deep", bodies.nested(5_000))
     answer = export(service.grpc_address, bodies.body(bodies.span(1), deep, bodies.span(3)))
     assert service.ingest.span_ids == [bodies.span_id(1), bodies.span_id(3)]
     assert answer.HasField("partial_success")

@@ -160,7 +160,7 @@ def test_what_is_our_fault_or_passes_is_503_with_a_hint(
 
 def test_dead_letters_are_a_warning_in_either_form(service: Service) -> None:
     """A partial success that rejects nothing, in protobuf and in JSON."""
-    deep = bodies.span(2) + bodies.attribute(b"deep", bodies.nested(48))
+    deep = bodies.span(2) + bodies.event(b"deep", bodies.nested(48))
     answer = ExportTraceServiceResponse.FromString(post(service, bodies.body(bodies.span(1), deep), PROTOBUF).content)
     assert (answer.partial_success.rejected_spans, bool(answer.partial_success.error_message)) == (0, True)
     given = json.loads(GOOD_JSON)

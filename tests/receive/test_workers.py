@@ -36,7 +36,7 @@ from tests.support.stored import as_url, filling
 from tests.support.waiting import PATIENCE_SECONDS, RUN_SECONDS_MAX, wait_until
 
 BOMB = bodies.field(1, bodies.field(2, b"\x12\x00" * 50_001))
-DEEP = bodies.body(bodies.span(70), bodies.span(71) + bodies.attribute(b"deep", bodies.nested(60)))
+DEEP = bodies.body(bodies.span(70), bodies.span(71) + bodies.event(b"deep", bodies.nested(60)))
 PRICES = """
 prices:
   - {provider: openai, model: "gpt-zz", unit: input_tokens, price: "7", per: "1000000"}
