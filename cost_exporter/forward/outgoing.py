@@ -76,6 +76,7 @@ def outgoing_spans(
     """
     is_removed = _REPLACED if keeps_content else _REPLACED_AND_CONTENT
     found: dict[SpanKey, OutgoingSpan] = {}
+    spans: dict[SpanKey, wire.Span] = {}
     for each in resource_spans:
         resource = _serialised(each.resource)
         for group in each.scope_spans:
@@ -84,7 +85,10 @@ def outgoing_spans(
                 key = span.trace_id, span.span_id
                 if _is_wanted(span, key, calls):
                     _remove(span, is_removed, keeps_events=keeps_content)
-                    found[key] = OutgoingSpan(resource, scope, _sound(span))
+                    found[key], spans[key] = OutgoingSpan(resource, scope, _serialised(span)), span
+    if not wire.are_values_sound([each.span for each in found.values()]):  # nobody has looked at most of them yet
+        for key, span in spans.items():
+            found[key] = found[key]._replace(span=_mended(span))
     return found
 
 
@@ -136,19 +140,14 @@ _REPLACED: Final = _Judged(lambda key: key in _OURS)
 _REPLACED_AND_CONTENT: Final = _Judged(lambda key: key in _OURS or _is_content(key))
 
 
-def _sound(span: Any) -> bytes:
-    """Return the span as bytes that every receiver takes: nobody has looked at most of its values yet."""
-    serialised = _serialised(span)
-    try:
-        wire.require_sound(serialised)
-    except wire.DecodeError:
-        for key, encoded in list(span.attributes.items()):
-            try:
-                span.attributes[key] = value_of(encoded).SerializeToString()
-            except UnreadableValue:
-                del span.attributes[key]
-        return _serialised(span)
-    return serialised
+def _mended(span: Any) -> bytes:
+    """Return the span as bytes that every backend takes, without the values that cannot be."""
+    for key, encoded in list(span.attributes.items()):
+        try:
+            span.attributes[key] = value_of(encoded).SerializeToString()
+        except UnreadableValue:
+            del span.attributes[key]
+    return _serialised(span)
 
 
 def _serialised(message: Any) -> bytes:

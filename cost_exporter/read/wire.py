@@ -10,7 +10,7 @@ Like any proto3 schema it refuses a whole request for one invalid UTF-8 byte in 
 `receive/salvage.py` is the way out: it takes such a request apart on the wire, span by span.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -27,12 +27,12 @@ __all__ = [
     "Scope",
     "ScopeSpans",
     "Span",
+    "are_values_sound",
     "descriptor_of",
     "new_request",
     "new_value",
     "parse_request",
     "parse_value",
-    "require_sound",
 ]
 
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
@@ -217,6 +217,8 @@ def _slim_file(span_attributes: str) -> descriptor_pb2.FileDescriptorProto:
             ("flags", 16, _FIXED32, _ONE, ""),
         ],
     )
+    _message(file, "KeyValue", [("key", 1, _STRING, _ONE, ""), ("value", 2, _MESSAGE, _ONE, "AnyValue")])
+    _message(file, "SpanValues", [("attributes", 9, _MESSAGE, _MANY, "KeyValue")])  # a span, to look at these alone
     _message(file, "ScopeSpans", [("scope", 1, _MESSAGE, _ONE, "Scope"), ("spans", 2, _MESSAGE, _MANY, "Span")])
     _message(
         file,
@@ -236,7 +238,7 @@ def _pool(span_attributes: str) -> descriptor_pool.DescriptorPool:
 _ENCODED = _pool("map of bytes")
 _DECODED = _pool("map")
 _Request: Any = message_factory.GetMessageClass(_ENCODED.FindMessageTypeByName("slim.Request"))
-_Span: Any = message_factory.GetMessageClass(_DECODED.FindMessageTypeByName("slim.Span"))
+_SpanValues: Any = message_factory.GetMessageClass(_DECODED.FindMessageTypeByName("slim.SpanValues"))
 _AnyValue: Any = message_factory.GetMessageClass(_ENCODED.FindMessageTypeByName("slim.AnyValue"))
 
 
@@ -260,9 +262,13 @@ def parse_request(body: bytes) -> Request:
     return cast("Request", _Request.FromString(body))
 
 
-def require_sound(span: bytes) -> None:
-    """Raise `DecodeError` where a decoder would refuse the span for one of the values of its attributes."""
-    _Span.FromString(span)
+def are_values_sound(spans: Iterable[bytes]) -> bool:
+    """Return whether a decoder takes all values of the attributes of these spans."""
+    try:
+        _SpanValues.FromString(b"".join(spans))  # joined they are one message with the attributes of all
+    except DecodeError:
+        return False
+    return True
 
 
 def parse_value(encoded: bytes) -> AnyValue:
