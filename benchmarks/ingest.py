@@ -10,8 +10,8 @@ is after COMMIT. In turn with slices of the first load its rows are copied into 
 checks: no dedupe, no rollup, no settling. That is as fast as this PostgreSQL takes such rows, and what slows the
 machine down meets both.
 
-With `--forward` the billable load is sent in turn to a service that forwards nothing and to one that forwards every
-span, with its cost, to a local OTLP receiver; the CPU counts until the outbox is empty and the receiver has them all.
+With `--forward` slices of the billable load go in turn to a service that forwards nothing and to one that forwards
+every span, with its cost, to a local OTLP receiver; the CPU counts until the outbox is empty and the receiver has them.
 
 The clients share the machine with the service and PostgreSQL; the figures are of the whole machine.
 """
@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -49,7 +50,7 @@ IN_FLIGHT = 4
 BILLABLE_SHARE_MIXED = 0.2
 WARM_UP_REQUESTS = 20
 SLICES = 10
-FORWARD_ROUNDS = 3
+FORWARD_SLICES = 10
 FORWARD_CPU_RATIO_MAX = 1.2
 DRAIN_SECONDS_MAX = 300
 MODELS = (("openai", "gpt-4o-mini"), ("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1"))
@@ -316,30 +317,36 @@ def rows_of(stream: bytes) -> list[bytes]:
 
 
 def compare_forwarding(database_url: str, batch_count: int, process_count: int) -> dict[str, object]:
-    """Return the service's CPU per billable span with and without forwarding, in turn so that drift meets both."""
-    without = list[float]()
-    forwarding = list[float]()
-    for number in range(FORWARD_ROUNDS):
-        with service(database_url, process_count) as (process, address):
-            run = load(f"not forwarded {number}", address, process, batch_count, 1.0)
-        without.append(run.service_cpu_us_per_span)
-        with (
-            OtlpSink() as sink,
-            service(database_url, process_count, CALLFARE_FORWARD_ENDPOINT=sink.endpoint) as (process, address),
-        ):
+    """Return the service's CPU per billable span with and without forwarding, slice by slice in turn."""
+    without, forwarding = list[Run](), list[Run]()
+    slice_count = max(1, batch_count // FORWARD_SLICES)
+    with (
+        OtlpSink() as sink,
+        service(database_url, process_count) as (plain, plain_address),
+        service(database_url, process_count, CALLFARE_FORWARD_ENDPOINT=sink.endpoint) as (hop, hop_address),
+    ):
+        warm_up("not forwarded", plain_address, 1.0)
+        warm_up("forwarded", hop_address, 1.0)
+        await_empty_outbox(database_url)
+        for number in range(FORWARD_SLICES):
+            without.append(load(f"not forwarded {number}", plain_address, plain, slice_count, 1.0, warms_up=False))
+            rest = partial(await_empty_outbox, database_url)
             name = f"forwarded {number}"
-            run = load(name, address, process, batch_count, 1.0, await_rest=lambda: await_empty_outbox(database_url))
-        forwarding.append(run.service_cpu_us_per_span)
-        sent_count = (batch_count + WARM_UP_REQUESTS) * SPANS_PER_REQUEST
+            forwarding.append(load(name, hop_address, hop, slice_count, 1.0, warms_up=False, await_rest=rest))
+        sent_count = (slice_count * FORWARD_SLICES + WARM_UP_REQUESTS) * SPANS_PER_REQUEST
         if sink.span_count != sent_count:
             raise SystemExit(f"{sink.span_count} spans were forwarded of {sent_count}; the figures mean nothing")
-    ratios = [with_it / without_it for with_it, without_it in zip(forwarding, without, strict=True)]
+    ratios = [
+        hopped.service_cpu_us_per_span / kept.service_cpu_us_per_span
+        for kept, hopped in zip(without, forwarding, strict=True)
+    ]
+    without_us, with_us = whole_of(without).service_cpu_us_per_span, whole_of(forwarding).service_cpu_us_per_span
     return {
-        "rounds": FORWARD_ROUNDS,
-        "service_cpu_us_per_span_without": round(statistics.median(without), 1),
-        "service_cpu_us_per_span_with": round(statistics.median(forwarding), 1),
-        "cpu_ratio": round(statistics.median(ratios), 3),
-        "cpu_ratios": [round(ratio, 3) for ratio in ratios],
+        "slices": FORWARD_SLICES,
+        "service_cpu_us_per_span_without": round(without_us, 1),
+        "service_cpu_us_per_span_with": round(with_us, 1),
+        "cpu_ratio": round(with_us / without_us, 3),
+        "cpu_ratio_quartiles": [round(ratio, 3) for ratio in statistics.quantiles(ratios, n=4)],
         "cpu_ratio_max": FORWARD_CPU_RATIO_MAX,
     }
 
