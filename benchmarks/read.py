@@ -74,11 +74,8 @@ def body(attributes: dict[str, Any], scope: str, spans: int) -> bytes:
         span.start_time_unix_nano = RECEIVED_AT_UNIX_NS - number * 10**9
         span.end_time_unix_nano = span.start_time_unix_nano + 800_000_000
         for key, found in attributes.items():
-            said = wire.new_value()
-            if isinstance(found, int):
-                said.int_value = found
-            else:
-                said.string_value = f"{found}{number}" if key == "gen_ai.response.id" else found
+            text = f"{found}{number}" if key == "gen_ai.response.id" else found
+            said = wire.new_value(int_value=found) if isinstance(found, int) else wire.new_value(string_value=text)
             span.attributes[key] = said.SerializeToString()
     return request.SerializeToString()
 

@@ -16,7 +16,7 @@ from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.forward.enrich import ENRICHED_KEYS
 from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import UnreadableValue, value_of
+from cost_exporter.read.attribute_values import UnreadableValue, readable_text, value_of
 
 __all__ = ["outgoing_spans"]
 
@@ -95,15 +95,8 @@ def outgoing_spans(
 def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> bool:
     if attributes.VIEW not in span.attributes:
         return key in calls
-    mark = _text(span.attributes[attributes.VIEW])
+    mark = readable_text(span.attributes[attributes.VIEW])
     return mark == "hop" or (not mark and key in calls)
-
-
-def _text(encoded: bytes) -> str:
-    try:
-        return value_of(encoded).string_value
-    except UnreadableValue:
-        return ""
 
 
 class _Removal:

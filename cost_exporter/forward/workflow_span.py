@@ -56,18 +56,12 @@ def workflow_span(workflow: FinalWorkflow) -> OutgoingSpan:
         attributes.TENANT_ID: workflow.tenant,
     }
     for key, text in said.items():
-        span.attributes[key] = _encoded(text)
+        span.attributes[key] = wire.new_value(string_value=text).SerializeToString()
     return OutgoingSpan(
         resource=group.resource.SerializeToString(deterministic=True),
         scope=scope.scope.SerializeToString(deterministic=True),
         span=span.SerializeToString(deterministic=True),
     )
-
-
-def _encoded(text: str) -> bytes:
-    value_said = wire.new_value()
-    value_said.string_value = text
-    return value_said.SerializeToString()
 
 
 def _span_id(workflow: FinalWorkflow) -> bytes:

@@ -15,7 +15,7 @@ from cost_exporter.read.mend import UNDECODABLE, mend
 from cost_exporter.read.wire import AnyValue, DecodeError, EncodedAttributes, parse_value
 from cost_exporter.read.wire_shape import shape_of
 
-__all__ = ["COUNTS", "SpanAttributes", "UnreadableValue", "short_text", "value_of"]
+__all__ = ["COUNTS", "SpanAttributes", "UnreadableValue", "readable_text", "short_text", "value_of"]
 
 _VALUE: Final = shape_of("AnyValue")
 _STRING_TAG, _INT_TAG = 0x0A, b"\x18"
@@ -72,6 +72,14 @@ def value_of(encoded: bytes) -> AnyValue:
         raise UnreadableValue(UNDECODABLE) from error
 
 
+def readable_text(encoded: bytes) -> str:
+    """Return the text of a value on which no bill depends; "" where it is none, or cannot be read."""
+    try:
+        return value_of(encoded).string_value
+    except UnreadableValue:
+        return ""
+
+
 class _Counts(dict[bytes, int]):
     """Whole counts from 0 up by their encoded values; -1 for any other value, which `count_of` may make sense of.
 
@@ -81,8 +89,9 @@ class _Counts(dict[bytes, int]):
     def __missing__(self, encoded: bytes) -> int:
         if not encoded.startswith(_INT_TAG):
             return -1
-        count = value_of(encoded).int_value
-        if not 0 <= count <= MAX_QUANTITY:
+        found = value_of(encoded)
+        count = found.int_value
+        if found.WhichOneof("value") != "int_value" or not 0 <= count <= MAX_QUANTITY:
             return -1
         if len(self) >= _COUNTS_MAX:
             self.clear()

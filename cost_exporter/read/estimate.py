@@ -13,7 +13,7 @@ from typing import Any, Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
+from cost_exporter.read.attribute_values import readable_text
 
 __all__ = ["with_estimates"]
 
@@ -39,7 +39,7 @@ def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.Resource
     if not unknown:
         return calls
     spans = {
-        (span.trace_id, span.span_id): SpanAttributes(span.attributes)
+        (span.trace_id, span.span_id): span.attributes
         for each in resource_spans
         for group in each.scope_spans
         for span in group.spans
@@ -53,7 +53,7 @@ def _may_be_estimated(call: Call) -> bool:
     return not usage.quantities and not usage.is_refused and usage.operation in _ESTIMATED_OPERATIONS
 
 
-def _estimated(call: Call, attributes: wire.Attributes | None) -> Call:
+def _estimated(call: Call, attributes: wire.EncodedAttributes | None) -> Call:
     if attributes is None:
         return call
     quantities: dict[str, Quantity] = {}
@@ -67,22 +67,15 @@ def _estimated(call: Call, attributes: wire.Attributes | None) -> Call:
     return replace(call, usage=usage, issues=(*call.issues, "estimated_from_text"))
 
 
-def _text_length(attributes: wire.Attributes, name: str) -> int:
+def _text_length(attributes: wire.EncodedAttributes, name: str) -> int:
     """Return how many characters were said under a name, or under the keys that begin with it."""
     if not name.endswith("."):
-        return _said_length(_text(attributes, name)) if name in attributes else 0
+        return _said_length(readable_text(attributes[name])) if name in attributes else 0
     return sum(
-        _said_length(_text(attributes, key))
+        _said_length(readable_text(attributes[key]))
         for key in attributes
         if key.startswith(name) and key.rpartition(".")[2] in _TEXT_MEMBERS
     )
-
-
-def _text(attributes: wire.Attributes, name: str) -> str:
-    try:
-        return attributes[name].string_value
-    except UnreadableValue:  # content: the bill does not depend on it
-        return ""
 
 
 def _said_length(text: str) -> int:

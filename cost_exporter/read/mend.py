@@ -8,9 +8,10 @@ from typing import Final
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import Undecodable
-from cost_exporter.read.wire_shape import LENGTH_DELIMITED, Field, Shape, fields_of, varint
+from cost_exporter.read import otlp_bytes
+from cost_exporter.read.wire_shape import LENGTH_DELIMITED, Field, Shape, fields_of
 
-__all__ = ["DETAILS", "TOO_DEEP", "UNDECODABLE", "Mended", "length_delimited", "mend"]
+__all__ = ["DETAILS", "TOO_DEEP", "UNDECODABLE", "Mended", "mend"]
 
 _DEPTH_MAX: Final = 97
 """Messages within each other, a span being the first: with the three around it that makes upb's limit of 100."""
@@ -53,11 +54,6 @@ def mend(body: bytes, shape: Shape) -> Mended:
     return Mended(body=bytes(kept), reason=reason)
 
 
-def length_delimited(number: int, content: bytes) -> bytes:
-    """Return a field with a text, bytes or a message."""
-    return varint(number << 3 | LENGTH_DELIMITED) + varint(len(content)) + content
-
-
 def _mended_field(body: bytes, field: Field, shape: Shape, depth: int) -> bytes:
     if field.wire_type != LENGTH_DELIMITED:
         return body[field.start : field.end] if field.wire_type != 3 else b""  # noqa: PLR2004 - a group: nobody reads it
@@ -66,7 +62,7 @@ def _mended_field(body: bytes, field: Field, shape: Shape, depth: int) -> bytes:
         content = content.decode("utf-8", "replace").encode()
     elif field.number in shape.messages:
         content = _mended_message(content, shape.messages[field.number], depth + 1)
-    return length_delimited(field.number, content)
+    return otlp_bytes.field(field.number, content)
 
 
 def _mended_message(body: bytes, shape: Shape, depth: int) -> bytes:

@@ -8,6 +8,8 @@ attributes, and requests one after the other *are* one request with the spans of
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from cost_exporter.read.wire_shape import LENGTH_DELIMITED, varint
+
 __all__ = ["field", "framed_span", "halves_of", "trace_request"]
 
 _RESOURCE_SPANS = 1  # in ExportTraceServiceRequest
@@ -46,17 +48,7 @@ def field(number: int, payload: bytes) -> bytes:
 @lru_cache(maxsize=8192)
 def _frame(number: int, size_bytes: int) -> bytes:
     """Return what stands before the payload of a length-delimited field. Remembered: a few thousand sizes recur."""
-    return bytes((number << 3 | 2,)) + _varint(size_bytes)
-
-
-def _varint(number: int) -> bytes:
-    """Return a non-negative integer as protobuf writes it: seven bits a byte, the lowest first."""
-    parts = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    return varint(number << 3 | LENGTH_DELIMITED) + varint(size_bytes)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:

@@ -252,9 +252,9 @@ def new_request() -> Any:
     return _Request()
 
 
-def new_value() -> Any:
-    """Return an empty value; what `SerializeToString` makes of it is what stands in a span's attributes."""
-    return _AnyValue()
+def new_value(**given: object) -> Any:
+    """Return a value with the given field, or an empty one; serialised it is what stands in a span's attributes."""
+    return _AnyValue(**given)
 
 
 def parse_request(body: bytes) -> Request:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import Undecodable
-from cost_exporter.read import wire
-from cost_exporter.read.mend import DETAILS, UNDECODABLE, Mended, length_delimited, mend
+from cost_exporter.read import otlp_bytes, wire
+from cost_exporter.read.mend import DETAILS, UNDECODABLE, Mended, mend
 from cost_exporter.read.strip import strip_content
 from cost_exporter.read.wire_shape import LENGTH_DELIMITED, Field, fields_of, shape_of
 
@@ -83,7 +83,7 @@ def _salvage_span(body: bytes, resource: Any, scope: Any, dead_letters: list[Dea
 
 def _decoded(span: bytes) -> Any:
     """Return the span; None where the decoder refuses it. Decoded in a request of its own: depth counts from there."""
-    request = length_delimited(1, length_delimited(2, length_delimited(2, span)))
+    request = otlp_bytes.trace_request(b"", b"", [otlp_bytes.framed_span(span)])
     try:
         return wire.parse_request(request).resource_spans[0].scope_spans[0].spans[0]
     except wire.DecodeError:

@@ -118,7 +118,7 @@ def test_attributes_are_a_mapping() -> None:
         (b"\x18\x8c\x00", 12),
         (b"\x18" + b"\xff" * 8 + b"\x7f", -1),
         (b"\x18" + b"\xff" * 9 + b"\x01", -1),
-        (b"\x18\x05" + text(b"x"), 0),
+        (b"\x18\x05" + text(b"x"), -1),
         (text(b"12"), -1),
         (b"\x21" + bytes(8), -1),
         (b"", -1),
