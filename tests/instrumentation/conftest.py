@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callfare import guard
+from callfare import guard, hook
 
 
 class Spans:
@@ -21,6 +21,7 @@ class Spans:
         self.exporter = InMemorySpanExporter()
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = self.provider.get_tracer("app")
 
     @property
     def all(self) -> tuple[ReadableSpan, ...]:
@@ -46,6 +47,13 @@ def spans() -> Iterator[Spans]:
     made = Spans()
     yield made
     made.provider.shutdown()
+
+
+@pytest.fixture
+def attributed(spans: Spans) -> Spans:
+    """The same, with everything of ours installed in the provider."""
+    hook.install(spans.provider)
+    return spans
 
 
 @pytest.fixture(autouse=True)

@@ -17,25 +17,15 @@ class Unprintable:
         raise ValueError
 
 
-@pytest.fixture
-def attributed(spans):
-    hook.install(spans.provider)
-    return spans
-
-
-def tracer_of(spans):
-    return spans.provider.get_tracer("app")
-
-
 def open_chat(spans, **more):
-    return open_call(tracer_of(spans), Request(operation="chat", provider="acme", **more))
+    return open_call(spans.tracer, Request(operation="chat", provider="acme", **more))
 
 
 def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeypatch) -> None:
     """It is written as the call starts, by the same rule: itself, the context, the parent, the environment."""
     monkeypatch.setenv("CALLFARE_CATEGORY", "from-environment")
     account = with_attribution({names.TENANT_ID: "from-context", names.TASK: "from-context"})
-    tracer, within = tracer_of(attributed), {names.TENANT_ID: "from-parent", names.TIER: "from-parent"}
+    tracer, within = attributed.tracer, {names.TENANT_ID: "from-parent", names.TIER: "from-parent"}
     with tracer.start_as_current_span("parent", attributes=within) as parent:
         request = Request(operation="chat", provider="acme", attributes={names.TASK: "own"})
         call = open_call(tracer, request, context=trace.set_span_in_context(parent, account))
@@ -55,7 +45,7 @@ def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeyp
 def test_a_call_whose_account_cannot_be_read_is_recorded(attributed) -> None:
     """A baggage entry that fails costs the account, never the usage."""
     broken = baggage.set_baggage(names.TENANT_ID, Unprintable())
-    open_call(tracer_of(attributed), Request(operation="chat", provider="acme"), context=broken).end()
+    open_call(attributed.tracer, Request(operation="chat", provider="acme"), context=broken).end()
     assert attributed.only[names.PROVIDER_NAME] == "acme"
 
 
@@ -65,7 +55,7 @@ def test_what_is_not_sampled_says_so_whoever_kept_it(spans, decision) -> None:
     spans.provider.sampler = StaticSampler(decision)
     hook.install(spans.provider)
     paid = open_chat(spans).span
-    other = tracer_of(spans).start_span("any", attributes={"colour": "red"})
+    other = spans.tracer.start_span("any", attributes={"colour": "red"})
     assert (paid.attributes[names.SAMPLED], paid.attributes[names.PROVIDER_NAME]) == (False, "acme")
     assert (other.attributes[names.SAMPLED], other.attributes["colour"]) == (False, "red")
 

@@ -16,9 +16,8 @@ from deepgram import (
 )
 
 from callfare import attributes as names
-from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded, recorded, until
+from tests.instrumentation.recording import Recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"
@@ -31,12 +30,6 @@ SPEAK = {"model": "aura-asteria-en"}
 def fake() -> Iterator[FakeDeepgram]:
     with FakeDeepgram() as server:
         yield server
-
-
-@pytest.fixture
-def spans() -> Iterator[Recorded]:
-    with recorded(DeepgramInstrumentor) as record:
-        yield record
 
 
 def _client(fake: FakeDeepgram) -> DeepgramClient:
