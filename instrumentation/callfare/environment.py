@@ -14,11 +14,14 @@ __all__ = [
     "is_disabled",
     "records_all",
     "report_seconds",
+    "spool_bytes_max",
+    "spool_folder",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _REPORT_SECONDS_DEFAULT = 60.0
+_SPOOL_MAX_MIB_DEFAULT = 256
 
 
 def _flag(name: str, *, default: bool) -> bool:
@@ -67,3 +70,15 @@ def report_seconds() -> float:
     except ValueError:
         return _REPORT_SECONDS_DEFAULT
     return seconds if 0 <= seconds < float("inf") else _REPORT_SECONDS_DEFAULT
+
+
+def spool_folder() -> str:
+    """CALLFARE_SPOOL_DIR: where spans wait while their receiver is away; "" for no spool."""
+    return os.environ.get("CALLFARE_SPOOL_DIR", "").strip()
+
+
+def spool_bytes_max() -> int:
+    """CALLFARE_SPOOL_MAX_MIB, default 256: what may wait there; then the oldest spans are given up."""
+    text = os.environ.get("CALLFARE_SPOOL_MAX_MIB", "").strip()
+    mebibytes = int(text) if text.isdecimal() and int(text) else _SPOOL_MAX_MIB_DEFAULT
+    return mebibytes << 20
