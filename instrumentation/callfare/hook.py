@@ -6,6 +6,7 @@ the sampler of the moment it is made. The second looks again, as an instrumentor
 its own, and wraps what must lie outside all other wrappers. With CALLFARE_DISABLED neither does anything.
 """
 
+import logging
 import weakref
 
 from opentelemetry import trace
@@ -15,11 +16,12 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from callfare import environment
 from callfare.context import AttributionProcessor
 from callfare.guard import quietly
-from callfare.sampler import RecordEverything, UnsampledExport
+from callfare.sampler import RecordEverything, UnsampledExport, exporter_modules
 from callfare.shutdown import install_exit_handlers
 
-__all__ = ["install", "post_instrument", "pre_instrument"]
+__all__ = ["install", "post_instrument", "pre_instrument", "warn_of_unused_spool"]
 
+_log = logging.getLogger("callfare")
 _installed: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
 
 
@@ -33,6 +35,7 @@ def pre_instrument() -> None:
 def post_instrument() -> None:
     """After the instrumentors."""
     install()
+    warn_of_unused_spool(trace.get_tracer_provider())
     if environment.includes_stream_usage() and not environment.is_disabled():
         from callfare.instrumentation.openai_audio._stream_usage import (  # noqa: PLC0415 - only where asked for
             StreamUsageInstrumentor,
@@ -55,6 +58,15 @@ def install(provider: AnyTracerProvider | None = None) -> None:
         _record_everything(provider)
         provider.add_span_processor(UnsampledExport(provider))
     install_exit_handlers(provider)
+
+
+@quietly
+def warn_of_unused_spool(provider: AnyTracerProvider) -> None:
+    """Say where CALLFARE_SPOOL_DIR is set, and no exporter uses it."""
+    if not environment.spool_folder() or environment.is_disabled():
+        return
+    if not any(module == "callfare.otlp" for module in exporter_modules(provider)):
+        _log.warning("CALLFARE_SPOOL_DIR is not used: only OTEL_TRACES_EXPORTER=callfare_otlp keeps spans there")
 
 
 def _record_everything(provider: TracerProvider) -> None:

@@ -2,7 +2,8 @@
 
 Everything about the connection is the ordinary exporter's: `OTEL_EXPORTER_OTLP_PROTOCOL`, `_ENDPOINT`,
 `_HEADERS`... A span is read-only once it has ended, so a priced span goes out as a copy with more attributes.
-Pricing never loses a span: where it fails, the span goes out as it is.
+Pricing never loses a span: where it fails, the span goes out as it is. With CALLFARE_SPOOL_DIR spans wait on disk
+while the receiver is away.
 """
 
 import logging
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callfare import environment
+from callfare.spooled import spooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ class CostOtlpExporter(SpanExporter):
 
     def __init__(self, delegate: SpanExporter | None = None) -> None:
         """Take the exporter to hand over to; by default the one that `OTEL_EXPORTER_OTLP_*` describes."""
-        self._delegate = _ordinary_exporter() if delegate is None else delegate
+        self._delegate = spooled(_ordinary_exporter() if delegate is None else delegate)
         self._costs_of = _pricer()
         self._said: set[str] = set()
 

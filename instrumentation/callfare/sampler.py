@@ -19,7 +19,7 @@ from opentelemetry.util.types import Attributes
 from callfare import attributes as names
 from callfare.guard import note_internal_error
 
-__all__ = ["RecordEverything", "UnsampledExport"]
+__all__ = ["RecordEverything", "UnsampledExport", "exporter_modules"]
 
 
 class RecordEverything(Sampler):
@@ -89,7 +89,12 @@ class UnsampledExport(SpanProcessor):
         return True
 
 
-def _processors_of(provider: TracerProvider) -> tuple[Any, ...]:
+def exporter_modules(provider: object) -> list[str]:
+    """Return the module of each exporter of a provider, "" for a processor that exports nothing."""
+    return [_exporter_module(processor) for processor in _processors_of(provider)]
+
+
+def _processors_of(provider: object) -> tuple[Any, ...]:
     # The SDK has no public list of processors (opentelemetry-sdk 1.45).
     return getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
 
