@@ -65,8 +65,10 @@ def warn_of_unused_spool(provider: AnyTracerProvider) -> None:
     """Say where CALLFARE_SPOOL_DIR is set, and no exporter uses it."""
     if not environment.spool_folder() or environment.is_disabled():
         return
-    if not any(module == "callfare.otlp" for module in exporter_modules(provider)):
-        _log.warning("CALLFARE_SPOOL_DIR is not used: only OTEL_TRACES_EXPORTER=callfare_otlp keeps spans there")
+    if not any(module.startswith("callfare.") for module in exporter_modules(provider)):
+        _log.warning(
+            "CALLFARE_SPOOL_DIR is not used: only OTEL_TRACES_EXPORTER=callfare_otlp, or callfare, keeps spans there"
+        )
 
 
 def _record_everything(provider: TracerProvider) -> None:

@@ -18,11 +18,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callfare import environment
+from callfare.spooled import spooled
 
 if TYPE_CHECKING:
     from cost_exporter.receive.in_process import InProcessIngest
 
-__all__ = ["InProcessExporter"]
+__all__ = ["InProcessExporter", "StoringExporter"]
 
 logger = logging.getLogger(__name__)
 _RETRY_SECONDS_MAX = 10.0
@@ -30,6 +31,26 @@ _FIRST_WAIT_SECONDS = 0.25
 
 
 class InProcessExporter(SpanExporter):
+    """What OpenTelemetry makes: a `StoringExporter`, with a spool before it where CALLFARE_SPOOL_DIR asks for one."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._exporter = spooled(StoringExporter())
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Store the spans. Never raises."""
+        return self._exporter.export(spans)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait for an export that is under way."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Let go of the database."""
+        self._exporter.shutdown()
+
+
+class StoringExporter(SpanExporter):
     """Stores the spans it is given, returning after they are committed. Thread-safe and fork-safe."""
 
     def __init__(
@@ -39,7 +60,7 @@ class InProcessExporter(SpanExporter):
         retry_seconds_max: float = _RETRY_SECONDS_MAX,
         monotonic_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Made without arguments by OpenTelemetry. `open_ingest` is replaced in tests."""
+        """`open_ingest` is replaced in tests."""
         self._open_ingest = open_ingest or _open_ingest
         self._retry_seconds_max = retry_seconds_max
         self._monotonic_seconds = monotonic_seconds
@@ -136,7 +157,7 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, CallfareError)
 
 
-def _forget_in_children(exporter: InProcessExporter) -> None:
+def _forget_in_children(exporter: StoringExporter) -> None:
     """A forked child opens its own way to the database. Weakly held: the exporter may go before the process."""
     reference = weakref.ref(exporter)
 

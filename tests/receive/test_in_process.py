@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from callfare.in_process import InProcessExporter
+from callfare.in_process import InProcessExporter, StoringExporter
+from callfare.spooled import spooled
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import MissingExtra, StoreUnavailable
 from cost_exporter.receive.gate import Gate
@@ -24,7 +25,7 @@ from cost_exporter.store.embedded import EmbeddedPostgres
 from tests.receive.conftest import FakeIngest
 from tests.support.attribute_values import plain
 from tests.support.stored import open_folder
-from tests.support.waiting import RUN_SECONDS_MAX
+from tests.support.waiting import RUN_SECONDS_MAX, wait_until
 
 
 class Opened:
@@ -42,7 +43,7 @@ class Opened:
         self.closed += 1
 
 
-def record_call(exporter: InProcessExporter) -> None:
+def record_call(exporter: StoringExporter) -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("app").start_as_current_span("chat gpt-4o") as span:
@@ -52,7 +53,7 @@ def record_call(exporter: InProcessExporter) -> None:
 def test_spans_of_the_application_reach_the_pipeline() -> None:
     """An ended span is encoded, decoded and ingested like one that came over the wire."""
     opened = Opened()
-    exporter = InProcessExporter(opened)
+    exporter = StoringExporter(opened)
     record_call(exporter)
     record_call(exporter)
     first, second = opened.ingest.spans
@@ -65,7 +66,7 @@ def test_spans_of_the_application_reach_the_pipeline() -> None:
 def test_shutdown_closes_once_and_what_comes_later_is_not_stored() -> None:
     """After shutdown the database is let go of, and an export fails instead of opening it again."""
     opened = Opened()
-    exporter = InProcessExporter(opened)
+    exporter = StoringExporter(opened)
     record_call(exporter)
     exporter.shutdown()
     exporter.shutdown()
@@ -84,7 +85,7 @@ def test_what_passes_is_tried_again() -> None:
             raise failures.pop()
 
     opened.ingest.before = fail_twice
-    record_call(InProcessExporter(opened))
+    record_call(StoringExporter(opened))
     assert len(opened.ingest.spans) == 1
 
 
@@ -96,7 +97,7 @@ def test_trying_again_ends(caplog: pytest.LogCaptureFixture) -> None:
         raise StoreUnavailable("the database is away; try again")
 
     opened.ingest.before = away
-    exporter = InProcessExporter(opened, retry_seconds_max=0)
+    exporter = StoringExporter(opened, retry_seconds_max=0)
     assert [exporter.export([]) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
     assert [record.message for record in caplog.records] == [
         "callfare could not store spans: StoreUnavailable: the database is away; try again"
@@ -110,7 +111,7 @@ def test_no_error_reaches_the_application(error: Exception, caplog: pytest.LogCa
     def cannot_open() -> GatedIngest:
         raise error
 
-    exporter = InProcessExporter(cannot_open)
+    exporter = StoringExporter(cannot_open)
     record_call(exporter)
     record_call(exporter)
     exporter.shutdown()
@@ -130,7 +131,7 @@ def test_an_error_while_closing_stays_inside(caplog: pytest.LogCaptureFixture) -
         def close(self) -> None:
             raise RuntimeError("canary")
 
-    exporter = InProcessExporter(Unclosable)
+    exporter = StoringExporter(Unclosable)
     record_call(exporter)
     exporter.shutdown()
     assert [record.message for record in caplog.records] == ["callfare could not store spans: RuntimeError: unexpected"]
@@ -159,9 +160,9 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
 
 FORK = """
 import os, sys
-from tests.receive.test_in_process import InProcessExporter, Opened, record_call
+from tests.receive.test_in_process import StoringExporter, Opened, record_call
 opened = Opened()
-exporter = InProcessExporter(opened)
+exporter = StoringExporter(opened)
 record_call(exporter)
 exporter._lock.acquire()  # as if another thread were exporting at the moment of the fork
 child = os.fork()
@@ -203,12 +204,32 @@ def test_a_missing_extra_is_named_once() -> None:
 def test_spans_are_stored_without_a_service(database_url: str) -> None:
     """The real factory: from the ended span to the record in PostgreSQL, priced."""
     url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
-    exporter = InProcessExporter(lambda: open_ingest(Settings(database_url=url)))
+    exporter = StoringExporter(lambda: open_ingest(Settings(database_url=url)))
     record_call(exporter)
     exporter.shutdown()
     with psycopg.connect(database_url) as connection:
         rows = connection.execute("select operation, usage, status from callfare.cost_record").fetchall()
     assert rows == [("chat", {"input_tokens": 12}, "unpriced")]
+
+
+def test_spans_outlive_a_database_that_is_away(database_url: str, tmp_path: Path, monkeypatch) -> None:
+    """With CALLFARE_SPOOL_DIR they wait on disk, and the next run stores them."""
+    monkeypatch.setenv("CALLFARE_SPOOL_DIR", str(tmp_path))
+    away = spooled(StoringExporter(cannot_connect, retry_seconds_max=0))
+    record_call(away)
+    away.shutdown()
+    assert len(list(tmp_path.glob("*.otlp"))) == 1
+    url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
+    there = spooled(StoringExporter(lambda: open_ingest(Settings(database_url=url))))
+    record_call(there)
+    wait_until("an empty folder", lambda: not list(tmp_path.glob("*.otlp")))
+    there.shutdown()
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (2,)
+
+
+def cannot_connect() -> GatedIngest:
+    raise StoreUnavailable("away")
 
 
 def test_without_a_url_the_embedded_database_is_used() -> None:
