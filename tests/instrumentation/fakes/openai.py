@@ -18,6 +18,10 @@ class OpenAIFake(FakeServer):
         self.characters = 0
         self.uploads: list[int] = []
         self.chunk_count = 4
+        self.spoken: tuple[str, bytes] | None = None
+        """Content type and body of the answer instead of so many chunks of silence."""
+        self.compresses = False
+        """Whether texts are answered in gzip, as the vendor does."""
         self.break_after_chunks: int | None = None
         self.never_answers = False
         self.realtime_events: list[dict] = []
@@ -39,6 +43,8 @@ class OpenAIFake(FakeServer):
             await asyncio.Event().wait()
         if asked.get("stream_format") == "sse":
             return await self._speech_events(request, asked)
+        if self.spoken is not None:
+            return await self._encoded_speech(request, *self.spoken)
         kind = "audio/pcm" if asked.get("response_format") == "pcm" else "audio/mpeg"
         response = web.StreamResponse(headers={"content-type": kind})
         await response.prepare(request)
@@ -48,6 +54,15 @@ class OpenAIFake(FakeServer):
                 request.transport.abort()
                 return response
             await response.write(b"\0" * PCM_BYTES_PER_SECOND)
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
+
+    async def _encoded_speech(self, request: web.Request, kind: str, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": kind})
+        await response.prepare(request)
+        for start in range(0, len(body), 1_000):
+            await response.write(body[start : start + 1_000])
             await asyncio.sleep(0)
         await response.write_eof()
         return response
@@ -82,9 +97,11 @@ class OpenAIFake(FakeServer):
             )
         if form_kind in {"text", "srt", "vtt"}:
             return web.Response(text="the secret words")
-        if form["model"] == "whisper-1":
-            return web.json_response({"text": "the secret words", "usage": {"type": "duration", "seconds": 13}})
-        return web.json_response({"text": "the secret words", "usage": tokens})
+        usage = {"type": "duration", "seconds": 13} if form["model"] == "whisper-1" else tokens
+        answer = web.json_response({"text": "the secret words", "usage": usage})
+        if self.compresses:
+            answer.enable_compression(web.ContentCoding.gzip)
+        return answer
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

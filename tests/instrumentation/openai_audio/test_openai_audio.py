@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -16,6 +18,7 @@ from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstr
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.instrumentation.recording import until
 
+AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
 
 
@@ -70,6 +73,55 @@ def test_speech_measures_pcm(fake, spans, instrumented) -> None:
         client.audio.speech.create(input=TEXT, model="gpt-4o-mini-tts", voice="alloy", response_format="pcm")
     assert spans.only[names.AUDIO_OUTPUT_SECONDS] == 4.0
     assert type(spans.only[names.AUDIO_OUTPUT_SECONDS]) is float
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ("audio/mpeg", "constant.mp3", 27 * 576 / 24_000),  # what the API answers by default
+        ("audio/opus", "speech.opus", 0.6),
+        ("audio/aac", "adts.aac", 16 * 1024 / 24_000),
+        ("audio/flac", "tone.flac", 0.6),
+        ("application/octet-stream", "constant.mp3", 27 * 576 / 24_000),
+        ("audio/mpeg", "", None),
+    ],
+)
+def test_speech_is_as_long_as_its_frames(fake, spans, instrumented, answer, streams) -> None:
+    """Whatever the format is called, its frames tell the length; what has no frames has none."""
+    kind, name, seconds = answer
+    body = (AUDIO / name).read_bytes() if name else bytes(3_000)
+    fake.spoken = (kind, body)
+    asked = {"input": TEXT, "model": "gpt-4o-mini-tts", "voice": "alloy"}
+    with sync_client(fake) as client:
+        if streams:
+            with client.audio.speech.with_streaming_response.create(**asked) as streamed:
+                heard = b"".join(streamed.iter_bytes())
+        else:
+            heard = client.audio.speech.create(**asked).content
+    assert heard == body
+    assert spans.only.get(names.AUDIO_OUTPUT_SECONDS) == seconds
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
+
+
+def test_raw_samples_are_known_by_what_was_asked_for(fake, spans, instrumented) -> None:
+    """A proxy that calls every answer MP3 does not hide that samples were asked for."""
+    fake.spoken = ("audio/mpeg", bytes(24_000))
+    with sync_client(fake) as client:
+        client.audio.speech.create(input=TEXT, model="gpt-4o-mini-tts", voice="alloy", response_format="pcm")
+    assert spans.only[names.AUDIO_OUTPUT_SECONDS] == 0.5
+
+
+def test_speech_left_early_is_as_long_as_what_was_heard(fake, spans, instrumented) -> None:
+    """The application hears one piece of three: some frames, not all."""
+    fake.spoken = ("audio/mpeg", (AUDIO / "constant.mp3").read_bytes())
+    with (
+        sync_client(fake) as client,
+        client.audio.speech.with_streaming_response.create(input=TEXT, model="tts-1", voice="a") as streamed,
+    ):
+        next(streamed.iter_bytes(500))
+    assert 0 < spans.only[names.AUDIO_OUTPUT_SECONDS] < 0.6
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
 
 
 @pytest.mark.parametrize("how", ["with_raw_response", "with_streaming_response"])
@@ -226,14 +278,60 @@ def test_plain_text_answers_fall_back_on_the_upload(fake, spans, instrumented, w
     """No usage in the answer: a WAV is measured, whatever its form; other audio is honestly unknown."""
     path = tmp_path / "speech.wav"
     path.write_bytes(wav(1.25, channels=2))
+    written = io.BytesIO()
+    written.write(path.read_bytes())
     with sync_client(fake) as client, path.open("rb") as opened:
-        for file in (path, opened, path.read_bytes()):
+        for file in (path, opened, path.read_bytes(), written):
             text = client.audio.transcriptions.create(file=file, model="whisper-1", response_format="text")
             assert text == "the secret words"
         client.audio.transcriptions.create(file=("a.mp3", b"ID3..."), model="whisper-1", response_format="text")
-    assert [found.get(names.AUDIO_INPUT_SECONDS) for found in spans.attributes] == [1.25, 1.25, 1.25, None]
-    assert [found[names.USAGE_SOURCE] for found in spans.attributes] == ["client", "client", "client", "unknown"]
-    assert fake.uploads[:3] == [path.stat().st_size] * 3
+    assert [found.get(names.AUDIO_INPUT_SECONDS) for found in spans.attributes] == [*[1.25] * 4, None]
+    assert [found[names.USAGE_SOURCE] for found in spans.attributes] == [*["client"] * 4, "unknown"]
+    assert fake.uploads[:4] == [path.stat().st_size] * 4
+
+
+@pytest.mark.parametrize("name", ["constant.mp3", "speech.opus", "speech.ogg", "tone.flac"])
+def test_a_compressed_upload_is_measured_where_the_answer_states_nothing(fake, spans, instrumented, name) -> None:
+    """In every form the SDK takes, and left as the SDK leaves it."""
+    data = (AUDIO / name).read_bytes()
+    with sync_client(fake) as client, (AUDIO / name).open("rb") as opened, tempfile.TemporaryFile() as temporary:
+        temporary.write(data)  # and not rewound: the SDK does that
+        for file in (data, (name, data), AUDIO / name, opened, ("a", temporary)):
+            client.audio.transcriptions.create(file=file, model="whisper-1", response_format="text")
+        assert opened.tell() == len(data)
+        assert temporary.tell() == len(data)
+    assert fake.uploads == [len(data)] * 5
+    found = {round(seconds[names.AUDIO_INPUT_SECONDS], 1) for seconds in spans.attributes}
+    assert found == {0.6}
+    assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"client"}
+
+
+def test_a_transcription_left_early_is_billed_by_the_upload(fake, spans, instrumented) -> None:
+    """The tokens come last; whoever does not wait for them has sent the audio all the same."""
+    with sync_client(fake) as client:
+        stream = client.audio.transcriptions.create(
+            file=("a.mp3", (AUDIO / "constant.mp3").read_bytes()), model="gpt-4o-transcribe", stream=True
+        )
+        next(stream)
+        stream.close()
+    assert spans.only[names.FINISH_REASONS] == ("interrupted",)
+    assert spans.only[names.AUDIO_INPUT_SECONDS] == 0.648
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_compressed_answer_states_its_usage(fake, spans, instrumented, streams) -> None:
+    """The vendor answers in gzip; the application reads the body as it wants, and we read it too."""
+    fake.compresses = True
+    asked = {"file": b"x", "model": "gpt-4o-transcribe"}
+    with sync_client(fake) as client:
+        if streams:
+            with client.audio.transcriptions.with_streaming_response.create(**asked) as streamed:
+                body = streamed.json()
+        else:
+            body = client.audio.transcriptions.with_raw_response.create(**asked).http_response.json()
+    assert body["usage"]["input_tokens"] == 14
+    assert spans.only[names.INPUT_TOKENS] == 14
+    assert spans.only[names.USAGE_SOURCE] == "vendor_body"
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -1,27 +1,19 @@
 """What OpenAI's audio requests and answers say about usage. Pure.
 
 Speech is billed by characters (tts-1) or by tokens (gpt-4o-mini-tts); only the SSE form of the answer states
-tokens, so characters and the measurable seconds of audio are recorded as well. Transcription is billed by
-seconds (whisper-1) or tokens; plain-text answers state neither, so a WAV upload is measured beforehand.
+tokens, so characters and the seconds of audio that came back are recorded as well. Transcription is billed by
+seconds (whisper-1) or tokens; plain-text answers state neither, so the upload is measured (`_upload`).
 """
 
-import io
 import json
-import os
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from callfare import attributes as names
-from callfare.audio import seconds_of_bytes, wav_seconds
 from callfare.span import Amount, AttributeValue, Request
 
-__all__ = ["field", "speech_request", "speech_seconds", "transcription_request", "usage_in_body", "usage_quantities"]
-
-_WAV_HEADER_BYTES = 4096
-_PCM_BYTES_PER_SECOND: Final = 24_000 * 2
-"""OpenAI's `pcm`: 24 kHz, 16 bit, mono (API reference of audio/speech, 2026-11)."""
+__all__ = ["field", "speech_request", "transcription_request", "usage_in_body", "usage_quantities"]
 
 
 def field(holder: Any, name: str) -> Any:
@@ -51,10 +43,9 @@ def speech_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping[str, A
     )
 
 
-def transcription_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
-    """`audio.transcriptions.create(file=..., model=...)` and `audio.translations.create`."""
+def transcription_request(resource: Any, kwargs: Mapping[str, Any], seconds: Decimal | None) -> Request:
+    """`audio.transcriptions.create(file=..., model=...)` and `audio.translations.create`; `seconds` of the file."""
     provider, attributes = _provider(resource)
-    seconds = _upload_seconds(kwargs.get("file"))
     return Request(
         operation="speech_to_text",
         provider=provider,
@@ -71,38 +62,6 @@ def transcription_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _upload_seconds(upload: Any) -> Decimal | None:
-    """Seconds of a WAV upload in any form the SDK takes, left exactly as it was found; None for other audio."""
-    if isinstance(upload, tuple) and len(upload) > 1:
-        upload = upload[1]
-    if isinstance(upload, (bytes, bytearray)):
-        return wav_seconds(bytes(upload[:_WAV_HEADER_BYTES]), len(upload))
-    if isinstance(upload, os.PathLike):
-        path = Path(upload)
-        with path.open("rb") as file:
-            return wav_seconds(file.read(_WAV_HEADER_BYTES), path.stat().st_size)
-    if isinstance(upload, io.IOBase) and upload.seekable():
-        return _file_seconds(upload)
-    return None
-
-
-def _file_seconds(file: Any) -> Decimal | None:
-    position = file.tell()
-    try:
-        start = file.read(_WAV_HEADER_BYTES)
-        total = file.seek(0, os.SEEK_END) - position
-    finally:
-        file.seek(position)
-    return wav_seconds(start, total) if isinstance(start, bytes) else None
-
-
-def speech_seconds(response_format: str, start: bytes, total_bytes: int) -> Decimal | None:
-    """Seconds of an answer of so many bytes; None for compressed formats, which only a decoder could measure."""
-    if response_format == "pcm":
-        return seconds_of_bytes(total_bytes, _PCM_BYTES_PER_SECOND)
-    return wav_seconds(start, total_bytes) if response_format == "wav" else None
 
 
 def usage_quantities(holder: Any, *, output_is_audio: bool) -> dict[str, Amount]:

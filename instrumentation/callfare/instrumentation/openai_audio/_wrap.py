@@ -5,112 +5,107 @@ wrappers call the same method. What differs is the answer: parsed, raw with its 
 still to come, or a stream of events. The last two are watched until they are over.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.trace import Tracer
+
 from callfare import attributes as names
-from callfare.instrumentation.openai_audio._usage import (
-    field,
-    speech_request,
-    speech_seconds,
-    transcription_request,
-    usage_in_body,
-    usage_quantities,
-)
-from callfare.span import CallSpan
-from callfare.stream import AsyncStream, SyncStream
-from callfare.wrapping import around_async_call, around_call
+from callfare.instrumentation.openai_audio._body import Body, put_usage
+from callfare.instrumentation.openai_audio._upload import Upload
+from callfare.instrumentation.openai_audio._usage import field, speech_request, transcription_request
+from callfare.span import CallSpan, Request
+from callfare.stream import AsyncStream, OnEnd, SyncStream
+from callfare.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 
 __all__ = ["create_speech", "create_speech_async", "create_transcription", "create_transcription_async"]
 
-_BODY_BYTES_MAX = 4_000_000
-"""Of a streamed answer, so much is kept to look for usage: its last part, where usage stands."""
-_START_BYTES = 4096
 
-
-class _Body:
-    """Counts a body as it passes, and keeps what tells of usage: its beginning and its end."""
-
-    def __init__(self, response: Any, *, is_speech: bool) -> None:
-        headers = response.headers
-        kind = headers.get("content-type", "")
-        self._is_speech = is_speech
-        self._is_text = "json" in kind or "event-stream" in kind
-        self._audio = ("pcm" if "pcm" in kind else "wav" if "wav" in kind else "") if is_speech else ""
-        self.tells_usage = bool(self._is_text or self._audio) and "content-encoding" not in headers
-        """Whether it is worth reading: most speech is MP3, whose length only a decoder could tell."""
-        self._start = b""
-        self._end = bytearray()
-        self._total_bytes = 0
-
-    def see(self, _call: CallSpan, chunk: bytes) -> None:
-        """One piece of the body."""
-        self._total_bytes += len(chunk)
-        if len(self._start) < _START_BYTES:
-            self._start += chunk[:_START_BYTES]
-        if self._is_text:
-            self._end += chunk
-            if len(self._end) > 2 * _BODY_BYTES_MAX:
-                del self._end[:-_BODY_BYTES_MAX]
-
-    def sum_up(self, call: CallSpan) -> None:
-        """What the whole body says."""
-        if self._is_text:
-            _put_usage(call, usage_in_body(bytes(self._end)), is_speech=self._is_speech)
-        else:
-            call.replace(names.AUDIO_OUTPUT_SECONDS, speech_seconds(self._audio, self._start, self._total_bytes))
-
-
-def _put_usage(call: CallSpan, holder: Any, *, is_speech: bool) -> None:
-    if holder is None:
-        return
-    for name, amount in usage_quantities(holder, output_is_audio=is_speech).items():
-        call.replace(name, amount, source="vendor_body")
-
-
-def _read_response(call: CallSpan, response: Any, *, is_speech: bool) -> bool:
+def _read_response(call: CallSpan, response: Any, body: Body, sum_up: OnEnd) -> bool:
     """Read an HTTP answer; True if its body is still to come and the call ends with it."""
     call.set(names.HTTP_STATUS_CODE, response.status_code)
     retries = response.request.headers.get("x-stainless-retry-count", "0")
     if retries.isdecimal() and int(retries):
         call.replace(names.REQUEST_ATTEMPTS, int(retries) + 1)
-    body = _Body(response, is_speech=is_speech)
     if response.is_stream_consumed or response.is_closed:
         call.has_output = True
-        if body.tells_usage:
+        if body.is_worth_reading:
             body.see(call, response.content)
-            body.sum_up(call)
+        sum_up(call)
         return False
     call.is_streaming = True
+    body.arrives_encoded()
     stream = response.stream
     kind = AsyncStream if hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__") else SyncStream
-    response.stream = kind(stream, call, body.see, body.sum_up) if body.tells_usage else kind(stream, call)
+    response.stream = kind(stream, call, body.see if body.is_worth_reading else None, sum_up)
     return True
 
 
 def _read_speech(call: CallSpan, answer: Any) -> Any:
     response = getattr(answer, "http_response", None) or getattr(answer, "response", None)
-    return answer if response is not None and _read_response(call, response, is_speech=True) else None
-
-
-def _read_transcription(call: CallSpan, answer: Any) -> Any:
-    raw = field(answer, "http_response")
-    if raw is not None:
-        return answer if _read_response(call, raw, is_speech=False) else None
-    if hasattr(answer, "__aiter__"):
-        return AsyncStream(answer, call, _read_event)
-    if hasattr(answer, "__next__"):
-        return SyncStream(answer, call, _read_event)
-    _put_usage(call, answer, is_speech=False)
-    call.content("transcript", field(answer, "text") or (answer if isinstance(answer, str) else ""))
-    return None
-
-
-def _read_event(call: CallSpan, event: Any) -> None:
-    if field(event, "usage") is not None:
-        _put_usage(call, event, is_speech=False)
+    if response is None:
+        return None
+    body = Body(response, is_speech=True)
+    return answer if _read_response(call, response, body, body.sum_up) else None
 
 
 create_speech = around_call(speech_request, _read_speech)
 create_speech_async = around_async_call(speech_request, _read_speech)
-create_transcription = around_call(transcription_request, _read_transcription)
-create_transcription_async = around_async_call(transcription_request, _read_transcription)
+
+
+class _Transcription:
+    """One transcription: its file, and whether the answer stated usage."""
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        self._upload = Upload(kwargs.get("file"))
+        self._is_measured = False
+
+    def request(self, resource: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        """What goes out."""
+        seconds = self._upload.wav_seconds()
+        self._is_measured = seconds is not None
+        return transcription_request(resource, kwargs, seconds)
+
+    def read(self, call: CallSpan, answer: Any) -> Any:
+        """What comes back."""
+        raw = field(answer, "http_response")
+        if raw is not None:
+            body = Body(raw, is_speech=False)
+            return answer if _read_response(call, raw, body, lambda call: self._sum_up(call, body)) else None
+        if hasattr(answer, "__aiter__"):
+            return AsyncStream(answer, call, self._read_event, self._measure)
+        if hasattr(answer, "__next__"):
+            return SyncStream(answer, call, self._read_event, self._measure)
+        self._is_measured |= put_usage(call, answer, is_speech=False)
+        self._measure(call)
+        call.content("transcript", field(answer, "text") or (answer if isinstance(answer, str) else ""))
+        return None
+
+    def _read_event(self, call: CallSpan, event: Any) -> None:
+        if field(event, "usage") is not None:
+            self._is_measured |= put_usage(call, event, is_speech=False)
+
+    def _sum_up(self, call: CallSpan, body: Body) -> None:
+        body.sum_up(call)
+        self._is_measured |= body.has_told
+        self._measure(call)
+
+    def _measure(self, call: CallSpan) -> None:
+        """The file itself, where nothing else tells."""
+        if not self._is_measured:
+            call.replace(names.AUDIO_INPUT_SECONDS, self._upload.seconds(), source="client")
+
+
+def _transcribing(around: Callable[..., MakeWrapper]) -> MakeWrapper:
+    def make(tracer: Tracer) -> Wrapper:
+        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            transcription = _Transcription(kwargs)
+            return around(transcription.request, transcription.read)(tracer)(wrapped, instance, args, kwargs)
+
+        return wrapper
+
+    return make
+
+
+create_transcription = _transcribing(around_call)
+create_transcription_async = _transcribing(around_async_call)
