@@ -198,12 +198,13 @@ class Entry:
             choice = chosen["cache_write_tokens"]
             steps["cache_write_5m_tokens"] = Step(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
         kept = [choice.row for unit, choice in chosen.items() if unit in steps]
+        is_guessed = any(_stands_in(chosen[unit].row) for unit in steps.keys() & chosen.keys() & self._unit_names)
         unmatched = _unmatched(kept, self._context)
         return Plan(
             steps=steps,
             silent=basis.silent | FREE_WITHOUT_PRICE,
             issues=self._issues + unmatched,
-            is_estimated=self._is_estimated or bool(unmatched),
+            is_estimated=self._is_estimated or is_guessed or bool(unmatched),
             is_known=any(level.candidates for level in levels),
             is_override=any(level.book != LIST and (level.candidates or level.factors) for level in levels),
         )
@@ -313,13 +314,20 @@ class _Basis(NamedTuple):
     silent: frozenset[str]
 
 
+def _stands_in(row: PriceRow) -> bool:
+    """Whether a row prices what can be measured where the vendor bills by something else and did not report it."""
+    return row.assumed.startswith("meter: ")
+
+
 def _basis(chosen: Mapping[str, _Chosen], unit_names: frozenset[str]) -> _Basis:
     """Decide between alternative meters of one service, which are never summed.
 
     The book of the highest precedence decides; within it tokens, then characters, then credits, then seconds.
+    A price that stands in for a meter the vendor did not report gives way to every real one.
     """
     priced = {unit: choice.level for unit, choice in chosen.items() if unit in unit_names}
-    ignored: set[str] = set()
+    stand_ins = {unit for unit in priced if _stands_in(chosen[unit].row)}
+    ignored: set[str] = stand_ins if priced.keys() & _METERS - stand_ins else set()
     for group in _METER_GROUPS:
         levels = [min((priced[unit] for unit in meter if unit in priced), default=None) for meter in group]
         ranked = sorted((level, order) for order, level in enumerate(levels) if level is not None)

@@ -157,7 +157,10 @@ class PriceRow:
     is_imported: bool = False
     """From a public price library: outranked by a curated row."""
     assumed: str = ""
-    """What the price takes for granted, `subject: value`, said in the quote: `plan: pay-as-you-go`."""
+    """What the price takes for granted, `subject: value`, said in the quote: `plan: pay-as-you-go`.
+
+    `meter: ...` says that the vendor bills by another quantity: the price is an estimate, for where that is missing.
+    """
     source: str = ""
     checked: str = ""
     confidence: str = ""

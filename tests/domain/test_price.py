@@ -95,6 +95,18 @@ def test_the_higher_book_decides_on_the_meter() -> None:
     assert amounts(quote) == {"credits": D(2) * 5 / M}
 
 
+def test_a_price_that_stands_in_gives_way_to_the_real_meter() -> None:
+    """A price for a quantity the vendor does not bill by is an estimate, and is never added to the real one."""
+    book = PriceBook.of([*LIST, row("audio_seconds", "6", assumed="meter: by length")])
+    measured, counted = (
+        book.price(usage({"audio_seconds": 30})),
+        book.price(usage({"audio_seconds": 30, "input_tokens": 5})),
+    )
+    assert (measured.status, measured.amount_usd) == ("estimated", D(6) * 30 / M)
+    assert measured.issues == ("assumed_meter: by length",)
+    assert (counted.status, amounts(counted)) == ("priced", {"input_tokens": D(2) * 5 / M})
+
+
 def test_reasoning_with_a_price_of_its_own() -> None:
     """Reasoning that has a row comes out of the output; it cannot take more than there is."""
     book = PriceBook.of([*LIST, row("reasoning_tokens", "3")])
