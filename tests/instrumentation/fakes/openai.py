@@ -1,6 +1,7 @@
 """OpenAI's audio and realtime API as far as its SDK speaks it, counting what arrives."""
 
 import asyncio
+import base64
 import json
 
 from aiohttp import web
@@ -25,6 +26,7 @@ class OpenAIFake(FakeServer):
         self.break_after_chunks: int | None = None
         self.never_answers = False
         self.realtime_events: list[dict] = []
+        self.translated_bytes = 0
         self.chat_requests: list[dict] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -34,6 +36,9 @@ class OpenAIFake(FakeServer):
             web.post("/v1/audio/translations", self.transcription),
             web.post("/v1/chat/completions", self.chat),
             web.get("/v1/realtime", self.realtime),
+            web.get("/v1/live/sessions", self.realtime),
+            web.get("/v1/live/sessions/{session}/attach", self.realtime),
+            web.get("/v1/realtime/translations", self.translation),
         ]
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
@@ -118,6 +123,19 @@ class OpenAIFake(FakeServer):
         for event in self.realtime_events:
             await socket.send_json(event)
         await socket.close()
+        return socket
+
+    async def translation(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        session = {"id": "sess_t", "type": "translation", "model": request.query["model"], "audio": {}, "expires_at": 1}
+        await socket.send_json({"type": "session.created", "event_id": "1", "session": session})
+        async for message in socket:
+            said = json.loads(message.data)
+            if said["type"] == "session.input_audio_buffer.append":
+                self.translated_bytes += len(base64.b64decode(said["audio"]))
+            elif said["type"] == "session.close":
+                await socket.send_json({"type": "session.closed", "event_id": "2"})
         return socket
 
 

@@ -4,7 +4,6 @@ import asyncio
 import io
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,20 +19,6 @@ from tests.instrumentation.recording import until
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
-
-
-@pytest.fixture
-def fake() -> Iterator[OpenAIFake]:
-    with OpenAIFake() as server:
-        yield server
-
-
-@pytest.fixture
-def instrumented(spans) -> Iterator[None]:
-    instrumentor = OpenAIAudioInstrumentor()
-    instrumentor.instrument(tracer_provider=spans.provider)
-    yield
-    instrumentor.uninstrument()
 
 
 def sync_client(fake: OpenAIFake, **options) -> openai.OpenAI:
@@ -361,52 +346,6 @@ def test_raw_transcription_is_read_without_being_parsed(fake, spans, instrumente
         raw = client.audio.transcriptions.with_raw_response.create(file=b"x", model="gpt-4o-transcribe")
     assert raw.parse().text == "the secret words"
     assert spans.only[names.OUTPUT_TOKENS] == 45
-
-
-@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")  # the SDK's own business
-def test_realtime_responses_and_transcripts_are_spans_of_their_own(fake, spans, instrumented) -> None:
-    """Each response with its audio tokens, a cut-off one too, and the caller's speech at its own model."""
-    usage = {
-        "total_tokens": 300, "input_tokens": 200, "output_tokens": 100,
-        "input_token_details": {
-            "text_tokens": 50, "audio_tokens": 150, "cached_tokens": 64,
-            "cached_tokens_details": {"text_tokens": 24, "audio_tokens": 40},
-        },
-        "output_token_details": {"text_tokens": 20, "audio_tokens": 80},
-    }  # fmt: skip
-    session = {
-        "type": "realtime",
-        "model": "gpt-realtime",
-        "audio": {"input": {"transcription": {"model": "whisper-1"}}},
-    }
-    fake.realtime_events = [
-        {"type": "session.created", "event_id": "1", "session": session},
-        {"type": "response.created", "event_id": "2", "response": {"id": "resp_1"}},
-        {"type": "response.done", "event_id": "3", "response": {"id": "resp_1", "status": "completed", "usage": usage}},
-        {"type": "response.done", "event_id": "4", "response": {"id": "resp_2", "status": "cancelled", "usage": usage}},
-        {
-            "type": "conversation.item.input_audio_transcription.completed", "event_id": "5", "item_id": "item_7",
-            "content_index": 0, "transcript": "the secret words", "usage": {"type": "duration", "seconds": 3.5},
-        },
-    ]  # fmt: skip
-    with (
-        sync_client(fake, websocket_base_url=f"{fake.ws_url}/v1") as client,
-        client.realtime.connect(model="gpt-realtime") as connection,
-    ):
-        received = [connection.recv().type for _ in fake.realtime_events]
-    assert received == [event["type"] for event in fake.realtime_events]
-    first, second, heard = spans.attributes
-    assert first[names.REQUEST_MODEL] == "gpt-realtime"
-    assert (first[names.INPUT_TOKENS], first[names.INPUT_AUDIO_TOKENS], first[names.CACHE_READ_TOKENS]) == (
-        200,
-        150,
-        64,
-    )
-    assert (first[names.CACHE_AUDIO_READ_TOKENS], first[names.OUTPUT_AUDIO_TOKENS]) == (40, 80)
-    assert second[names.FINISH_REASONS] == ("interrupted",)
-    assert second[names.OUTPUT_TOKENS] == 100
-    assert heard[names.OPERATION_NAME] == "speech_to_text"
-    assert (heard[names.REQUEST_MODEL], heard[names.AUDIO_INPUT_SECONDS]) == ("whisper-1", 3.5)
 
 
 def test_uninstrument_puts_the_very_methods_back(spans) -> None:

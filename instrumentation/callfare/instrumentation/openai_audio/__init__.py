@@ -5,20 +5,43 @@
 Chat, responses and embeddings are opentelemetry-instrumentation-openai's; nothing here overlaps with it.
 | call | quantities |
 |---|---|
-| `audio.speech.create` | characters; seconds of pcm and wav answers; tokens where the answer is SSE |
-| `audio.transcriptions.create`, `audio.translations.create` | tokens or seconds as answered; seconds of a WAV upload |
-| `realtime` | tokens of every response, audio apart; tokens or seconds of every transcribed utterance |
-Sync and async, streamed, `with_raw_response` and `with_streaming_response`. Not covered: `beta.realtime`
-(Traceloop wraps it) and `live`. CALLFARE_INCLUDE_USAGE=1 also asks for usage on streamed chat completions.
+| `audio.speech.create` | characters; seconds of the answer, in all six formats; tokens where the answer is SSE |
+| `audio.transcriptions`, `audio.translations` | tokens or seconds as answered, else seconds of the upload |
+| `realtime`, `beta.realtime` | tokens of every response, audio apart; those or seconds of every heard utterance |
+| `realtime.translations` | seconds of audio sent, in deltas |
+| `live` with `sideband` and `forks` | seconds as stated, in deltas; tokens of what it hands on to other models |
+Sync and async, streamed, `with_raw_response` and `with_streaming_response`. Where Traceloop's instrumentor sees
+`beta.realtime` as well, the two spans have one response id and are billed once.
+CALLFARE_INCLUDE_USAGE=1 also asks for usage on streamed chat completions.
 """
 
 from typing import ClassVar
 
-from callfare.instrumentation.openai_audio import _realtime, _wrap
+from callfare.instrumentation.openai_audio import _live, _wrap
+from callfare.instrumentation.openai_audio._events import (
+    MakeEar,
+    async_closing,
+    async_receiving,
+    closing,
+    receiving,
+)
+from callfare.instrumentation.openai_audio._realtime import Conversation
 from callfare.instrumentation.openai_audio.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
 __all__ = ["OpenAIAudioInstrumentor"]
+
+
+def _connection_wraps(module: str, name: str, make_ear: MakeEar) -> list[Wrap]:
+    return [
+        Wrap(f"openai.resources.{module}", f"{name}.recv_bytes", receiving(make_ear)),
+        Wrap(f"openai.resources.{module}", f"Async{name}.recv_bytes", async_receiving(make_ear)),
+        Wrap(f"openai.resources.{module}", f"{name}.close", closing),
+        Wrap(f"openai.resources.{module}", f"Async{name}.close", async_closing),
+    ]
+
+
+_TRANSLATIONS = "realtime.translations.translations"
 
 
 class OpenAIAudioInstrumentor(CallfareInstrumentor):
@@ -33,6 +56,12 @@ class OpenAIAudioInstrumentor(CallfareInstrumentor):
         Wrap("openai.resources.audio.transcriptions", "AsyncTranscriptions.create", _wrap.create_transcription_async),
         Wrap("openai.resources.audio.translations", "Translations.create", _wrap.create_transcription),
         Wrap("openai.resources.audio.translations", "AsyncTranslations.create", _wrap.create_transcription_async),
-        Wrap("openai.resources.realtime.realtime", "RealtimeConnection.parse_event", _realtime.parse_event),
-        Wrap("openai.resources.realtime.realtime", "AsyncRealtimeConnection.parse_event", _realtime.parse_event),
+        *_connection_wraps("realtime.realtime", "RealtimeConnection", Conversation),
+        *_connection_wraps("beta.realtime.realtime", "RealtimeConnection", Conversation),
+        *_connection_wraps("live.live", "LiveConnection", _live.Live),
+        *_connection_wraps("live.sideband", "SidebandConnection", _live.Live),
+        *_connection_wraps("live.forks", "ForksConnection", _live.Live),
+        *_connection_wraps(_TRANSLATIONS, "TranslationsConnection", _live.Translation),
+        Wrap(f"openai.resources.{_TRANSLATIONS}", "TranslationsConnection.send", _live.sending),
+        Wrap(f"openai.resources.{_TRANSLATIONS}", "AsyncTranslationsConnection.send", _live.async_sending),
     )

@@ -1,91 +1,103 @@
-"""The realtime API: one span per model response, one per transcribed utterance.
+"""The realtime API, as it is and as it was in beta: one span per model response, one per transcribed utterance.
 
-Every event passes `parse_event`, whichever way the application receives. `response.done` states the tokens of
-one response, earlier turns included as input, also when it was cut off; the transcription of the caller's
-speech is billed apart, at the price of its own model.
+`response.done` states the tokens of one response, earlier turns included as input, also when it was cut off; the
+transcription of the caller's speech is billed apart, at the price of its own model.
 """
 
 import time
-import weakref
 from decimal import Decimal
 from typing import Any
 
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.guard import quietly
 from callfare.instrumentation.openai_audio._usage import field, usage_quantities
 from callfare.span import Amount, Request, open_call
-from callfare.wrapping import Wrapper
 
-__all__ = ["parse_event"]
+__all__ = ["Conversation"]
+
+_SESSION_EVENTS = frozenset(
+    {"session.created", "session.updated", "transcription_session.created", "transcription_session.updated"}
+)
 
 
-class _Conversation:
+class Conversation:
     """What one connection told so far."""
 
-    def __init__(self) -> None:
-        self.model = ""
-        self.transcription_model = ""
-        self.response_started_at_unix_ns: dict[str, int] = {}
+    def __init__(self, tracer: Tracer) -> None:
+        """Begin before the first event."""
+        self._tracer = tracer
+        self._model = ""
+        self._transcription_model = ""
+        self._started_at_unix_ns: dict[str, int] = {}
+        """Of the responses under way."""
 
+    def heard(self, event: dict[str, Any]) -> None:
+        """One event."""
+        kind = event.get("type")
+        if kind in _SESSION_EVENTS:
+            self._learn_models(event.get("session"))
+        elif kind == "response.created":
+            self._started_at_unix_ns[_identity(event.get("response"))] = time.time_ns()
+        elif kind == "response.done":
+            self._record_response(event.get("response"))
+        elif kind == "conversation.item.input_audio_transcription.completed":
+            self._record_transcription(event)
 
-def parse_event(tracer: Tracer) -> Wrapper:
-    """Wrapper of `RealtimeConnection.parse_event` and its async twin, which is synchronous as well."""
-    conversations: weakref.WeakKeyDictionary[Any, _Conversation] = weakref.WeakKeyDictionary()
+    def closed(self) -> None:
+        """A response that was not done states no usage: there is nothing to record."""
 
-    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        event = wrapped(*args, **kwargs)
-        _see(tracer, conversations, instance, event)
-        return event
+    def _learn_models(self, session: Any) -> None:
+        self._model = field(session, "model") or self._model
+        heard = field(field(field(session, "audio"), "input"), "transcription")
+        in_beta = field(session, "input_audio_transcription")
+        self._transcription_model = field(heard or in_beta, "model") or self._transcription_model
 
-    return wrapper
+    def _record_response(self, response: Any) -> None:
+        identity = _identity(response)
+        request = Request(
+            operation="chat",
+            provider="openai",
+            model=self._model,
+            quantities=_tokens(field(response, "usage")),
+            source="vendor_body",
+            attributes={names.RESPONSE_ID: identity, names.REQUEST_STREAM: True},
+        )
+        call = open_call(self._tracer, request, start_time_unix_ns=self._started_at_unix_ns.pop(identity, None))
+        status = field(response, "status")
+        if status == "cancelled":
+            call.interrupt()
+        elif status == "failed":
+            call.has_output = True
+            call.fail(_ResponseFailed())
+        else:
+            call.end()
 
-
-@quietly
-def _see(tracer: Tracer, conversations: Any, connection: Any, event: Any) -> None:
-    kind = field(event, "type")
-    if kind in {"session.created", "session.updated"}:
-        _learn_models(conversations.setdefault(connection, _Conversation()), field(event, "session"))
-    elif kind == "response.created":
-        started = conversations.setdefault(connection, _Conversation()).response_started_at_unix_ns
-        started[str(field(field(event, "response"), "id"))] = time.time_ns()
-    elif kind == "response.done":
-        _record_response(tracer, conversations.setdefault(connection, _Conversation()), field(event, "response"))
-    elif kind == "conversation.item.input_audio_transcription.completed":
-        _record_transcription(tracer, conversations.setdefault(connection, _Conversation()), event)
-
-
-def _learn_models(conversation: _Conversation, session: Any) -> None:
-    conversation.model = field(session, "model") or conversation.model
-    heard = field(field(field(session, "audio"), "input"), "transcription")
-    conversation.transcription_model = field(heard, "model") or conversation.transcription_model
-
-
-def _record_response(tracer: Tracer, conversation: _Conversation, response: Any) -> None:
-    identity = str(field(response, "id") or "")
-    request = Request(
-        operation="chat",
-        provider="openai",
-        model=conversation.model,
-        quantities=_tokens(field(response, "usage")),
-        source="vendor_body",
-        attributes={names.RESPONSE_ID: identity, names.REQUEST_STREAM: True},
-    )
-    started_at = conversation.response_started_at_unix_ns.pop(identity, None)
-    call = open_call(tracer, request, start_time_unix_ns=started_at)
-    status = field(response, "status")
-    if status == "cancelled":
-        call.interrupt()
-    elif status == "failed":
-        call.has_output = True
-        call.fail(_ResponseFailed())
-    else:
+    def _record_transcription(self, event: dict[str, Any]) -> None:
+        part = event.get("content_index")
+        request = Request(
+            operation="speech_to_text",
+            provider="openai",
+            model=self._transcription_model,
+            quantities=usage_quantities(event, output_is_audio=False),
+            source="vendor_body",
+            # An item may have several parts that are heard, each of which is a call of its own.
+            attributes={
+                names.RESPONSE_ID: f"{event.get('item_id') or ''}" + (f"/{part}" if part else ""),
+                names.REQUEST_STREAM: True,
+            },
+        )
+        call = open_call(self._tracer, request)
+        call.content("transcript", str(event.get("transcript") or ""))
         call.end()
 
 
 class _ResponseFailed(Exception):
     """Names the kind of failure on the span; never raised."""
+
+
+def _identity(response: Any) -> str:
+    return str(field(response, "id") or "")
 
 
 def _tokens(usage: Any) -> dict[str, Amount]:
@@ -101,17 +113,3 @@ def _tokens(usage: Any) -> dict[str, Amount]:
         names.OUTPUT_AUDIO_TOKENS: field(out, "audio_tokens"),
     }
     return {name: amount for name, amount in stated.items() if isinstance(amount, (int, Decimal))}
-
-
-def _record_transcription(tracer: Tracer, conversation: _Conversation, event: Any) -> None:
-    request = Request(
-        operation="speech_to_text",
-        provider="openai",
-        model=conversation.transcription_model,
-        quantities=usage_quantities(event, output_is_audio=False),
-        source="vendor_body",
-        attributes={names.RESPONSE_ID: str(field(event, "item_id") or ""), names.REQUEST_STREAM: True},
-    )
-    call = open_call(tracer, request)
-    call.content("transcript", str(field(event, "transcript") or ""))
-    call.end()

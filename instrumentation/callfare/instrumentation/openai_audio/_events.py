@@ -1,0 +1,115 @@
+"""The connections of OpenAI's SDK: every message that comes in, and the end, told to an ear of the connection's own.
+
+`recv`, iteration and handlers all go through `recv_bytes`, and an application may call it itself and read the JSON as
+it likes: so that is what is listened to. Sound and text come in thousands of pieces, none of which tells of usage;
+they are told by their first bytes and not read.
+"""
+
+import json
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from opentelemetry.trace import Tracer
+
+from callfare.guard import quietly
+from callfare.wrapping import MakeWrapper, Wrapper
+
+__all__ = ["Ear", "MakeEar", "async_closing", "async_receiving", "closing", "ear_of", "receiving"]
+
+
+class Ear(Protocol):
+    """What listens to one connection."""
+
+    def heard(self, event: dict[str, Any]) -> None:
+        """A message came in that is no mere piece of sound or text."""
+        ...
+
+    def closed(self) -> None:
+        """The application closed the connection."""
+        ...
+
+
+MakeEar = Callable[[Tracer], Ear]
+
+_ears: "weakref.WeakKeyDictionary[Any, Ear]" = weakref.WeakKeyDictionary()
+_TYPE_BYTES: Final = 200
+"""The type of a message stands in so many first bytes."""
+_PIECES: Final = (b'.delta"', b'.append"')
+
+
+def ear_of(connection: Any, make_ear: MakeEar, tracer: Tracer) -> Ear:
+    """The ear at a connection, put there when something is first heard; it goes with the connection."""
+    ear = _ears.get(connection)
+    if ear is None:
+        ear = _ears[connection] = make_ear(tracer)
+    return ear
+
+
+@quietly
+def _hear(connection: Any, message: bytes, make_ear: MakeEar, tracer: Tracer) -> None:
+    start = message[:_TYPE_BYTES]
+    if any(piece in start for piece in _PIECES):
+        return
+    event = json.loads(message)
+    if isinstance(event, dict):
+        ear_of(connection, make_ear, tracer).heard(event)
+
+
+def receiving(make_ear: MakeEar) -> MakeWrapper:
+    """For `recv_bytes`."""
+
+    def make(tracer: Tracer) -> Wrapper:
+        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            message = wrapped(*args, **kwargs)
+            _hear(instance, message, make_ear, tracer)
+            return message
+
+        return wrapper
+
+    return make
+
+
+def async_receiving(make_ear: MakeEar) -> MakeWrapper:
+    """The same for asyncio."""
+
+    def make(tracer: Tracer) -> Wrapper:
+        async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            message = await wrapped(*args, **kwargs)
+            _hear(instance, message, make_ear, tracer)
+            return message
+
+        return wrapper
+
+    return make
+
+
+@quietly
+def _end(connection: Any) -> None:
+    ear = _ears.get(connection)
+    if ear is not None:
+        ear.closed()
+
+
+def closing(_tracer: Tracer) -> Wrapper:
+    """Wrapper of a connection's `close`."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            _end(instance)
+
+    return wrapper
+
+
+def async_closing(_tracer: Tracer) -> Wrapper:
+    """The same for asyncio."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            _end(instance)
+
+    return wrapper
