@@ -46,6 +46,16 @@ def test_files_are_billed_by_the_vendors_duration(fake: FakeDeepgram, spans: Rec
     assert spans.values(names.REQUEST_MODEL) == ["nova-2", "nova-2"]
 
 
+def test_a_callback_is_the_second_argument(fake: FakeDeepgram, spans: Recorded) -> None:
+    """The options then come third, by position or by name; the result goes elsewhere and has no length here."""
+    rest, address = _client(fake).listen.rest.v("1"), "http://example.test/done"
+    rest.transcribe_url_callback({"url": "http://example.test/a.wav"}, address, PrerecordedOptions(model="nova-2"))
+    rest.transcribe_file_callback({"buffer": b"abc"}, address, options={"model": "nova-2"})
+    rest.transcribe_url({"url": "http://example.test/a.wav"}, {"model": "nova-2", "callback": address})
+    assert spans.values(names.REQUEST_MODEL) == ["nova-2"] * 3
+    assert spans.values(names.USAGE_SOURCE) == ["unknown"] * 3
+
+
 def test_a_refused_file_is_free(fake: FakeDeepgram, spans: Recorded) -> None:
     """The exception passes through."""
     fake.refuse_next = [401]

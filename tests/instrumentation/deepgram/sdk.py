@@ -51,11 +51,11 @@ def receive_all(socket: Any) -> None:
         socket.recv()
 
 
-def wav(seconds: int) -> bytes:
+def wav(seconds: int, channels: int = 1) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
+        writer.setnchannels(channels)
         writer.setsampwidth(2)
         writer.setframerate(8000)
-        writer.writeframes(b"\x00\x00" * 8000 * seconds)
+        writer.writeframes(b"\x00\x00" * channels * 8000 * seconds)
     return file.getvalue()

@@ -2,6 +2,8 @@
 
 import asyncio
 from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
 
 import pytest
 from deepgram.core.api_error import ApiError
@@ -17,6 +19,7 @@ from tests.instrumentation.deepgram.sdk import (
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
 from tests.instrumentation.recording import Recorded
 
+AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old names of websockets
 
 
@@ -65,13 +68,31 @@ def test_the_raw_client_is_counted_once(fake: FakeDeepgram, spans: Recorded) -> 
     assert spans.one[names.RESPONSE_MODEL] == "nova-2", "without a model in the request, the answer's architecture"
 
 
-def test_a_callback_request_measures_its_wav_or_says_unknown(fake: FakeDeepgram, spans: Recorded) -> None:
-    """The result goes to the callback: a WAV tells its own length, an MP3 does not."""
+def test_a_callback_request_measures_its_file_or_says_unknown(fake: FakeDeepgram, spans: Recorded) -> None:
+    """The result goes to the callback: a file that tells its own length is billed by it, another is unknown."""
     media = client_of(fake).listen.v1.media
-    media.transcribe_file(request=wav(3), model="nova-3", callback="http://example.test/done")
-    media.transcribe_file(request=b"ID3...", model="nova-3", callback="http://example.test/done")
-    assert spans.values(names.AUDIO_INPUT_SECONDS) == [3, None]
-    assert spans.values(names.USAGE_SOURCE) == ["client", "unknown"]
+    for file in (wav(3), (AUDIO / "speech.opus").read_bytes(), b"\0\0\0\x1cftypM4A "):
+        media.transcribe_file(request=file, model="nova-3", callback="http://example.test/done")
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [3, 0.6, None]
+    assert spans.values(names.USAGE_SOURCE) == ["client", "client", "unknown"]
+
+
+def test_a_callback_request_bills_every_channel_of_its_file(fake: FakeDeepgram, spans: Recorded) -> None:
+    """Under multichannel, and where the file says how many there are; compressed audio does not."""
+    media = client_of(fake).listen.v1.media
+    many: dict[str, Any] = {"model": "nova-3", "callback": "http://example.test/done", "multichannel": True}
+    for file in (wav(2, channels=2), wav(2), (AUDIO / "speech.opus").read_bytes()):
+        media.transcribe_file(request=file, **many)
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [2, 2, None]
+    assert spans.values(names.AUDIO_CHANNELS) == [2, 1, None]
+
+
+def test_what_is_added_to_the_address_by_hand_counts(fake: FakeDeepgram, spans: Recorded) -> None:
+    """Model and language may come by `additional_query_parameters`, as newer ones than the SDK knows do."""
+    added = {"additional_query_parameters": {"model": "nova-3", "language": "multi"}}
+    media = client_of(fake).listen.v1.media
+    media.transcribe_url(url="http://example.test/a.wav", request_options=added)
+    assert spans.one[names.REQUEST_MODEL] == "nova-3-multilingual"
 
 
 def test_a_refused_file_costs_nothing_and_raises_as_before(fake: FakeDeepgram, spans: Recorded) -> None:

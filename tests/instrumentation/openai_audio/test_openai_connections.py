@@ -144,7 +144,7 @@ def test_a_session_that_only_transcribes_has_its_model(fake, spans, instrumented
     fake.realtime_events = [
         {"type": "session.updated", "event_id": "1", "session": session}, transcribed(seconds), transcribed(seconds, 1),
     ]  # fmt: skip
-    with sync_client(fake) as client, client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+    with sync_client(fake) as client, client.realtime.connect(model="") as connection:
         for _ in fake.realtime_events:
             connection.recv()
     assert {each[names.REQUEST_MODEL] for each in spans.attributes} == {"gpt-realtime-whisper"}

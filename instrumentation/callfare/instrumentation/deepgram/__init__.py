@@ -3,8 +3,8 @@
 What is recorded
 ----------------
 - Pre-recorded audio (`transcribe_url`, `transcribe_file`): Deepgram's `metadata.duration` and the channels it
-  transcribed separately. With `callback=` the answer has no usage: a WAV file is measured, anything else is
-  `gen_ai.usage.source=unknown`.
+  transcribed separately. With `callback=` the answer has no usage: a file is measured where its bytes tell, anything
+  else is `gen_ai.usage.source=unknown`.
 - Streaming recognition (`listen.v1`, Flux `listen.v2`): audio sent, in deltas every CALLFARE_STT_REPORT_SECONDS
   and at the close, where Deepgram's closing `Metadata.duration` corrects the sum. Containers such as WebM are
   measured by the end of the latest result.
@@ -74,13 +74,18 @@ def _method(prefix: str, version: str) -> str:
 def _hand_written_wraps() -> list[Wrap]:
     """SDK 3 and 4."""
     clients = "deepgram.clients"
-    files = ("transcribe_url", "transcribe_file", "transcribe_url_callback", "transcribe_file_callback")
+    files = (
+        ("transcribe_url", _wrap.transcribe_v3, _wrap.async_transcribe_v3),
+        ("transcribe_file", _wrap.transcribe_v3, _wrap.async_transcribe_v3),
+        ("transcribe_url_callback", _wrap.callback_v3, _wrap.async_callback_v3),
+        ("transcribe_file_callback", _wrap.callback_v3, _wrap.async_callback_v3),
+    )
     speech = ("stream_raw", "stream_memory")
     return [
-        *(Wrap(f"{clients}.listen.v1.rest.client", f"ListenRESTClient.{m}", _wrap.transcribe_v3) for m in files),
+        *(Wrap(f"{clients}.listen.v1.rest.client", f"ListenRESTClient.{m}", make) for m, make, _ in files),
         *(
-            Wrap(f"{clients}.listen.v1.rest.async_client", f"AsyncListenRESTClient.{m}", _wrap.async_transcribe_v3)
-            for m in files
+            Wrap(f"{clients}.listen.v1.rest.async_client", f"AsyncListenRESTClient.{m}", make_async)
+            for m, _, make_async in files
         ),
         *(Wrap(f"{clients}.speak.v1.rest.client", f"SpeakRESTClient.{m}", _wrap.speak_v3) for m in speech),
         *(

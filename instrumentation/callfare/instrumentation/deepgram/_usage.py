@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
-from callfare.audio import bytes_per_second, wav_seconds
-from callfare.span import AttributeValue, Request
+from callfare.audio import bytes_per_second, wav_header, wav_seconds
+from callfare.audio_meter import AudioMeter
+from callfare.span import Amount, AttributeValue, Request
 
 __all__ = [
     "AGENT",
@@ -35,6 +36,7 @@ __all__ = [
 PROVIDER = "deepgram"
 LISTEN, SPEAK, AGENT = "speech_to_text", "text_to_speech", "voice_agent"
 _DEFAULT_SPEECH_RATE_HZ = 24_000  # "linear16 at 24 kHz" (speak streaming reference, seen 2026-11)
+_WAV_HEADER_BYTES = 4096
 _TRUE = ("true", "True", True)
 
 
@@ -73,25 +75,47 @@ def stream_bytes_per_second(kind: str, parameters: Mapping[str, Any]) -> int | N
 
 def billed_channels(parameters: Mapping[str, Any], told: int | None = None) -> int:
     """Channels that are billed: each with `multichannel`, else a stereo stream is billed once."""
-    if parameters.get("multichannel") not in _TRUE:
+    if not _is_multichannel(parameters):
         return 1
     return told or _whole(parameters.get("channels")) or 1
 
 
+def _is_multichannel(parameters: Mapping[str, Any]) -> bool:
+    return parameters.get("multichannel") in _TRUE
+
+
 def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Request:
     """`kind` is `url` or `file`; a WAV file tells its length, anything else waits for the answer."""
-    seconds = wav_seconds(bytes(body[:4096]), len(body)) if kind == "file" and isinstance(body, bytes) else None
     return Request(
         operation=LISTEN,
         provider=PROVIDER,
         model=_model(parameters),
         source="client",
-        quantities={} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds, names.AUDIO_CHANNELS: 1},
+        quantities=_measured(body, parameters) if kind == "file" and isinstance(body, bytes) else {},
         attributes={
             names.REQUEST_STREAM: False,
             names.SPEECH_INPUT_LANGUAGE: _text(parameters.get("language")),
         },
     )
+
+
+def _measured(body: bytes, parameters: Mapping[str, Any]) -> dict[str, Amount]:
+    """Seconds and billed channels of a file, as far as it tells both.
+
+    Compressed audio is read through only where no answer will state its length, and has no channels to multiply by.
+    """
+    header = wav_header(body[:_WAV_HEADER_BYTES])
+    if header is not None:
+        seconds, channels = wav_seconds(body[:_WAV_HEADER_BYTES], len(body)), header.channels
+    elif parameters.get("callback") and not _is_multichannel(parameters):
+        meter = AudioMeter()
+        meter.feed(body)
+        seconds, channels = meter.seconds(), 1
+    else:
+        return {}
+    if seconds is None:
+        return {}
+    return {names.AUDIO_INPUT_SECONDS: seconds, names.AUDIO_CHANNELS: billed_channels(parameters, channels)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,12 +35,14 @@ from callfare.wrapping import (
 )
 
 __all__ = [
+    "async_callback_v3",
     "async_connect",
     "async_connect_function",
     "async_speak",
     "async_speak_v3",
     "async_transcribe",
     "async_transcribe_v3",
+    "callback_v3",
     "connect",
     "connect_function",
     "speak",
@@ -50,22 +52,37 @@ __all__ = [
 ]
 
 
+def _parameters(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of a method, with what is added to the address by hand."""
+    extra = (kwargs.get("request_options") or {}).get("additional_query_parameters") or {}
+    return {**kwargs, **extra}
+
+
 # --- Pre-recorded audio --------------------------------------------------------------------------------------
 
 
 def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-    return _usage.file_request("file" if "request" in kwargs else "url", kwargs.get("request"), kwargs)
+    return _usage.file_request("file" if "request" in kwargs else "url", kwargs.get("request"), _parameters(kwargs))
 
 
 def _read_file_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    return _source_request_v3(args, kwargs, _options_v3(args, kwargs))
+
+
+def _read_callback_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    """The methods whose second argument is the address to call back."""
+    return _source_request_v3(args, kwargs, {**_options_v3(args, kwargs, position=2), "callback": True})
+
+
+def _source_request_v3(args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> Request:
     source = kwargs["source"] if "source" in kwargs else args[0]
     body = source.get("buffer") if isinstance(source, Mapping) else None
-    return _usage.file_request("url" if body is None else "file", body, _options_v3(args, kwargs))
+    return _usage.file_request("url" if body is None else "file", body, options)
 
 
-def _options_v3(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
-    """`options` of SDK 3 and 4: second argument, a dictionary or an object that makes one."""
-    options = kwargs.get("options", args[1] if len(args) > 1 else None)
+def _options_v3(args: tuple[Any, ...], kwargs: dict[str, Any], position: int = 1) -> Mapping[str, Any]:
+    """`options` of SDK 3 and 4: a dictionary or an object that makes one."""
+    options = kwargs.get("options", args[position] if len(args) > position else None)
     if options is not None and not isinstance(options, Mapping):
         options = options.to_dict()
     return {**(options or {}), **(kwargs.get("addons") or {})}
@@ -87,13 +104,15 @@ transcribe = around_call(_read_file, _read_transcript)
 async_transcribe = around_async_call(_read_file, _read_transcript)
 transcribe_v3 = around_call(_read_file_v3, _read_transcript)
 async_transcribe_v3 = around_async_call(_read_file_v3, _read_transcript)
+callback_v3 = around_call(_read_callback_v3, _read_transcript)
+async_callback_v3 = around_async_call(_read_callback_v3, _read_transcript)
 
 
 # --- Speech over HTTP ----------------------------------------------------------------------------------------
 
 
 def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
-    return _usage.speech_request(kwargs.get("text"), kwargs)
+    return _usage.speech_request(kwargs.get("text"), _parameters(kwargs))
 
 
 def _read_speech_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
@@ -143,12 +162,6 @@ async_speak_v3 = around_async_call(_read_speech_v3, _read_speech_answer_v3)
 
 
 # --- Sockets -------------------------------------------------------------------------------------------------
-
-
-def _parameters(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of `connect`, with what is added to the address by hand."""
-    extra = (kwargs.get("request_options") or {}).get("additional_query_parameters") or {}
-    return {**kwargs, **extra}
 
 
 def connect(kind: str) -> MakeWrapper:
