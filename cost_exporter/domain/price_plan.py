@@ -199,7 +199,7 @@ class Entry:
             steps["cache_write_5m_tokens"] = Step(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
         kept = [choice.row for unit, choice in chosen.items() if unit in steps]
         is_guessed = any(_stands_in(chosen[unit].row) for unit in steps.keys() & chosen.keys() & self._unit_names)
-        unmatched = _unmatched(kept, self._context)
+        unmatched = _unmatched(kept, self._context, self._unit_names)
         return Plan(
             steps=steps,
             silent=basis.silent | FREE_WITHOUT_PRICE,
@@ -342,11 +342,11 @@ def _basis(chosen: Mapping[str, _Chosen], unit_names: frozenset[str]) -> _Basis:
     return _Basis(frozenset(ignored), frozenset(silent))
 
 
-def _unmatched(rows: Sequence[PriceRow], context: Mapping[str, str]) -> tuple[str, ...]:
+def _unmatched(rows: Sequence[PriceRow], context: Mapping[str, str], unit_names: frozenset[str]) -> tuple[str, ...]:
     """Say which stated condition no list price answers to: the standard price is then an estimate."""
     if any(row.book != LIST for row in rows):
         return ()
-    has_tokens = any(row.unit in TOKEN_QUANTITIES for row in rows)
+    has_tokens = any(row.unit in TOKEN_QUANTITIES & unit_names for row in rows)
     issues: list[str] = []
     for name, standard in (("service_tier", "standard"), ("speed", ""), ("mode", "")):
         stated = context[name]

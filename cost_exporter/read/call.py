@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION
+from cost_exporter.domain.quantity import TOKEN_QUANTITIES
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.content_hash import content_hash
@@ -122,7 +123,8 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         call_id = _response_call_id(reading, names.provider)
     mode = words.mode if session is _NO_SESSION else words.mode or "stream"
     if words.is_stream is False and reading.operation == "speech_to_text":
-        mode = mode or "batch"
+        # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
+        mode = mode or ("batch" if TOKEN_QUANTITIES.isdisjoint(reading.quantities) else "")
     rest = None
     if not reading.plan.is_plain or failure.said or reading.issues or reading.attribution is not NO_ATTRIBUTION:
         rest = (call_id, tuple(reading.attribution), failure.said, tuple(session), cost[:2], reading.issues)

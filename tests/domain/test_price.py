@@ -107,6 +107,13 @@ def test_a_price_that_stands_in_gives_way_to_the_real_meter() -> None:
     assert (counted.status, amounts(counted)) == ("priced", {"input_tokens": D(2) * 5 / M})
 
 
+def test_batch_is_a_condition_on_tokens_alone() -> None:
+    """A model that has prices for tokens, billed by something else: recorded audio is no batch of theirs."""
+    book = PriceBook.of([*LIST, row("audio_seconds", "6")])
+    assert book.price(usage({"audio_seconds": 30}, mode="batch")).issues == ()
+    assert book.price(usage(mode="batch")).issues == ("unmatched_mode: no price for 'batch', priced as standard",)
+
+
 def test_reasoning_with_a_price_of_its_own() -> None:
     """Reasoning that has a row comes out of the output; it cannot take more than there is."""
     book = PriceBook.of([*LIST, row("reasoning_tokens", "3")])

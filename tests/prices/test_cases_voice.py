@@ -173,6 +173,7 @@ CASES = [
         provider="openai",
         model="gpt-4o-mini-transcribe",
         usage={"audio_seconds": 90},
+        given={"mode": "batch"},
         lines={"audio_seconds": D("0.003") * 90 / MINUTE},
         status="estimated",
         source="platform.openai.com/docs/pricing",

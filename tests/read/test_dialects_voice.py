@@ -114,6 +114,17 @@ def test_our_own_transcription_of_a_file_is_batch() -> None:
     assert call(attributes).usage.mode == ""
 
 
+def test_recorded_audio_that_is_billed_by_tokens_has_no_mode() -> None:
+    """Batch is a cheaper way to buy tokens, and not what a file that is transcribed at once is."""
+    attributes = {
+        "gen_ai.operation.name": "speech_to_text",
+        "gen_ai.request.stream": False,
+        "gen_ai.usage.audio.input_seconds": 3.0,
+    }
+    assert call(attributes).usage.mode == "batch"
+    assert call({**attributes, "gen_ai.usage.input_tokens": 30}).usage.mode == ""
+
+
 def test_speech_that_was_broken_off_says_so() -> None:
     """Barge-in: billed for what was sent, and visible as `priced (interrupted)`."""
     attributes = {"gen_ai.operation.name": "text_to_speech", "callfare.usage.characters": 78}
