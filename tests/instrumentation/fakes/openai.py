@@ -74,13 +74,10 @@ class OpenAIFake(FakeServer):
 
     async def _speech_events(self, request: web.Request, asked: dict) -> web.StreamResponse:
         usage = {"input_tokens": len(asked["input"]), "output_tokens": 101, "total_tokens": len(asked["input"]) + 101}
-        return await _events(
-            request,
-            [
-                {"type": "speech.audio.delta", "audio": "AAAA"},
-                {"type": "speech.audio.done", "usage": usage},
-            ],
-        )
+        sound = self.spoken[1] if self.spoken else bytes(3)
+        pieces = [base64.b64encode(sound[start : start + 999]).decode() for start in range(0, len(sound), 999)]
+        deltas = [{"type": "speech.audio.delta", "audio": piece} for piece in pieces]
+        return await _events(request, [*deltas, {"type": "speech.audio.done", "usage": usage}])
 
     async def transcription(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()

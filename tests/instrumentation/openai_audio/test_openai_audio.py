@@ -89,6 +89,35 @@ def test_speech_is_as_long_as_its_frames(fake, spans, instrumented, answer, stre
     assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
 
 
+@pytest.mark.parametrize("form", ["mp3", "pcm"])
+def test_events_of_speech_left_early_are_as_long_as_their_sound(fake, spans, instrumented, form) -> None:
+    """Barge-in: the event with the tokens never comes, the sound so far has come."""
+    fake.spoken = ("", (AUDIO / "constant.mp3").read_bytes() if form == "mp3" else bytes(48_000))
+    asked = {"input": TEXT, "model": "gpt-4o-mini-tts", "voice": "a", "stream_format": "sse", "response_format": form}
+    with sync_client(fake) as client, client.audio.speech.with_streaming_response.create(**asked) as streamed:
+        for line in streamed.iter_lines():
+            if "done" in line:
+                break
+    counted = spans.only.get(names.OUTPUT_TOKENS)
+    with sync_client(fake) as client, client.audio.speech.with_streaming_response.create(**asked) as streamed:
+        lines = streamed.iter_lines()
+        next(lines)
+    heard = spans.attributes[1]
+    assert counted == 101
+    assert heard[names.FINISH_REASONS] == ("interrupted",)
+    assert names.OUTPUT_TOKENS not in heard
+    assert 0 < heard[names.AUDIO_OUTPUT_SECONDS] <= 1
+
+
+def test_speech_nobody_listened_to_has_no_length(fake, spans, instrumented) -> None:
+    """Left before the first sample: the vendor spoke all the same, and nothing says how long."""
+    asked = {"input": TEXT, "model": "gpt-4o-mini-tts", "voice": "a", "response_format": "pcm"}
+    with sync_client(fake) as client, client.audio.speech.with_streaming_response.create(**asked):
+        pass
+    assert names.AUDIO_OUTPUT_SECONDS not in spans.only
+    assert spans.only[names.INPUT_CHARACTERS] == fake.characters
+
+
 def test_raw_samples_are_known_by_what_was_asked_for(fake, spans, instrumented) -> None:
     """A proxy that calls every answer MP3 does not hide that samples were asked for."""
     fake.spoken = ("audio/mpeg", bytes(24_000))

@@ -6,7 +6,11 @@ from typing import Any, Final
 
 from callfare import attributes as names
 from callfare.audio_meter import AudioMeter
-from callfare.instrumentation.openai_audio._usage import usage_in_body, usage_quantities
+from callfare.instrumentation.openai_audio._usage import (
+    speech_in_events,
+    usage_in_body,
+    usage_quantities,
+)
 from callfare.span import CallSpan
 
 __all__ = ["Body", "put_usage"]
@@ -36,6 +40,8 @@ class Body:
         self._is_speech = is_speech
         self._is_text = "json" in kind or "event-stream" in kind
         self._text = bytearray()
+        self._is_cut = False
+        """Whether the beginning of the text is gone."""
         self._meter = AudioMeter()
         self.is_worth_reading = is_speech or self._is_text
         self._inflate: Any = None
@@ -60,14 +66,20 @@ class Body:
         self._text += chunk
         if len(self._text) > 2 * _TEXT_BYTES_MAX:
             del self._text[:-_TEXT_BYTES_MAX]
+            self._is_cut = True
 
     def sum_up(self, call: CallSpan) -> None:
         """What the whole body says."""
         if self._is_text:
             self.has_told = put_usage(call, usage_in_body(bytes(self._text)), is_speech=self._is_speech)
-        elif self._is_speech:
+            if self._is_cut or self.has_told or not self._is_speech:
+                return
+            for piece in speech_in_events(bytes(self._text)):  # left before the last event, which has the tokens
+                self._meter.feed(piece)
+        if self._is_speech:
             seconds = self._meter.raw_seconds(_PCM_BYTES_PER_SECOND) if self._is_pcm() else self._meter.seconds()
-            call.replace(names.AUDIO_OUTPUT_SECONDS, seconds)
+            # No sound yet is no length: as a quantity of 0 it would make the call free.
+            call.replace(names.AUDIO_OUTPUT_SECONDS, seconds or None)
 
     def _is_pcm(self) -> bool:
         """Raw samples cannot be recognised: the answer's header says so, or the request does."""

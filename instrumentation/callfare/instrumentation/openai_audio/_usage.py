@@ -5,15 +5,23 @@ tokens, so characters and the seconds of audio that came back are recorded as we
 seconds (whisper-1) or tokens; plain-text answers state neither, so the upload is measured (`_upload`).
 """
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
 from callfare.span import Amount, AttributeValue, Request
 
-__all__ = ["field", "speech_request", "transcription_request", "usage_in_body", "usage_quantities"]
+__all__ = [
+    "field",
+    "speech_in_events",
+    "speech_request",
+    "transcription_request",
+    "usage_in_body",
+    "usage_quantities",
+]
 
 
 def field(holder: Any, name: str) -> Any:
@@ -88,6 +96,17 @@ def usage_in_body(body: bytes) -> Any:
         return json.loads(body)
     with_usage = [line for line in body.splitlines() if line.startswith(b"data:") and b'"usage"' in line]
     return json.loads(with_usage[-1].removeprefix(b"data:")) if with_usage else None
+
+
+def speech_in_events(body: bytes) -> Iterator[bytes]:
+    """The sound in an SSE stream of speech, piece by piece; an event that was cut off ends it."""
+    for line in body.splitlines():
+        if line.startswith(b"data:") and b'"speech.audio.delta"' in line:
+            try:
+                sound = json.loads(line.removeprefix(b"data:")).get("audio")
+            except ValueError:
+                return
+            yield base64.b64decode(sound)
 
 
 def _put(found: dict[str, Amount], name: str, amount: Any) -> None:
