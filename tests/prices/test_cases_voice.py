@@ -141,6 +141,15 @@ CASES = [
         lines={"session_seconds": D("0.15") * D("75.5") / HOUR},
         source="assemblyai.com/pricing",
     ),
+    Case(  # the whole agent is billed by the connection
+        provider="deepgram",
+        model="voice-agent",
+        usage={"session_seconds": D(90), "channels": 1},
+        given={"operation": "voice_agent"},
+        lines={"session_seconds": D("4.50") * 90 / HOUR},
+        source="deepgram.com/learn/voice-agent-api-generally-available",
+        issue="assumed_models",
+    ),
     Case(  # no audio length, and the socket is not what Deepgram bills
         provider="deepgram",
         model="nova-2",
