@@ -39,6 +39,20 @@ def test_speech_counts_code_points_and_the_vendors_header(fake: FakeDeepgram, sp
     assert names.FINISH_REASONS not in spans.one
 
 
+def test_speech_without_a_model_is_by_the_one_that_spoke(fake: FakeDeepgram, spans: Recorded) -> None:
+    """Deepgram chooses a voice where the request names none, and says which: its price is that voice's."""
+    b"".join(client_of(fake).speak.v1.audio.generate(text="one"))
+    with client_of(fake).speak.v1.connect() as socket:
+        speak(socket, "two")
+        socket._send({"type": "Flush"})
+        while getattr(socket.recv(), "type", "") != "Flushed":
+            pass
+        speak(socket, "three")
+    b"".join(client_of(fake).speak.v1.audio.generate(text="four", model="aura-asteria-en"))
+    assert spans.values(names.REQUEST_MODEL) == [None, None, None, "aura-asteria-en"]
+    assert spans.values(names.RESPONSE_MODEL) == ["aura-2-thalia-en", "aura", "aura", None]
+
+
 def test_a_generator_that_is_never_started_costs_nothing(fake: FakeDeepgram, spans: Recorded) -> None:
     """`generate` is lazy: calling it sends nothing."""
     client_of(fake).speak.v1.audio.generate(text=CANARY, model="aura-2-thalia-en")

@@ -106,6 +106,8 @@ class _Speaking:
         self._lock = threading.Lock()
         self._current: CallSpan | None = None
         self._flushed: deque[CallSpan] = deque()
+        self._told_model = ""
+        """The vendor's choice, where the address names no model."""
 
     def sent(self, message: Any) -> None:
         if not isinstance(message, str):
@@ -124,6 +126,7 @@ class _Speaking:
         if self._current is None:
             self._current = open_call(self._tracer, self._request, context=self._context)
             self._current.source = "request"
+            self._current.set(names.RESPONSE_MODEL, self._told_model)
         self._current.add(names.INPUT_CHARACTERS, len(text))
 
     def _flush(self) -> None:
@@ -133,13 +136,23 @@ class _Speaking:
 
     def received(self, message: Any) -> None:
         with self._lock:
+            said = json.loads(message) if isinstance(message, str) else None
+            if said is not None and said.get("type") == "Metadata":
+                self._learn(said)
             call = self._flushed[0] if self._flushed else self._current
             if call is None:
                 return
-            if isinstance(message, str):
-                self._told(call, json.loads(message))
-            else:
+            if said is None:
                 self._heard(call, len(message))
+            else:
+                self._told(call, said)
+
+    def _learn(self, said: dict[str, Any]) -> None:
+        if self._request.model:
+            return
+        self._told_model = str(said.get("model_name") or "")
+        for call in (*self._flushed, *([self._current] if self._current else [])):
+            call.set(names.RESPONSE_MODEL, self._told_model)
 
     def _heard(self, call: CallSpan, byte_count: int) -> None:
         call.has_output = True

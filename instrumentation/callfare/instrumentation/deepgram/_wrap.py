@@ -96,8 +96,13 @@ def _read_transcript(call: CallSpan, answer: Any) -> None:
         return
     call.replace(names.AUDIO_INPUT_SECONDS, told.seconds, source="vendor_body")
     call.replace(names.AUDIO_CHANNELS, told.channels)
+    _answered_by(call, told.model)
+
+
+def _answered_by(call: CallSpan, model: str | None) -> None:
+    """The vendor's choice, where the request left it open."""
     if names.REQUEST_MODEL not in (getattr(call.span, "attributes", None) or {}):
-        call.set(names.RESPONSE_MODEL, told.model)
+        call.set(names.RESPONSE_MODEL, model)
 
 
 transcribe = around_call(_read_file, _read_transcript)
@@ -123,6 +128,7 @@ def _read_speech_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def _read_headers(call: CallSpan, headers: Mapping[str, str]) -> None:
     call.set(names.RESPONSE_ID, headers.get("dg-request-id"))
+    _answered_by(call, headers.get("dg-model-name"))
     _count(call, headers.get("dg-char-count"))
 
 
@@ -150,6 +156,7 @@ def _watch_async_speech(call: CallSpan, answer: Any) -> None:
 def _read_speech_answer_v3(call: CallSpan, answer: Any) -> None:
     if hasattr(answer, "characters"):
         call.set(names.RESPONSE_ID, answer.request_id)
+        _answered_by(call, answer.model_name)
         _count(call, answer.characters)
     else:
         _read_headers(call, answer.headers)
