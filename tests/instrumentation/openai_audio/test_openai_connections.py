@@ -245,6 +245,20 @@ def test_a_translation_is_billed_by_the_audio_sent(fake, spans, instrumented, is
     assert spans.only[names.SESSION_STATE] == "closed"
 
 
+@needs_live
+def test_a_translation_that_begins_before_it_is_greeted_has_its_model(fake, spans, instrumented) -> None:
+    """The application speaks at once, and hears of its session later."""
+    sound = base64.b64encode(PCM).decode()
+    with (
+        sync_client(fake) as client,
+        client.realtime.translations.connect(model="gpt-realtime-translate") as connection,
+    ):
+        connection.session.input_audio_buffer.append(audio=sound)
+        connection.recv()
+    assert names.REQUEST_MODEL not in spans.only
+    assert spans.only[names.RESPONSE_MODEL] == "gpt-realtime-translate"
+
+
 @pytest.mark.expects_internal_errors
 @pytest.mark.parametrize("event", [["no event"], {"type": "response.done"}, {"type": "session.created", "session": 7}])
 def test_messages_of_another_shape_reach_the_application(fake, spans, instrumented, event) -> None:

@@ -58,6 +58,7 @@ class Live:
     def _learn(self, session: Any) -> None:
         self._model = field(session, "model") or self._model
         self._session_id = field(session, "id") or self._session_id
+        _name_late(self._session, self._model)
 
     def _count(self, event: dict[str, Any]) -> None:
         if self._session is None:
@@ -99,6 +100,12 @@ class Live:
         open_call(self._tracer, request, start_time_unix_ns=started_at_unix_ns).end()
 
 
+def _name_late(session: Session | None, model: str) -> None:
+    """Name the model of a session that began before the vendor had said it."""
+    if session is not None and model:
+        session.set(names.RESPONSE_MODEL, model)
+
+
 def _tokens(usage: Any) -> dict[str, Amount]:
     into, out = field(usage, "input_tokens_details"), field(usage, "output_tokens_details")
     stated = {
@@ -124,6 +131,7 @@ class Translation:
         """One event: the session's own description names the model."""
         session = event.get("session")
         self._model = field(session, "model") or self._model
+        _name_late(self._session, self._model)
         if event.get("type") == "session.created":
             self._opened(str(field(session, "id") or ""))
         elif event.get("type") == "session.closed":
