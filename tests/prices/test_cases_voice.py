@@ -84,6 +84,14 @@ CASES = [
         lines={"audio_seconds": D("0.0048") * 60 * 2 / 60},
         source="deepgram.com/pricing, discussion 932",
     ),
+    Case(  # "each channel is billed independently at the full audio duration"
+        provider="elevenlabs",
+        model="scribe_v2",
+        usage={"audio_seconds": D("5.5"), "channels": 2},
+        given={"mode": "batch"},
+        lines={"audio_seconds": D("0.22") * D("5.5") * 2 / HOUR},
+        source="elevenlabs 2.78.0, use_multi_channel",
+    ),
     Case(  # an hour and a bit that is no finite decimal per second
         provider="groq",
         model="whisper-large-v3",
