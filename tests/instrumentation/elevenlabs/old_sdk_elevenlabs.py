@@ -74,3 +74,15 @@ def test_timestamps_and_transcription(fake, spans, client, wav) -> None:
     speech, heard = spans.attributes
     assert speech[names.INPUT_CHARACTERS] == 14
     assert heard[names.AUDIO_INPUT_SECONDS] in {2.0, 7.25}  # 7.25 where the release knows the answer's field
+
+
+def test_effects_and_conversions_are_recorded(fake, spans, client, wav) -> None:
+    """Without headers the credits are out of reach: a request, and the seconds that went in, without a price."""
+    assert list(client.text_to_sound_effects.convert(text="boom", duration_seconds=2.5))
+    for method in ("convert", "convert_as_stream"):
+        convert = getattr(client.speech_to_speech, method)
+        assert list(convert(voice_id="v1", audio=wav(2), model_id="eleven_multilingual_sts_v2"))
+    effect, *conversions = spans.attributes
+    assert (effect[names.OPERATION_NAME], effect[names.AUDIO_OUTPUT_SECONDS]) == ("sound_generation", 2.5)
+    assert [found[names.AUDIO_INPUT_SECONDS] for found in conversions] == [2.0, 2.0]
+    assert names.BILLED_QUANTITY not in effect

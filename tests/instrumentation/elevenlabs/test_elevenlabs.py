@@ -13,6 +13,7 @@ from elevenlabs.core.api_error import ApiError
 from elevenlabs.environment import ElevenLabsEnvironment
 from elevenlabs.errors import UnprocessableEntityError
 from opentelemetry.trace import StatusCode
+from websockets.exceptions import InvalidStatus
 
 from callfare import attributes as names
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
@@ -171,11 +172,29 @@ def test_timestamps_dialogue_and_effects(fake, spans, instrumented, client) -> N
     list(client.text_to_sound_effects.convert(text="boom", duration_seconds=2.5))
     assert spans.total(names.INPUT_CHARACTERS) == fake.characters == 14 + 14 + 5
     assert [found[names.REQUEST_MODEL] for found in spans.attributes] == [
-        "eleven_multilingual_v2", "eleven_multilingual_v2", "eleven_v3", "sound_effects",
+        "eleven_multilingual_v2", "eleven_multilingual_v2", "eleven_v3", "eleven_text_to_sound_v2",
     ]  # fmt: skip
     effect = spans.attributes[-1]
     assert (effect[names.BILLED_QUANTITY], effect[names.AUDIO_OUTPUT_SECONDS]) == (100.0, 2.5)
     assert names.INPUT_CHARACTERS not in effect
+
+
+def test_dialogues_with_timestamps_are_counted(fake, spans, instrumented, client) -> None:
+    """Whole and streamed, blocking and not: the texts of all speakers."""
+    if not hasattr(getattr(client, "text_to_dialogue", None), "convert_with_timestamps"):
+        pytest.skip("this release has no timestamps of dialogues")
+    inputs = [{"text": "ab", "voice_id": "1"}, {"text": "cdé", "voice_id": "2"}]
+    client.text_to_dialogue.convert_with_timestamps(inputs=inputs)
+    list(client.text_to_dialogue.stream_with_timestamps(inputs=inputs))
+
+    async def speak(client: AsyncElevenLabs) -> None:
+        await client.text_to_dialogue.convert_with_timestamps(inputs=inputs)
+        async for _ in client.text_to_dialogue.stream_with_timestamps(inputs=inputs):
+            pass
+
+    in_async(fake, speak)
+    assert spans.total(names.INPUT_CHARACTERS) == fake.characters == 5 * 4
+    assert [found[names.BILLED_QUANTITY] for found in spans.attributes] == [5.0] * 4
 
 
 @pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")
@@ -205,6 +224,30 @@ def test_realtime_barge_in_counts_only_what_was_sent(fake, spans, instrumented, 
     assert spans.only[names.INPUT_CHARACTERS] >= fake.characters
 
 
+class Busy(Exception):
+    """What a language model's SDK raises when it is told to come back later."""
+
+    status_code = 429
+
+
+@pytest.mark.parametrize("error", [Busy(), TypeError("the application's own")])
+@pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning")
+def test_realtime_text_that_fails_was_sent_all_the_same(fake, spans, instrumented, client, error) -> None:
+    """The error is the application's text's, not the vendor's: nobody refused what was sent before."""
+    fake.is_slow_to_speak = True
+
+    def failing() -> Iterator[str]:
+        yield "One, "
+        yield "two, "
+        yield "three."
+        raise error
+
+    with pytest.raises(type(error)):
+        list(client.text_to_speech.convert_realtime(voice_id="v1", text=failing(), model_id="m", **SETTINGS))
+    assert spans.only[names.INPUT_CHARACTERS] == len("One, two, ")
+    assert names.CALL_REFUSED not in spans.only
+
+
 def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, client, wav) -> None:
     """The answer's duration wins over the measured upload; channels stand beside it."""
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(2))
@@ -221,12 +264,29 @@ def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, clie
     assert {found[names.USAGE_SOURCE] for found in spans.attributes} == {"vendor_body"}
 
 
+def test_a_combined_transcript_counts_every_channel(fake, spans, instrumented, client, wav) -> None:
+    """One transcript of all channels: the upload tells how many there are, else the words do."""
+    if "multichannel_output_style" not in inspect.signature(client.speech_to_text.convert).parameters:
+        pytest.skip("this release does not combine channels")
+    combined = {"model_id": "scribe_v2", "use_multi_channel": True, "multichannel_output_style": "combined"}
+    client.speech_to_text.convert(**combined, file=wav(2, channels=3))
+    client.speech_to_text.convert(**combined, file=b"OggS of two channels")
+    client.speech_to_text.convert(model_id="scribe_v2", file=wav(2, channels=3))  # one transcript of the whole
+    assert [found[names.AUDIO_CHANNELS] for found in spans.attributes] == [3, 2, 1]
+
+
 def test_voice_conversion_is_measured_by_what_goes_in(fake, spans, instrumented, client, wav) -> None:
     """Seconds of the WAV that was sent, and the vendor's credits."""
     list(client.speech_to_speech.convert(voice_id="v1", audio=wav(2), model_id="eleven_multilingual_sts_v2"))
     assert fake.audio_bytes == len(wav(2))
     assert spans.only[names.OPERATION_NAME] == "speech_to_speech"
     assert (spans.only[names.AUDIO_INPUT_SECONDS], spans.only[names.BILLED_QUANTITY]) == (2.0, 33.0)
+
+
+def test_voice_conversion_names_the_model_that_the_vendor_takes(fake, spans, instrumented, client, wav) -> None:
+    """Without a model no price is found, though the credits are known."""
+    list(client.speech_to_speech.convert(voice_id="v1", audio=wav(2)))
+    assert spans.only[names.REQUEST_MODEL] == "eleven_english_sts_v2"
 
 
 def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented) -> None:
@@ -251,6 +311,24 @@ def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented
     assert float(spans.total(names.AUDIO_INPUT_SECONDS)) == fake.audio_bytes / 32_000
     assert spans.attributes[-1][names.SESSION_STATE] == "closed"
     assert not reporter()._due_at_seconds
+
+
+def test_a_refused_recogniser_is_one_free_span(fake, spans, instrumented) -> None:
+    """401 at the handshake; options that the SDK refuses itself are no call."""
+    scribe = pytest.importorskip("elevenlabs.realtime.scribe", reason="this release has no realtime recogniser")
+    good = {"model_id": "scribe_v2_realtime", "audio_format": scribe.AudioFormat.PCM_16000, "sample_rate": 16_000}
+
+    async def listen(client: AsyncElevenLabs) -> None:
+        client.speech_to_text.realtime.base_url = fake.ws_url
+        with pytest.raises(ValueError, match="sample_rate"):
+            await client.speech_to_text.realtime.connect({**good, "sample_rate": 0})
+        fake.refuse_next = [401]
+        with pytest.raises(InvalidStatus):
+            await client.speech_to_text.realtime.connect(good)
+
+    in_async(fake, listen)
+    assert spans.only[names.CALL_REFUSED] is True
+    assert spans.only[names.REQUEST_MODEL] == "scribe_v2_realtime"
 
 
 def test_results_are_the_same_without_instrumentation(fake, spans, client) -> None:

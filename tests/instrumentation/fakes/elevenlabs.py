@@ -20,6 +20,9 @@ class ElevenLabsFake(FakeServer):
         self.chunk = b"\0" * 32_000
         self.break_after_chunks: int | None = None
         self.texts: list[str] = []
+        self.is_slow_to_speak = False
+        """Whether the websocket's audio comes only after all text has."""
+        self.conversation_count = 0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -28,19 +31,32 @@ class ElevenLabsFake(FakeServer):
             web.post("/v1/text-to-speech/{voice}/with-timestamps", self.speech_with_timestamps),
             web.post("/v1/text-to-speech/{voice}/stream/with-timestamps", self.stream_with_timestamps),
             web.post("/v1/text-to-dialogue", self.dialogue),
+            web.post("/v1/text-to-dialogue/with-timestamps", self.dialogue_with_timestamps),
+            web.post("/v1/text-to-dialogue/stream/with-timestamps", self.dialogue_with_timestamps),
             web.post("/v1/sound-generation", self.effect),
             web.post("/v1/voice-changer/{voice}", self.conversion),
-            web.post("/v1/speech-to-speech/{voice}", self.conversion),  # its name in 2.0.0
+            web.post("/v1/speech-to-speech/{voice}", self.conversion),  # its name up to 2.0.0
+            web.post("/v1/speech-to-speech/{voice}/stream", self.conversion),
             web.post("/v1/speech-to-text", self.transcription),
             web.get("/v1/text-to-speech/{voice}/stream-input", self.speech_socket),
             web.get("/v1/speech-to-text/realtime", self.recogniser),
+            web.get("/v1/convai/conversation", self.conversation),
         ]
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         return await self._audio(request, (await request.json())["text"])
 
     async def dialogue(self, request: web.Request) -> web.StreamResponse:
-        return await self._audio(request, "".join(line["text"] for line in (await request.json())["inputs"]))
+        return await self._audio(request, await self._lines(request))
+
+    @staticmethod
+    async def _lines(request: web.Request) -> str:
+        return "".join(line["text"] for line in (await request.json())["inputs"])
+
+    async def dialogue_with_timestamps(self, request: web.Request) -> web.Response:
+        headers = self._headers(await self._lines(request))
+        body = json.dumps({"audio_base64": "AAAA", "voice_segments": []}) + "\n"
+        return web.Response(text=body, headers={**headers, "content-type": "application/json"})
 
     async def effect(self, request: web.Request) -> web.StreamResponse:
         response = web.Response(body=b"boom", headers={"character-cost": "100", "request-id": "r-9"})
@@ -88,6 +104,9 @@ class ElevenLabsFake(FakeServer):
         with upload.file:
             self.audio_bytes += len(upload.file.read())
         words = {"language_code": "en", "language_probability": 1.0, "text": "the secret words", "words": []}
+        if form.get("multichannel_output_style") == "combined":
+            said = {"text": "secret", "type": "word", "logprob": 0.0, "channel_index": 1}
+            return web.json_response({**words, "words": [said], "audio_duration_secs": 5.5})
         if form.get("use_multi_channel") == "true":
             channels = [{**words, "channel_index": index} for index in range(2)]
             return web.json_response({"transcripts": channels, "audio_duration_secs": 5.5})
@@ -104,7 +123,8 @@ class ElevenLabsFake(FakeServer):
             if not is_first:  # the opening blank is not billed
                 self.characters += len(text)
                 self.texts.append(text)
-                await socket.send_json({"audio": base64.b64encode(b"\1" * 100).decode()})
+                if not self.is_slow_to_speak:
+                    await socket.send_json({"audio": base64.b64encode(b"\1" * 100).decode()})
             is_first = False
         await socket.close()
         return socket
@@ -119,4 +139,20 @@ class ElevenLabsFake(FakeServer):
                 self.audio_bytes += len(base64.b64decode(told["audio_base_64"]))
                 if told["commit"]:
                     await socket.send_json({"message_type": "committed_transcript", "text": "the secret words"})
+        return socket
+
+    async def conversation(self, request: web.Request) -> web.WebSocketResponse:
+        """An agent that greets, and hangs up when told so."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.conversation_count += 1
+        name = f"conversation-{self.conversation_count}"
+        async for message in socket:
+            told = json.loads(message.data)
+            if told.get("type") == "conversation_initiation_client_data":
+                event = {"conversation_id": name, "agent_output_audio_format": "pcm_16000"}
+                greeting = {"type": "conversation_initiation_metadata", "conversation_initiation_metadata_event": event}
+                await socket.send_json(greeting)
+            elif told.get("user_audio_chunk") == base64.b64encode(b"goodbye").decode():
+                await socket.close()
         return socket

@@ -10,35 +10,48 @@
 | `speech_to_speech.*` | seconds of a WAV sent as bytes; credits |
 | `speech_to_text.convert` | seconds as answered, channels |
 | `speech_to_text.realtime` | seconds of audio sent, in deltas |
-Not covered: Conversational AI sessions (billed by the minute), and the multi-context websocket, for which the SDK
-has no client.
+| `conversational_ai.conversation.Conversation`, `AsyncConversation` | connected seconds, in deltas |
+Not covered: the multi-context websocket, for which the SDK has no client; conversations by telephone or in a browser,
+which the SDK starts at most; what an agent's language model costs; music, dubbing, isolation, alignment, voice design.
 """
 
 from typing import ClassVar
 
-from callfare.instrumentation.elevenlabs import _realtime, _usage, _wrap
+from callfare.instrumentation.elevenlabs import _conversation, _realtime, _usage, _wrap
 from callfare.instrumentation.elevenlabs.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.wrapping import MakeWrapper, around_async_call, around_call
+from callfare.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 
 __all__ = ["ElevenLabsInstrumentor"]
 
 
-def _raw(api: str, client: str, method: str, sync: MakeWrapper, asynchronous: MakeWrapper) -> tuple[Wrap, Wrap]:
+def _raw(
+    api: str, client: str, method: str, sync: MakeWrapper, asynchronous: MakeWrapper, *, since: str = "2"
+) -> tuple[Wrap, Wrap]:
     """Both twins of a raw client's method, 2.x."""
     module = f"elevenlabs.{api}.raw_client"
     return (
-        Wrap(module, f"Raw{client}.{method}", sync, since="2"),
-        Wrap(module, f"AsyncRaw{client}.{method}", asynchronous, since="2"),
+        Wrap(module, f"Raw{client}.{method}", sync, since=since),
+        Wrap(module, f"AsyncRaw{client}.{method}", asynchronous, since=since),
     )
 
 
-def _public(client: str, method: str) -> tuple[Wrap, Wrap]:
-    """Both twins of a public generator method of text to speech, 1.x."""
-    module = "elevenlabs.text_to_speech.client"
+def _public(api: str, client: str, method: str, request: ReadRequest) -> tuple[Wrap, Wrap]:
+    """Both twins of a public generator method, 1.x."""
+    module = f"elevenlabs.{api}.client"
     return (
-        Wrap(module, f"{client}.{method}", _wrap.generated(_usage.speech_request), before="2"),
-        Wrap(module, f"Async{client}.{method}", _wrap.generated_async(_usage.speech_request), before="2"),
+        Wrap(module, f"{client}.{method}", _wrap.generated(request), before="2"),
+        Wrap(module, f"Async{client}.{method}", _wrap.generated_async(request), before="2"),
+    )
+
+
+def _conversations(kind: str, run: MakeWrapper, *, since: str = "") -> tuple[Wrap, ...]:
+    """The three places at which a conversation of this class is seen."""
+    module = "elevenlabs.conversational_ai.conversation"
+    return (
+        Wrap(module, f"{kind}.start_session", _conversation.start_session, since=since),
+        Wrap(module, f"{kind}._handle_message", _conversation.handle_message, since=since),
+        Wrap(module, f"{kind}._run", run, since=since),
     )
 
 
@@ -69,6 +82,22 @@ class ElevenLabsInstrumentor(CallfareInstrumentor):
         *_raw("text_to_dialogue", "TextToDialogueClient", "convert", _DIALOGUE, _DIALOGUE_ASYNC),
         *_raw("text_to_dialogue", "TextToDialogueClient", "stream", _DIALOGUE, _DIALOGUE_ASYNC),
         *_raw(
+            "text_to_dialogue",
+            "TextToDialogueClient",
+            "stream_with_timestamps",
+            _wrap.streamed(_usage.dialogue_request, is_audio=False),
+            _wrap.streamed_async(_usage.dialogue_request, is_audio=False),
+            since="2.21",
+        ),
+        *_raw(
+            "text_to_dialogue",
+            "TextToDialogueClient",
+            "convert_with_timestamps",
+            _wrap.answered(_usage.dialogue_request),
+            _wrap.answered_async(_usage.dialogue_request),
+            since="2.21",
+        ),
+        *_raw(
             "text_to_sound_effects",
             "TextToSoundEffectsClient",
             "convert",
@@ -78,9 +107,12 @@ class ElevenLabsInstrumentor(CallfareInstrumentor):
         *_raw("speech_to_speech", "SpeechToSpeechClient", "convert", _CONVERSION, _CONVERSION_ASYNC),
         *_raw("speech_to_speech", "SpeechToSpeechClient", "stream", _CONVERSION, _CONVERSION_ASYNC),
         *_raw("speech_to_text", "SpeechToTextClient", "convert", _wrap.transcribed, _wrap.transcribed_async),
-        *_public("TextToSpeechClient", "convert"),
-        *_public("TextToSpeechClient", "convert_as_stream"),
-        *_public("TextToSpeechClient", "stream_with_timestamps"),
+        *_public("text_to_speech", "TextToSpeechClient", "convert", _usage.speech_request),
+        *_public("text_to_speech", "TextToSpeechClient", "convert_as_stream", _usage.speech_request),
+        *_public("text_to_speech", "TextToSpeechClient", "stream_with_timestamps", _usage.speech_request),
+        *_public("text_to_sound_effects", "TextToSoundEffectsClient", "convert", _usage.effect_request),
+        *_public("speech_to_speech", "SpeechToSpeechClient", "convert", _usage.conversion_request),
+        *_public("speech_to_speech", "SpeechToSpeechClient", "convert_as_stream", _usage.conversion_request),
         Wrap(
             "elevenlabs.text_to_speech.client",
             "TextToSpeechClient.convert_with_timestamps",
@@ -97,10 +129,12 @@ class ElevenLabsInstrumentor(CallfareInstrumentor):
         Wrap(
             "elevenlabs.speech_to_text.client", "AsyncSpeechToTextClient.convert", _wrap.transcribed_async, before="2"
         ),
+        *_conversations("Conversation", _conversation.run),
+        *_conversations("AsyncConversation", _conversation.run_async, since="2.11"),
         Wrap("elevenlabs.realtime_tts", "RealtimeTextToSpeechClient.convert_realtime", _realtime.convert_realtime),
         Wrap("elevenlabs.realtime_tts", "text_chunker", _realtime.text_chunker),
         Wrap("elevenlabs.realtime.scribe", "ScribeRealtime.connect", _realtime.connect, since="2"),
         Wrap("elevenlabs.realtime.connection", "RealtimeConnection.send", _realtime.send, since="2"),
         Wrap("elevenlabs.realtime.connection", "RealtimeConnection.close", _realtime.close, since="2"),
-        Wrap("elevenlabs.realtime.connection", "RealtimeConnection._emit_close", _realtime.emit_close, since="2.78"),
+        Wrap("elevenlabs.realtime.connection", "RealtimeConnection._emit_close", _realtime.emit_close, since="2.72"),
     )

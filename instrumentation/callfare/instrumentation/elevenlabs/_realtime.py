@@ -6,6 +6,8 @@ and the closing "" not. A barge-in leaves the rest uncounted, because it was nev
 Scribe hears audio for as long as a call lasts: a `Session` reports it in deltas.
 """
 
+import asyncio
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -14,11 +16,13 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.audio import format_bytes_per_second
+from callfare.failure import is_refusal
 from callfare.guard import quietly
 from callfare.instrumentation.elevenlabs._usage import realtime_speech_request
 from callfare.session import Session
 from callfare.span import CallSpan, Request
 from callfare.stream import ended_by_application, watch_generator
+from callfare.websocket import record_refusal
 from callfare.wrapping import Wrapper, begin
 
 __all__ = ["close", "connect", "convert_realtime", "emit_close", "send", "text_chunker"]
@@ -65,6 +69,7 @@ def text_chunker(_tracer: Tracer) -> Wrapper:
 def _count(chunks: Iterator[str], call: CallSpan) -> Iterator[str]:
     for chunk in chunks:
         call.add(names.INPUT_CHARACTERS, len(chunk))
+        call.has_output = True  # on its way over an open connection: an error of the application's text refuses nothing
         yield chunk
 
 
@@ -72,17 +77,35 @@ def connect(tracer: Tracer) -> Wrapper:
     """Wrapper of `ScribeRealtime.connect`: the session begins when the socket is open."""
 
     async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        connection = await wrapped(*args, **kwargs)
-        _open(tracer, connection, args[0] if args else kwargs.get("options"))
+        options = args[0] if args else kwargs.get("options")
+        started_at_unix_ns = time.time_ns()
+        try:
+            connection = await wrapped(*args, **kwargs)
+        except Exception as error:
+            _refused(tracer, options, error, started_at_unix_ns)
+            raise
+        _open(tracer, connection, options)
         return connection
 
     return wrapper
 
 
 @quietly
+def _refused(tracer: Tracer, options: Any, error: BaseException, started_at_unix_ns: int) -> None:
+    """Options that the SDK itself finds wrong are no call."""
+    if is_refusal(error):
+        record_refusal(tracer, _listen_request(options), error, started_at_unix_ns)
+
+
+@quietly
 def _open(tracer: Tracer, connection: Any, options: Any) -> None:
     form = options.get("audio_format") or "pcm_16000"  # a URL is decoded to this by the SDK's ffmpeg
-    request = Request(
+    rate = format_bytes_per_second(str(getattr(form, "value", form)))
+    _sessions[connection] = Session.open(tracer, _listen_request(options), bytes_per_second=rate)
+
+
+def _listen_request(options: Any) -> Request:
+    return Request(
         operation="speech_to_text",
         provider="elevenlabs",
         model=str(options.get("model_id") or ""),
@@ -91,16 +114,19 @@ def _open(tracer: Tracer, connection: Any, options: Any) -> None:
             names.SPEECH_INPUT_LANGUAGE: str(options.get("language_code") or ""),
         },
     )
-    rate = format_bytes_per_second(str(getattr(form, "value", form)))
-    _sessions[connection] = Session.open(tracer, request, bytes_per_second=rate)
 
 
 def send(_tracer: Tracer) -> Wrapper:
     """Wrapper of `RealtimeConnection.send`: counts the audio once it is on the wire."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        result = await wrapped(*args, **kwargs)
-        _heard(instance, args[0] if args else kwargs.get("data"))
+        data = args[0] if args else kwargs.get("data")
+        try:
+            result = await wrapped(*args, **kwargs)
+        except asyncio.CancelledError:
+            _heard(instance, data)  # the frame is in the transport before `send` waits for room
+            raise
+        _heard(instance, data)
         return result
 
     return wrapper

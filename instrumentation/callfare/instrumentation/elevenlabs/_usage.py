@@ -2,7 +2,7 @@
 
 Speech is billed by characters: code points of the text as it was sent, blanks and punctuation included. The
 answer's `character-cost` header is the vendor's own meter, in credits; the websocket route has none. Speech to
-text is billed by audio time, which the answer states.
+text is billed by audio time, which the answer states, for each channel that is transcribed by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,17 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from callfare import attributes as names
-from callfare.audio import format_bytes_per_second, seconds_of_bytes, wav_seconds
+from callfare.audio import format_bytes_per_second, seconds_of_bytes, wav_header, wav_seconds
 from callfare.span import Amount, AttributeValue, Request
 
 __all__ = [
     "audio_rate",
+    "conversation_request",
     "conversion_request",
     "credits_of",
     "dialogue_request",
     "effect_request",
+    "heard_channels",
     "heard_seconds",
     "realtime_speech_request",
     "seconds_of_bytes",
@@ -29,6 +31,10 @@ __all__ = [
 # Models the API takes where the request names none (API reference, seen 2026-11-22).
 _SPEECH_MODEL_DEFAULT: Final = "eleven_multilingual_v2"
 _DIALOGUE_MODEL_DEFAULT: Final = "eleven_v3"
+_EFFECT_MODEL_DEFAULT: Final = "eleven_text_to_sound_v2"
+_CONVERSION_MODEL_DEFAULT: Final = "eleven_english_sts_v2"
+_AGENT: Final = "conversational-ai"
+_CHAT_AGENT: Final = "conversational-ai-chat"
 _FORMAT_DEFAULT: Final = "mp3_44100_128"
 _WAV_HEADER_BYTES = 4096
 
@@ -61,7 +67,7 @@ def effect_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any
     return Request(
         operation="sound_generation",
         provider="elevenlabs",
-        model=_model(kwargs, "sound_effects"),
+        model=_model(kwargs, _EFFECT_MODEL_DEFAULT),
         quantities=quantities,
         attributes=_host(client),
     )
@@ -72,7 +78,7 @@ def conversion_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     return Request(
         operation="speech_to_speech",
         provider="elevenlabs",
-        model=_model(kwargs, ""),
+        model=_model(kwargs, _CONVERSION_MODEL_DEFAULT),
         quantities=_upload(kwargs.get("audio")),
         source="client",
         attributes={**_host(client), names.SPEECH_VOICE: _voice(args, kwargs)},
@@ -88,6 +94,18 @@ def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[s
         quantities=_upload(kwargs.get("file")),
         source="client",
         attributes={**_host(client), names.SPEECH_INPUT_LANGUAGE: _text(kwargs.get("language_code"))},
+    )
+
+
+def conversation_request(conversation: Any) -> Request:
+    """A conversation with an agent; the model is a name of ours, as agents have none that is billed."""
+    is_spoken = getattr(conversation, "audio_interface", None) is not None
+    return Request(
+        operation="voice_agent",
+        provider="elevenlabs",
+        model=_AGENT if is_spoken else _CHAT_AGENT,
+        source="client",
+        attributes={names.REQUEST_STREAM: True},
     )
 
 
@@ -115,21 +133,39 @@ def credits_of(headers: Mapping[str, str]) -> Decimal | None:
     return stated if stated.is_finite() and stated >= 0 else None
 
 
-def heard_seconds(answer: Any) -> tuple[Decimal | None, int]:
-    """Seconds of audio a transcription states, and its channels (1 unless it was transcribed by channel)."""
+def heard_seconds(answer: Any) -> Decimal | None:
+    """Seconds of audio a transcription states."""
     seconds = getattr(answer, "audio_duration_secs", None)
-    transcripts = getattr(answer, "transcripts", None)
-    channels = len(transcripts) if isinstance(transcripts, list) else 1
-    return (None if seconds is None else Decimal(str(seconds))), max(1, channels)
+    return None if seconds is None else Decimal(str(seconds))
+
+
+def heard_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
+    """Channels that were transcribed, each billed for the whole length; 1 unless it was asked to tell them apart.
+
+    A combined transcript names the channel of each word: one in which nobody spoke only a WAV's header tells.
+    """
+    if kwargs.get("use_multi_channel") is not True:
+        return 1
+    transcripts: Any = getattr(answer, "transcripts", None)
+    if isinstance(transcripts, list):
+        return max(1, len(transcripts))
+    words: Any = getattr(answer, "words", None) or []
+    spoken = max((word.channel_index or 0 for word in words), default=0) + 1
+    data = _bytes_of(kwargs.get("file"))
+    header = None if data is None else wav_header(data[:_WAV_HEADER_BYTES])
+    return max(spoken, 1 if header is None else header.channels)
 
 
 def _upload(upload: Any) -> dict[str, Amount]:
     """Seconds of a WAV upload given as bytes; files are left alone, the answer tells their length."""
-    data = upload[1] if isinstance(upload, tuple) and len(upload) > 1 else upload
-    if not isinstance(data, (bytes, bytearray)):
-        return {}
-    seconds = wav_seconds(bytes(data[:_WAV_HEADER_BYTES]), len(data))
+    data = _bytes_of(upload)
+    seconds = None if data is None else wav_seconds(data[:_WAV_HEADER_BYTES], len(data))
     return {} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds}
+
+
+def _bytes_of(upload: Any) -> bytes | None:
+    data = upload[1] if isinstance(upload, tuple) and len(upload) > 1 else upload
+    return bytes(data) if isinstance(data, (bytes, bytearray)) else None
 
 
 def _host(client: Any) -> dict[str, AttributeValue]:

@@ -6,6 +6,7 @@ before the audio's end is a barge-in. 1.x has no raw clients: its public methods
 answer's headers, and with them the vendor's meter, are out of reach.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.trace import Tracer
@@ -16,6 +17,7 @@ from callfare.span import CallSpan
 from callfare.stream import AsyncStream, SyncStream
 from callfare.wrapping import (
     MakeWrapper,
+    ReadAnswer,
     ReadRequest,
     Wrapper,
     around_async_call,
@@ -122,15 +124,33 @@ def generated_async(request: ReadRequest) -> MakeWrapper:
     return around_async_generator(request)
 
 
-def _read_transcript(call: CallSpan, answer: Any) -> None:
-    if hasattr(answer, "headers"):
-        _read_headers(call, answer)
-        answer = answer.data
-    seconds, channels = _usage.heard_seconds(answer)
-    call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
-    call.replace(names.AUDIO_CHANNELS, channels)
-    call.content("transcript", getattr(answer, "text", None) or "")
+def _read_transcript(kwargs: dict[str, Any]) -> ReadAnswer:
+    """Reader of a transcription: what was asked for says whether the answer's length counts once or by channel."""
+
+    def read(call: CallSpan, answer: Any) -> None:
+        if hasattr(answer, "headers"):
+            _read_headers(call, answer)
+            answer = answer.data
+        seconds = _usage.heard_seconds(answer)
+        call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
+        channels = _usage.heard_channels(kwargs, answer)
+        if seconds is not None or channels > 1:  # an answer that goes to a webhook tells neither here
+            call.replace(names.AUDIO_CHANNELS, channels)
+        call.content("transcript", getattr(answer, "text", None) or "")
+
+    return read
 
 
-transcribed = around_call(_usage.transcription_request, _read_transcript)
-transcribed_async = around_async_call(_usage.transcription_request, _read_transcript)
+def _transcribed(around: Callable[[ReadRequest, ReadAnswer], MakeWrapper]) -> MakeWrapper:
+    def make(tracer: Tracer) -> Wrapper:
+        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            read = around(_usage.transcription_request, _read_transcript(kwargs))
+            return read(tracer)(wrapped, instance, args, kwargs)
+
+        return wrapper
+
+    return make
+
+
+transcribed = _transcribed(around_call)
+transcribed_async = _transcribed(around_async_call)
