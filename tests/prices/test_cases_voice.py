@@ -53,6 +53,8 @@ RECOGNITION = [
     ("elevenlabs", "scribe_v1", "", "0.22", HOUR, "elevenlabs.io/pricing/api"),
     ("elevenlabs", "scribe_v2_realtime", "stream", "0.39", HOUR, "elevenlabs.io/pricing/api"),
     ("assemblyai", "universal-2", "", "0.15", HOUR, "assemblyai.com/pricing"),
+    ("assemblyai", "universal-3-pro", "batch", "0.21", HOUR, "assemblyai.com/pricing"),
+    ("assemblyai", "universal-3-5-pro", "batch", "0.21", HOUR, "assemblyai.com/pricing"),
     ("assemblyai", "best", "", "0.37", HOUR, "assemblyai.com/pricing"),
     ("assemblyai", "nano", "", "0.12", HOUR, "assemblyai.com/pricing"),
     ("openai", "whisper-1", "", "0.006", MINUTE, "platform.openai.com/docs/pricing"),
@@ -73,6 +75,17 @@ def test_recognition_by_audio_time(*, provider: str, model: str, mode: str, pric
     usage = {"audio_seconds": D("8.4"), "session_seconds": D("9.1")}
     lines = {"audio_seconds": D(price) * D("8.4") / per}
     check(Case(provider=provider, model=model, usage=usage, lines=lines, given={"mode": mode}, source=source))
+
+
+@pytest.mark.parametrize("model", ["u3-rt-pro", "u3-pro", "universal-3-5-pro", "universal-3-6-pro"])
+def test_streams_of_one_model_cost_alike_by_any_of_its_names(model: str) -> None:
+    """AssemblyAI bills the open socket; the name in the address may be that of the recorded model."""
+    lines = {"session_seconds": D("0.45") * D("9.1") / HOUR}
+    usage = {"session_seconds": D("9.1"), "channels": 1}
+    given = {"mode": "stream"}
+    check(
+        Case(provider="assemblyai", model=model, usage=usage, lines=lines, given=given, source="assemblyai.com/pricing")
+    )
 
 
 CASES = [
