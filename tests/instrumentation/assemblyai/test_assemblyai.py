@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 import assemblyai
@@ -18,11 +17,11 @@ from assemblyai.streaming.v3 import (
 
 from callfare import attributes as names
 from callfare.instrumentation.assemblyai import AssemblyAIInstrumentor
+from tests.instrumentation.assemblyai.sdk import MAJOR, client_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
 from tests.instrumentation.recording import Recorded, recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
-MAJOR = int(metadata.version("assemblyai").split(".")[0])
 CANARY = "canary naïve 🦜 42"
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
 pytestmark = pytest.mark.filterwarnings(
@@ -30,34 +29,8 @@ pytestmark = pytest.mark.filterwarnings(
 )  # the SDK uses old ways of websockets, and its own threads
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeAssemblyAI]:
-    from callfare.instrumentation.assemblyai import _wrap
-
-    _wrap._known.clear()
-    with FakeAssemblyAI() as server:
-        server.clients = []
-        yield server
-        for client in server.clients:
-            client.http_client.close()
-
-
-@pytest.fixture
-def spans() -> Iterator[Recorded]:
-    with recorded(AssemblyAIInstrumentor) as record:
-        yield record
-
-
-def _client(fake: FakeAssemblyAI) -> Any:
-    speech = {"tts_base_url": fake.url} if MAJOR else {}
-    settings = assemblyai.Settings(api_key="k", base_url=fake.url, polling_interval=0.01, **speech)
-    client = assemblyai.Client(settings=settings)
-    fake.clients.append(client)  # ours to close: 0.x cannot
-    return client
-
-
 def _transcriber(fake: FakeAssemblyAI) -> Any:
-    return assemblyai.Transcriber(client=_client(fake))
+    return assemblyai.Transcriber(client=client_of(fake))
 
 
 def _params(**more: Any) -> StreamingParameters:
@@ -243,7 +216,7 @@ def test_an_asynchronous_stream_is_billed(fake: FakeAssemblyAI, spans: Recorded)
 @pytest.mark.skipif(MAJOR < 1, reason="speech came with 1.0")
 def test_speech_counts_code_points_and_the_vendors_header(fake: FakeAssemblyAI, spans: Recorded) -> None:
     """Whole and streamed; a stream that is never opened sends nothing."""
-    speech = assemblyai.TextToSpeech(client=_client(fake))
+    speech = assemblyai.TextToSpeech(client=client_of(fake))
     assert speech.synthesize(CANARY).audio.startswith(b"RIFF")
     speech.stream(CANARY)
     with speech.stream(CANARY) as stream:
@@ -259,7 +232,7 @@ def test_refused_speech_is_free(fake: FakeAssemblyAI, spans: Recorded) -> None:
     """The SDK's own exception."""
     fake.refuse_next = [402]
     with pytest.raises(assemblyai.AssemblyAIError):
-        assemblyai.TextToSpeech(client=_client(fake)).synthesize(CANARY)
+        assemblyai.TextToSpeech(client=client_of(fake)).synthesize(CANARY)
     assert spans.one.items() >= {names.HTTP_STATUS_CODE: 402, names.CALL_REFUSED: True}.items()
 
 

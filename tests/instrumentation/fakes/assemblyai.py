@@ -1,4 +1,4 @@
-"""AssemblyAI's API: transcripts that take two polls, a socket whose open time is counted, and speech."""
+"""AssemblyAI's API: transcripts that take two polls, sockets whose time and characters are counted, and speech."""
 
 import json
 from typing import Any
@@ -22,6 +22,13 @@ class FakeAssemblyAI(FakeServer):
         self.audio_bytes: list[int] = []
         self.breaks_after_bytes: int | None = None
         self.characters: list[int] = []
+        self.spoken_characters = 0
+        """Over sockets."""
+        self.uncounted_characters = 0
+        """What the vendor counts beyond what it was sent."""
+        self.breaks_speech = False
+        self.dictated_bytes = 0
+        self.tokens = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -29,6 +36,9 @@ class FakeAssemblyAI(FakeServer):
             web.post("/v2/transcript", self.submit),
             web.get("/v2/transcript/{id}", self.poll),
             web.get("/v3/ws", self.listen),
+            web.get("/v1/ws", self.speak_on),
+            web.post("/v1/transcribe/live", self.dictate),
+            web.post("/v1/chat/completions", self.complete),
             web.post("/v1/synthesize", self.speak),
             web.post("/{path:.*}", self.speak),
         ]
@@ -90,3 +100,60 @@ class FakeAssemblyAI(FakeServer):
             "x-tts-model": "assemblyai-tts-1", "x-tts-voice-id": "aai-jane", "content-type": "audio/wav",
         }  # fmt: skip
         return web.Response(body=b"RIFF" + b"\x00" * 40, headers=headers)
+
+    async def speak_on(self, request: web.Request) -> web.WebSocketResponse:
+        """A speech session: what is flushed is spoken, what is cancelled was sent."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        configuration = {"model": "assemblyai-tts-1", "voice_id": "aai-jane"}
+        await socket.send_json(
+            {"type": "Begin", "id": "say-2", "expires_at": 1_900_000_000, "configuration": configuration}
+        )
+        flush_id = 0
+        async for message in socket:
+            told = json.loads(message.data)
+            if told["type"] == "Generate":
+                self.spoken_characters += len(told["text"])
+                if self.breaks_speech:
+                    cut(request)
+                    break
+            elif told["type"] == "Flush":
+                await socket.send_json({"type": "Audio", "flush_id": flush_id, "audio": "AAAA"})
+                await socket.send_json({"type": "FlushDone", "flush_id": flush_id, "audio_duration_ms": 500})
+                flush_id += 1
+            elif told["type"] == "Cancel":
+                await socket.send_json({"type": "Cancelled", "audio_duration_seconds": 0.25})
+                flush_id += 1
+            elif told["type"] == "Terminate":
+                await socket.send_json(
+                    {
+                        "type": "Termination",
+                        "session_duration_seconds": 3,
+                        "total_input_char_length": self.spoken_characters + self.uncounted_characters,
+                        "audio_duration_seconds": 0.5,
+                    }
+                )
+                await socket.close()
+        return socket
+
+    async def dictate(self, request: web.Request) -> web.Response:
+        self.dictated_bytes += len(await request.read())
+        return web.json_response(
+            {
+                "text": "canary transcript", "words": [], "confidence": 0.9,
+                "audio_duration_ms": 2_500, "session_id": "dictation-1",
+            }
+        )  # fmt: skip
+
+    async def complete(self, request: web.Request) -> web.Response:
+        told = await request.json()
+        usage = {**self.tokens, "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 0}}
+        if not told.get("stream"):
+            answer = {"role": "assistant", "content": "canary answer"}
+            choices = [{"index": 0, "finish_reason": "stop", "message": answer}]
+            return web.json_response({"request_id": "chat-1", "choices": choices, "usage": usage})
+        chunk = {"id": "chat-2", "object": "chat.completion.chunk", "created": 1, "model": f"{told['model']}-dated"}
+        piece = {**chunk, "choices": [{"index": 0, "delta": {"content": "canary"}}]}
+        pieces = [piece, piece, {**chunk, "choices": [], "usage": usage}]
+        body = "".join(f"data: {json.dumps(each)}\n\n" for each in pieces) + "data: [DONE]\n\n"
+        return web.Response(text=body, content_type="text/event-stream")

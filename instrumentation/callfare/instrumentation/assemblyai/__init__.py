@@ -9,19 +9,24 @@ What is recorded
   the `session_duration_seconds` of the `Termination`. That message comes only to a client that says
   `disconnect(terminate=True)`: any other end is `gen_ai.usage.session.state=lost`, as AssemblyAI may count, and
   bill, up to three hours.
-- The synchronous API: `audio_duration_ms`.
+- The synchronous API and dictation: `audio_duration_ms`.
 - Speech (1.x), `synthesize` and `stream`: characters sent, and AssemblyAI's own `x-tts-billed-characters`.
+- Speech sessions: one span a request, up to its `flush`, with the characters sent; a cancelled one is billed for them
+  all the same. What the `Termination` counts beyond them is one more span.
+- The LLM gateway's chat completions: tokens.
 
-Not recorded: dictation, the LLM gateway, speech over sockets; LeMUR of 0.x.
+No public price is known for speech, dictation and the gateway: they are `unpriced` until an operator's row says one.
+Not recorded: speech understanding and other extras of a transcript, the gateway's `understanding`; LeMUR of 0.x.
 
 Wrapped: `_TranscriptImpl.wait_for_completion` (`assemblyai.transcriber`, from 1.0 `assemblyai.prerecorded.v2`),
 `AsyncTranscript.wait_for_completion`, `websocket_connect` and `websocket_connect_async` of `assemblyai.streaming.v3`,
-`SyncTranscriber.transcribe`, `TextToSpeech.synthesize`, `TTSStream._open`, and their asynchronous twins.
+`SyncTranscriber.transcribe`, `dictation.v1.api.transcribe_live`, `TextToSpeech.synthesize`, `TTSStream._open`,
+`CompletionsResource.create`, and their asynchronous twins.
 """
 
 from typing import ClassVar
 
-from callfare.instrumentation.assemblyai import _wrap
+from callfare.instrumentation.assemblyai import _gateway, _wrap
 from callfare.instrumentation.assemblyai.package import (
     _instruments,  # pyright: ignore[reportPrivateUsage] - OpenTelemetry's name for it
 )
@@ -44,6 +49,10 @@ class AssemblyAIInstrumentor(CallfareInstrumentor):
         Wrap("assemblyai.streaming.v3.async_client", "websocket_connect_async", _wrap.async_connect),
         Wrap("assemblyai.sync.v1.client", "SyncTranscriber.transcribe", _wrap.transcribe_now),
         Wrap("assemblyai.sync.v1.async_client", "AsyncSyncTranscriber.transcribe", _wrap.async_transcribe_now),
+        Wrap("assemblyai.dictation.v1.api", "transcribe_live", _wrap.dictate),
+        Wrap("assemblyai.dictation.v1.async_api", "transcribe_live", _wrap.async_dictate),
+        Wrap("assemblyai.llm_gateway.v1.client", "CompletionsResource.create", _gateway.create),
+        Wrap("assemblyai.llm_gateway.v1.async_client", "AsyncCompletionsResource.create", _gateway.async_create),
         Wrap("assemblyai.tts.v1.client", "TextToSpeech.synthesize", _wrap.synthesize),
         Wrap("assemblyai.tts.v1.async_client", "AsyncTextToSpeech.synthesize", _wrap.async_synthesize),
         Wrap("assemblyai.tts.v1.api", "TTSStream._open", _wrap.open_speech),

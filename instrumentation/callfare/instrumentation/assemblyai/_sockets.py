@@ -1,23 +1,40 @@
-"""AssemblyAI's streaming socket: billed while it is open, until the vendor says `Termination`."""
+"""AssemblyAI's sockets: a recogniser billed while it is open, and speech billed by the characters that are sent.
+
+Both are opened by the same function of the SDK, so their addresses tell them apart. A recogniser is one session,
+until the vendor says `Termination`. A speech socket is many paid calls in a row: `Generate` messages up to a `Flush`
+are one, complete at its `FlushDone`; `Cancel` is the barge-in, after which the text that was sent is still billed.
+"""
 
 import json
+import threading
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.instrumentation.assemblyai import _usage
 from callfare.session import Session
-from callfare.span import Request
+from callfare.span import CallSpan, Request, open_call
+from callfare.websocket import Listener, SocketError
 
-__all__ = ["Listening"]
+__all__ = ["listener_for"]
 
 
-class Listening:
-    """One open socket. What counts is its time, so its audio is not counted beside it."""
+def listener_for(tracer: Tracer, request: Request) -> Listener:
+    """Who listens to the socket of this request."""
+    kind: Callable[[Tracer, Request], Listener] = _Speaking if request.operation == _usage.SPEECH else _Listening
+    return kind(tracer, request)
+
+
+class _Listening:
+    """An open recogniser. What counts is its time, so its audio is not counted beside it."""
 
     def __init__(self, tracer: Tracer, request: Request) -> None:
-        """Begin to count."""
         self._session = Session.open(tracer, request, is_metered_when_silent=True, meter=names.SESSION_SECONDS)
 
     def sent(self, message: Any) -> None:
@@ -39,3 +56,97 @@ class Listening:
     def ended(self) -> None:
         """Left without a `Termination`: the vendor's clock may run on for three hours, hence `lost`."""
         self._session.lost()
+
+
+class _Speaking:
+    """A speech socket. Every `Flush` and every `Cancel` takes the next number, by which the vendor answers.
+
+    One thread may send while another receives, so every step holds the lock.
+    """
+
+    def __init__(self, tracer: Tracer, request: Request) -> None:
+        self._tracer = tracer
+        self._request = request
+        self._connected_in = context_api.get_current()
+        self._lock = threading.Lock()
+        self._calls: dict[int, CallSpan] = {}
+        self._flush_id = 0
+        self._sent_characters = 0
+
+    def sent(self, message: Any) -> None:
+        said: dict[str, Any] = json.loads(message)
+        kind = said.get("type")
+        with self._lock:
+            if kind == "Generate":
+                self._speak(len(said.get("text") or ""))
+            elif kind in ("Flush", "Cancel"):
+                if kind == "Cancel":
+                    self._interrupt_all()
+                self._flush_id += 1
+
+    def _speak(self, characters: int) -> None:
+        call = self._calls.get(self._flush_id)
+        if call is None:
+            call = self._calls[self._flush_id] = open_call(self._tracer, self._request, context=self._parent())
+        call.add(names.INPUT_CHARACTERS, characters)
+        self._sent_characters += characters
+
+    def _parent(self) -> Context:
+        """One socket may serve several requests: the sender's span is the parent, where there is one."""
+        has_span = trace.get_current_span().get_span_context().is_valid
+        return context_api.get_current() if has_span else self._connected_in
+
+    def received(self, message: Any) -> None:
+        with self._lock:
+            # Audio is most of what arrives; after the first piece of each request it tells nothing new.
+            if '"Audio"' in message[:200] and all(call.has_output for call in self._calls.values()):
+                return
+            self._told(json.loads(message))
+
+    def _told(self, said: dict[str, Any]) -> None:
+        kind, call = said.get("type"), self._calls.get(said.get("flush_id", -1))
+        if kind == "Begin":
+            self._request = _usage.begun_speech(self._request, said)
+        elif kind == "Audio" and call is not None:
+            call.has_output = True
+        elif kind == "FlushDone" and call is not None:
+            del self._calls[said["flush_id"]]
+            call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(said["audio_duration_ms"]) / 1000)
+            call.end()
+        elif kind == "Error":
+            self._fail_all(SocketError())
+        elif kind == "Termination":
+            self._settle(said)
+
+    def _settle(self, said: dict[str, Any]) -> None:
+        """The vendor's own count of all characters: what it has beyond ours is on no span yet."""
+        beyond = (said.get("total_input_char_length") or 0) - self._sent_characters
+        if beyond > 0:
+            call = open_call(self._tracer, self._request, context=self._connected_in)
+            call.replace(names.INPUT_CHARACTERS, beyond, source="vendor_body")
+            call.end()
+        for call in self._calls.values():
+            call.end()
+        self._calls.clear()
+
+    def _interrupt_all(self) -> None:
+        for call in self._calls.values():
+            call.interrupt()
+        self._calls.clear()
+
+    def _fail_all(self, error: BaseException) -> None:
+        for call in self._calls.values():
+            call.has_output = True  # the text went over an open connection
+            call.fail(error)
+        self._calls.clear()
+
+    def broke(self, error: BaseException) -> None:
+        with self._lock:
+            self._fail_all(error)
+
+    def ended(self) -> None:
+        with self._lock:
+            self._interrupt_all()
+
+    def __del__(self) -> None:
+        self._interrupt_all()  # nobody holds the connection any more, and so nobody its lock

@@ -3,10 +3,11 @@
 Recorded audio is billed by its seconds once the transcript is complete, and not at all where it failed. A stream
 is billed by the time the socket is open, which AssemblyAI states in the `Termination` that a client must ask for:
 a stream that is only dropped stays open on their side, and is billed, for up to three hours. Speech is billed by
-characters, which the answer's headers state.
+characters, which the answer's headers state. Chat completions of the LLM gateway are billed by tokens.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,15 +17,22 @@ from callfare.span import AttributeValue, Request
 
 __all__ = [
     "PROVIDER",
+    "SPEECH",
     "Transcript",
+    "begun_speech",
+    "chat_request",
     "request_of_transcript",
+    "socket_request",
     "speech_request",
-    "stream_request",
-    "sync_request",
+    "tokens_of",
     "transcript_of",
+    "upload_request",
 ]
 
 PROVIDER = "assemblyai"
+SPEECH = "text_to_speech"
+_SPEECH_PATH = "/v1/ws"
+_SPEECH_DEFAULT = "assemblyai-tts-1"
 _STREAMING_DEFAULT = "universal-streaming"  # what `speech_model` is where the address names none
 
 
@@ -83,9 +91,12 @@ def request_of_transcript(transcript: Transcript) -> Request:
     )
 
 
-def stream_request(url: str) -> Request:
-    """A streaming socket, from its address."""
-    parameters = dict(parse_qsl(urlsplit(url).query))
+def socket_request(url: str) -> Request:
+    """A socket, from its address: one SDK function opens recognisers and speech alike."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query))
+    if parts.path.endswith(_SPEECH_PATH):
+        return _speech(parameters.get("model_id", ""), parameters.get("voice_id"), 0, is_stream=True)
     return Request(
         operation="speech_to_text",
         provider=PROVIDER,
@@ -95,28 +106,60 @@ def stream_request(url: str) -> Request:
     )
 
 
-def sync_request() -> Request:
-    """The synchronous API: one answer to one upload."""
-    return Request(
-        operation="speech_to_text", provider=PROVIDER, model="sync", attributes={names.REQUEST_STREAM: False}
-    )
+def begun_speech(request: Request, said: Mapping[str, Any]) -> Request:
+    """The same request as the vendor's `Begin` says what it took: model and voice."""
+    taken: Mapping[str, Any] = said.get("configuration") or {}
+    voice = _text(taken.get("voice_id"))
+    attributes = {**request.attributes, names.SPEECH_VOICE: voice} if voice else request.attributes
+    return replace(request, model=_text(taken.get("model")) or request.model, attributes=attributes)
+
+
+def upload_request(model: str) -> Request:
+    """One answer to one upload: the synchronous API and dictation, which name no model."""
+    return Request(operation="speech_to_text", provider=PROVIDER, model=model, attributes={names.REQUEST_STREAM: False})
 
 
 def speech_request(text: object, voice: object, *, is_stream: bool) -> Request | None:
     """Speech over HTTP."""
-    if not isinstance(text, str):
-        return None
+    return _speech("", voice, len(text), is_stream=is_stream) if isinstance(text, str) else None
+
+
+def _speech(model: str, voice: object, characters: int, *, is_stream: bool) -> Request:
     return Request(
-        operation="text_to_speech",
+        operation=SPEECH,
         provider=PROVIDER,
-        model="assemblyai-tts-1",
-        quantities={names.INPUT_CHARACTERS: len(text)},
+        model=model or _SPEECH_DEFAULT,
+        quantities={names.INPUT_CHARACTERS: characters},
         attributes={
             names.REQUEST_STREAM: is_stream,
             names.OUTPUT_TYPE: "speech",
             names.SPEECH_VOICE: _text(voice),
         },
     )
+
+
+def chat_request(model: object, *, is_stream: bool) -> Request:
+    """A chat completion of the LLM gateway."""
+    return Request(
+        operation="chat", provider=PROVIDER, model=_text(model), attributes={names.REQUEST_STREAM: is_stream}
+    )
+
+
+def tokens_of(usage: Any) -> dict[str, int]:
+    """Tokens of a completion, as the gateway counts them: inclusive, in OpenAI's names."""
+    read = getattr(usage, "prompt_tokens_details", None)
+    written = getattr(usage, "completion_tokens_details", None)
+    found = {
+        names.INPUT_TOKENS: getattr(usage, "prompt_tokens", None),
+        names.OUTPUT_TOKENS: getattr(usage, "completion_tokens", None),
+        names.CACHE_READ_TOKENS: getattr(read, "cached_tokens", None),
+        names.CACHE_WRITE_TOKENS: getattr(read, "cache_write_tokens", None),
+        names.INPUT_AUDIO_TOKENS: getattr(read, "audio_tokens", None),
+        names.REASONING_TOKENS: getattr(written, "reasoning_tokens", None),
+        names.OUTPUT_AUDIO_TOKENS: getattr(written, "audio_tokens", None),
+    }
+    totals = (names.INPUT_TOKENS, names.OUTPUT_TOKENS)
+    return {name: count for name, count in found.items() if isinstance(count, int) and (count or name in totals)}
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where AssemblyAI's calls are caught: finished transcripts, the socket's `connect`, speech."""
+"""Where AssemblyAI's calls are caught: finished transcripts, uploads, the socket's `connect`, speech."""
 
 import threading
 import time
@@ -13,18 +13,20 @@ from callfare import attributes as names
 from callfare.failure import http_status_of
 from callfare.guard import quietly
 from callfare.instrumentation.assemblyai import _usage
-from callfare.instrumentation.assemblyai._sockets import Listening
+from callfare.instrumentation.assemblyai._sockets import listener_for
 from callfare.span import CallSpan, Request, is_inside_call, open_call
-from callfare.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
+from callfare.websocket import Listener, WatchedAsyncSocket, WatchedSocket, record_refusal
 from callfare.wrapping import Wrapper, around_async_call, around_call
 
 __all__ = [
     "async_connect",
+    "async_dictate",
     "async_open_speech",
     "async_synthesize",
     "async_transcribe_now",
     "async_wait",
     "connect",
+    "dictate",
     "open_speech",
     "synthesize",
     "transcribe_now",
@@ -83,25 +85,31 @@ def _is_news(transcript_id: str) -> bool:
 
 
 def _read_sync(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
-    return _usage.sync_request()
+    return _usage.upload_request("sync")
 
 
-def _read_sync_answer(call: CallSpan, answer: Any) -> None:
+def _read_dictation(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
+    return _usage.upload_request("dictation")
+
+
+def _read_uploaded(call: CallSpan, answer: Any) -> None:
     milliseconds = getattr(answer, "audio_duration_ms", None)
     if milliseconds is not None:
         call.replace(names.AUDIO_INPUT_SECONDS, Decimal(milliseconds) / 1000, source="vendor_body")
     call.set(names.RESPONSE_ID, getattr(answer, "session_id", None))
 
 
-transcribe_now = around_call(_read_sync, _read_sync_answer)
-async_transcribe_now = around_async_call(_read_sync, _read_sync_answer)
+transcribe_now = around_call(_read_sync, _read_uploaded)
+async_transcribe_now = around_async_call(_read_sync, _read_uploaded)
+dictate = around_call(_read_dictation, _read_uploaded)
+async_dictate = around_async_call(_read_dictation, _read_uploaded)
 
 
-# --- Streams -------------------------------------------------------------------------------------------------
+# --- Sockets -------------------------------------------------------------------------------------------------
 
 
 def connect(tracer: Tracer) -> Wrapper:
-    """`websocket_connect(uri, ...)` of the streaming module."""
+    """`websocket_connect(uri, ...)` of the streaming module, through which speech sessions connect as well."""
 
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _read_url(args, kwargs)
@@ -138,12 +146,12 @@ def async_connect(tracer: Tracer) -> Wrapper:
 def _read_url(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
     if is_inside_call(_usage.PROVIDER):
         return None
-    return _usage.stream_request(str(kwargs.get("uri", args[0] if args else "")))
+    return _usage.socket_request(str(kwargs.get("uri", args[0] if args else "")))
 
 
 @quietly
-def _listen(tracer: Tracer, request: Request | None) -> Listening | None:
-    return None if request is None else Listening(tracer, request)
+def _listen(tracer: Tracer, request: Request | None) -> Listener | None:
+    return None if request is None else listener_for(tracer, request)
 
 
 def _refused(tracer: Tracer, request: Request | None, error: BaseException, started_at_unix_ns: int) -> None:
