@@ -1,6 +1,7 @@
 """Cartesia's SDK 3 and 4 against a fake that counts."""
 
 import asyncio
+import gc
 import io
 import wave
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import cartesia
 import pytest
 from cartesia import AsyncCartesia, Cartesia
 
+from websockets.exceptions import InvalidStatus
 from callfare import attributes as names
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
@@ -263,6 +265,20 @@ def test_recognition_counts_the_audio_sent(fake: FakeCartesia, client: Cartesia,
     with getattr(client.stt, kind).websocket(**LIVE) as connection:
         for _ in range(7):
             connection.send_raw(CHUNK)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_speech_socket_nobody_holds_any_more_bills_what_was_sent(
+    fake: FakeCartesia, client: Cartesia, spans: Recorded
+) -> None:
+    """Never closed and never read: the text was sent all the same."""
+    connection = client.tts.websocket_connect().enter()
+    connection.send(_message("a", "left alone", more=True))
+    until(lambda: fake.contexts)
+    connection._connection.__wrapped__.close()  # the test's own tidiness: past what watches
+    del connection
+    gc.collect()
+    assert spans.one.items() >= {names.INPUT_CHARACTERS: 10, names.FINISH_REASONS: ("interrupted",)}.items()
+
+
         until(lambda: fake.audio_bytes == [7 * 3200])
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D(fake.audio_bytes[0]) / 32_000 == D("0.7")
     assert spans.one[names.REQUEST_MODEL] == "ink-whisper"
@@ -342,6 +358,26 @@ def test_no_content_leaves_the_process(fake: FakeCartesia, client: Cartesia, spa
 def test_uninstrumented_the_sdk_is_as_it_was(fake: FakeCartesia, client: Cartesia) -> None:
     """Aliases included."""
     from cartesia.resources.tts import TTSResource
+
+@hears
+def test_a_recogniser_that_is_opened_again_is_counted_again(
+    fake: FakeCartesia, client: Cartesia, spans: Recorded
+) -> None:
+    """One manager, entered twice: two connections in a row are two sessions; refused, it is a call of its own."""
+    manager = client.stt.manual_finalize.websocket(**LIVE)
+    for _ in range(2):
+        with manager as connection:
+            connection.send_raw(CHUNK * 5)
+            connection.send("finalize")
+            connection.recv()
+    fake.refuse_next = [401]
+    with pytest.raises(InvalidStatus):
+        manager.enter()
+    assert fake.audio_bytes == [5 * len(CHUNK)] * 2
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [0.5, 0.5, None]
+    assert len(set(spans.values(names.SESSION_ID))) == 3
+    assert spans.values(names.CALL_REFUSED) == [None, None, True]
+
 
     before = {name: vars(TTSResource)[name] for name in ("generate", "generate_sse", "sse", "infill")}
     with recorded(CartesiaInstrumentor) as spans:

@@ -89,9 +89,15 @@ class Contexts:
 
     def ended(self) -> None:
         with self._lock:
-            for call in self._calls.values():
-                call.interrupt()
-            self._calls.clear()
+            self._interrupt_all()
+
+    def _interrupt_all(self) -> None:
+        for call in self._calls.values():
+            call.interrupt()
+        self._calls.clear()
+
+    def __del__(self) -> None:
+        self._interrupt_all()  # nobody holds the connection any more, and so nobody its lock
 
 
 def _is_audio(message: Any) -> bool:
@@ -107,6 +113,11 @@ class Recogniser:
         self._reconnects = reconnects
         rate = _usage.stream_bytes_per_second(parameters)
         self._session = Session.open(tracer, request, bytes_per_second=rate)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still counts."""
+        return self._session.is_open
 
     def sent(self, message: Any) -> None:
         if not isinstance(message, str):

@@ -142,7 +142,8 @@ def async_connect_recogniser(tracer: Tracer) -> Wrapper:
 
 def _refused(tracer: Tracer, manager: Any, error: BaseException, started_at_unix_ns: int) -> None:
     """A failed reconnect belongs to the session that is open; only a first connection is a call of its own."""
-    if getattr(manager, _RECOGNISER, None) is None and not is_inside_call(_usage.PROVIDER):
+    known: Recogniser | None = getattr(manager, _RECOGNISER, None)
+    if (known is None or not known.is_open) and not is_inside_call(_usage.PROVIDER):
         model = getattr(manager, f"_{type(manager).__name__}__model", "")
         record_refusal(tracer, _usage.socket_request({"model": model}), error, started_at_unix_ns)
 
@@ -150,8 +151,8 @@ def _refused(tracer: Tracer, manager: Any, error: BaseException, started_at_unix
 @quietly
 def _recogniser(tracer: Tracer, manager: Any, connection: Any) -> Recogniser | None:
     known: Recogniser | None = getattr(manager, _RECOGNISER, None)
-    if known is not None or is_inside_call(_usage.PROVIDER):
-        return known
+    if (known is not None and known.is_open) or is_inside_call(_usage.PROVIDER):
+        return known  # a reconnect; a manager that is entered once more begins anew
     parameters = _usage.stream_parameters(connection.request.path)
     reconnects = getattr(manager, f"_{type(manager).__name__}__on_reconnecting", None) is not None
     made = Recogniser(tracer, _usage.socket_request(parameters), parameters, reconnects=reconnects)
