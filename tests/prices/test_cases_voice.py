@@ -105,6 +105,13 @@ CASES = [
         lines={"audio_seconds": D("0.22") * D("5.5") * 2 / HOUR},
         source="elevenlabs 2.78.0, use_multi_channel",
     ),
+    Case(  # 15 credits a second of what goes in, at 50 dollars a million credits
+        provider="cartesia",
+        model="voice-changer",
+        usage={"audio_seconds": D("2.5")},
+        lines={"audio_seconds": D(50) * 15 * D("2.5") / M},
+        source="docs.cartesia.ai/pricing",
+    ),
     Case(  # an hour and a bit that is no finite decimal per second
         provider="groq",
         model="whisper-large-v3",

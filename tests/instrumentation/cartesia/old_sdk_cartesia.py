@@ -86,3 +86,20 @@ def test_sockets_are_counted(fake: FakeCartesia, spans: Recorded) -> None:
     ears.close()
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.4")
     assert "canary" not in spans.text()
+
+
+def test_infill_and_the_voice_changer_are_counted(fake: FakeCartesia, spans: Recorded, wav) -> None:
+    """Generators as well; credits, and seconds of what goes in."""
+    client = Cartesia(api_key="k", base_url=fake.url)
+    output = {"output_format_container": "mp3", "output_format_sample_rate": 44100, "output_format_bit_rate": 128_000}
+    infill = {"model_id": "sonic-2", "language": "en", "transcript": CANARY, "voice_id": "v", **output}
+    assert b"".join(client.infill.bytes(left_audio=b"a", right_audio=b"b", **infill)) == SPOKEN
+    assert b"".join(client.voice_changer.bytes(clip=wav(2.5), voice_id="v", **output)) == SPOKEN
+
+    async def change() -> None:
+        changer = AsyncCartesia(api_key="k", base_url=fake.url).voice_changer
+        assert b"".join([piece async for piece in changer.bytes(clip=wav(2.5), voice_id="v", **output)]) == SPOKEN
+
+    asyncio.run(change())
+    assert spans.values(names.BILLED_QUANTITY) == [300 + len(CANARY), None, None]
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [None, 2.5, 2.5]

@@ -7,13 +7,14 @@ import wave
 from collections.abc import Iterator
 from decimal import Decimal as D
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import cartesia
 import pytest
 from cartesia import AsyncCartesia, Cartesia
-
 from websockets.exceptions import InvalidStatus
+
 from callfare import attributes as names
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
@@ -131,6 +132,59 @@ def test_infill_is_credits(fake: FakeCartesia, client: Cartesia, spans: Recorded
     assert names.INPUT_CHARACTERS not in spans.one
 
 
+def test_infill_finds_a_price_without_a_model(client: Cartesia, spans: Recorded) -> None:
+    """The SDK lets it be left out; a credit costs the same with each."""
+    client.tts.infill(transcript=CANARY, voice_id="voice-1", left_audio=b"a", language="en")
+    assert spans.one[names.REQUEST_MODEL] == "sonic"
+
+
+def test_the_voice_changer_is_billed_by_what_goes_in(
+    fake: FakeCartesia, client: Cartesia, spans: Recorded, tmp_path: Path
+) -> None:
+    """Bytes, a named file, a path and an open file, which arrives whole; other clips' length nobody knows."""
+    path, clip = tmp_path / "clip.wav", _wav(2)
+    path.write_bytes(clip)
+    change = client.voice_changer.change_voice_bytes
+    with path.open("rb") as file:
+        for given in (clip, ("a.wav", clip), path, file, io.BytesIO(clip), b"ID3"):
+            change(clip=given, voice_id="voice-1")
+    assert fake.clip_bytes == [len(clip)] * 5 + [3]
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [2] * 5 + [None]
+    assert set(spans.values(names.REQUEST_MODEL)) == {"voice-changer"}
+    assert spans.values(names.USAGE_SOURCE)[-1] == "unknown"
+
+
+def test_a_clip_that_cannot_be_read_is_the_sdks_affair(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
+    """A path that leads nowhere: its own error, and no request."""
+    with pytest.raises(FileNotFoundError):
+        client.voice_changer.change_voice_bytes(clip=Path("/nowhere/clip.wav"), voice_id="voice-1")
+    assert fake.request_count == 0
+    assert names.AUDIO_INPUT_SECONDS not in spans.one
+
+
+@hears
+def test_every_name_of_the_voice_changer_is_counted_once(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
+    """Older names, streams and raw responses, blocking and not."""
+    changer, clip = client.voice_changer, _wav(1)
+    changer.generate(clip=clip, voice_id="v")
+    changer.with_raw_response.generate(clip=clip, voice_id="v")
+    changer.change_voice_sse(clip=clip, voice_id="v")
+    assert [event.type for event in changer.generate_sse(clip=clip, voice_id="v")] == ["chunk", "done"]
+    left = changer.generate_sse(clip=clip, voice_id="v")
+    next(left)
+    left.close()
+
+    async def call() -> None:
+        async with _async_client(fake) as twin:
+            await twin.voice_changer.change_voice_bytes(clip=clip, voice_id="v")
+            async for _ in await twin.voice_changer.generate_sse(clip=clip, voice_id="v"):
+                pass
+
+    asyncio.run(call())
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [1] * len(fake.clip_bytes) == [1] * 7
+    assert spans.values(names.FINISH_REASONS) == [None] * 4 + [("interrupted",)] + [None] * 2
+
+
 def test_a_transcription_is_billed_by_the_vendors_duration(
     fake: FakeCartesia, client: Cartesia, spans: Recorded
 ) -> None:
@@ -211,6 +265,20 @@ def test_a_broken_speech_socket_bills_what_was_sent(fake: FakeCartesia, client: 
     assert names.CALL_REFUSED not in spans.one
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_speech_socket_nobody_holds_any_more_bills_what_was_sent(
+    fake: FakeCartesia, client: Cartesia, spans: Recorded
+) -> None:
+    """Never closed and never read: the text was sent all the same."""
+    connection = client.tts.websocket_connect().enter()
+    connection.send(_message("a", "left alone", more=True))
+    until(lambda: fake.contexts)
+    connection._connection.__wrapped__.close()  # the test's own tidiness: past what watches
+    del connection
+    gc.collect()
+    assert spans.one.items() >= {names.INPUT_CHARACTERS: 10, names.FINISH_REASONS: ("interrupted",)}.items()
+
+
 def test_the_old_websocket_interface_is_counted(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """`tts.websocket()` sends through the same connection."""
     socket = client.tts.websocket()
@@ -265,20 +333,6 @@ def test_recognition_counts_the_audio_sent(fake: FakeCartesia, client: Cartesia,
     with getattr(client.stt, kind).websocket(**LIVE) as connection:
         for _ in range(7):
             connection.send_raw(CHUNK)
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_speech_socket_nobody_holds_any_more_bills_what_was_sent(
-    fake: FakeCartesia, client: Cartesia, spans: Recorded
-) -> None:
-    """Never closed and never read: the text was sent all the same."""
-    connection = client.tts.websocket_connect().enter()
-    connection.send(_message("a", "left alone", more=True))
-    until(lambda: fake.contexts)
-    connection._connection.__wrapped__.close()  # the test's own tidiness: past what watches
-    del connection
-    gc.collect()
-    assert spans.one.items() >= {names.INPUT_CHARACTERS: 10, names.FINISH_REASONS: ("interrupted",)}.items()
-
-
         until(lambda: fake.audio_bytes == [7 * 3200])
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D(fake.audio_bytes[0]) / 32_000 == D("0.7")
     assert spans.one[names.REQUEST_MODEL] == "ink-whisper"
@@ -303,6 +357,26 @@ def test_a_reconnect_goes_on_with_the_session(fake: FakeCartesia, client: Cartes
     assert fake.audio_bytes == [3200, 6400]
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.3")
     assert len(set(spans.values(names.SESSION_ID))) == 1
+
+
+@hears
+def test_a_recogniser_that_is_opened_again_is_counted_again(
+    fake: FakeCartesia, client: Cartesia, spans: Recorded
+) -> None:
+    """One manager, entered twice: two connections in a row are two sessions; refused, it is a call of its own."""
+    manager = client.stt.manual_finalize.websocket(**LIVE)
+    for _ in range(2):
+        with manager as connection:
+            connection.send_raw(CHUNK * 5)
+            connection.send("finalize")
+            connection.recv()
+    fake.refuse_next = [401]
+    with pytest.raises(InvalidStatus):
+        manager.enter()
+    assert fake.audio_bytes == [5 * len(CHUNK)] * 2
+    assert spans.values(names.AUDIO_INPUT_SECONDS) == [0.5, 0.5, None]
+    assert len(set(spans.values(names.SESSION_ID))) == 3
+    assert spans.values(names.CALL_REFUSED) == [None, None, True]
 
 
 @hears
@@ -358,26 +432,6 @@ def test_no_content_leaves_the_process(fake: FakeCartesia, client: Cartesia, spa
 def test_uninstrumented_the_sdk_is_as_it_was(fake: FakeCartesia, client: Cartesia) -> None:
     """Aliases included."""
     from cartesia.resources.tts import TTSResource
-
-@hears
-def test_a_recogniser_that_is_opened_again_is_counted_again(
-    fake: FakeCartesia, client: Cartesia, spans: Recorded
-) -> None:
-    """One manager, entered twice: two connections in a row are two sessions; refused, it is a call of its own."""
-    manager = client.stt.manual_finalize.websocket(**LIVE)
-    for _ in range(2):
-        with manager as connection:
-            connection.send_raw(CHUNK * 5)
-            connection.send("finalize")
-            connection.recv()
-    fake.refuse_next = [401]
-    with pytest.raises(InvalidStatus):
-        manager.enter()
-    assert fake.audio_bytes == [5 * len(CHUNK)] * 2
-    assert spans.values(names.AUDIO_INPUT_SECONDS) == [0.5, 0.5, None]
-    assert len(set(spans.values(names.SESSION_ID))) == 3
-    assert spans.values(names.CALL_REFUSED) == [None, None, True]
-
 
     before = {name: vars(TTSResource)[name] for name in ("generate", "generate_sse", "sse", "infill")}
     with recorded(CartesiaInstrumentor) as spans:

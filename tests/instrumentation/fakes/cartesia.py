@@ -22,6 +22,8 @@ class FakeCartesia(FakeServer):
         """Characters per speech context."""
         self.audio_bytes: list[int] = []
         """Per recognition socket."""
+        self.clip_bytes: list[int] = []
+        """Per request of the voice changer."""
         self.errors_on: set[str] = set()
         """Contexts that are answered by an error."""
         self.breaks_after_bytes: int | None = None
@@ -33,6 +35,8 @@ class FakeCartesia(FakeServer):
             web.post("/tts/bytes", self.speak),
             web.post("/tts/sse", self.speak_sse),
             web.post("/infill/bytes", self.infill),
+            web.post("/voice-changer/bytes", self.change_voice),
+            web.post("/voice-changer/sse", self.change_voice),
             web.get("/tts/websocket", self.speech_socket),
             web.post("/stt", self.transcribe),
             web.get("/stt/websocket", self.listen),
@@ -62,6 +66,17 @@ class FakeCartesia(FakeServer):
 
     async def infill(self, request: web.Request) -> web.Response:
         self.characters.append(len(str((await request.post())["transcript"])))
+        return web.Response(body=SPOKEN, content_type="audio/wav")
+
+    async def change_voice(self, request: web.Request) -> web.Response:
+        upload = (await request.post())["clip"]
+        assert isinstance(upload, web.FileField)
+        with upload.file:
+            self.clip_bytes.append(len(upload.file.read()))
+        if request.path.endswith("/sse"):
+            done = {"type": "done", "done": True, "status_code": 200, "context_id": "c"}
+            body = self._event(_chunk("c")) + self._event(done)
+            return web.Response(body=body, content_type="text/event-stream")
         return web.Response(body=SPOKEN, content_type="audio/wav")
 
     async def speech_socket(self, request: web.Request) -> web.WebSocketResponse:

@@ -5,17 +5,20 @@ What is recorded
 - `tts.generate`, `.bytes`, `.generate_sse`, `.sse`: characters sent. `tts.infill`: credits, 300 and one a character.
 - Speech sockets: one span a context, from its first message to `done`, `error` or `cancel`, with the characters of
   all its messages. Several contexts on one socket are several spans; a cancelled one is billed for what was sent.
+- The voice changer: seconds of a WAV clip given as bytes, path or open file; other clips' length nobody tells.
 - `stt.transcribe`: the vendor's `duration`, else the length of a WAV file, else `gen_ai.usage.source=unknown`.
 - Recognition sockets (`stt.manual_finalize`, `stt.auto_finalize`): audio sent, silence included, in deltas every
   CALLFARE_STT_REPORT_SECONDS. The SDK's own reconnects go on with the same session.
 
-Cartesia states no usage of its own, and says that it charges nothing for errors. Not recorded: voice changer, voice
-cloning, agents, and the asyncio sockets of SDK 2 (which run on aiohttp).
+Cartesia states no usage of its own, and says that it charges nothing for errors. Not recorded: fine-tuning, agents'
+calls (which the SDK can only list), and the asyncio sockets of SDK 2 (which run on aiohttp).
 
 Wrapped, 3 and 4 (and the asynchronous twins): `resources.tts.TTSResource.{generate,generate_sse,sse,infill}`,
 `TTSResourceConnection.__init__` (in `lib._tts`, before 3.1 in `resources.tts`), `resources.stt.STTResource.transcribe`,
-`_connect_ws` of the connection managers in `resources.stt.{manual,auto}_finalize`. 2: `tts.client.TtsClient.{bytes,
-sse}`, `stt.client.SttClient.transcribe`, and the `connect` that `tts._websocket` and `stt._websocket` import.
+`_connect_ws` of the connection managers in `resources.stt.{manual,auto}_finalize`, and all of
+`resources.voice_changer.VoiceChangerResource`. 2: `tts.client.TtsClient.{bytes,sse}`, `infill.client.InfillClient.
+bytes`, `voice_changer.client.VoiceChangerClient.{bytes,sse}`, `stt.client.SttClient.transcribe`, and the `connect` that
+`tts._websocket` and `stt._websocket` import.
 """
 
 from typing import ClassVar
@@ -30,6 +33,7 @@ __all__ = ["CartesiaInstrumentor"]
 
 _TTS = "cartesia.resources.tts"
 _STT = "cartesia.resources.stt"
+_VOICE = "cartesia.resources.voice_changer"
 _LATER = "3.1"
 """Where the sockets moved out of `resources.tts`, and recognition came."""
 
@@ -54,7 +58,7 @@ def _recognisers() -> list[Wrap]:
 
 
 class CartesiaInstrumentor(CallfareInstrumentor):
-    """Records characters and audio seconds of Cartesia's SDK."""
+    """Records characters, credits and audio seconds of Cartesia's SDK."""
 
     name: ClassVar[str] = "cartesia"
     instruments: ClassVar[tuple[str, ...]] = _instruments
@@ -77,10 +81,24 @@ class CartesiaInstrumentor(CallfareInstrumentor):
         Wrap(_STT, "STTResource.transcribe", _wrap.transcribe, since=_LATER),
         Wrap(_STT, "AsyncSTTResource.transcribe", _wrap.async_transcribe, since=_LATER),
         *_recognisers(),
+        Wrap(_VOICE, "VoiceChangerResource.generate", _wrap.change_voice, since=_LATER),
+        Wrap(_VOICE, "AsyncVoiceChangerResource.generate", _wrap.async_change_voice, since=_LATER),
+        Wrap(_VOICE, "VoiceChangerResource.generate_sse", _wrap.change_voice_sse, since=_LATER),
+        Wrap(_VOICE, "AsyncVoiceChangerResource.generate_sse", _wrap.async_change_voice_sse, since=_LATER),
+        Wrap(_VOICE, "VoiceChangerResource.change_voice_bytes", _wrap.change_voice),
+        Wrap(_VOICE, "AsyncVoiceChangerResource.change_voice_bytes", _wrap.async_change_voice),
+        Wrap(_VOICE, "VoiceChangerResource.change_voice_sse", _wrap.change_voice),
+        Wrap(_VOICE, "AsyncVoiceChangerResource.change_voice_sse", _wrap.async_change_voice),
         Wrap("cartesia.tts.client", "TtsClient.bytes", _wrap.generate_v2),
         Wrap("cartesia.tts.client", "AsyncTtsClient.bytes", _wrap.async_generate_v2),
         Wrap("cartesia.tts.client", "TtsClient.sse", _wrap.generate_v2),
         Wrap("cartesia.tts.client", "AsyncTtsClient.sse", _wrap.async_generate_v2),
+        Wrap("cartesia.infill.client", "InfillClient.bytes", _wrap.infill_v2),
+        Wrap("cartesia.infill.client", "AsyncInfillClient.bytes", _wrap.async_infill_v2),
+        Wrap("cartesia.voice_changer.client", "VoiceChangerClient.bytes", _wrap.change_voice_v2),
+        Wrap("cartesia.voice_changer.client", "AsyncVoiceChangerClient.bytes", _wrap.async_change_voice_v2),
+        Wrap("cartesia.voice_changer.client", "VoiceChangerClient.sse", _wrap.change_voice_v2),
+        Wrap("cartesia.voice_changer.client", "AsyncVoiceChangerClient.sse", _wrap.async_change_voice_v2),
         Wrap("cartesia.stt.client", "SttClient.transcribe", _wrap.transcribe),
         Wrap("cartesia.stt.client", "AsyncSttClient.transcribe", _wrap.async_transcribe),
         Wrap("cartesia.tts._websocket", "connect", _wrap.connect_v2),

@@ -1,8 +1,8 @@
 """What Cartesia's requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
 
 Cartesia bills credits: one a character of speech, 300 and one a character for infill, one to three a second of
-audio for recognition, silence included. Its answers state no usage but the `duration` of a transcription, so what
-was sent is what counts. Errors cost nothing.
+audio for recognition, silence included, and fifteen a second of what goes into the voice changer. Its answers state
+no usage but the `duration` of a transcription, so what was sent is what counts. Errors cost nothing.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from callfare.span import AttributeValue, Request
 
 __all__ = [
     "PROVIDER",
+    "conversion_request",
     "infill_request",
     "socket_request",
     "speech_request",
@@ -27,6 +28,8 @@ __all__ = [
 
 PROVIDER = "cartesia"
 _INFILL_CREDITS = 300  # docs.cartesia.ai/pricing, and the SDK's own docstring of `infill`
+_INFILL_DEFAULT = "sonic"  # the family: `infill` may name no model, and a credit costs the same with each
+_VOICE_CHANGER = "voice-changer"  # it has no model
 
 
 def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> Request | None:
@@ -55,7 +58,7 @@ def infill_request(parameters: Mapping[str, Any]) -> Request | None:
     return Request(
         operation="text_to_speech",
         provider=PROVIDER,
-        model=_text(parameters.get("model_id")),
+        model=_text(parameters.get("model_id")) or _INFILL_DEFAULT,
         quantities={names.BILLED_QUANTITY: _INFILL_CREDITS + len(transcript)},
         attributes={
             names.BILLED_UNIT: "credit",
@@ -63,6 +66,18 @@ def infill_request(parameters: Mapping[str, Any]) -> Request | None:
             names.OUTPUT_TYPE: "speech",
             names.SPEECH_VOICE: _text(parameters.get("voice_id")),
         },
+    )
+
+
+def conversion_request(parameters: Mapping[str, Any], seconds: Decimal | None) -> Request:
+    """The voice changer, by the audio that goes in."""
+    return Request(
+        operation="speech_to_speech",
+        provider=PROVIDER,
+        model=_VOICE_CHANGER,
+        source="client",
+        quantities={} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds},
+        attributes={names.OUTPUT_TYPE: "speech", names.SPEECH_VOICE: _text(parameters.get("voice_id"))},
     )
 
 

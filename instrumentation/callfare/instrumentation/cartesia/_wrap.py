@@ -8,6 +8,7 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare.guard import quietly
 from callfare.instrumentation.cartesia import _usage
+from callfare.instrumentation.cartesia._clip import clip_seconds
 from callfare.instrumentation.cartesia._sockets import Contexts, Recogniser
 from callfare.span import CallSpan, Request, is_inside_call
 from callfare.stream import AsyncStream, SyncStream
@@ -21,18 +22,26 @@ from callfare.wrapping import (
 )
 
 __all__ = [
+    "async_change_voice",
+    "async_change_voice_sse",
+    "async_change_voice_v2",
     "async_connect_recogniser",
     "async_generate",
     "async_generate_v2",
     "async_infill",
+    "async_infill_v2",
     "async_speech_connection",
     "async_sse",
     "async_transcribe",
+    "change_voice",
+    "change_voice_sse",
+    "change_voice_v2",
     "connect_recogniser",
     "connect_v2",
     "generate",
     "generate_v2",
     "infill",
+    "infill_v2",
     "speech_connection",
     "sse",
     "transcribe",
@@ -47,6 +56,10 @@ def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any])
 
 def _read_infill(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
     return _usage.infill_request(kwargs)
+
+
+def _read_clip(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    return _usage.conversion_request(kwargs, clip_seconds(kwargs.get("clip")))
 
 
 def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -77,6 +90,14 @@ sse = around_call(_read_speech, _watch_stream)
 async_sse = around_async_call(_read_speech, _watch_async_stream)
 infill = around_call(_read_infill)
 async_infill = around_async_call(_read_infill)
+infill_v2 = around_generator(_read_infill)
+async_infill_v2 = around_async_generator(_read_infill)
+change_voice = around_call(_read_clip)
+async_change_voice = around_async_call(_read_clip)
+change_voice_sse = around_call(_read_clip, _watch_stream)
+async_change_voice_sse = around_async_call(_read_clip, _watch_async_stream)
+change_voice_v2 = around_generator(_read_clip)
+async_change_voice_v2 = around_async_generator(_read_clip)
 transcribe = around_call(_read_file, _read_transcript)
 async_transcribe = around_async_call(_read_file, _read_transcript)
 
