@@ -140,8 +140,10 @@ def around_async_generator(read_request: ReadRequest, read_chunk: OnChunk | None
 def _around_lazy(watch: Callable[..., Any], read_request: ReadRequest, read_chunk: OnChunk | None) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            source = wrapped(*args, **kwargs)  # sends nothing yet, but complains of wrong arguments here and now
+
             def start() -> tuple[CallSpan | None, Any]:
-                return begin(tracer, read_request, instance, args, kwargs), wrapped(*args, **kwargs)
+                return begin(tracer, read_request, instance, args, kwargs), source
 
             return watch(start, read_chunk)
 

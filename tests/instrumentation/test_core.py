@@ -78,6 +78,14 @@ def instrumented(acme, spans) -> Iterator[None]:
     instrumentor.uninstrument()
 
 
+def test_a_generator_complains_of_wrong_arguments_when_it_is_called(acme, spans, instrumented) -> None:
+    """As it does without us, and not at the first `next`, in another place of the application; nothing is recorded."""
+    for method in (acme().lines, acme().lines_async):
+        with pytest.raises(TypeError, match="text"):
+            method()
+    assert spans.all == ()
+
+
 def test_uninstrument_restores_the_class_exactly(acme, spans) -> None:
     """Twice over: every attribute is the very object it was."""
     before = dict(vars(acme))

@@ -343,10 +343,11 @@ def test_results_are_the_same_without_instrumentation(fake, spans, client) -> No
             list(client.text_to_speech.stream(**OPTIONS))
         except UnprocessableEntityError as error:
             seen.append((error.status_code, str(error.body)))
-        try:
-            client.text_to_speech.convert(text=TEXT)
-        except TypeError as error:
-            seen.append(str(error))
+        for method, wrong in (("convert", {"text": TEXT}), ("convert_realtime", {"voice_id": "v1"})):
+            try:
+                getattr(client.text_to_speech, method)(**wrong)
+            except TypeError as error:
+                seen.append(str(error))
         return seen
 
     plain = outcomes()
@@ -356,5 +357,6 @@ def test_results_are_the_same_without_instrumentation(fake, spans, client) -> No
         watched = outcomes()
     finally:
         instrumentor.uninstrument()
+    assert len(plain) == 5
     assert watched == plain
     assert outcomes() == plain

@@ -31,11 +31,12 @@ _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 
 class _CountedText:
-    """The application's text with the call its chunks belong to."""
+    """The application's text with the call its chunks belong to, once that has begun."""
 
-    def __init__(self, text: Iterator[str], call: CallSpan) -> None:
+    call: CallSpan | None = None
+
+    def __init__(self, text: Iterator[str]) -> None:
         self._text = text
-        self.call = call
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._text)
@@ -45,10 +46,14 @@ def convert_realtime(tracer: Tracer) -> Wrapper:
     """Wrapper of `RealtimeTextToSpeechClient.convert_realtime`, a lazy generator."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if "text" not in kwargs:
+            return wrapped(*args, **kwargs)  # which says so itself
+        text = _CountedText(kwargs["text"])
+        source = wrapped(*args, **{**kwargs, "text": text})
+
         def start() -> tuple[CallSpan | None, Any]:
-            call = begin(tracer, realtime_speech_request, instance, args, kwargs)
-            counted = kwargs if call is None else {**kwargs, "text": _CountedText(kwargs["text"], call)}
-            return call, wrapped(*args, **counted)
+            text.call = begin(tracer, realtime_speech_request, instance, args, kwargs)
+            return text.call, source
 
         return watch_generator(start)
 
@@ -61,7 +66,8 @@ def text_chunker(_tracer: Tracer) -> Wrapper:
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         chunks = wrapped(*args, **kwargs)
         text = args[0] if args else kwargs.get("chunks")
-        return _count(chunks, text.call) if isinstance(text, _CountedText) else chunks
+        call = text.call if isinstance(text, _CountedText) else None
+        return chunks if call is None else _count(chunks, call)
 
     return wrapper
 
