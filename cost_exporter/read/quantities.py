@@ -24,6 +24,8 @@ _SECONDS_QUANTITY: Final = {
     "speech_to_text": "audio_seconds",
     "text_to_speech": "output_audio_seconds",
 }
+_CREDITS_PER_CHARACTER: Final = (1, Decimal("0.5"))
+"""ElevenLabs' multilingual and fast models. Whether its header rounds a half is not known: one credit is slack."""
 _QUANTITY_BY_UNIT: Final = {
     "credit": "credits",
     "character": "characters",
@@ -85,8 +87,20 @@ def _take_the_vendors_meter(reading: Reading) -> None:
     elif unit in _QUANTITY_BY_UNIT:
         quantity = _QUANTITY_BY_UNIT[unit]
         reading.quantities[quantity] = int(billed) if quantity in WHOLE_QUANTITIES and billed == int(billed) else billed
+        if quantity == "credits":
+            _compare_credits(reading, billed)
     else:
         reading.issues.append("unknown_billed_unit")
+
+
+def _compare_credits(reading: Reading, credits_: Quantity) -> None:
+    """Say where a character cost neither one credit nor half of one: a voice may have a rate of its own.
+
+    Speech is priced by its characters, so such a voice's price is wrong until a row of the operator's says it.
+    """
+    characters = reading.quantities.get("characters")
+    if characters and all(abs(credits_ - characters * rate) >= 1 for rate in _CREDITS_PER_CHARACTER):
+        reading.issues.append(f"credits_per_character: {round(credits_ / Decimal(characters), 2).normalize():f}")
 
 
 def _measure_phone_call(reading: Reading) -> None:

@@ -54,6 +54,27 @@ def test_a_unit_nobody_knows_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("characters", "credits_", "issues"),
+    [
+        (100, 100.0, ()),
+        (100, 50.0, ()),
+        (13, 7.0, ()),  # half a credit, rounded
+        (100, 300.0, ("credits_per_character: 3",)),
+        (100, 150.0, ("credits_per_character: 1.5",)),
+        (30, 100.0, ("credits_per_character: 3.33",)),
+        (0, 5.0, ()),
+        (None, 314.0, ()),
+    ],
+)
+def test_a_voice_with_a_rate_of_its_own_is_named(
+    characters: int | None, credits_: float, issues: tuple[str, ...]
+) -> None:
+    """The price goes by characters: credits that tell of another rate are not passed over in silence."""
+    said = {} if characters is None else {"gen_ai.usage.input_characters": characters}
+    assert call(billed("text_to_speech", credits_, "credits", **said)).issues == issues
+
+
+@pytest.mark.parametrize(
     ("attributes", "quantities"),
     [
         ({"telephony.call.duration_seconds": 75}, {"call_seconds": 75, "calls": 1}),
