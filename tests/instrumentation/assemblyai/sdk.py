@@ -10,12 +10,13 @@ from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
 __all__ = ["MAJOR", "client_of", "settings_of"]
 
 MAJOR = int(metadata.version("assemblyai").split(".")[0])
-_SERVICES = ("tts_base_url", "dictation_base_url", "llm_gateway_base_url")
+_SERVICES = ("sync_base_url", "tts_base_url", "dictation_base_url", "llm_gateway_base_url")
 
 
 def settings_of(fake: FakeAssemblyAI) -> Any:
     """Every service of the vendor at the fake."""
-    services = dict.fromkeys(_SERVICES, fake.url) if MAJOR else {}
+    fields: Any = getattr(assemblyai.Settings, "model_fields" if MAJOR else "__fields__")
+    services = {name: fake.url for name in _SERVICES if name in fields}
     return assemblyai.Settings(api_key="k", base_url=fake.url, polling_interval=0.01, **services)
 
 

@@ -36,7 +36,7 @@ def test_dictation_is_billed_by_the_vendors_duration(fake: FakeAssemblyAI, spans
         with transcriber.open_live(config) as session:
             session.write(b"\0\0" * 16_000)
         assert session.result().text == "canary transcript"
-    assert fake.dictated_bytes > len(wav(2.5)) + 32_000
+    assert fake.uploaded_bytes > len(wav(2.5)) + 32_000
 
     async def dictate(client: Any) -> None:
         async with assemblyai.AsyncDictationTranscriber(client=client) as transcriber:
@@ -46,7 +46,7 @@ def test_dictation_is_billed_by_the_vendors_duration(fake: FakeAssemblyAI, spans
     assert spans.values(names.AUDIO_INPUT_SECONDS) == [2.5, 2.5, 2.5]
     assert spans.values(names.REQUEST_MODEL) == ["dictation"] * 3
     assert spans.values(names.USAGE_SOURCE) == ["vendor_body"] * 3
-    assert spans.values(names.RESPONSE_ID) == ["dictation-1"] * 3
+    assert spans.values(names.RESPONSE_ID) == ["upload-1"] * 3
     assert "canary" not in spans.text()
 
 

@@ -27,7 +27,7 @@ class FakeAssemblyAI(FakeServer):
         self.uncounted_characters = 0
         """What the vendor counts beyond what it was sent."""
         self.breaks_speech = False
-        self.dictated_bytes = 0
+        self.uploaded_bytes = 0
         self.tokens = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
 
     def routes(self) -> list[web.RouteDef]:
@@ -37,7 +37,9 @@ class FakeAssemblyAI(FakeServer):
             web.get("/v2/transcript/{id}", self.poll),
             web.get("/v3/ws", self.listen),
             web.get("/v1/ws", self.speak_on),
-            web.post("/v1/transcribe/live", self.dictate),
+            web.post("/v1/transcribe", self.transcribe_upload),  # the synchronous API before 1.5
+            web.post("/transcribe", self.transcribe_upload),
+            web.post("/v1/transcribe/live", self.transcribe_upload),  # dictation as well
             web.post("/v1/chat/completions", self.complete),
             web.post("/v1/synthesize", self.speak),
             web.post("/{path:.*}", self.speak),
@@ -136,12 +138,12 @@ class FakeAssemblyAI(FakeServer):
                 await socket.close()
         return socket
 
-    async def dictate(self, request: web.Request) -> web.Response:
-        self.dictated_bytes += len(await request.read())
+    async def transcribe_upload(self, request: web.Request) -> web.Response:
+        self.uploaded_bytes += len(await request.read())
         return web.json_response(
             {
                 "text": "canary transcript", "words": [], "confidence": 0.9,
-                "audio_duration_ms": 2_500, "session_id": "dictation-1",
+                "audio_duration_ms": 2_500, "session_id": "upload-1",
             }
         )  # fmt: skip
 

@@ -20,8 +20,8 @@ Not recorded: speech understanding and other extras of a transcript, the gateway
 
 Wrapped: `_TranscriptImpl.wait_for_completion` (`assemblyai.transcriber`, from 1.0 `assemblyai.prerecorded.v2`),
 `AsyncTranscript.wait_for_completion`, `websocket_connect` and `websocket_connect_async` of `assemblyai.streaming.v3`,
-`SyncTranscriber.transcribe`, `dictation.v1.api.transcribe_live`, `TextToSpeech.synthesize`, `TTSStream._open`,
-`CompletionsResource.create`, and their asynchronous twins.
+`transcribe_live` of `sync.v1.api` (`transcribe` before 1.5) and `dictation.v1.api`, `TextToSpeech.synthesize`,
+`TTSStream._open`, `CompletionsResource.create`, and their asynchronous twins.
 """
 
 from typing import ClassVar
@@ -47,8 +47,11 @@ class AssemblyAIInstrumentor(CallfareInstrumentor):
         Wrap("assemblyai.prerecorded.v2.async_transcript", "AsyncTranscript.wait_for_completion", _wrap.async_wait),
         Wrap("assemblyai.streaming.v3.client", "websocket_connect", _wrap.connect),
         Wrap("assemblyai.streaming.v3.async_client", "websocket_connect_async", _wrap.async_connect),
-        Wrap("assemblyai.sync.v1.client", "SyncTranscriber.transcribe", _wrap.transcribe_now),
-        Wrap("assemblyai.sync.v1.async_client", "AsyncSyncTranscriber.transcribe", _wrap.async_transcribe_now),
+        # Below the transcriber, whose methods all end in one of these; from 1.5 the first goes through the second.
+        Wrap("assemblyai.sync.v1.api", "transcribe", _wrap.transcribe_now, before="1.5"),
+        Wrap("assemblyai.sync.v1.async_api", "transcribe", _wrap.async_transcribe_now, before="1.5"),
+        Wrap("assemblyai.sync.v1.api", "transcribe_live", _wrap.transcribe_now, since="1.5"),
+        Wrap("assemblyai.sync.v1.async_api", "transcribe_live", _wrap.async_transcribe_now, since="1.5"),
         Wrap("assemblyai.dictation.v1.api", "transcribe_live", _wrap.dictate),
         Wrap("assemblyai.dictation.v1.async_api", "transcribe_live", _wrap.async_dictate),
         Wrap("assemblyai.llm_gateway.v1.client", "CompletionsResource.create", _gateway.create),
