@@ -8,7 +8,7 @@ differently from its spelling is not said here but in `scopes.py`.
 from typing import Final
 
 from callfare import attributes as ours
-from cost_exporter.domain.quantity import QUANTITIES
+from cost_exporter.domain.quantity import QUANTITIES, WHOLE_QUANTITIES
 from cost_exporter.domain.value import value
 
 __all__ = [
@@ -168,8 +168,8 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
 
 def _with_plain_names(aliases: tuple[QuantityAlias, ...]) -> tuple[QuantityAlias, ...]:
     """Add `callfare.usage.<quantity>`, the name of every quantity that has no attribute of its own."""
-    named = {alias.quantity for alias in aliases}
-    rest = tuple(_measured(quantity, "stated by name") for quantity in sorted(QUANTITIES - named))
+    rest = sorted(QUANTITIES - {alias.quantity for alias in aliases})
+    by_name = tuple((_counted if each in WHOLE_QUANTITIES else _measured)(each, "stated by name") for each in rest)
     return tuple(
         QuantityAlias(
             quantity=alias.quantity,
@@ -177,7 +177,7 @@ def _with_plain_names(aliases: tuple[QuantityAlias, ...]) -> tuple[QuantityAlias
             meaning=alias.meaning,
             is_measured=alias.is_measured,
         )
-        for alias in (*aliases, *rest)
+        for alias in (*aliases, *by_name)
     )
 
 

@@ -144,6 +144,16 @@ def test_a_producer_is_read_with_its_number_or_not_at_all() -> None:
         assert (said.producer_id, said.producer_sequence) == ("", None)
 
 
+@pytest.mark.parametrize("quantity", ["requests", "vectors", "messages", "web_searches", "charges"])
+def test_a_count_stated_by_name_may_be_a_double(quantity: str) -> None:
+    """As our own side writes it: 3.0 requests are three; two and a half are a mistake."""
+    name = f"callfare.usage.{quantity}"
+    whole = call({"gen_ai.operation.name": "retrieval", name: 3.0})
+    assert (whole.usage.quantities, whole.issues) == ({quantity: 3}, ())
+    assert isinstance(whole.usage.quantities[quantity], int)
+    assert call({"gen_ai.operation.name": "retrieval", name: 2.5}).issues == (f"impossible_count:{quantity}",)
+
+
 def test_every_quantity_has_a_plain_name() -> None:
     """`callfare.usage.<quantity>` for those without an attribute of their own."""
     found = call({**CHAT, "callfare.usage.pages": 3, "callfare.usage.charge_usd": 1.5}, scope="callfare")
