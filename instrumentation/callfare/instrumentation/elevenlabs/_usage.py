@@ -150,7 +150,7 @@ def heard_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
     if isinstance(transcripts, list):
         return max(1, len(transcripts))
     words: Any = getattr(answer, "words", None) or []
-    spoken = max((word.channel_index or 0 for word in words), default=0) + 1
+    spoken = 1 + max((getattr(word, "channel_index", None) or 0 for word in words), default=0)
     data = _bytes_of(kwargs.get("file"))
     header = None if data is None else wav_header(data[:_WAV_HEADER_BYTES])
     return max(spoken, 1 if header is None else header.channels)
