@@ -59,6 +59,7 @@ QUANTITIES: Final = TOKEN_QUANTITIES | {
     "pages",
     "vectors",
     "read_units",
+    "write_units",
     "charge_usd",
     "charges",
 }

@@ -163,6 +163,7 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
     _measured("call_seconds", "telephone call connected", ours.CALL_DURATION_SECONDS),
     _counted("channels", "multiplies audio seconds where the price says so", ours.AUDIO_CHANNELS),
     _measured("read_units", "a vector store's own meter", "pinecone.usage.read_units"),  # Traceloop
+    _measured("write_units", "a vector store's own meter", "pinecone.usage.write_units"),  # Traceloop
 )
 
 

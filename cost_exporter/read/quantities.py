@@ -30,6 +30,7 @@ _QUANTITY_BY_UNIT: Final = {
     "credit": "credits",
     "character": "characters",
     "read_unit": "read_units",
+    "write_unit": "write_units",
     "request": "requests",
     "message": "messages",
     "image": "images",

@@ -2,12 +2,21 @@
 
     record_usage("retrieval", "pinecone", "serverless", read_units=6)
     record_usage("hosting", "runpod", "a100", session_seconds=61.5)
+    record_usage("tool", "serpapi", "search", requests=1, vendor_cost_usd="0.0125")
 
 Quantities are the canonical names of the contract. Each becomes the attribute of that meaning; one without an
 attribute of its own goes on the span as `callfare.usage.<name>`, and a single such also as the vendor's meter.
+Totals are inclusive: `input_tokens` counts the cached ones too.
+
+The rule that must never break: what is left of a record after a mistake never looks like all of it. A misspelt
+quantity, or an amount that cannot be, is named in the log, and the record goes without any quantity: it reads
+`no_usage`, and counts as unpriced.
 """
 
+import logging
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from typing import Final
 
 from opentelemetry import trace
@@ -17,6 +26,9 @@ from callfare.guard import quietly
 from callfare.span import Amount, AttributeValue, Request, open_call
 
 __all__ = ["record_usage"]
+
+_log = logging.getLogger("callfare")
+Stated = Decimal | float | str | None
 
 _ATTRIBUTES: Final = {
     "input_tokens": names.INPUT_TOKENS,
@@ -33,46 +45,103 @@ _ATTRIBUTES: Final = {
     "audio_seconds": names.AUDIO_INPUT_SECONDS,
     "output_audio_seconds": names.AUDIO_OUTPUT_SECONDS,
     "session_seconds": names.SESSION_SECONDS,
-    "call_seconds": names.SESSION_SECONDS,
+    "call_seconds": names.CALL_DURATION_SECONDS,
     "channels": names.AUDIO_CHANNELS,
 }
+_METERS: Final = frozenset(
+    {"credits", "read_units", "write_units", "messages", "requests", "web_searches", "images", "pages", "vectors"}
+)
+"""What vendors meter by and has no attribute of its own."""
+_QUANTITIES: Final = (
+    frozenset(_ATTRIBUTES)
+    | _METERS
+    | {"cache_write_5m_tokens", "cache_write_1h_tokens", "calls", "charge_usd", "charges"}
+)
+_MEASURED: Final = frozenset(
+    {
+        "audio_seconds", "output_audio_seconds", "session_seconds", "call_seconds", "credits", "pages",
+        "read_units", "write_units", "charge_usd",
+    }
+)  # fmt: skip
+"""Quantities of which there may be a fraction; the others are counted."""
+_AMOUNT_MAX: Final = 10**12
+"""The service calls a count above this absurd; a greater integer than OTLP's would even be lost on the way."""
+_warned: set[str] = set()
 
 
 @quietly
-def record_usage(operation: str, provider: str, model: str = "", /, **quantities: Decimal | float | str | None) -> None:
-    """Record what an operation used, now, on the account of the current context. None leaves a quantity out."""
-    known: dict[str, Amount] = {}
-    others: dict[str, Amount] = {}
-    for quantity, stated in quantities.items():
-        amount = _amount(stated)
-        if amount is not None:
-            attribute = _ATTRIBUTES.get(quantity)
-            target = others if attribute is None else known
-            target[attribute or names.USAGE_PREFIX + quantity] = amount
-    attributes: dict[str, AttributeValue] = {}
-    if len(others) == 1:
-        name, amount = next(iter(others.items()))
-        known[names.BILLED_QUANTITY] = amount
-        attributes[names.BILLED_UNIT] = name.removeprefix(names.USAGE_PREFIX)
+def record_usage(
+    operation: str, provider: str, model: str = "", *, vendor_cost_usd: Stated = None, **quantities: Stated
+) -> None:
+    """Record what an operation used, now, on the account of the current context. None leaves a quantity out.
+
+    `vendor_cost_usd` is money that the vendor stated: the record is then `reported` at it, whatever the price list.
+    """
+    amounts, attributes = _amounts(quantities), _vendor_cost(vendor_cost_usd)
+    metered = [quantity for quantity in amounts if quantity in _METERS]
+    stated: dict[str, Amount] = {_attribute(quantity): amount for quantity, amount in amounts.items()}
+    if len(metered) == 1:
+        stated[names.BILLED_QUANTITY] = amounts[metered[0]]
+        attributes[names.BILLED_UNIT] = metered[0]
     request = Request(
-        operation=operation,
-        provider=provider,
-        model=model,
-        quantities={**known, **others},
-        source="client",
-        attributes=attributes,
+        operation=operation, provider=provider, model=model, quantities=stated, source="client", attributes=attributes
     )
     open_call(trace.get_tracer("callfare.usage"), request).end()
 
 
-def _amount(stated: Decimal | float | str | None) -> Amount | None:
-    """A number as it was stated, strings exactly; None for what is no finite, non-negative number."""
-    if stated is None:
+def _attribute(quantity: str) -> str:
+    return _ATTRIBUTES.get(quantity) or names.USAGE_PREFIX + quantity
+
+
+def _amounts(quantities: Mapping[str, Stated]) -> dict[str, Decimal]:
+    """What was stated, exactly; nothing at all if part of it is a mistake."""
+    amounts: dict[str, Decimal] = {}
+    mistakes: list[str] = []
+    for quantity, stated in quantities.items():
+        if stated is None:
+            continue
+        amount = _amount(stated)
+        if quantity not in _QUANTITIES:
+            mistakes.append(f"{quantity} is no quantity{_meant(quantity)}")
+        elif amount is None:
+            mistakes.append(f"{quantity} is not a number from 0 to {_AMOUNT_MAX:,}")
+        elif quantity not in _MEASURED and amount != amount.to_integral_value():
+            mistakes.append(f"{quantity} is counted, and was a fraction")
+        else:
+            amounts[quantity] = amount
+    for mistake in mistakes:
+        _warn(f"{mistake}; the record goes without quantities, as no_usage")
+    return {} if mistakes else amounts
+
+
+def _amount(stated: Decimal | float | str) -> Decimal | None:
+    """A number as it was stated, strings exactly; None for what is no amount."""
+    if isinstance(stated, bool):
         return None
     try:
         amount = Decimal(str(stated))
     except InvalidOperation:
-        raise ValueError("a quantity is not a number") from None
-    if not amount.is_finite() or amount < 0:
-        raise ValueError("a quantity is negative or not finite")
-    return amount
+        return None
+    return amount if amount.is_finite() and 0 <= amount <= _AMOUNT_MAX else None
+
+
+def _meant(quantity: str) -> str:
+    close = get_close_matches(quantity, sorted(_QUANTITIES), n=1)
+    return f", did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(_QUANTITIES))}"
+
+
+def _vendor_cost(stated: Stated) -> dict[str, AttributeValue]:
+    if stated is None:
+        return {}
+    amount = _amount(stated)
+    if amount is None:
+        _warn(f"vendor_cost_usd is not a number from 0 to {_AMOUNT_MAX:,}; the record goes without it")
+        return {}
+    return {names.VENDOR_COST: format(amount, "f"), names.VENDOR_COST_CURRENCY: "USD"}
+
+
+def _warn(mistake: str) -> None:
+    """Once each: a mistake in a loop is still one. No amount is named, as it may be anything."""
+    if mistake not in _warned:
+        _warned.add(mistake)
+        _log.warning("record_usage: %s", mistake)

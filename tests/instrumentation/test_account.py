@@ -9,8 +9,9 @@ from opentelemetry.propagate import extract, inject
 
 import callfare
 from callfare import attributes as names
-from callfare import context, hook
+from callfare import context, hook, usage
 from callfare.asgi import CallfareMiddleware
+from cost_exporter.domain.quantity import QUANTITIES, WHOLE_QUANTITIES
 
 D = Decimal
 
@@ -129,12 +130,58 @@ def test_record_usage_maps_every_quantity(globally) -> None:
     assert names.BILLED_UNIT not in several
 
 
-@pytest.mark.expects_internal_errors
-@pytest.mark.parametrize("amount", ["many", -1, float("nan"), float("inf")])
-def test_record_usage_refuses_nonsense_quietly(globally, amount) -> None:
-    """No exception into the application, and no wrong figure on a span."""
-    callfare.record_usage("retrieval", "pinecone", read_units=amount)
-    assert globally.all == ()
+def test_record_usage_knows_the_quantities_of_the_service() -> None:
+    """The same names, and the same idea of what is counted and what is measured."""
+    assert usage._QUANTITIES == QUANTITIES
+    assert usage._QUANTITIES - usage._MEASURED == WHOLE_QUANTITIES
+
+
+def test_record_usage_takes_its_arguments_by_name_as_well(globally) -> None:
+    """As the contract spells them."""
+    callfare.record_usage(operation="phone_call", provider="telnyx", model="voice", call_seconds=61, calls=1)
+    assert globally.only[names.REQUEST_MODEL] == "voice"
+    assert globally.only[names.CALL_DURATION_SECONDS] == 61.0
+    assert names.BILLED_UNIT not in globally.only, "no vendor meters calls"
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        *({"output_tokens": amount} for amount in ("many", -1, float("nan"), float("inf"), True, "1.5", 10**30)),
+        {"output_token": 7},
+    ],
+)
+def test_record_usage_with_a_mistake_says_nothing_rather_than_too_little(
+    globally, mistake, caplog, monkeypatch
+) -> None:
+    """The rest alone would look like the whole bill. No exception; the log names the quantity, and not its amount."""
+    monkeypatch.setattr(usage, "_warned", set())
+    callfare.record_usage("chat", "openai", "gpt-4o", input_tokens=1_000, **mistake)
+    assert not [name for name in globally.only if name.startswith(("gen_ai.usage.input", "gen_ai.usage.output"))]
+    assert globally.only[names.USAGE_SOURCE] == "unknown"
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "callfare"]
+    assert next(iter(mistake)) in warning
+    assert "many" not in warning
+
+
+def test_record_usage_suggests_the_name_that_was_meant(globally, caplog, monkeypatch) -> None:
+    """Once: a mistake in a loop is one mistake."""
+    monkeypatch.setattr(usage, "_warned", set())
+    for _ in range(2):
+        callfare.record_usage("chat", "openai", "gpt-4o", output_token=7)
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "callfare"]
+    assert "did you mean output_tokens?" in warning
+
+
+def test_record_usage_states_the_vendors_own_cost_exactly(globally, caplog, monkeypatch) -> None:
+    """Money is a decimal string; what is no amount is left out, and said."""
+    monkeypatch.setattr(usage, "_warned", set())
+    callfare.record_usage("tool", "serpapi", "search", requests=1, vendor_cost_usd=D("0.1") + D("0.2"))
+    callfare.record_usage("tool", "serpapi", "search", requests=1, vendor_cost_usd="-1")
+    stated, refused = globally.attributes
+    assert (stated[names.VENDOR_COST], stated[names.VENDOR_COST_CURRENCY]) == ("0.3", "USD")
+    assert names.VENDOR_COST not in refused
+    assert "vendor_cost_usd" in caplog.text
 
 
 @pytest.mark.parametrize(

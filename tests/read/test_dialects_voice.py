@@ -94,7 +94,7 @@ def test_langwatch_types_are_operations() -> None:
 def test_pinecone_states_read_units() -> None:
     """Zero means unknown: then the request is all there is to count."""
     scope = "opentelemetry.instrumentation.pinecone"
-    found = call({"pinecone.usage.read_units": 6}, scope=scope)
+    found = call({"pinecone.usage.read_units": 6, "pinecone.usage.write_units": 0}, scope=scope)
     assert (found.usage.operation, found.usage.provider) == ("retrieval", "pinecone")
     assert found.usage.quantities == {"read_units": 6}
     assert call({"pinecone.usage.read_units": 0}, scope=scope).usage.quantities == {"requests": 1}

@@ -1,6 +1,6 @@
 """Traceloop's opentelemetry-instrumentation-pinecone: the one vector store that states what it bills.
 
-Read units are a float per query; 0 comes from the gRPC path and means unknown.
+Read units are a float per query; 0 comes from the gRPC path and means unknown. A query states 0 write units too.
 """
 
 from typing import Final
@@ -10,6 +10,7 @@ from cost_exporter.read.reading import Dialect, Reading
 __all__ = ["DIALECT"]
 
 _READ_UNITS: Final = "pinecone.usage.read_units"
+_UNITS: Final = ("read_units", "write_units")
 
 
 def _operation(reading: Reading) -> str | None:
@@ -18,8 +19,9 @@ def _operation(reading: Reading) -> str | None:
 
 def _complete(reading: Reading) -> None:
     reading.provider = reading.provider or "pinecone"
-    if reading.quantities.get("read_units") == 0:
-        del reading.quantities["read_units"]
+    for unit in _UNITS:
+        if reading.quantities.get(unit) == 0:
+            del reading.quantities[unit]
 
 
 DIALECT = Dialect(
