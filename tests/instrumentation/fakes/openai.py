@@ -28,6 +28,7 @@ class OpenAIFake(FakeServer):
         self.realtime_events: list[dict] = []
         self.translated_bytes = 0
         self.chat_requests: list[dict] = []
+        self.refuses_stream_options = False
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -108,6 +109,9 @@ class OpenAIFake(FakeServer):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         self.chat_requests.append(asked)
+        if self.refuses_stream_options and asked.get("stream_options") is not None:
+            message = "Unrecognized request argument supplied: stream_options"
+            return web.json_response({"error": {"message": message}}, status=400)
         chunks = [_chat_chunk([{"index": 0, "delta": {"content": word}, "finish_reason": None}]) for word in ("a", "b")]
         if (asked.get("stream_options") or {}).get("include_usage"):
             usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}

@@ -13,7 +13,6 @@ from opentelemetry.trace import StatusCode
 
 from callfare import attributes as names
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
-from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.instrumentation.recording import until
 
@@ -385,45 +384,3 @@ def test_uninstrument_puts_the_very_methods_back(spans) -> None:
     assert openai.resources.audio.speech.Speech.__dict__["create"] is not before
     instrumentor.uninstrument()
     assert openai.resources.audio.speech.Speech.__dict__["create"] is before
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_stream_usage_is_asked_for_and_stays_hidden(fake, spans, is_async) -> None:
-    """The vendor is asked for usage; the application sees the chunks it would have seen without us."""
-
-    async def chat() -> list:
-        async with async_client(fake) as client:
-            stream = await client.chat.completions.create(model="m", messages=[], stream=True)
-            return [chunk async for chunk in stream]
-
-    def ask() -> list:
-        if is_async:
-            return asyncio.run(chat())
-        with sync_client(fake) as client:
-            return list(client.chat.completions.create(model="m", messages=[], stream=True))
-
-    plain = ask()
-    instrumentor = StreamUsageInstrumentor()
-    instrumentor.instrument(tracer_provider=spans.provider)
-    try:
-        asked = ask()
-    finally:
-        instrumentor.uninstrument()
-    assert [chunk.model_dump() for chunk in asked] == [chunk.model_dump() for chunk in plain]
-    assert [request.get("stream_options") for request in fake.chat_requests] == [None, {"include_usage": True}]
-
-
-def test_stream_usage_leaves_the_applications_own_wish_alone(fake, spans) -> None:
-    """Whoever asked for usage, or said no, gets what they asked for."""
-    instrumentor = StreamUsageInstrumentor()
-    instrumentor.instrument(tracer_provider=spans.provider)
-    try:
-        with sync_client(fake) as client:
-            chunks = list(
-                client.chat.completions.create(
-                    model="m", messages=[], stream=True, stream_options={"include_usage": True}
-                )
-            )
-    finally:
-        instrumentor.uninstrument()
-    assert chunks[-1].usage.total_tokens == 9

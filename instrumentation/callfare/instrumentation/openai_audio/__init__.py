@@ -12,11 +12,17 @@ Chat, responses and embeddings are opentelemetry-instrumentation-openai's; nothi
 | `live` with `sideband` and `forks` | seconds as stated, in deltas; tokens of what it hands on to other models |
 Sync and async, streamed, `with_raw_response` and `with_streaming_response`. Where Traceloop's instrumentor sees
 `beta.realtime` as well, the two spans have one response id and are billed once.
-CALLFARE_INCLUDE_USAGE=1 also asks for usage on streamed chat completions.
+
+CALLFARE_INCLUDE_USAGE=1 also asks for usage on streamed chat completions. The chunk with the usage is taken out
+outside all wrappers that are there: by hand, instrument other instrumentations of OpenAI first. `with_raw_response`,
+`with_streaming_response` and `completions.create` are left as they are.
 """
 
 from typing import ClassVar
 
+from opentelemetry.trace import Tracer
+
+from callfare import environment
 from callfare.instrumentation.openai_audio import _live, _wrap
 from callfare.instrumentation.openai_audio._events import (
     MakeEar,
@@ -26,6 +32,7 @@ from callfare.instrumentation.openai_audio._events import (
     receiving,
 )
 from callfare.instrumentation.openai_audio._realtime import Conversation
+from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor
 from callfare.instrumentation.openai_audio.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -65,3 +72,14 @@ class OpenAIAudioInstrumentor(CallfareInstrumentor):
         Wrap(f"openai.resources.{_TRANSLATIONS}", "TranslationsConnection.send", _live.sending),
         Wrap(f"openai.resources.{_TRANSLATIONS}", "AsyncTranslationsConnection.send", _live.async_sending),
     )
+
+    def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
+        """Ask for the usage of streamed chat completions, where the operator wants that."""
+        if environment.includes_stream_usage():
+            StreamUsageInstrumentor().instrument()
+
+    def stopped(self) -> None:
+        """No longer ask."""
+        asking = StreamUsageInstrumentor()
+        if asking.is_instrumented_by_opentelemetry:
+            asking.uninstrument()

@@ -3,7 +3,11 @@
 Without `stream_options={"include_usage": true}` a streamed answer states no usage and cannot be priced. The
 switch adds the option where the application left it open. The vendor then sends one more chunk, with usage and
 without choices, which every instrumentation below reads; it is taken out again before the application, which
-did not ask for it and may index `choices[0]`. This wrapper must therefore be the outermost.
+did not ask for it and may index `choices[0]`. This wrapper must therefore be the outermost: instrumenting anew
+puts it outside whatever was wrapped since.
+
+Hosts that speak this API but not this option refuse the request, which the application did not ask for either:
+it is sent again as it was, and that host's model is not asked any more.
 """
 
 from collections.abc import Mapping
@@ -28,6 +32,9 @@ else:
 __all__ = ["StreamUsageInstrumentor"]
 
 _RAW_HEADER = "x-stainless-raw-response"
+_REFUSALS = frozenset({400, 422})
+"""How hosts answer to an option they do not know."""
+_HOSTS_MAX = 1_000
 
 
 def with_usage(kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -55,8 +62,9 @@ class _WithoutUsageChunk(_ObjectProxy):
         return self
 
     def __next__(self) -> Any:
-        chunk = next(self.__wrapped__)
-        return next(self.__wrapped__) if _is_only_usage(chunk) else chunk
+        while _is_only_usage(chunk := next(self.__wrapped__)):
+            pass
+        return chunk
 
     def __enter__(self) -> Any:
         self.__wrapped__.__enter__()
@@ -70,36 +78,85 @@ class _WithoutUsageChunkAsync(_ObjectProxy):
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await anext(self.__wrapped__)
-        return await anext(self.__wrapped__) if _is_only_usage(chunk) else chunk
+        while _is_only_usage(chunk := await anext(self.__wrapped__)):
+            pass
+        return chunk
 
     async def __aenter__(self) -> Any:
         await self.__wrapped__.__aenter__()
         return self
 
 
+class _Hosts:
+    """Which models of which hosts take the option. Bounded, as both come from the application."""
+
+    def __init__(self) -> None:
+        self._takes_it: dict[tuple[str, str], bool] = {}
+
+    def refuses(self, key: tuple[str, str]) -> bool:
+        return self._takes_it.get(key) is False
+
+    def learn(self, key: tuple[str, str], *, takes_it: bool) -> None:
+        if len(self._takes_it) < _HOSTS_MAX:
+            self._takes_it[key] = takes_it
+
+    def may_have_refused(self, key: tuple[str, str], error: Exception) -> bool:
+        """Whether the option may be why: said so, or from a host that never took it yet."""
+        if getattr(error, "status_code", None) not in _REFUSALS:
+            return False
+        return key not in self._takes_it or "stream_options" in str(error)
+
+
+def _host(instance: Any, kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    return str(getattr(getattr(instance, "_client", None), "base_url", "")), str(kwargs.get("model", ""))
+
+
 def _create(_tracer: Tracer) -> Wrapper:
-    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        asking = with_usage(kwargs)
-        if asking is None:
+    hosts = _Hosts()
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key, asking = _host(instance, kwargs), with_usage(kwargs)
+        if asking is None or hosts.refuses(key):
             return wrapped(*args, **kwargs)
-        return _WithoutUsageChunk(wrapped(*args, **asking))
+        try:
+            stream = wrapped(*args, **asking)
+        except Exception as error:
+            if not hosts.may_have_refused(key, error):
+                raise
+        else:
+            hosts.learn(key, takes_it=True)
+            return _WithoutUsageChunk(stream)
+        stream = wrapped(*args, **kwargs)  # raises what the application would have seen, where the fault is its own
+        hosts.learn(key, takes_it=False)
+        return stream
 
     return wrapper
 
 
 def _create_async(_tracer: Tracer) -> Wrapper:
-    async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        asking = with_usage(kwargs)
-        if asking is None:
+    hosts = _Hosts()
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key, asking = _host(instance, kwargs), with_usage(kwargs)
+        if asking is None or hosts.refuses(key):
             return await wrapped(*args, **kwargs)
-        return _WithoutUsageChunkAsync(await wrapped(*args, **asking))
+        try:
+            stream = await wrapped(*args, **asking)
+        except Exception as error:
+            if not hosts.may_have_refused(key, error):
+                raise
+        else:
+            hosts.learn(key, takes_it=True)
+            return _WithoutUsageChunkAsync(stream)
+        stream = await wrapped(*args, **kwargs)
+        hosts.learn(key, takes_it=False)
+        return stream
 
     return wrapper
 
 
 class StreamUsageInstrumentor(CallfareInstrumentor):
-    """Installed by the post-instrument hook, so that it lies outside every other wrapper."""
+    """Installed with the audio instrumentor, and again by the post-instrument hook: the last is the outermost."""
 
     name: ClassVar[str] = "openai_stream_usage"
     instruments: ClassVar[tuple[str, ...]] = _instruments
@@ -107,3 +164,9 @@ class StreamUsageInstrumentor(CallfareInstrumentor):
         Wrap("openai.resources.chat.completions.completions", "Completions.create", _create),
         Wrap("openai.resources.chat.completions.completions", "AsyncCompletions.create", _create_async),
     )
+
+    def instrument(self, **kwargs: Any) -> Any:
+        """Lie outside every wrapper that is there by now."""
+        if self.is_instrumented_by_opentelemetry:
+            self.uninstrument()
+        return super().instrument(**kwargs)
