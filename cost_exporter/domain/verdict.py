@@ -1,8 +1,8 @@
 """Judge the calls of a trace: which span of each call is billed, and with which figures.
 
 The richest span of a call is billed and the others are kept as duplicates of it. Three cases differ:
-a phone call is billed on its earliest span with the figures of its best one (the vendor's price arrives
-late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
+a phone call is billed on the span that ended first with the figures of its best one (the vendor's price
+arrives late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
 and a span that its emitter calls not billable never is.
 """
 
@@ -71,9 +71,10 @@ def _one_of_many(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iter
 
 
 def _one_phone_call(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Bill the earliest span with the figures of the best: the call stays where it was made when its price comes."""
-    # Twilio tells a call's start in whole seconds: of several spans that share it, the one that ended first is home.
-    home = min(keys, key=lambda key: (calls[key].started_at_unix_ns, calls[key].ended_at_unix_ns, key))
+    """Bill the first told with the figures of the best: the call stays where it was made when its price comes."""
+    # A span ends as its news is told. Starts do not tell who was first: Twilio cuts them to whole seconds, by its own
+    # clock, so that a price fetched days later seems to start before the callback that was there at the call's end.
+    home = min(keys, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
     best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
     for key in keys:
         if key != home:

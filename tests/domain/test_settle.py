@@ -246,6 +246,17 @@ def test_a_phone_call_told_twice_without_news_is_billed_as_first_told() -> None:
     assert records[key("first")].issues == ()
 
 
+def test_a_price_fetched_later_leaves_a_phone_call_in_its_workflow() -> None:
+    """Twilio tells the start in whole seconds: the job that fetches the price seems to have been there first."""
+    phone = {"operation": "phone_call", "call_id": "phone:CA1", "quantities": {"call_seconds": 75}}
+    callback = call("callback", start_ms=1_400, end_ms=76_400, **phone)
+    fetched = call("fetch", trace=OTHER_TRACE, start_ms=1_000, end_ms=900_000, vendor_cost_usd=D("0.017"), **phone)
+    for spans in ((callback, fetched), (fetched, callback)):
+        records = settled(*spans)
+        assert records[key("callback")].cost_usd == D("0.017")
+        assert records[key("fetch", OTHER_TRACE)].duplicate_trace_id == TRACE
+
+
 def test_of_spans_of_a_phone_call_with_one_start_the_first_to_end_is_billed() -> None:
     """Twilio tells the start in whole seconds: the span that was told first keeps its place, whatever its id."""
     phone = {"operation": "phone_call", "call_id": "phone:CA1", "quantities": {"call_seconds": 75}}
