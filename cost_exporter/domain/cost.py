@@ -25,6 +25,7 @@ _LEG_BY_OPERATION: Final[dict[str, Leg]] = {
     "text_to_speech": "tts",
     "speech_to_text": "stt",
     "phone_call": "telephony",
+    "text_message": "telephony",
     "retrieval": "vector",
 }
 

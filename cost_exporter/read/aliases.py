@@ -210,7 +210,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),
     "source": (ours.USAGE_SOURCE,),
     "billed_unit": (ours.BILLED_UNIT,),
-    "phone_call_id": (ours.CALL_ID,),
+    "phone_call_id": (ours.CALL_ID, ours.MESSAGE_ID),  # both are told several times, and priced late
     "phone_call_status": (ours.CALL_STATUS,),
     "session_id": (ours.SESSION_ID,),
     "session_state": (ours.SESSION_STATE,),

@@ -43,6 +43,7 @@ _OPERATIONS: Final[dict[str, str]] = {
     "atranscription": "speech_to_text",
     "translation": "speech_to_text",
     "phone_call": "phone_call",
+    "text_message": "text_message",  # ours; a bare `message` is Anthropic's word for a chat
     "retrieval": "retrieval",
     "invoke_agent": WRAPPER,
     "create_agent": WRAPPER,

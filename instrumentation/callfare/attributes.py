@@ -80,6 +80,8 @@ CALL_PARENT_ID = "telephony.call.parent_id"
 CALL_DIRECTION = "telephony.call.direction"
 CALL_STATUS = "telephony.call.status"
 CALL_DURATION_SECONDS = "telephony.call.duration_seconds"
+MESSAGE_ID = "telephony.message.id"
+MESSAGE_STATUS = "telephony.message.status"
 
 # Cost, written on enriched spans.
 COST_AMOUNT = "gen_ai.usage.cost.amount"

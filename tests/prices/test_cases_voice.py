@@ -335,6 +335,20 @@ CASES = [
         source="telnyx.com/pricing",
     ),
     Case(
+        provider="twilio",
+        model="sms-outbound",
+        usage={"messages": 2},
+        lines={"messages": D("0.0083") * 2},
+        source="twilio.com/sms/pricing/us",
+    ),
+    Case(
+        provider="twilio",
+        model="mms-inbound",
+        usage={"messages": 1},
+        lines={"messages": D("0.0165")},
+        source="twilio.com/sms/pricing/us",
+    ),
+    Case(
         provider="livekit",
         model="agent-session",
         usage={"session_seconds": 61},

@@ -1,4 +1,4 @@
-"""Twilio's call resource: places calls, ends them when told, and works out the price later."""
+"""Twilio's calls and messages: places and sends them, ends calls when told, and works out the price later."""
 
 from email.utils import formatdate
 from typing import Any
@@ -11,11 +11,12 @@ ACCOUNT = "AC00000000000000000000000000000000"
 
 
 class FakeTwilio(FakeServer):
-    """Holds the calls as Twilio does: strings, a price that is null and then negative."""
+    """Holds calls and messages as Twilio does: strings, a price that is null and then negative."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[str, dict[str, Any]] = {}
+        self.messages: dict[str, dict[str, Any]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         base = f"/2010-04-01/Accounts/{ACCOUNT}"
@@ -23,6 +24,9 @@ class FakeTwilio(FakeServer):
             web.post(f"{base}/Calls.json", self.create),
             web.get(f"{base}/Calls/{{sid}}.json", self.fetch),
             web.post(f"{base}/Calls/{{sid}}.json", self.update),
+            web.post(f"{base}/Messages.json", self.send),
+            web.get(f"{base}/Messages/{{sid}}.json", self.message),
+            web.post(f"{base}/Messages/{{sid}}.json", self.cancel),
         ]
 
     def end(self, sid: str, *, seconds: int | None, status: str = "completed") -> None:
@@ -70,3 +74,26 @@ class FakeTwilio(FakeServer):
         if (await request.post()).get("Status") == "completed":
             self.end(sid, seconds=61)
         return web.json_response(self.calls[sid])
+
+    async def send(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        sid = f"SM{len(self.messages):032x}"
+        by_service = "MessagingServiceSid" in form  # has no sender yet, and so no segments
+        segments = 0 if by_service else -(-len(str(form.get("Body", ""))) // 160)
+        self.messages[sid] = {
+            "sid": sid, "account_sid": ACCOUNT, "status": "accepted" if by_service else "queued",
+            "num_segments": str(segments), "num_media": str(len(form.getall("MediaUrl", []))), "price": None,
+            "price_unit": "USD", "direction": "outbound-api", "to": form["To"], "from": form.get("From"),
+            "body": form.get("Body"), "date_created": formatdate(usegmt=True), "date_sent": None,
+            "date_updated": None, "error_code": None, "uri": "", "subresource_uris": {},
+        }  # fmt: skip
+        return web.json_response(self.messages[sid], status=201)
+
+    async def message(self, request: web.Request) -> web.Response:
+        return web.json_response(self.messages[request.match_info["sid"]])
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        message = self.messages[request.match_info["sid"]]
+        if (await request.post()).get("Status") == "canceled":
+            message |= {"status": "canceled"}
+        return web.json_response(message)

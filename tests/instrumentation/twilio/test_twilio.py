@@ -1,7 +1,7 @@
 """Twilio's SDK against a fake that holds calls as Twilio does."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal as D
 from typing import Any
 
@@ -11,13 +11,19 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from callfare import attributes as names
-from callfare.instrumentation.twilio import TwilioInstrumentor, bind_call, record_call_status
+from callfare.instrumentation.twilio import (
+    TwilioInstrumentor,
+    bind_call,
+    record_call_status,
+    record_message_status,
+)
 from callfare.instrumentation.twilio._usage import leg_of_form
 from tests.instrumentation.fakes.twilio import ACCOUNT, FakeTwilio
 from tests.instrumentation.recording import Recorded, recorded
 
 MAJOR = int(twilio.__version__.split(".")[0])
 TO, FROM = "+15550006789", "+15550001234"
+MESSAGES = f"{names.USAGE_PREFIX}messages"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of aiohttp
 
 
@@ -142,6 +148,140 @@ def test_forms_may_hold_lists_and_nonsense() -> None:
     assert leg_of_form({"CallSid": "CA1", "CallStatus": "completed", "CallDuration": "x"}, 0).seconds is None
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        dict,
+        lambda form: {name: [value] for name, value in form.items()},
+        lambda form: {name.encode(): [value.encode()] for name, value in form.items()},
+        lambda form: list(form.items()),
+    ],
+    ids=["plain", "parse_qs", "parse_qs of bytes", "parse_qsl"],
+)
+def test_a_form_is_taken_in_any_shape(
+    fake: FakeTwilio, spans: Recorded, shape: Callable[[dict[str, str]], Any]
+) -> None:
+    """A WSGI body is bytes, and so is what is parsed of it: no call is lost by that."""
+    sid = fake.add("inbound")
+    fake.end(sid, seconds=61)
+    assert record_call_status(shape(fake.status_callback(sid)), tracer_provider=spans.provider) is True
+    assert (spans.one[names.CALL_ID], spans.one[names.CALL_DURATION_SECONDS]) == (sid, 61)
+
+
+@pytest.mark.parametrize("form", [None, b"CallSid=CA1", "CallSid=CA1", 7, [1, 2], {1: 2}, {"CallSid": 3}])
+def test_what_is_no_form_is_no_call(spans: Recorded, form: Any) -> None:
+    """Raises nothing, writes nothing."""
+    assert record_call_status(form, tracer_provider=spans.provider) is False
+    assert spans.paid == []
+
+
+@pytest.mark.parametrize("duration", ["9" * 30, "²", "-5", "61.0", ""])
+def test_a_duration_that_cannot_be_is_unknown(spans: Recorded, duration: str) -> None:
+    """A start before the epoch could not be exported, and would take its whole batch with it."""
+    form = {"CallSid": "CA1", "CallStatus": "completed", "CallDuration": duration, "Direction": "inbound"}
+    assert record_call_status(form, tracer_provider=spans.provider) is True
+    assert names.CALL_DURATION_SECONDS not in spans.one
+    assert spans.paid[0].start_time > 0
+
+
+def test_a_callback_that_waited_in_a_queue_tells_when_the_call_was() -> None:
+    """By its timestamp; one that lies ahead is a clock's mistake."""
+    ended_at = 1_795_728_600 * 10**9
+    form = {"CallSid": "CA1", "CallStatus": "completed", "CallDuration": "9"}
+    for timestamp in ("Thu, 26 Nov 2026 21:30:00 +0000", "Thu, 26 Nov 2026 21:30:00 -0000"):
+        leg = leg_of_form({**form, "Timestamp": timestamp}, ended_at + 10**13)
+        assert leg.started_at_unix_ns == ended_at - 9 * 10**9
+    for timestamp in ("Thu, 26 Nov 2096 21:30:00 +0000", "yesterday", 5):
+        assert leg_of_form({**form, "Timestamp": timestamp}, ended_at).started_at_unix_ns == ended_at - 9 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("direction", "to", "model"),
+    [
+        ("outbound-api", "+15550006789", "voice-outbound-api"),
+        ("outbound-api", "+447700900123", "voice-outbound-api-44"),
+        ("outbound-dial", "+353851234567", "voice-outbound-dial-353"),
+        ("outbound-api", "+79161234567", "voice-outbound-api-7"),
+        ("outbound-api", "+18005550100", "voice-outbound-api"),
+        ("inbound", "+18335550100", "voice-inbound-tollfree"),
+        ("inbound", "+4930901820", "voice-inbound-49"),
+        ("inbound", "anonymous", "voice-inbound"),
+        ("inbound", None, "voice-inbound"),
+        ("", "+447700900123", ""),
+    ],
+)
+def test_the_model_names_what_the_price_depends_on(direction: str, to: str | None, model: str) -> None:
+    """The price of the United States is no price for another country; a toll-free number is dearer to be called on."""
+    form = {"CallSid": "CA1", "CallStatus": "completed", "Direction": direction, "To": to, "From": "+15550001234"}
+    assert leg_of_form(form, 0).model == model
+
+
+def test_a_message_is_billed_by_segments_and_then_by_its_price(fake: FakeTwilio, spans: Recorded) -> None:
+    """Two spans of one message: sent, then priced; polling between them says nothing new."""
+    client = _client(fake)
+    sid = client.messages.create(to=TO, from_=FROM, body="canary " * 30).sid
+    fake.messages[sid] |= {"status": "delivered"}
+    client.messages(sid).fetch()
+    fake.messages[sid] |= {"price": "-0.01660"}
+    assert client.messages(sid).fetch().price == "-0.01660"
+    client.messages(sid).fetch()
+    assert spans.values(names.MESSAGE_ID) == [sid] * 2
+    assert spans.values(MESSAGES) == [2, 2]
+    assert spans.values(names.VENDOR_COST) == [None, "0.01660"]
+    assert spans.values(names.REQUEST_MODEL) == ["sms-outbound"] * 2
+    assert set(spans.values(names.OPERATION_NAME)) == {"text_message"}
+    assert "canary" not in spans.text()
+    assert "555" not in spans.text().replace(sid, "")
+
+
+def test_a_messaging_service_tells_the_segments_later(fake: FakeTwilio, spans: Recorded) -> None:
+    """0 is not yet known, and no price of nothing."""
+    client = _client(fake)
+    sid = client.messages.create(to=TO, messaging_service_sid="MG1", body="x").sid
+    client.messages(sid).fetch()
+    fake.messages[sid] |= {"status": "sent", "num_segments": "1", "from": FROM}
+    client.messages(sid).fetch()
+    assert spans.values(MESSAGES) == [None, 1]
+
+
+def test_media_and_other_channels_are_billed_by_the_message(fake: FakeTwilio, spans: Recorded) -> None:
+    """Whatever the segments of their text."""
+    client = _client(fake)
+    client.messages.create(to=TO, from_=FROM, body="x" * 500, media_url=["http://example.test/cat.png"])
+    client.messages.create(to=f"whatsapp:{TO}", from_=f"whatsapp:{FROM}", body="x" * 500)
+    client.messages.create(to="+447700900123", from_=FROM, body="x")
+    assert spans.values(MESSAGES) == [1, 1, 1]
+    assert spans.values(names.REQUEST_MODEL) == ["mms-outbound", "whatsapp-outbound", "sms-outbound-44"]
+
+
+def test_a_message_that_was_never_sent_costs_nothing(fake: FakeTwilio, spans: Recorded) -> None:
+    """Cancelled by the SDK, failed by the callback."""
+    client = _client(fake)
+    cancelled, failed = (client.messages.create(to=TO, from_=FROM, body="x").sid for _ in range(2))
+    client.messages(cancelled).update(status="canceled")
+    provider = spans.provider
+    assert record_message_status({"MessageSid": failed, "MessageStatus": "sent"}, tracer_provider=provider) is False
+    assert record_message_status({"MessageSid": failed, "MessageStatus": "failed"}, tracer_provider=provider) is True
+    assert [(span[names.MESSAGE_ID], span[MESSAGES]) for span in _attributes(spans)[2:]] == [
+        (cancelled, 0),
+        (failed, 0),
+    ]
+
+
+def _attributes(spans: Recorded) -> list[dict[str, Any]]:
+    return [dict(span.attributes or {}) for span in spans.paid]
+
+
+def test_an_inbound_message_is_recorded_by_its_webhook(spans: Recorded) -> None:
+    """Once, though webhooks repeat."""
+    form = {"MessageSid": "SM1", "SmsStatus": "received", "NumSegments": "3", "NumMedia": "0", "Body": "canary"}
+    form |= {"From": FROM, "To": TO}
+    assert record_message_status(form, tracer_provider=spans.provider) is True
+    assert record_message_status(form, tracer_provider=spans.provider) is False
+    assert spans.one.items() >= {names.REQUEST_MODEL: "sms-inbound", MESSAGES: 3.0}.items()
+    assert "canary" not in spans.text()
+
+
 def test_the_price_is_exact_and_positive(fake: FakeTwilio, spans: Recorded) -> None:
     """A decimal string, as Twilio wrote it."""
     client = _client(fake)
@@ -173,10 +313,14 @@ def test_asynchronous_calls_are_recorded(fake: FakeTwilio, spans: Recorded) -> N
         sid = (await client.calls.create_async(to=TO, from_=FROM, url="http://example.test/twiml")).sid
         fake.end(sid, seconds=75)
         await client.calls(sid).fetch_async()
+        message = await client.messages.create_async(to=TO, from_=FROM, body="x")
+        fake.messages[message.sid] |= {"price": "-0.00830"}
+        await message.fetch_async()
         await http.close()
 
     asyncio.run(call())
-    assert spans.values(names.CALL_DURATION_SECONDS) == [None, 75]
+    assert spans.values(names.CALL_DURATION_SECONDS) == [None, 75, None, None]
+    assert spans.values(names.VENDOR_COST) == [None, None, None, "0.00830"]
 
 
 @pytest.mark.skipif(MAJOR < 9, reason="came with 9")
@@ -188,6 +332,10 @@ def test_calls_with_http_info_are_recorded_once(fake: FakeTwilio, spans: Recorde
     fake.end(created.data.sid, seconds=75)
     assert client.calls(created.data.sid).fetch_with_http_info().data.duration == "75"
     assert spans.values(names.CALL_DURATION_SECONDS) == [None, 75]
+    message = client.messages.create_with_http_info(to=TO, from_=FROM, body="x")
+    fake.messages[message.data.sid] |= {"price": "-0.00830"}
+    client.messages(message.data.sid).fetch_with_http_info()
+    assert spans.values(MESSAGES) == [None, None, 1, 1]
 
 
 def test_no_number_leaves_the_process(fake: FakeTwilio, spans: Recorded) -> None:

@@ -1,4 +1,4 @@
-"""Which legs this process knows: whose workflow each belongs to, and what was already said of it.
+"""Which legs and messages this process knows: whose workflow each belongs to, and what was already said of it.
 
 A call ends long after the request that placed it, and its status comes in a request of its own: the context is
 kept by call id, so that the leg's spans join the workflow of the call. Bounded: the oldest are forgotten.
@@ -7,25 +7,41 @@ kept by call id, so that the leg's spans join the workflow of the call. Bounded:
 import threading
 import time
 from collections import OrderedDict
+from typing import Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare.guard import quietly
-from callfare.instrumentation.twilio._usage import Leg, request_of
-from callfare.span import open_call
+from callfare.span import Request, open_call
 
-__all__ = ["bind", "record"]
+__all__ = ["Told", "bind", "note", "record"]
 
 _LEGS_MAX = 10_000
+
+
+class Told(Protocol):
+    """What Twilio tells of a leg or a message."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def is_worth_telling(self) -> bool: ...
+    @property
+    def facts(self) -> tuple[object, ...]: ...
+    @property
+    def started_at_unix_ns(self) -> int | None: ...
+    def request(self) -> Request: ...
+
+
 _lock = threading.Lock()
 _contexts: OrderedDict[str, Context] = OrderedDict()
 _said: OrderedDict[str, tuple[object, ...]] = OrderedDict()
 
 
 def bind(call_id: str) -> None:
-    """Let spans of this leg join the workflow that is current now."""
+    """Let spans of this leg or message join the workflow that is current now."""
     with _lock:
         _contexts[call_id] = context_api.get_current()
         while len(_contexts) > _LEGS_MAX:
@@ -33,25 +49,26 @@ def bind(call_id: str) -> None:
 
 
 @quietly
-def record(tracer: Tracer, leg: Leg) -> bool:
-    """Write what is known of a leg that has ended; nothing where that was already written."""
-    if not leg.has_ended or not _is_news(leg):
+def record(tracer: Tracer, told: Told) -> bool:
+    """Write what is known of a leg that has ended, or a message; nothing where that was already written."""
+    if not told.is_worth_telling or not note(told):
         return False
     with _lock:
-        context = _contexts.get(leg.call_id)
-    started_at = leg.started_at_unix_ns
+        context = _contexts.get(told.call_id)
+    started_at = told.started_at_unix_ns
     if started_at is not None:
         started_at = min(started_at, time.time_ns())  # clocks differ
-    open_call(tracer, request_of(leg), context=context, start_time_unix_ns=started_at).end()
+    open_call(tracer, told.request(), context=context, start_time_unix_ns=started_at).end()
     return True
 
 
-def _is_news(leg: Leg) -> bool:
-    facts = (leg.status, leg.seconds, leg.price)
+def note(told: Told) -> bool:
+    """Remember what is being said; False where it was said before."""
+    facts = told.facts
     with _lock:
-        if _said.get(leg.call_id) == facts:
+        if _said.get(told.call_id) == facts:
             return False
-        _said[leg.call_id] = facts
+        _said[told.call_id] = facts
         while len(_said) > _LEGS_MAX:
             _said.popitem(last=False)
         return True

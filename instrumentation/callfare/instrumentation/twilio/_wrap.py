@@ -1,16 +1,28 @@
-"""Where Twilio's calls are caught: placing one, and whenever the SDK brings news of one."""
+"""Where Twilio's calls and messages are caught: placing one, and whenever the SDK brings news of one."""
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.guard import quietly
-from callfare.instrumentation.twilio import _legs, _usage
+from callfare.instrumentation.twilio import _legs, _messages, _usage
+from callfare.instrumentation.twilio._messages import message_of_instance
+from callfare.instrumentation.twilio._usage import leg_of_call
 from callfare.span import CallSpan, Request
-from callfare.wrapping import Wrapper, around_async_call, around_call
+from callfare.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 
-__all__ = ["async_create", "async_news", "create", "news"]
+__all__ = [
+    "async_create",
+    "async_message_news",
+    "async_news",
+    "async_send",
+    "create",
+    "message_news",
+    "news",
+    "send",
+]
 
 
 def _read_create(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -20,7 +32,7 @@ def _read_create(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _read_created(call: CallSpan, answer: Any) -> None:
-    leg = _usage.leg_of_call(_instance_in(answer))
+    leg = leg_of_call(_instance_in(answer))
     call.set(names.CALL_ID, leg.call_id)
     call.set(names.CALL_STATUS, leg.status)
     _legs.bind(leg.call_id)
@@ -35,28 +47,57 @@ create = around_call(_read_create, _read_created)
 async_create = around_async_call(_read_create, _read_created)
 
 
-@quietly
-def _hear(tracer: Tracer, answer: Any) -> None:
-    _legs.record(tracer, _usage.leg_of_call(_instance_in(answer)))
+def _read_send(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    to = kwargs.get("to", args[0] if args else None)
+    return _messages.request_of_create(to, kwargs.get("from_"), has_media=isinstance(kwargs.get("media_url"), list))
 
 
-def news(tracer: Tracer) -> Wrapper:
-    """`fetch` and `update` are free: a span is written only where the answer tells what a leg cost."""
+def _read_sent(call: CallSpan, answer: Any) -> None:
+    message = message_of_instance(_instance_in(answer))
+    call.set(names.MESSAGE_ID, message.call_id)
+    call.set(names.MESSAGE_STATUS, message.status)
+    if message.segments is not None:
+        call.replace(_messages.MESSAGES, message.segments, source="vendor_body")
+    _legs.bind(message.call_id)
+    _legs.note(message)
 
-    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        answer = wrapped(*args, **kwargs)
-        _hear(tracer, answer)
-        return answer
 
-    return wrapper
+send = around_call(_read_send, _read_sent)
+async_send = around_async_call(_read_send, _read_sent)
 
 
-def async_news(tracer: Tracer) -> Wrapper:
+def _news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
+    """`fetch` and `update` are free: a span is written only where the answer tells what something cost."""
+
+    def make(tracer: Tracer) -> Wrapper:
+        def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            answer = wrapped(*args, **kwargs)
+            _hear(tracer, read, answer)
+            return answer
+
+        return wrapper
+
+    return make
+
+
+def _async_news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
     """The same, awaited."""
 
-    async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        answer = await wrapped(*args, **kwargs)
-        _hear(tracer, answer)
-        return answer
+    def make(tracer: Tracer) -> Wrapper:
+        async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            answer = await wrapped(*args, **kwargs)
+            _hear(tracer, read, answer)
+            return answer
 
-    return wrapper
+        return wrapper
+
+    return make
+
+
+@quietly
+def _hear(tracer: Tracer, read: Callable[[Any], _legs.Told], answer: Any) -> None:
+    _legs.record(tracer, read(_instance_in(answer)))
+
+
+news, async_news = _news(leg_of_call), _async_news(leg_of_call)
+message_news, async_message_news = _news(message_of_instance), _async_news(message_of_instance)
