@@ -83,6 +83,25 @@ def test_speech_nobody_waits_for_is_billed_all_the_same(config: Any, spans: Reco
     assert spans.one[names.INPUT_CHARACTERS] == len(CANARY)
 
 
+@pytest.mark.parametrize(
+    ("text", "billed"),
+    [
+        ("你好 world", 8 + 2),
+        ("東京タワー", 5 + 2),
+        ("漢字 한국어", 6 + 2),
+        ("𠮷", 1 + 1),
+        ("한국어 かな", None),
+        (CANARY, None),
+    ],
+)
+def test_a_chinese_character_is_billed_twice(config: Any, spans: Recorded, text: str, billed: int | None) -> None:
+    """Hanzi, kanji and hanja, not kana or hangul; the code points that were sent stay what they are."""
+    azure.SpeechSynthesizer(config, audio_config=None).speak_text(text)
+    assert spans.one[names.INPUT_CHARACTERS] == len(text)
+    assert spans.one.get(names.BILLED_QUANTITY) == billed
+    assert spans.one.get(names.BILLED_UNIT) == (None if billed is None else "character")
+
+
 def test_ssml_is_billed_without_its_wrapper(config: Any, spans: Recorded) -> None:
     """`<speak>` and `<voice>` are free, everything inside is not; the voice is read from it."""
     inner = f'<prosody rate="slow">{CANARY}</prosody>'
@@ -106,6 +125,7 @@ def test_an_utterance_is_billed_up_to_its_end(config: Any, spans: Recorded) -> N
             names.SPEECH_INPUT_LANGUAGE: "en-US",
         }.items()
     )
+    assert names.REQUEST_STREAM not in spans.one, "it is no batch, which would have a third of the price"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,9 @@ class FakeGoogle:
                 "Recognize": _unary(self.recognize_v2, v2.RecognizeRequest, v2.RecognizeResponse),
                 "StreamingRecognize": _stream(self.listen_v2, v2.StreamingRecognizeRequest,
                                               v2.StreamingRecognizeResponse),
+                "BatchRecognize": grpc.unary_unary_rpc_method_handler(
+                    self.batch_v2, v2.BatchRecognizeRequest.deserialize, operations_pb2.Operation.SerializeToString
+                ),
             },
         )  # fmt: skip
 
@@ -105,6 +108,13 @@ class FakeGoogle:
         for request in requests:
             self.audio_bytes += len(request.audio)
         yield speech_v2.StreamingRecognizeResponse(metadata={"total_billed_duration": self._bill()})
+
+    def batch_v2(self, request: Any, context: grpc.ServicerContext) -> operations_pb2.Operation:
+        answer = any_pb2.Any()
+        answer.Pack(speech_v2.BatchRecognizeResponse.pb(
+            speech_v2.BatchRecognizeResponse(total_billed_duration=self._bill())
+        ))  # fmt: skip
+        return operations_pb2.Operation(name="op", done=True, response=answer)
 
     # --- text to speech ---
 

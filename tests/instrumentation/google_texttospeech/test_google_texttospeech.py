@@ -15,7 +15,7 @@ from google.cloud.texttospeech_v1.services.text_to_speech.transports import (
 
 from callfare import attributes as names
 from callfare.instrumentation.google_texttospeech import GoogleTextToSpeechInstrumentor
-from callfare.instrumentation.google_texttospeech._usage import characters_of
+from callfare.instrumentation.google_texttospeech._usage import characters_of, model_of, voice_of
 from tests.instrumentation.fakes.google import FakeGoogle
 from tests.instrumentation.recording import Recorded, recorded
 
@@ -55,6 +55,14 @@ def test_speech_counts_code_points(fake: FakeGoogle, client: Any, spans: Recorde
     assert spans.total(names.INPUT_CHARACTERS) == fake.characters == 2 * len(CANARY)
     assert spans.values(names.REQUEST_MODEL) == [VOICE["name"]] * 2
     assert spans.values(names.PROVIDER_NAME) == ["google"] * 2
+
+
+def test_a_model_that_is_named_goes_before_the_voice() -> None:
+    """Gemini's voices have names without a tier."""
+    voice = {"name": "Kore", "model_name": "gemini-2.5-flash-tts"}
+    assert (model_of({"voice": voice}), voice_of({"voice": voice})) == ("gemini-2.5-flash-tts", "Kore")
+    assert model_of({"voice": VOICE}) == VOICE["name"]
+    assert model_of({"voice": {"language_code": "en-US"}}) == ""
 
 
 def test_ssml_is_billed_with_its_tags_but_marks() -> None:

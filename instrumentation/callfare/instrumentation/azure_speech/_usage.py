@@ -1,7 +1,8 @@
 """What Azure's speech requests and results say about the bill. Pure: no OpenTelemetry, no SDK.
 
-Synthesis is billed by characters; of SSML everything counts but the `<speak>` and `<voice>` tags (pricing note,
-2026-11). Recognition is billed by audio, silence included, while results only tell where utterances lie: so audio
+Synthesis is billed by characters; of SSML everything counts but the `<speak>` and `<voice>` tags, and each Chinese
+character counts twice, in whatever language (billable characters, Microsoft's text-to-speech overview, 2026-11).
+Recognition is billed by audio, silence included, while results only tell where utterances lie: so audio
 that was pushed is counted, and the end of the last utterance is a floor where it was not.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from callfare import attributes as names
 from callfare.audio import bytes_per_second
-from callfare.span import Request
+from callfare.span import Amount, AttributeValue, Request
 
 __all__ = ["PROVIDER", "heard_until", "recognition_request", "ssml_request", "stream_rate", "text_request"]
 
@@ -20,39 +21,51 @@ _RECOGNITION, _SYNTHESIS = "speech", "neural"
 """Names of the price list, where the SDK names no model: Azure's default voices are neural."""
 _WRAPPER = re.compile(r"</?(?:speak|voice)\b[^>]*>")
 _VOICE = re.compile(r"<voice\b[^>]*\bname\s*=\s*[\"']([^\"']+)[\"']")
+_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af]")
+"""Hanzi, kanji and hanja; kana and hangul are counted once."""
 _TICKS = 10_000_000
 
 
 def text_request(text: object, voice: str) -> Request:
     """Synthesis of plain text."""
-    return _synthesis(len(text) if isinstance(text, str) else 0, voice)
+    return _synthesis(text if isinstance(text, str) else "", voice)
 
 
 def ssml_request(ssml: object) -> Request:
     """Synthesis of SSML, which names its voice itself."""
     said = ssml if isinstance(ssml, str) else ""
     voice = _VOICE.search(said)
-    return _synthesis(len(_WRAPPER.sub("", said)), voice[1] if voice else "")
+    return _synthesis(_WRAPPER.sub("", said), voice[1] if voice else "")
 
 
-def _synthesis(characters: int, voice: str) -> Request:
+def _synthesis(text: str, voice: str) -> Request:
+    quantities: dict[str, Amount] = {names.INPUT_CHARACTERS: len(text)}
+    attributes: dict[str, AttributeValue] = {
+        names.REQUEST_STREAM: False,
+        names.OUTPUT_TYPE: "speech",
+        names.SPEECH_VOICE: voice,
+    }
+    chinese = len(_CHINESE.findall(text))
+    if chinese:
+        quantities[names.BILLED_QUANTITY] = len(text) + chinese
+        attributes[names.BILLED_UNIT] = "character"
     return Request(
         operation="text_to_speech",
         provider=PROVIDER,
         model=voice or _SYNTHESIS,
-        quantities={names.INPUT_CHARACTERS: characters},
-        attributes={names.REQUEST_STREAM: False, names.OUTPUT_TYPE: "speech", names.SPEECH_VOICE: voice},
+        quantities=quantities,
+        attributes=attributes,
     )
 
 
 def recognition_request(language: str, *, is_stream: bool) -> Request:
-    """Recognition of one utterance, or of a stream."""
+    """Recognition of one utterance, or of a stream. Both are in real time: batches, which cost less, are no SDK's."""
     return Request(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_RECOGNITION,
         source="client",
-        attributes={names.REQUEST_STREAM: is_stream, names.SPEECH_INPUT_LANGUAGE: language},
+        attributes={names.SPEECH_INPUT_LANGUAGE: language, **({names.REQUEST_STREAM: True} if is_stream else {})},
     )
 
 

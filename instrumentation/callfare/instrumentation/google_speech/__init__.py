@@ -9,6 +9,7 @@ What is recorded
   process fetches is not recorded.
 
 Google's billed seconds are rounded and have the channels multiplied already: one channel is stated beside them.
+Recognised files cost what streams cost, so `gen_ai.request.stream` is false on a dynamic batch alone, which is cheaper.
 
 Wrapped: those methods of `services.speech.client.SpeechClient` and `services.speech.async_client.SpeechAsyncClient`
 in `google.cloud.speech_v1`, `speech_v1p1beta1` and `speech_v2`.

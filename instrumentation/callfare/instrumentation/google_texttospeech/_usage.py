@@ -1,7 +1,8 @@
 """What Google's synthesis requests say about the bill. Pure: no OpenTelemetry, no SDK.
 
 Billed by characters, at a price that depends on the voice's tier, which is part of its name: so the voice is the
-model. SSML is billed with its tags, but for `<mark>` (pricing page, 2026-11). Answers carry audio alone.
+model, unless the request names a model, as Gemini's voices need. SSML is billed with its tags, but for `<mark>`
+(pricing page, 2026-11). Answers carry audio alone.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Any
 from callfare import attributes as names
 from callfare.span import Request
 
-__all__ = ["PROVIDER", "characters_of", "synthesis_request", "voice_of"]
+__all__ = ["PROVIDER", "characters_of", "model_of", "synthesis_request", "voice_of"]
 
 PROVIDER = "google"
 _MARK = re.compile(r"</?mark\b[^>]*>")
@@ -35,17 +36,22 @@ def characters_of(spoken: Any) -> int:
 
 def voice_of(holder: Any) -> str:
     """The voice's name, such as `en-US-Chirp3-HD-Aoede`; "" where only a language was asked for."""
-    voice = field(holder, "voice")
-    name = field(voice, "name") or field(voice, "model_name")
+    name = field(field(holder, "voice"), "name")
     return name if isinstance(name, str) else ""
 
 
-def synthesis_request(voice: str, characters: int, *, is_stream: bool) -> Request:
+def model_of(holder: Any) -> str:
+    """The model that the request names (`gemini-2.5-flash-tts` with the voice `Kore`), else the voice."""
+    model = field(field(holder, "voice"), "model_name")
+    return model if isinstance(model, str) and model else voice_of(holder)
+
+
+def synthesis_request(voice: str, characters: int, *, is_stream: bool, model: str = "") -> Request:
     """A synthesis."""
     return Request(
         operation="text_to_speech",
         provider=PROVIDER,
-        model=voice,
+        model=model or voice,
         quantities={names.INPUT_CHARACTERS: characters},
         attributes={names.REQUEST_STREAM: is_stream, names.OUTPUT_TYPE: "speech", names.SPEECH_VOICE: voice},
     )

@@ -18,8 +18,9 @@ __all__ = ["async_stream", "async_synthesize", "stream", "synthesize"]
 def _read(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
     request = kwargs.get("request", args[0] if args else None)
     spoken = _usage.field(request, "input") or kwargs.get("input")
-    voice = _usage.voice_of(request) or _usage.voice_of(kwargs)
-    return _usage.synthesis_request(voice, _usage.characters_of(spoken), is_stream=False)
+    holder = request if _usage.model_of(request) else kwargs
+    voice, model = _usage.voice_of(holder), _usage.model_of(holder)
+    return _usage.synthesis_request(voice, _usage.characters_of(spoken), is_stream=False, model=model)
 
 
 synthesize = around_call(_read)
@@ -44,10 +45,9 @@ class _Texts:
 
     @quietly
     def _sent(self, request: Any) -> None:
-        voice = _usage.voice_of(_usage.field(request, "streaming_config"))
-        if voice:
-            self._call.set(names.REQUEST_MODEL, voice)
-            self._call.set(names.SPEECH_VOICE, voice)
+        config = _usage.field(request, "streaming_config")
+        self._call.set(names.REQUEST_MODEL, _usage.model_of(config))
+        self._call.set(names.SPEECH_VOICE, _usage.voice_of(config))
         self._call.add(names.INPUT_CHARACTERS, _usage.characters_of(_usage.field(request, "input")))
 
 
