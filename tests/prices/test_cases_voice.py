@@ -22,6 +22,8 @@ SPEECH = [
     ("deepgram", "aura-asteria-en", "0.015", "deepgram.com/pricing"),
     ("deepgram", "aura-2-thalia-en", "0.030", "deepgram.com/pricing"),
     ("cartesia", "sonic-3", "0.05", "docs.cartesia.ai/pricing"),
+    ("azure", "en-US-Ava:DragonHDLatestNeural", "0.030", "azure.microsoft.com/pricing/details/cognitive-services"),
+    ("azure", "sr-Latn-RS-SophieNeural", "0.016", "azure.microsoft.com/pricing/details/cognitive-services"),
     ("google", "en-US-Neural2-A", "0.016", "cloud.google.com/text-to-speech/pricing"),
     ("google", "en-US-Chirp3-HD-Charon", "0.030", "cloud.google.com/text-to-speech/pricing"),
     ("google", "en-US-Studio-O", "0.160", "cloud.google.com/text-to-speech/pricing"),
@@ -369,6 +371,13 @@ CASES = [
         given={"plan": "enterprise"},
         lines={"read_units": D(24) * 6 / M},
         source="pinecone.io/pricing",
+    ),
+    Case(
+        provider="pinecone",
+        model="my-index",
+        usage={"write_units": 7, "vectors": 2},
+        lines={"write_units": D(4) * 7 / M, "vectors": D(0)},
+        source="pinecone.io/pricing, captured by flexprice on 2026-11-04",
     ),
     Case(
         provider="pgvector",

@@ -19,6 +19,10 @@ class FakePinecone(FakeServer):
             web.post("/query", self.query),
             web.get("/vectors/fetch", self.fetch),
             web.post("/vectors/upsert", self.upsert),
+            web.post("/vectors/update", self.update),
+            web.post("/records/namespaces/{namespace}/upsert", self.upsert_records),
+            web.post("/namespaces/{namespace}/documents/search", self.search_documents),
+            web.post("/namespaces/{namespace}/documents/upsert", self.upsert_documents),
             web.post("/records/namespaces/{namespace}/search", self.search),
         ]
 
@@ -43,6 +47,23 @@ class FakePinecone(FakeServer):
         count = len((await request.json())["vectors"])
         self.vectors += count
         return web.json_response({"upsertedCount": count})
+
+    async def update(self, request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def upsert_records(self, request: web.Request) -> web.Response:
+        self.vectors += len((await request.text()).strip().split("\n"))
+        return web.Response(status=201)
+
+    async def search_documents(self, request: web.Request) -> web.Response:
+        self.read_units += 3
+        matches = [{"_id": "canary", "_score": 0.5}]
+        return web.json_response({"matches": matches, "namespace": "n", "usage": {"read_units": 3}})
+
+    async def upsert_documents(self, request: web.Request) -> web.Response:
+        count = len((await request.json())["documents"])
+        self.vectors += count
+        return web.json_response({"upserted_count": count, "usage": {"embed_total_tokens": 11}})
 
 
 class FakeQdrant(FakeServer):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from importlib import metadata
+from math import ceil
 from typing import Any
 
 import pinecone
@@ -87,10 +88,77 @@ def test_an_answer_without_units_is_unknown(fake: FakePinecone, index: Any, span
     assert spans.one[names.USAGE_SOURCE] == "unknown"
 
 
-def test_writes_count_vectors(fake: FakePinecone, index: Any, spans: Recorded) -> None:
-    """Write units are stated nowhere."""
-    index.upsert(vectors=[{"id": str(number), "values": VECTOR} for number in range(3)], namespace="n")
-    assert spans.total(f"{names.USAGE_PREFIX}vectors") == fake.vectors == 3
+def test_writes_are_estimated_in_write_units(fake: FakePinecone, index: Any, spans: Recorded) -> None:
+    """No answer states them: one for each kilobyte of a request, five at least."""
+    metadata = {"text": "canary" * 500}  # 4 + 3,000 bytes
+    index.upsert(vectors=[{"id": "1", "values": VECTOR}], namespace="n")
+    index.upsert(vectors=[("22", [0.5] * 768, metadata), ("33", [0.5] * 768, metadata)], namespace="n")
+    index.upsert(vectors=[pinecone.Vector(id="a", values=VECTOR)], namespace="n")
+    assert spans.values(names.BILLED_QUANTITY) == [5, ceil(2 * (2 + 4 * 768 + 3_004) / 1_000), 5]
+    assert spans.values(names.BILLED_UNIT) == ["write_unit"] * 3
+    assert spans.values(names.USAGE_SOURCE) == ["estimated"] * 3
+    assert spans.total(f"{names.USAGE_PREFIX}vectors") == fake.vectors == 4
+    assert "canary" not in spans.text()
+
+
+def test_every_batch_is_a_request_of_its_own(fake: FakePinecone, index: Any, spans: Recorded) -> None:
+    """Five units at least for each."""
+    vectors = [(str(number), VECTOR) for number in range(7)]
+    index.upsert(vectors=vectors, namespace="n", batch_size=3, show_progress=False)
+    assert spans.total(names.BILLED_QUANTITY) == 3 * 5
+    assert spans.total(f"{names.USAGE_PREFIX}vectors") == fake.vectors == 7
+
+
+def test_an_update_counts_what_was_there_before(index: Any, spans: Recorded) -> None:
+    """As large as what is written; how much a filter meets is not known."""
+    index.update(id="1", values=[0.5] * 1_000, namespace="n")
+    assert spans.one[names.BILLED_QUANTITY] == ceil(2 * (len("idvalues") + 1 + 4_000) / 1_000)
+    if MAJOR >= 9:
+        index.update(filter={"a": 1}, set_metadata={"b": "canary"}, namespace="n")
+        assert spans.values(names.USAGE_SOURCE)[1] == "unknown"
+
+
+def test_texts_that_pinecone_embeds_become_vectors_there(index: Any, spans: Recorded) -> None:
+    """Of 1,024 dimensions, unless told otherwise."""
+    records = [{"_id": str(number), "text": "canary"} for number in range(10)]
+    if MAJOR >= 9:
+        index.upsert_records(namespace="n", records=records)
+    else:
+        index.upsert_records("n", records)
+    assert spans.one[names.BILLED_QUANTITY] == ceil(10 * (len("_id") + 1 + len("text") + 6 + 4 * 1_024) / 1_000)
+    assert "canary" not in spans.text()
+
+
+def test_tokens_that_were_embedded_are_counted(index: Any, spans: Recorded) -> None:
+    """They have a price of their own: a search by text is more than its read units."""
+    index.search(namespace="n", **_search())
+    assert spans.one[names.INPUT_TOKENS] == 4
+
+
+@pytest.mark.skipif(MAJOR < 10, reason="came with 10")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_documents_are_recorded_like_vectors(fake: FakePinecone, spans: Recorded, is_async: bool) -> None:
+    """Read units as answered, write units by size, tokens as answered."""
+    searched = {"namespace": "n", "score_by": [{"type": "text", "fields": ["body"], "query": "canary"}], "top_k": 1}
+    written = {"namespace": "n", "documents": [{"_id": "1", "body": "canary"}]}
+    if is_async:
+        from pinecone.async_client.async_index import AsyncIndex
+
+        async def call() -> None:
+            async with AsyncIndex(host=fake.url, api_key="k") as index:
+                await index.documents.search(**searched)
+                await index.documents.upsert(**written)
+
+        asyncio.run(call())
+    else:
+        index = _index(fake)
+        index.documents.search(**searched)
+        index.documents.upsert(**written)
+        _close(index)
+    assert spans.values(names.BILLED_QUANTITY) == [fake.read_units, 5] == [3, 5]
+    assert spans.values(names.BILLED_UNIT) == ["read_unit", "write_unit"]
+    assert spans.values(names.INPUT_TOKENS) == [None, 11]
+    assert "canary" not in spans.text()
 
 
 def test_a_refusal_is_free(fake: FakePinecone, index: Any, spans: Recorded) -> None:

@@ -5,20 +5,46 @@ from typing import Any
 from callfare import attributes as names
 from callfare.instrumentation.pinecone import _usage
 from callfare.span import CallSpan, Request
-from callfare.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
+from callfare.wrapping import MakeWrapper, ReadAnswer, ReadRequest, around_async_call, around_call
 
 __all__ = ["async_call", "call"]
 
 
 def _read(operation: str) -> ReadRequest:
     def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        written = None
-        if operation not in _usage.READS:
-            written = _usage.vectors_in(kwargs.get("vectors", kwargs.get("records", _records(operation, args))))
         index = _usage.index_of(_host(instance))
-        return _usage.request(index, operation, kwargs.get("namespace"), kwargs.get("top_k"), written)
+        written, units = (None, None) if operation in _usage.READS else _written(operation, args, kwargs)
+        namespace, top_k = kwargs.get("namespace"), kwargs.get("top_k")
+        return _usage.request(index, operation, namespace=namespace, top_k=top_k, vectors=written, units=units)
 
     return read
+
+
+def _written(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | None, int | None]:
+    """How many things are written, and the units of it; an update by a filter meets who knows how many."""
+    records = next((kwargs[name] for name in ("vectors", "records", "documents") if name in kwargs), None)
+    if records is None and operation == "update":
+        records = None if kwargs.get("filter") is not None else [_change(args, kwargs)]
+    elif records is None:
+        records = _records(operation, args)
+    units = _usage.write_units(
+        records,
+        is_embedded=operation == "upsert_records",
+        is_update=operation == "update",
+        batch_size=kwargs.get("batch_size", _batch_size(operation)),
+    )
+    return (None if units is None else _usage.vectors_in(records)), units
+
+
+def _change(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What `update` of one record writes, by name or, before 9, by position."""
+    parts = ("id", "values", "set_metadata", "namespace", "sparse_values")
+    stated = {**dict(zip(parts, args, strict=False)), **kwargs}
+    return {part: stated[part] for part in parts if part != "namespace" and part in stated}
+
+
+def _batch_size(operation: str) -> int | None:
+    return 50 if operation == "batch_upsert" else None
 
 
 def _records(operation: str, args: tuple[Any, ...]) -> Any:
@@ -37,6 +63,7 @@ def _host(instance: Any) -> Any:
 
 
 def _read_units(call: CallSpan, answer: Any) -> None:
+    call.replace(names.INPUT_TOKENS, _usage.embedded_tokens(answer))
     units = _usage.read_units(answer)
     if units is None:
         call.set(names.USAGE_SOURCE, "unknown")
@@ -45,11 +72,23 @@ def _read_units(call: CallSpan, answer: Any) -> None:
     call.set(names.BILLED_UNIT, "read_unit")
 
 
+def _read_write(call: CallSpan, answer: Any) -> None:
+    call.replace(names.INPUT_TOKENS, _usage.embedded_tokens(answer))
+    units = _usage.stated_write_units(answer)
+    if units is not None:
+        call.replace(names.BILLED_QUANTITY, units, source="vendor_body")
+        call.set(names.BILLED_UNIT, "write_unit")
+
+
+def _answer_of(operation: str) -> ReadAnswer:
+    return _read_units if operation in _usage.READS else _read_write
+
+
 def call(operation: str) -> MakeWrapper:
     """For a method of `Index` or `GrpcIndex`."""
-    return around_call(_read(operation), _read_units if operation in _usage.READS else None)
+    return around_call(_read(operation), _answer_of(operation))
 
 
 def async_call(operation: str) -> MakeWrapper:
     """For a method of `AsyncIndex`."""
-    return around_async_call(_read(operation), _read_units if operation in _usage.READS else None)
+    return around_async_call(_read(operation), _answer_of(operation))
