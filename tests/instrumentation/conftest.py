@@ -13,6 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from callfare import guard, hook
 
+SECRETS = ("the secret words", "Héllo wörld", "CANARY")
+"""What the tests of this folder send, and what the fakes answer; `recording.py` has those of the others."""
+
 
 class Spans:
     """The finished spans of a test, and a provider to make them."""
@@ -43,10 +46,17 @@ class Spans:
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    """A tracer provider of its own, whose spans are at hand."""
+    """A tracer provider of its own, whose spans are at hand. Nothing of what was said may be on any of them."""
     made = Spans()
     yield made
+    carried = repr([(span.name, _without_content(span), span.events, span.status.description) for span in made.all])
+    assert [secret for secret in SECRETS if secret in carried] == [], "content left the process"
     made.provider.shutdown()
+
+
+def _without_content(span: ReadableSpan) -> dict[str, Any]:
+    """What is on a span besides the attributes that CALLFARE_CAPTURE_CONTENT asks for; test_canary.py sees to those."""
+    return {name: said for name, said in (span.attributes or {}).items() if not name.startswith("callfare.content.")}
 
 
 @pytest.fixture

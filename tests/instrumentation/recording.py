@@ -1,6 +1,12 @@
-"""Spans of one instrumentor, for tests: `with recorded(DeepgramInstrumentor) as spans: ...`."""
+"""Spans of one instrumentor, for tests: `with recorded(DeepgramInstrumentor) as spans: ...`.
+
+Every test that records is a canary test: what the fakes say and what the tests send has `canary` in it, or is one of
+the telephone numbers, and nothing of it may be on a span or in our log when the test ends, whatever path it took.
+"""
 
 import json
+import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -15,11 +21,25 @@ from callfare import attributes as names
 from callfare.guard import internal_error_count
 from tests.support.waiting import wait_until
 
+SECRETS = ("canary", "5550006789", "5550001234")
+
+
+class _Log(logging.Handler):
+    """What we log, as text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
 
 class Recorded:
     """What was recorded so far."""
 
     def __init__(self) -> None:
+        self._cleared: list[str] = []
         self._exporter = InMemorySpanExporter()
         # By itself it is random, and now and then holds the very digits that must be nowhere.
         self.provider = TracerProvider(resource=Resource.create({"service.instance.id": "the-test"}))
@@ -60,13 +80,23 @@ class Recorded:
         )  # fmt: skip
 
     def clear(self) -> None:
+        self._cleared.append(self.text())
         self._exporter.clear()
+
+    def leaks(self, log: list[str]) -> list[str]:
+        """Secrets that would have left the process, in a span that was cleared or is still there, or in the log."""
+        carried = "\n".join([*self._cleared, self.text(), *log]).lower()
+        return [secret for secret in SECRETS if secret in carried]
 
 
 @contextmanager
 def recorded(*instrumentors: Callable[[], Any]) -> Iterator[Recorded]:
-    """Instrument, record, and take everything off again. An internal error of ours fails the test."""
-    record, errors_before = Recorded(), internal_error_count()
+    """Instrument, record, and take everything off again. An internal error of ours or a leak fails the test."""
+    record, errors_before, log = Recorded(), internal_error_count(), _Log()
+    logger = logging.getLogger("callfare")
+    level_before = logger.level
+    logger.addHandler(log)
+    logger.setLevel(logging.DEBUG)
     active = [instrumentor() for instrumentor in instrumentors]
     for instrumentor in active:
         instrumentor.instrument(tracer_provider=record.provider)
@@ -75,7 +105,11 @@ def recorded(*instrumentors: Callable[[], Any]) -> Iterator[Recorded]:
     finally:
         for instrumentor in active:
             instrumentor.uninstrument()
+        logger.removeHandler(log)
+        logger.setLevel(level_before)
     assert internal_error_count() == errors_before, "an instrumentor swallowed an error of its own"
+    if "CALLFARE_CAPTURE_CONTENT" not in os.environ:
+        assert record.leaks(log.lines) == [], "content left the process"
 
 
 def until(condition: Callable[[], Any]) -> Any:
