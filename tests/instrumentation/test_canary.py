@@ -1,8 +1,15 @@
-"""Content stays out: no text, transcript or audio on any span, in any event, status or log."""
+"""Content stays out: no text, transcript or audio on any span, in any event, status or log.
+
+Here over calls of every kind of two vendors, keys and audio included. Over everything else each test of an instrumentor
+sees to it: the fixtures and `recorded` look for what was sent and answered when the test ends.
+"""
 
 import base64
 import logging
+import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -13,7 +20,10 @@ from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
 
+TESTS = Path(__file__).parent
+ROOT = TESTS.parents[1]
 SPOKEN = "CANARY-spoken"
+CANARIES = "canary|Héllo wörld|the secret words|Where is my order"
 HEARD = "the secret words"  # what every fake recogniser answers
 
 
@@ -68,3 +78,16 @@ def test_the_canary_sings(spans, instrumented, wav, monkeypatch) -> None:
     monkeypatch.setenv("CALLFARE_CAPTURE_CONTENT", "1")
     speak_and_listen(wav)
     assert HEARD in carried(spans)
+
+
+def test_every_instrumentor_is_watched() -> None:
+    """Each has tests of its own, and they record through what looks for content."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    targets = project["entry-points"]["opentelemetry_instrumentor"].values()
+    vendors = {target.partition(":")[0].rpartition(".")[2] for target in targets} - {"threads"}
+    for vendor in sorted(vendors):
+        tests = "".join(file.read_text(encoding="utf-8") for file in (TESTS / vendor).glob("*.py"))
+        assert "recorded(" in tests or "spans.provider" in tests, vendor
+        assert re.search("canary|Héllo wörld|the secret words|Where is my order", tests, re.IGNORECASE), (
+            f"{vendor} sends no canary"
+        )
