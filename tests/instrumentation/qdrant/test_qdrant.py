@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
@@ -47,6 +48,18 @@ def test_reads_and_writes_are_one_request_each(fake: FakeQdrant, client: QdrantC
     assert spans.values("db.operation.name") == ["upsert", "upsert", "query_points", "scroll", "count"]
     assert spans.values("gen_ai.retrieval.top_k")[2] == 4
     assert "canary" not in spans.text()
+
+
+def test_uploads_count_their_batches(fake: FakeQdrant, client: QdrantClient, spans: Recorded) -> None:
+    """What is written in batches of the client's own; an iterator is left for it to consume."""
+    client.upload_points("docs", POINTS, batch_size=2, wait=True)
+    client.upload_collection("docs", vectors=[[0.1, 0.2]] * 5, batch_size=2, wait=True)
+    client.upload_collection("docs", vectors={"a": np.zeros((7, 2))}, wait=True)
+    assert spans.total(REQUESTS) == fake.data_requests == 2 + 3 + 1
+    assert spans.total(VECTORS) == fake.vectors == 3 + 5 + 7
+    client.upload_points("docs", iter(POINTS), wait=True)
+    assert fake.vectors == 3 + 5 + 7 + 3
+    assert VECTORS not in (spans.paid[-1].attributes or {})
 
 
 def test_a_refusal_says_so(fake: FakeQdrant, client: QdrantClient, spans: Recorded) -> None:

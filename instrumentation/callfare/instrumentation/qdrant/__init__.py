@@ -7,7 +7,8 @@ One `retrieval` span a call of `query_points`, `query_batch_points`, `query_poin
 Qdrant bills clusters by the hour, so the price list says 0 for these; an operator's own row can spread the cluster's
 price. An in-memory or on-disk client (`QdrantClient(":memory:")`) costs nothing and is not recorded.
 
-Not recorded: `upload_points` and `upload_collection`, which write in batches of their own, and administration.
+`upload_points` and `upload_collection` are one span each, with as many requests as they have batches; of an iterator,
+which has no length, neither requests nor vectors are known. Not recorded: other writes, and administration.
 
 Wrapped: those methods of `qdrant_client.qdrant_client.QdrantClient` and
 `qdrant_client.async_qdrant_client.AsyncQdrantClient`.
@@ -24,6 +25,7 @@ from callfare.instrumentor import CallfareInstrumentor, Wrap
 __all__ = ["QdrantInstrumentor"]
 
 _METHODS = ("query_points", "query_batch_points", "query_points_groups", "scroll", "count", "retrieve", *_wrap.WRITES)
+_UPLOADS = ("upload_points", "upload_collection")
 _GONE = ("search", "search_batch")  # until 1.16
 
 
@@ -36,7 +38,7 @@ def _wraps() -> list[Wrap]:
         Wrap(module, f"{owner}.{method}", make(method), before="1.16" if method in _GONE else "")
         for module, owner, make in clients
         for method in (*_METHODS, *_GONE)
-    ]
+    ] + [Wrap(module, f"{owner}.{method}", _wrap.upload(method)) for module, owner, _ in clients for method in _UPLOADS]
 
 
 class QdrantInstrumentor(CallfareInstrumentor):

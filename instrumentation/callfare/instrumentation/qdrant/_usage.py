@@ -4,7 +4,7 @@ A Qdrant cluster is billed by the hour: a request or a vector costs nothing by i
 What is counted lets an operator spread the cluster's price over tenants.
 """
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from callfare import attributes as names
@@ -15,8 +15,10 @@ __all__ = ["PROVIDER", "request", "vectors_in"]
 PROVIDER = "qdrant"
 
 
-def request(collection: object, operation: str, limit: object, vectors: int | None) -> Request:
-    """One call on a collection, which is the model."""
+def request(
+    collection: object, operation: str, limit: object, vectors: int | None, *, requests: int | None = 1
+) -> Request:
+    """One call on a collection, which is the model; an upload is as many requests as it has batches."""
     name = collection if isinstance(collection, str) else ""
     attributes: dict[str, AttributeValue] = {
         "db.system.name": PROVIDER,
@@ -25,13 +27,18 @@ def request(collection: object, operation: str, limit: object, vectors: int | No
     }
     if isinstance(limit, int):
         attributes["gen_ai.retrieval.top_k"] = limit
-    quantities: dict[str, Amount] = {f"{names.USAGE_PREFIX}requests": 1}
+    quantities: dict[str, Amount] = {} if requests is None else {f"{names.USAGE_PREFIX}requests": requests}
     if vectors is not None:
         quantities[f"{names.USAGE_PREFIX}vectors"] = vectors
     return Request(operation="retrieval", provider=PROVIDER, model=name, quantities=quantities, attributes=attributes)
 
 
 def vectors_in(points: Any) -> int | None:
-    """How many points are written: a list of them, or a `Batch` of columns."""
+    """How many points are written: a list of them, a `Batch` of columns, or arrays by the vectors' names.
+
+    None of an iterator, which only the client may consume.
+    """
     ids = getattr(points, "ids", points)
+    if isinstance(ids, Mapping):
+        ids = next(iter(ids.values()), ())
     return len(ids) if isinstance(ids, Sized) else None
