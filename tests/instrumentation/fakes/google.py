@@ -9,6 +9,7 @@ import grpc
 from google.cloud import speech_v1, speech_v2, texttospeech_v1
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2
+from google.rpc import status_pb2
 
 
 class FakeGoogle:
@@ -110,6 +111,9 @@ class FakeGoogle:
         yield speech_v2.StreamingRecognizeResponse(metadata={"total_billed_duration": self._bill()})
 
     def batch_v2(self, request: Any, context: grpc.ServicerContext) -> operations_pb2.Operation:
+        if self.refuses is not None:
+            error = status_pb2.Status(code=self.refuses.value[0], message="canary failure")
+            return operations_pb2.Operation(name="op", done=True, error=error)
         answer = any_pb2.Any()
         answer.Pack(speech_v2.BatchRecognizeResponse.pb(
             speech_v2.BatchRecognizeResponse(total_billed_duration=self._bill())

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.api_core.exceptions import PermissionDenied, ServiceUnavailable
+from google.api_core.exceptions import InvalidArgument, PermissionDenied, ServiceUnavailable
 from google.cloud import speech_v1, speech_v2
 from google.cloud.speech_v1.services.speech.transports import SpeechGrpcAsyncIOTransport, SpeechGrpcTransport
 from google.cloud.speech_v2.services.speech.transports import SpeechGrpcTransport as SpeechGrpcTransportV2
@@ -99,6 +99,17 @@ def test_only_a_dynamic_batch_is_told_apart(
     assert spans.values(names.REQUEST_STREAM) == [None, is_stream]
     assert spans.values(names.AUDIO_INPUT_SECONDS) == [15.0, 15.0]
     assert "canary" not in spans.text()
+
+
+def test_an_operation_that_fails_is_free(fake: FakeGoogle, spans: Recorded) -> None:
+    """It raises when its result is asked for, and would otherwise be open until the process ends."""
+    fake.refuses = grpc.StatusCode.INVALID_ARGUMENT
+    with grpc.insecure_channel(fake.address) as channel:
+        client = speech_v2.SpeechClient(transport=SpeechGrpcTransportV2(channel=channel))
+        operation = client.batch_recognize(request={"recognizer": RECOGNIZER, "files": [{"uri": "gs://canary/a.wav"}]})
+        with pytest.raises(InvalidArgument):
+            operation.result()
+    assert spans.one.items() >= {names.CALL_REFUSED: True, names.HTTP_STATUS_CODE: 400}.items()
 
 
 def test_a_stream_ends_with_the_vendors_bill(fake: FakeGoogle, client: Any, spans: Recorded) -> None:

@@ -79,7 +79,11 @@ def _watch(tracer: Tracer, operation: Any, request: Request) -> None:
     call, result = open_call(tracer, request), operation.result
 
     def watched(*args: Any, **kwargs: Any) -> Any:
-        answer = result(*args, **kwargs)
+        try:
+            answer = result(*args, **kwargs)
+        except Exception as error:
+            _give_up(call, error)
+            raise
         _finish(call, answer)
         return answer
 
@@ -91,7 +95,11 @@ def _watch_async(tracer: Tracer, operation: Any, request: Request) -> None:
     call, result = open_call(tracer, request), operation.result
 
     async def watched(*args: Any, **kwargs: Any) -> Any:
-        answer = await result(*args, **kwargs)
+        try:
+            answer = await result(*args, **kwargs)
+        except Exception as error:
+            _give_up(call, error)
+            raise
         _finish(call, answer)
         return answer
 
@@ -102,6 +110,13 @@ def _watch_async(tracer: Tracer, operation: Any, request: Request) -> None:
 def _finish(call: CallSpan, answer: Any) -> None:
     _read_answer(call, answer)
     call.end()
+
+
+@quietly
+def _give_up(call: CallSpan, error: Exception) -> None:
+    """Only where the operation itself failed: a time-out, or an error of asking for it, says nothing about it."""
+    if type(getattr(error, "response", None)).__name__ == "Operation":
+        call.fail(error)
 
 
 # --- Streams -------------------------------------------------------------------------------------------------
