@@ -28,7 +28,7 @@ class Message:
     status: str
     model: str
     """What the price list calls it: `sms-outbound`, `mms-inbound`, `sms-outbound-44`, `whatsapp-outbound`."""
-    segments: int | None
+    segment_count: int | None
     """Billed messages; None while nobody knows."""
     price: Decimal | None
     currency: str
@@ -37,16 +37,16 @@ class Message:
     @property
     def is_worth_telling(self) -> bool:
         """Whether there is something to bill, or to know that nothing is."""
-        return bool(self.call_id) and (self.segments is not None or self.price is not None)
+        return bool(self.call_id) and (self.segment_count is not None or self.price is not None)
 
     @property
     def facts(self) -> tuple[object, ...]:
         """What is said only once: a message has many statuses, and one bill."""
-        return self.segments, self.price
+        return self.segment_count, self.price
 
     def request(self) -> Request:
         """The span of a message of which the bill is known, or part of it."""
-        quantities: dict[str, Amount] = {} if self.segments is None else {MESSAGES: self.segments}
+        quantities: dict[str, Amount] = {} if self.segment_count is None else {MESSAGES: self.segment_count}
         attributes: dict[str, AttributeValue] = {names.MESSAGE_ID: self.call_id, names.MESSAGE_STATUS: self.status}
         if self.price is not None:
             attributes[names.VENDOR_COST] = format(self.price, "f")
@@ -72,7 +72,7 @@ def message_of_instance(message: Any) -> Message:
         call_id=_words.text(getattr(message, "sid", None)),
         status=status,
         model=model,
-        segments=_segments(getattr(message, "num_segments", None), status, model),
+        segment_count=_segment_count(getattr(message, "num_segments", None), status, model),
         price=_words.positive_price(getattr(message, "price", None)),
         currency=_words.text(getattr(message, "price_unit", None)).upper(),
         started_at_unix_ns=_words.unix_ns(getattr(message, "date_created", None)),
@@ -90,7 +90,7 @@ def message_of_form(form: object, now_unix_ns: int) -> Message:
         call_id=_words.text(said.get("MessageSid")) or _words.text(said.get("SmsSid")),
         status=status,
         model=model,
-        segments=_segments(said.get("NumSegments"), status, model),
+        segment_count=_segment_count(said.get("NumSegments"), status, model),
         price=None,
         currency="",
         started_at_unix_ns=now_unix_ns,
@@ -109,7 +109,7 @@ def _model(to: object, from_: object, *, is_inbound: bool, has_media: bool) -> s
     return "-".join(part for part in (channel, "inbound" if is_inbound else "outbound", destination) if part)
 
 
-def _segments(stated: object, status: str, model: str) -> int | None:
+def _segment_count(stated: object, status: str, model: str) -> int | None:
     if status in _NEVER_SENT:
         return 0
     segments = _words.count(stated) or None  # 0: not yet known

@@ -56,8 +56,8 @@ def _read_sent(call: CallSpan, answer: Any) -> None:
     message = message_of_instance(_instance_in(answer))
     call.set(names.MESSAGE_ID, message.call_id)
     call.set(names.MESSAGE_STATUS, message.status)
-    if message.segments is not None:
-        call.replace(_messages.MESSAGES, message.segments, source="vendor_body")
+    if message.segment_count is not None:
+        call.replace(_messages.MESSAGES, message.segment_count, source="vendor_body")
     _legs.bind(message.call_id)
     _legs.note(message)
 
