@@ -66,6 +66,8 @@ _MEASURED: Final = frozenset(
 """Quantities of which there may be a fraction; the others are counted."""
 _AMOUNT_MAX: Final = 10**12
 """The service calls a count above this absurd; a greater integer than OTLP's would even be lost on the way."""
+_WARNINGS_MAX: Final = 100
+_NAME_LENGTH_MAX: Final = 40
 _warned: set[str] = set()
 
 
@@ -102,7 +104,7 @@ def _amounts(quantities: Mapping[str, Stated]) -> dict[str, Decimal]:
             continue
         amount = _amount(stated)
         if quantity not in _QUANTITIES:
-            mistakes.append(f"{quantity} is no quantity{_meant(quantity)}")
+            mistakes.append(_unknown(quantity))
         elif amount is None:
             mistakes.append(f"{quantity} is not a number from 0 to {_AMOUNT_MAX:,}")
         elif quantity not in _MEASURED and amount != amount.to_integral_value():
@@ -125,9 +127,13 @@ def _amount(stated: Decimal | float | str) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount <= _AMOUNT_MAX else None
 
 
-def _meant(quantity: str) -> str:
+def _unknown(quantity: str) -> str:
+    """Names come from code, as a rule; what is none is not repeated, as it may be anything."""
+    if not quantity.isidentifier() or len(quantity) > _NAME_LENGTH_MAX:
+        return "a quantity has a name that is none"
     close = get_close_matches(quantity, sorted(_QUANTITIES), n=1)
-    return f", did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(_QUANTITIES))}"
+    hint = f", did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(_QUANTITIES))}"
+    return f"{quantity} is no quantity{hint}"
 
 
 def _vendor_cost(stated: Stated) -> dict[str, AttributeValue]:
@@ -142,6 +148,6 @@ def _vendor_cost(stated: Stated) -> dict[str, AttributeValue]:
 
 def _warn(mistake: str) -> None:
     """Once each: a mistake in a loop is still one. No amount is named, as it may be anything."""
-    if mistake not in _warned:
+    if mistake not in _warned and len(_warned) < _WARNINGS_MAX:
         _warned.add(mistake)
         _log.warning("record_usage: %s", mistake)

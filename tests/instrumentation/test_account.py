@@ -173,6 +173,21 @@ def test_record_usage_suggests_the_name_that_was_meant(globally, caplog, monkeyp
     assert "did you mean output_tokens?" in warning
 
 
+def test_record_usage_repeats_no_name_that_may_be_content(globally, caplog, monkeypatch) -> None:
+    """A dictionary with data for keys is a mistake like any other, and stays out of the log."""
+    monkeypatch.setattr(usage, "_warned", set())
+    callfare.record_usage(
+        "chat", "openai", "gpt-4o", **{"my secret words": 7}, **{f"q{number}": 1 for number in range(200)}
+    )
+    assert "secret" not in caplog.text
+    assert len(usage._warned) == usage._WARNINGS_MAX
+
+
+def test_record_usage_needs_no_tracer() -> None:
+    """Without a provider nothing is recorded, and nothing raised."""
+    callfare.record_usage("chat", "openai", "gpt-4o", input_tokens=1)
+
+
 def test_record_usage_states_the_vendors_own_cost_exactly(globally, caplog, monkeypatch) -> None:
     """Money is a decimal string; what is no amount is left out, and said."""
     monkeypatch.setattr(usage, "_warned", set())

@@ -208,6 +208,7 @@ def test_a_callback_that_waited_in_a_queue_tells_when_the_call_was() -> None:
         ("inbound", "anonymous", "voice-inbound"),
         ("inbound", None, "voice-inbound"),
         ("", "+447700900123", ""),
+        ("outbound-api", "+15550006789:7", "voice-outbound-api"),
     ],
 )
 def test_the_model_names_what_the_price_depends_on(direction: str, to: str | None, model: str) -> None:

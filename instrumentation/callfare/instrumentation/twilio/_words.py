@@ -16,6 +16,8 @@ __all__ = ["channel_of", "count", "destination_of", "form_of", "positive_price",
 _COUNTRY = re.compile(r"\+(7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9]\d\d)\d")
 """Calling codes of E.164, but for the North American 1."""
 _TOLL_FREE = re.compile(r"\+1(800|833|844|855|866|877|888)\d")
+_SCHEME = re.compile(r"([A-Za-z]{2,20}):")
+"""Letters alone: whatever else may stand before a colon is part of an address."""
 _COUNT_DIGITS_MAX = 9
 """Webhooks come from outside: a greater number is no length of a call, and could not be exported either."""
 
@@ -66,8 +68,9 @@ def positive_price(price: Any) -> Decimal | None:
 def channel_of(*ends: object) -> str:
     """The scheme of the first address that has one: `client:alice`, `sip:bob@example.com`, `whatsapp:+1555...`."""
     for end in ends:
-        if isinstance(end, str) and ":" in end:
-            return end.split(":", 1)[0].lower()
+        scheme = _SCHEME.match(end) if isinstance(end, str) else None
+        if scheme:
+            return scheme[1].lower()
     return ""
 
 
