@@ -5,15 +5,18 @@ Certain first, then likely:
 1. Equal identity: the same response id, phone call id, or (session id, sequence).
 2. Lineage: one span above the other, the same model, the same usage.
 3. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
+4. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
 
-2 and 3 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ,
-by different call ids or as two spans of one scope side by side. Two genuinely parallel identical calls stay
-two. Guesses are tried in an order that depends on the spans alone, never on their arrival.
+All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
+different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
+calls stay two, and a span that says little never makes one call of two. The surer guess is tried first, and the
+order depends on the spans alone, never on their arrival.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from functools import lru_cache
 
 from cost_exporter.domain.lineage import Lineage, SpanKey
@@ -35,13 +38,24 @@ def base_model(model: str) -> str:
     return _DATE_SUFFIX.sub("", model.rpartition("/")[2])
 
 
+class _Evidence(IntEnum):
+    """Why two spans are guessed to tell of one call, the surer first."""
+
+    NESTED = 0
+    OVERLAPPING = 1
+    USAGE_LOST = 2
+
+
+_Guess = tuple[_Evidence, SpanKey, SpanKey]
+
+
 def same_call_groups(calls: Mapping[SpanKey, Call], lineage: Lineage) -> list[list[SpanKey]]:
     """Return the groups of two or more spans that tell of one call."""
     groups = _Groups(calls, lineage)
     for keys in _by_identity(calls).values():
         for key in keys[1:]:
             groups.join(keys[0], key)
-    for one, other in sorted(set(_guesses(calls, lineage)), key=lambda pair: _likelihood(calls, pair)):
+    for _, one, other in sorted(_guesses(calls, lineage), key=lambda guess: _likelihood(calls, guess)):
         groups.join_if_compatible(one, other)
     return groups.of_several()
 
@@ -61,14 +75,14 @@ def _identity(call: Call) -> object | None:
     return call.call_id or None
 
 
-def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[tuple[SpanKey, SpanKey]]:
-    """Yield pairs (ancestor, descendant) or (smaller key, greater key) that may be one call."""
+def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[_Guess]:
+    """Yield pairs (ancestor, descendant) or (smaller key, greater key) that may be one call, and why."""
     if len(calls) < 2:  # noqa: PLR2004 - a pair needs two
         return
     for key, call in calls.items():
         for above in lineage.calls_above(key):
-            if _look_alike(calls[above], call):
-                yield above, key
+            if (evidence := _look_alike(calls[above], call)) is not None:
+                yield evidence, above, key
     for keys in _by_usage(calls):
         yield from _overlapping(calls, keys)
 
@@ -89,7 +103,7 @@ _COMPARED = frozenset({"input_tokens", "cache_read_tokens", "characters", "audio
 """Two emitters rarely agree on more than these."""
 
 
-def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator[tuple[SpanKey, SpanKey]]:
+def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator[_Guess]:
     """Yield the pairs from different scopes that overlap in time, by a sweep along the start times."""
     open_keys: list[SpanKey] = []
     for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
@@ -100,14 +114,24 @@ def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator
         for each in open_keys:
             other = calls[each]
             if other.scope != call.scope and _outputs_agree(other.usage.quantities, call.usage.quantities):
-                yield min(key, each), max(key, each)
+                yield _Evidence.OVERLAPPING, min(key, each), max(key, each)
         open_keys.append(key)
 
 
-def _look_alike(one: Call, other: Call) -> bool:
+def _look_alike(one: Call, other: Call) -> _Evidence | None:
     """Return whether an ancestor and its descendant tell of the same call, going by what they say."""
     if one.session_sequence is not None or other.session_sequence is not None:
-        return False
+        return None
+    if not _agree(one, other):
+        return None
+    if one.usage.quantities and other.usage.quantities:
+        return _Evidence.NESTED
+    # One of the two emitters lost the usage of this call (a stream, mostly).
+    return None if one.scope == other.scope else _Evidence.USAGE_LOST
+
+
+def _agree(one: Call, other: Call) -> bool:
+    """Return whether nothing that both say contradicts: the kind, the model, the usage."""
     if _kind(one) != _kind(other):
         return False
     models = {base_model(one.usage.model), base_model(other.usage.model)} - {""}
@@ -115,8 +139,7 @@ def _look_alike(one: Call, other: Call) -> bool:
         return False
     mine, theirs = one.usage.quantities, other.usage.quantities
     if not mine or not theirs:
-        # One of the two emitters lost the usage of this call (a stream, mostly).
-        return one.scope != other.scope
+        return True
     return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _outputs_agree(mine, theirs)
 
 
@@ -133,13 +156,14 @@ def _outputs_agree(mine: Quantities, theirs: Quantities) -> bool:
     return abs(mine.get("output_tokens", 0) - theirs.get("output_tokens", 0)) <= OUTPUT_TOKENS_SLACK
 
 
-def _likelihood(calls: Mapping[SpanKey, Call], pair: tuple[SpanKey, SpanKey]) -> tuple[int, SpanKey, SpanKey]:
-    """Return what guesses are sorted by: the closer in time the likelier; ties go by the keys."""
+def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence, int, SpanKey, SpanKey]:
+    """Return what guesses are sorted by: the surer, then the closer in time; ties go by the keys."""
+    evidence, *pair = guess
     one, other = calls[pair[0]], calls[pair[1]]
     distance_ns = abs(one.started_at_unix_ns - other.started_at_unix_ns) + abs(
         one.ended_at_unix_ns - other.ended_at_unix_ns
     )
-    return distance_ns, min(pair), max(pair)
+    return evidence, distance_ns, min(pair), max(pair)
 
 
 class _Groups:
@@ -163,18 +187,41 @@ class _Groups:
             self._members[key] = mine
 
     def join_if_compatible(self, one: SpanKey, other: SpanKey) -> None:
+        """Make one group of two, unless that would put two different calls into it."""
         mine, theirs = self._group(one), self._group(other)
-        if mine is not theirs and not any(self._differ(a, b) for a in mine for b in theirs):
+        if mine is theirs or any(self._differ(a, b) for a in mine for b in theirs):
+            return
+        # Spans of one identity may say what they like of it: one that agrees is enough.
+        named, others = self._by_identity(mine), self._by_identity(theirs)
+        if all(any(self._may_be_one(a, b) for a in some for b in more) for some in named for more in others):
             self.join(one, other)
 
     def _group(self, key: SpanKey) -> list[SpanKey]:
         return self._members.setdefault(key, [key])
 
+    def _by_identity(self, keys: Sequence[SpanKey]) -> Iterable[Sequence[SpanKey]]:
+        found: defaultdict[object, list[SpanKey]] = defaultdict(list)
+        for key in keys:
+            found[_identity(self._calls[key]) or key].append(key)
+        return found.values()
+
     def _differ(self, one: SpanKey, other: SpanKey) -> bool:
-        """Return whether two spans are known to tell of different calls."""
+        """Return whether two spans are known to tell of different calls, by their ids or as neighbours of one scope."""
         mine, theirs = self._calls[one], self._calls[other]
         if mine.call_id and theirs.call_id:
             return mine.call_id != theirs.call_id
-        if mine.scope != theirs.scope:
-            return False
-        return other not in self._lineage.ancestors(one) and one not in self._lineage.ancestors(other)
+        return mine.scope == theirs.scope and not self._are_related(one, other)
+
+    def _may_be_one(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether two spans could be guessed to be one call, directly or through a third one."""
+        mine, theirs = self._calls[one], self._calls[other]
+        return _agree(mine, theirs) and (_overlap(mine, theirs) or self._are_related(one, other))
+
+    def _are_related(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether one is above the other."""
+        return other in self._lineage.ancestors(one) or one in self._lineage.ancestors(other)
+
+
+def _overlap(one: Call, other: Call) -> bool:
+    starts, ends = (one.started_at_unix_ns, other.started_at_unix_ns), (one.ended_at_unix_ns, other.ended_at_unix_ns)
+    return max(starts) <= min(ends) + OVERLAP_SLACK_NS

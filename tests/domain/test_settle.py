@@ -118,6 +118,49 @@ def test_a_span_that_lost_the_usage_is_a_duplicate_of_the_one_below_that_has_it(
     assert len(billed(outer, call("inner", parent="outer"))) == 2
 
 
+@pytest.mark.parametrize("says_little", [{"quantities": {}}, {"quantities": {}, "model": ""}])
+def test_a_span_that_lost_the_usage_never_makes_one_call_of_two(says_little: dict[str, object]) -> None:
+    """Two calls by two SDKs below a span that says little of either: both are billed, whichever is closer in time."""
+    outer = call("outer", **says_little)  # pyright: ignore[reportArgumentType]
+    first = call("first", parent="outer", scope="sdk.a", quantities={"input_tokens": 110})
+    second = call("second", parent="outer", scope="sdk.b", quantities={"input_tokens": 120}, start_ms=500)
+    assert billed(outer, first, second) == {span_id("first"), span_id("second")}
+
+
+def test_two_calls_one_after_the_other_stay_two_below_a_span_like_both() -> None:
+    """Equal usage, two SDKs, no overlap: the span above both is a telling of one of them, and joins nothing."""
+    outer = call("outer", end_ms=2000)
+    first = call("first", parent="outer", scope="sdk.a", end_ms=900)
+    second = call("second", parent="outer", scope="sdk.b", start_ms=1000, end_ms=2000)
+    assert billed(outer, first, second) == {span_id("first"), span_id("second")}
+
+
+def test_a_retried_call_is_billed_once() -> None:
+    """One span around all attempts, one an attempt: the one that was answered is the call, however short it was."""
+    outer = call("outer")
+    refused = call("refused", parent="outer", scope="sdk", end_ms=950, quantities={}, has_failed=True)
+    answered = call("answered", parent="outer", scope="sdk", start_ms=950)
+    records = settled(outer, refused, answered)
+    assert records[key("outer")].duplicate_of == span_id("answered")
+    assert (records[key("refused")].status, records[key("answered")].status) == ("no_usage", "priced")
+
+
+def test_parallel_identical_calls_are_told_apart_by_lineage() -> None:
+    """Each of three calls at once is told by a span and one below it: these two belong together."""
+    names = [("x", "n"), ("z", "l"), ("y", "m")]
+    outer = [call(above) for above, _ in names]
+    inner = [call(below, parent=above, scope="sdk", detail=Detail.NATIVE) for above, below in names]
+    records = settled(*outer, *inner)
+    assert [records[key(above)].duplicate_of for above, _ in names] == [span_id(below) for _, below in names]
+
+
+def test_spans_of_one_id_may_say_different_things_of_it() -> None:
+    """A third span without the id that is like one of two with it is their call as well."""
+    one = call("one", call_id="response:1")
+    other = call("other", scope="b", call_id="response:1", quantities={"input_tokens": 7})
+    assert len(billed(one, other, call("third", scope="c"))) == 1
+
+
 def test_deltas_of_one_session_are_never_duplicates_of_one_another() -> None:
     """Same session, same response id, same seconds: (session, sequence) tells the deltas apart."""
     deltas = [
