@@ -46,6 +46,10 @@ class Lineage:
             seen.add(above)
             above = self.parent(above)
 
+    def are_related(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether one of two spans is above the other."""
+        return other in self.ancestors(one) or one in self.ancestors(other)
+
     def calls_above(self, key: SpanKey) -> tuple[SpanKey, ...]:
         """Return the calls among the ancestors of a call, nearest first. Siblings share one walk."""
         parent_span_id = self._calls[key].parent_span_id

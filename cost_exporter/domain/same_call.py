@@ -23,7 +23,7 @@ from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.span import Call
 
-__all__ = ["base_model", "same_call_groups"]
+__all__ = ["base_model", "same_call_evidence", "same_call_groups"]
 
 OVERLAP_SLACK_NS = 5_000_000
 OUTPUT_TOKENS_SLACK = 2
@@ -58,6 +58,18 @@ def same_call_groups(calls: Mapping[SpanKey, Call], lineage: Lineage) -> list[li
     for _, one, other in sorted(_guesses(calls, lineage), key=lambda guess: _likelihood(calls, guess)):
         groups.join_if_compatible(one, other)
     return groups.of_several()
+
+
+def same_call_evidence(calls: Mapping[SpanKey, Call], lineage: Lineage, one: SpanKey, other: SpanKey) -> str:
+    """Return in a word why two spans of one group are taken for one call."""
+    mine, theirs = calls[one], calls[other]
+    if (identity := _identity(mine)) is not None and identity == _identity(theirs):
+        if isinstance(identity, tuple):
+            return "session"
+        return "phone_call_id" if mine.call_id.startswith("phone:") else "response_id"
+    if not mine.usage.quantities or not theirs.usage.quantities:
+        return "usage_lost"
+    return "nested" if lineage.are_related(one, other) else "overlap"
 
 
 def _by_identity(calls: Mapping[SpanKey, Call]) -> dict[object, list[SpanKey]]:
@@ -210,16 +222,12 @@ class _Groups:
         mine, theirs = self._calls[one], self._calls[other]
         if mine.call_id and theirs.call_id:
             return mine.call_id != theirs.call_id
-        return mine.scope == theirs.scope and not self._are_related(one, other)
+        return mine.scope == theirs.scope and not self._lineage.are_related(one, other)
 
     def _may_be_one(self, one: SpanKey, other: SpanKey) -> bool:
         """Return whether two spans could be guessed to be one call, directly or through a third one."""
         mine, theirs = self._calls[one], self._calls[other]
-        return _agree(mine, theirs) and (_overlap(mine, theirs) or self._are_related(one, other))
-
-    def _are_related(self, one: SpanKey, other: SpanKey) -> bool:
-        """Return whether one is above the other."""
-        return other in self._lineage.ancestors(one) or one in self._lineage.ancestors(other)
+        return _agree(mine, theirs) and (_overlap(mine, theirs) or self._lineage.are_related(one, other))
 
 
 def _overlap(one: Call, other: Call) -> bool:

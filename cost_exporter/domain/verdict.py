@@ -12,7 +12,7 @@ from decimal import Decimal
 from cost_exporter.domain.cost import leg_of
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.same_call import same_call_groups
+from cost_exporter.domain.same_call import same_call_evidence, same_call_groups
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.value import value
 
@@ -35,14 +35,13 @@ class Verdict:
 def judge(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, Verdict]:
     """Return the verdicts on calls that are not simply billed as they are."""
     verdicts: dict[SpanKey, Verdict] = {}
-    for keys in same_call_groups(calls, lineage):
-        verdicts.update(_one_of_many(calls, keys))
-    for key, winners in _yielding_frameworks(calls, lineage, verdicts):
-        verdicts.update(_framework_or_vendors(calls, key, winners))
+    groups = same_call_groups(calls, lineage)
+    for keys in groups:
+        verdicts.update(_one_of_many(calls, keys, lineage))
+    _let_frameworks_yield(calls, lineage, groups, verdicts)
     for key, call in calls.items():
         if not call.is_billable and not _is_duplicate(verdicts, key):
             verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
-    verdicts.update(_pointed_at_the_billed(verdicts))
     for deltas in _sessions(calls, verdicts).values():
         verdicts.update(_session(calls, deltas))
     return verdicts
@@ -59,36 +58,49 @@ def richness(call: Call) -> tuple[bool, bool, bool, int, int]:
     )
 
 
-def _one_of_many(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
-    if calls[keys[0]].call_id.startswith("phone:"):
-        yield from _one_phone_call(calls, keys)
+def _one_of_many(
+    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], lineage: Lineage
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Bill one span of a call; none where its emitters call all of them not billable."""
+    billable = [key for key in keys if calls[key].is_billable]
+    if not billable:
         return
-    # Between equals the leaf is billed: it started last.
-    best = max(keys, key=lambda key: (richness(calls[key]), calls[key].started_at_unix_ns, key))
+    if any(calls[key].call_id.startswith("phone:") for key in keys):
+        home, amended = _one_phone_call(calls, keys, billable)
+        yield from amended
+    else:
+        home = _richest(calls, billable)
     for key in keys:
-        if key != best:
-            yield key, Verdict(is_duplicate=True, duplicate_of=best)
+        if key != home:
+            yield key, _duplicate(home, same_call_evidence(calls, lineage, key, home))
 
 
-def _one_phone_call(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
+def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
+    """Return the span to bill. Between equals it is the leaf: it started last."""
+    return max(keys, key=lambda key: (richness(calls[key]), calls[key].started_at_unix_ns, key))
+
+
+def _duplicate(billed: SpanKey, why: str) -> Verdict:
+    return Verdict(is_duplicate=True, duplicate_of=billed, issues=(f"same_call:{why}",))
+
+
+def _one_phone_call(
+    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], billable: Sequence[SpanKey]
+) -> tuple[SpanKey, list[tuple[SpanKey, Verdict]]]:
     """Bill the first told with the figures of the best: the call stays where it was made when its price comes."""
     # A span ends as its news is told. Starts do not tell who was first: Twilio cuts them to whole seconds, by its own
     # clock, so that a price fetched days later seems to start before the callback that was there at the call's end.
-    home = min(keys, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
+    home = min(billable, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
     best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
-    for key in keys:
-        if key != home:
-            yield key, Verdict(is_duplicate=True, duplicate_of=home)
-    if best != home:
-        usage = calls[best].usage
-        yield (
-            home,
-            Verdict(
-                quantities=usage.quantities or calls[home].usage.quantities,
-                vendor_cost_usd=usage.vendor_cost_usd,
-                issues=(f"amended_by:{best[1].hex()}",),
-            ),
-        )
+    if best == home:
+        return home, []
+    usage = calls[best].usage
+    amended = Verdict(
+        quantities=usage.quantities or calls[home].usage.quantities,
+        vendor_cost_usd=usage.vendor_cost_usd,
+        issues=(f"amended_by:{best[1].hex()}",),
+    )
+    return home, [(home, amended)]
 
 
 def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
@@ -96,20 +108,34 @@ def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
     return call.usage.vendor_cost_usd is not None, Decimal(seconds), call.ended_at_unix_ns
 
 
-def _yielding_frameworks(
-    calls: Mapping[SpanKey, Call], lineage: Lineage, verdicts: Mapping[SpanKey, Verdict]
-) -> Iterator[tuple[SpanKey, list[SpanKey]]]:
-    """Yield each framework call that is still billed, with the billed vendor calls of its kind below it."""
-    if not any(call.detail is Detail.FRAMEWORK for call in calls.values()):
+def _let_frameworks_yield(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    groups: Sequence[Sequence[SpanKey]],
+    verdicts: dict[SpanKey, Verdict],
+) -> None:
+    """Let each framework's span yield to what is billed for the vendor spans of its kind below it, inner ones first."""
+    below = _vendors_below(calls, lineage)
+    if not below:
         return
+    told_with = {key: keys for keys in groups for key in keys}
+    for framework in sorted(below, key=lambda key: (-len(lineage.calls_above(key)), key)):
+        if not _is_duplicate(verdicts, framework):
+            tellings = told_with.get(framework, (framework,))
+            verdicts.update(_framework_or_vendors(calls, framework, below[framework], tellings, verdicts))
+    verdicts.update(_pointed_at_the_billed(verdicts))
+
+
+def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, list[SpanKey]]:
+    """Return each framework's span with the vendor spans below it of which it may tell."""
     below: dict[SpanKey, list[SpanKey]] = {}
-    for key, call in calls.items():
-        if call.detail is Detail.FRAMEWORK or _is_duplicate(verdicts, key):
-            continue
-        for above in lineage.calls_above(key):
-            if _stands_for(calls[above], call) and not _is_duplicate(verdicts, above):
-                below.setdefault(above, []).append(key)
-    yield from sorted((above, sorted(keys)) for above, keys in below.items())
+    if any(call.detail is Detail.FRAMEWORK for call in calls.values()):
+        for key, call in calls.items():
+            if call.detail is not Detail.FRAMEWORK:
+                for above in lineage.calls_above(key):
+                    if _stands_for(calls[above], call):
+                        below.setdefault(above, []).append(key)
+    return below
 
 
 def _stands_for(framework: Call, vendor: Call) -> bool:
@@ -121,35 +147,52 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
 
 
 def _framework_or_vendors(
-    calls: Mapping[SpanKey, Call], framework: SpanKey, vendors: Sequence[SpanKey]
+    calls: Mapping[SpanKey, Call],
+    framework: SpanKey,
+    vendors: Sequence[SpanKey],
+    tellings: Sequence[SpanKey],
+    verdicts: Mapping[SpanKey, Verdict],
 ) -> Iterator[tuple[SpanKey, Verdict]]:
-    """The framework yields, unless only it knows the usage."""
-    if calls[framework].usage.quantities and not any(calls[key].usage.quantities for key in vendors):
-        for key in vendors:
-            yield key, Verdict(is_duplicate=True, duplicate_of=framework)
+    """The framework yields, unless only it knows the usage. `tellings` are the spans of the call that it tells of."""
+    told = calls[framework]
+    others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
+    others = [key for key in others if calls[key].is_billable]
+    if not others or (told.call_id and any(calls[key].call_id == told.call_id for key in tellings if key != framework)):
+        return  # nothing to yield to; or its one call is known by its id, and the others are calls of their own
+    if told.is_billable and told.usage.quantities and not any(calls[key].usage.quantities for key in others):
+        for key in others:
+            yield key, _duplicate(framework, "usage_lost")
         return
-    first = min(vendors, key=lambda key: (calls[key].started_at_unix_ns, key))
-    yield framework, Verdict(is_duplicate=True, duplicate_of=first)
+    first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
+    yield framework, _duplicate(first, "framework")
+    # A vendor span that had lost its usage to the framework tells of a call of its own, of which nothing is known now.
+    alone = [key for key in tellings if key in vendors and calls[key].is_billable]
+    if alone:
+        home = _richest(calls, alone)
+        yield home, Verdict()
+        for key in tellings:
+            if key not in {framework, home}:
+                yield key, _duplicate(home, "usage_lost")
+
+
+def _billed_for(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> SpanKey:
+    """Return the span that is billed for the call of a span."""
+    while (verdict := verdicts.get(key)) is not None and verdict.duplicate_of is not None:
+        key = verdict.duplicate_of
+    return key
 
 
 def _pointed_at_the_billed(verdicts: Mapping[SpanKey, Verdict]) -> dict[SpanKey, Verdict]:
     """Follow chains of duplicates, so that `duplicate_of` names the span that is billed.
 
-    A chain ends: only a framework's verdict is given after that of the vendors below it, and each once.
+    A chain ends: only a span that is still billed is made a duplicate of another one that is.
     """
     followed: dict[SpanKey, Verdict] = {}
     for key, verdict in verdicts.items():
-        last = verdict
-        while (after := _next(verdicts, last)) is not None:
-            last = after
-        if last is not verdict:
-            followed[key] = last
+        billed = _billed_for(verdicts, key)
+        if verdict.duplicate_of not in {None, billed}:
+            followed[key] = Verdict(is_duplicate=True, duplicate_of=billed, issues=verdict.issues)
     return followed
-
-
-def _next(verdicts: Mapping[SpanKey, Verdict], verdict: Verdict) -> Verdict | None:
-    after = None if verdict.duplicate_of is None else verdicts.get(verdict.duplicate_of)
-    return None if after is None or after.duplicate_of is None else after
 
 
 def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:

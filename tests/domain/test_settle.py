@@ -204,6 +204,25 @@ def test_an_estimate_yields_to_a_meter_reading() -> None:
     assert billed(guess, call("real", call_id="response:1")) == {span_id("real")}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ({"call_id": "response:1"}, {"call_id": "response:1"}, "response_id"),
+        ({"call_id": "phone:1"}, {"call_id": "phone:1"}, "phone_call_id"),
+        ({"session_id": "s", "session_sequence": 0}, {"session_id": "s", "session_sequence": 0}, "session"),
+        ({}, {"parent": "one"}, "nested"),
+        ({}, {}, "overlap"),
+        ({"quantities": {}}, {"parent": "one"}, "usage_lost"),
+        ({"detail": Detail.FRAMEWORK, "quantities": {"input_tokens": 9}}, {"parent": "one"}, "framework"),
+    ],
+)
+def test_a_duplicate_says_why_it_is_one(one: dict[str, object], other: dict[str, object], why: str) -> None:
+    """What the decision rests on is kept with it."""
+    records = settled(call("one", **one), call("other", scope="sdk", detail=Detail.GENAI, **other))  # pyright: ignore[reportArgumentType]
+    (duplicate,) = [record for record in records.values() if record.status == "duplicate"]
+    assert duplicate.issues == (f"same_call:{why}",)
+
+
 # Frameworks
 
 
@@ -236,6 +255,43 @@ def test_a_duplicate_names_the_span_that_is_billed_not_another_duplicate() -> No
     assert {records[key(name)].duplicate_of for name in "bc"} == {span_id("a")}
 
 
+def test_a_framework_span_yields_to_a_call_that_is_billed_elsewhere() -> None:
+    """The vendor span below it is a duplicate of a richer one beside the framework: that one is the call."""
+    outer = call("outer", detail=Detail.FRAMEWORK, quantities={"input_tokens": 5})
+    below = call("below", parent="outer", scope="sdk")
+    beside = call("beside", scope="native", detail=Detail.NATIVE)
+    assert billed(outer, below, beside) == {span_id("beside")}
+
+
+def test_an_outer_framework_yields_to_an_inner_one_that_stands_for_the_vendors_call() -> None:
+    """Two frameworks know other figures of a call that the vendor's span lost: the inner one is billed, once."""
+    outer = call("outer", detail=Detail.FRAMEWORK, scope="f", quantities={"input_tokens": 60}, end_ms=3000)
+    inner = call("inner", parent="outer", detail=Detail.FRAMEWORK, scope="g", quantities={"input_tokens": 30})
+    vendor = call("vendor", parent="inner", scope="sdk", quantities={})
+    records = settled(outer, inner, vendor)
+    assert billed(outer, inner, vendor) == {span_id("inner")}
+    assert {records[key(name)].duplicate_of for name in ("outer", "vendor")} == {span_id("inner")}
+
+
+def test_a_vendor_call_without_usage_stays_unknown_where_the_framework_yields() -> None:
+    """Of two calls below a framework one lost its usage: it is unknown, and no duplicate of the other."""
+    outer = call("outer", detail=Detail.FRAMEWORK, quantities={"input_tokens": 60})
+    lost = [call(name, parent="outer", scope=name, quantities={}) for name in ("lost", "again")]
+    known = call("known", parent="outer", scope="sdk", start_ms=500, quantities={"input_tokens": 30})
+    records = settled(outer, *lost, known)
+    assert records[key("known")].status == "priced"
+    assert records[key("outer")].duplicate_of == span_id("known")
+    assert {records[key(name)].status for name in ("lost", "again")} == {"no_usage", "duplicate"}
+
+
+def test_a_framework_span_known_by_its_id_keeps_its_call() -> None:
+    """The id says which of the calls below it tells of; the vendor's span of that one lost the usage."""
+    outer = call("outer", detail=Detail.FRAMEWORK, call_id="response:1", quantities={"input_tokens": 60})
+    lost = call("lost", parent="outer", scope="sdk", call_id="response:1", quantities={})
+    other = call("other", parent="outer", scope="sdk", call_id="response:2", quantities={"input_tokens": 30})
+    assert billed(outer, lost, other) == {span_id("outer"), span_id("other")}
+
+
 @pytest.mark.parametrize("different", [{"provider": "anthropic"}, {"operation": "text_to_speech"}])
 def test_a_framework_span_does_not_yield_to_other_operations_or_providers(different: dict[str, str]) -> None:
     """A vendor call of another kind below a framework's span is a call of its own."""
@@ -265,6 +321,27 @@ def test_a_not_billable_span_stays_a_duplicate_of_its_leaf() -> None:
     assert records[key("framework")].duplicate_of == span_id("leaf")
 
 
+def test_a_framework_span_does_not_yield_to_what_is_not_billed() -> None:
+    """The leaf that the span below promises is not there: the framework's figure is all that is known."""
+    outer = call("outer", detail=Detail.FRAMEWORK)
+    promise = call("promise", parent="outer", scope="sdk", quantities={"input_tokens": 7}, is_billable=False)
+    assert billed(outer, promise) == {span_id("outer")}
+
+
+def test_a_framework_span_that_is_not_billable_names_the_vendors_that_are() -> None:
+    """It never takes a call over, not even one whose usage only it knows."""
+    outer = call("outer", detail=Detail.FRAMEWORK, is_billable=False)
+    records = settled(outer, call("vendor", parent="outer", scope="sdk", quantities={}))
+    assert records[key("vendor")].status == "no_usage"
+    assert records[key("outer")].duplicate_of == span_id("vendor")
+
+
+def test_tellings_that_are_all_not_billable_name_nobody() -> None:
+    """One call, two spans, neither to be billed: neither stands for the other."""
+    records = settled(*[call(name, scope=name, is_billable=False, call_id="response:1") for name in "ab"])
+    assert [record.duplicate_of for record in records.values()] == [None, None]
+
+
 # Amendments within a set
 
 
@@ -279,6 +356,34 @@ def test_a_phone_call_keeps_its_place_and_takes_the_vendors_price() -> None:
     assert record.quantities == {"call_seconds": 75, "calls": 1}
     assert record.issues == (f"amended_by:{span_id('fetch').hex()}",)
     assert records[key("fetch", OTHER_TRACE)].duplicate_trace_id == TRACE
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_a_phone_call_keeps_its_place_below_a_span_without_its_id(names: tuple[str, str]) -> None:
+    """The application's own span around the call started first and takes the price, whatever the ids of the spans."""
+    phone = {"operation": "phone_call", "provider": "twilio", "model": "", "quantities": {"call_seconds": 61}}
+    app = call(names[0], end_ms=61_000, **phone)  # pyright: ignore[reportArgumentType]
+    told = call(names[1], parent=names[0], start_ms=1, end_ms=61_000, scope="sdk", call_id="phone:CA1", **phone)  # pyright: ignore[reportArgumentType]
+    price = call(
+        "c",
+        trace=OTHER_TRACE,
+        scope="sdk",
+        start_ms=90_000,
+        call_id="phone:CA1",
+        vendor_cost_usd=D("0.0280"),
+        **phone,
+    )  # pyright: ignore[reportArgumentType]
+    records = settled(app, told, price)
+    assert billed(app, told, price) == {span_id(names[0])}
+    assert records[key(names[0])].cost_usd == D("0.0280")
+
+
+def test_a_phone_call_is_billed_on_a_span_that_may_be() -> None:
+    """The earliest span of it says that it is not billable: the next one is."""
+    phone = {"operation": "phone_call", "provider": "twilio", "model": "", "call_id": "phone:CA1"}
+    early = call("early", is_billable=False, quantities={}, **phone)  # pyright: ignore[reportArgumentType]
+    late = call("late", start_ms=500, quantities={"call_seconds": 61}, **phone)  # pyright: ignore[reportArgumentType]
+    assert billed(early, late) == {span_id("late")}
 
 
 def test_a_phone_call_told_twice_without_news_is_billed_as_first_told() -> None:

@@ -135,10 +135,13 @@ def test_merging_facts_is_commutative_associative_and_idempotent(a, b, c) -> Non
 @settings(max_examples=150)
 @given(st.lists(spans, max_size=9))
 def test_every_call_is_billed_or_names_why_not(pieces: list[Call]) -> None:
-    """No call vanishes: each is billed, unknown, or a duplicate of one that is not itself a duplicate."""
+    """No call vanishes: each is billed, unknown, not billable, or a duplicate of one that is billed or unknown."""
     records = settle(merged(list(pieces)), price_by_sum)
     assert records.keys() == merged(list(pieces)).calls.keys()
     for (trace, _), record in records.items():
-        if record.status == "duplicate" and record.duplicate_of is not None:
-            winner = records[record.duplicate_trace_id or trace, record.duplicate_of]
-            assert winner.status != "duplicate" or not winner.call.is_billable
+        if record.status != "duplicate":
+            assert record.call.is_billable
+        elif record.duplicate_of is None:
+            assert not record.call.is_billable
+        else:
+            assert records[record.duplicate_trace_id or trace, record.duplicate_of].status != "duplicate"
