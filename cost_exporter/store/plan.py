@@ -79,13 +79,15 @@ class Header:
 
 @value
 class Revision:
-    """What a record said before: a content that lost a conflict, or a quote that a re-rating replaced."""
+    """What a record said before: a content that lost a conflict, or a decision or quote that was replaced."""
 
     namespace: str
     call: Call
     reason: str = "conflict"
     content: str = ""
-    """JSON; "" for the whole call."""
+    """JSON; "" for the decision before, or without one for the whole call."""
+    before: CostRecord | None = None
+    """The record on which late spans changed the decision."""
 
 
 @value
@@ -134,7 +136,9 @@ def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> No
     if not any(state.has_changed for state in states):
         return
     stored = [record for state in states for record in state.records.values()]
+    planned = len(plan.changes)
     plan_settled(states, keeping_quotes(stored, price) if stored else price, plan)
+    plan.revisions += _moved_decisions(plan.changes[planned:])
 
 
 def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
@@ -219,6 +223,19 @@ def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: 
         plan.headers.append(_header(state, records))
         if state.is_finalised and changes:
             plan.amendments += _amendments(state, changes)
+
+
+def _moved_decisions(changes: Iterable[Change]) -> Iterable[Revision]:
+    """Return what was decided before on calls that are billed otherwise now, though they say the same as before."""
+    for change in changes:
+        before = change.before
+        if before is not None and before.call is change.record.call and _decision(before) != _decision(change.record):
+            yield Revision(namespace=change.namespace, call=before.call, reason="settled", before=before)
+
+
+def _decision(record: CostRecord) -> tuple[object, ...]:
+    """Return what is decided on a call but for whose account it is."""
+    return record.status, record.cost_usd, record.quantities, record.duplicate_of, record.duplicate_trace_id
 
 
 def _judged(record: CostRecord) -> tuple[object, ...]:

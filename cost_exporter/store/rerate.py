@@ -7,7 +7,6 @@ after a crash it continues where it was. Each replaced quote stays as a revision
 Only what costs something else is touched: a new book that says the same leaves a record as it is.
 """
 
-import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -26,10 +25,9 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
-from cost_exporter.store.fact_json import loads_exactly
 from cost_exporter.store.known import Known, NeedsMore, load_known
 from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quote_of, quotes_by_usage, usage_key
-from cost_exporter.store.record_columns import lines_from, lines_json
+from cost_exporter.store.quote_json import quote_from, quote_json
 from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
 from cost_exporter.store.write import OvertakenError, write_plan
@@ -284,7 +282,7 @@ def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason
                 namespace=change.namespace,
                 call=change.before.call,
                 reason=reason,
-                content=_quote_json(quote_of(change.before)),
+                content=quote_json(quote_of(change.before)),
             )
         )
     if plan.headers:
@@ -345,34 +343,9 @@ def _quotes_before(
         rows = cursor.execute(statement("quotes_before"), parameters).fetchall()
     connection.commit()
     return {
-        (row["trace_id"], row["span_id"], row["namespace"]): (row["content_hash"], _quote_from(row["content"]))
+        (row["trace_id"], row["span_id"], row["namespace"]): (row["content_hash"], quote_from(row["content"]))
         for row in rows
     }
-
-
-def _quote_json(quote: Quote) -> str:
-    lines = lines_json(quote.lines)
-    return json.dumps(
-        {
-            "status": quote.status,
-            "cost_usd": None if quote.amount_usd is None else str(quote.amount_usd),
-            "lines": None if lines is None else json.loads(lines),
-            "issues": quote.issues,
-            "book_version": quote.book_version,
-        }
-    )
-
-
-def _quote_from(text: str) -> Quote:
-    content = loads_exactly(text)
-    lines = content["lines"]
-    return Quote(
-        amount_usd=None if content["cost_usd"] is None else Decimal(content["cost_usd"]),
-        status=content["status"],
-        lines=() if lines is None else lines_from(json.dumps(lines)),
-        issues=tuple(content["issues"]),
-        book_version=content["book_version"],
-    )
 
 
 def _audit(connection: psycopg.Connection[Any], rerate_id: int) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from cost_exporter.store.arrays import (
 from cost_exporter.store.known import Known
 from cost_exporter.store.link_bytes import NO_LINKS, pack_links
 from cost_exporter.store.outbox import insert_outgoing
-from cost_exporter.store.plan import Change, Header, Plan
+from cost_exporter.store.plan import Change, Header, Plan, Revision
+from cost_exporter.store.quote_json import decision_json
 from cost_exporter.store.record_columns import fact_json, record_parameters
 from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
@@ -166,6 +167,8 @@ def _join_parameters(known: Known) -> dict[str, Any]:
 def _write_history(cursor: Cursor, plan: Plan) -> None:
     if plan.revisions:
         calls = [each.call for each in plan.revisions]
+        contents = [_revision_content(each) for each in plan.revisions]
+        hashes = [_revision_hash(each, content) for each, content in zip(plan.revisions, contents, strict=True)]
         cursor.execute(
             statement("insert_revisions"),
             {
@@ -173,8 +176,8 @@ def _write_history(cursor: Cursor, plan: Plan) -> None:
                 "trace_id": UuidArray.of([call.trace_id for call in calls]),
                 "span_id": Int8Array.of_ids([call.span_id for call in calls]),
                 "reason": TextArray.of([each.reason for each in plan.revisions]),
-                "content_hash": Int8Array.of([call.content_hash for call in calls]),
-                "content": TextArray.of([each.content or fact_json(each.call) for each in plan.revisions]),
+                "content_hash": Int8Array.of(hashes),
+                "content": TextArray.of(contents),
             },
         )
     if plan.amendments:
@@ -192,6 +195,20 @@ def _write_history(cursor: Cursor, plan: Plan) -> None:
                 "after_unpriced": Int8Array.of([row.after_unpriced for row in rows]),
             },
         )
+
+
+def _revision_content(revision: Revision) -> str:
+    if revision.before is not None:
+        return decision_json(revision.before)
+    return revision.content or fact_json(revision.call)
+
+
+def _revision_hash(revision: Revision, content: str) -> int:
+    """Return what tells the revisions of a span apart: its content, or, where that stays the same, the decision."""
+    if revision.before is None:
+        return revision.call.content_hash
+    digest = hashlib.blake2b(content.encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:

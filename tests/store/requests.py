@@ -42,20 +42,23 @@ def request(
 
 
 _TABLES = {
-    "cost_record": "to_jsonb(x) - 'received_at'",
-    "workflow_cost": "to_jsonb(x)",
-    "daily_cost": "to_jsonb(x)",
-    "usage_stats": "to_jsonb(x)",
-    "record_revision": "to_jsonb(x) - 'revision_id' - 'recorded_at'",
-    "trace": "to_jsonb(x) - 'version' - 'last_received_at' - 'is_joined'",
+    "cost_record": ("to_jsonb(x) - 'received_at'", ""),
+    "workflow_cost": ("to_jsonb(x)", ""),
+    "daily_cost": ("to_jsonb(x)", ""),
+    "usage_stats": ("to_jsonb(x)", ""),
+    # What had been decided before depends on what had arrived by then.
+    "record_revision": ("to_jsonb(x) - 'revision_id' - 'recorded_at'", "where reason <> 'settled'"),
+    "trace": ("to_jsonb(x) - 'version' - 'last_received_at' - 'is_joined'", ""),
 }
 
 
 def snapshot(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
     """Everything the ledger says, without what tells of the order in which it was told."""
     return {
-        table: sorted(row[0] for row in database.execute(f"select ({columns})::text from callfare.{table} as x"))
-        for table, columns in _TABLES.items()
+        table: sorted(
+            row[0] for row in database.execute(f"select ({columns})::text from callfare.{table} as x {which}")
+        )
+        for table, (columns, which) in _TABLES.items()
     }
 
 

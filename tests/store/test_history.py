@@ -13,6 +13,7 @@ import pytest
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import DeadLetter, Receipt
 from cost_exporter.domain.quote import Line, Quote, Rate
+from cost_exporter.domain.span import Detail
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
 from cost_exporter.store.deadletter import replay
@@ -53,6 +54,44 @@ def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
 
 
 OLD, NEW = by_rate("0.000001", "old"), by_rate("0.000003", "new")
+
+
+# ------------------------------------------------------------------------------------------------------- settled
+
+
+def test_a_late_span_that_moves_the_decision_leaves_what_was_decided(ledger: LedgerStore, database: Database) -> None:
+    """Billed until a richer span of the call came: its cost of then stays as a revision, once."""
+    poorer = call("a", call_id="response:1", quantities={"characters": 10})
+    richer = call("b", scope="sdk", detail=Detail.NATIVE, call_id="response:1", quantities={"characters": 10})
+    for spans in ([poorer], [richer], [poorer, richer]):
+        ledger.commit([request(*spans)], OLD)
+    said = "content->>'status', content->>'cost_usd', content->'usage'"
+    assert rows(database, f"select reason, span_id, {said} from callfare.record_revision") == [
+        ("settled", span_id("a").hex(), "priced", str(D("0.000001") * 10), {"characters": 10})
+    ]
+
+
+def test_a_decision_that_moves_back_and_forth_leaves_each_of_its_states(
+    ledger: LedgerStore, database: Database
+) -> None:
+    """The best telling so far is billed, each better one takes over: every state but the last is kept."""
+    details = [Detail.PLAIN, Detail.GENAI, Detail.NATIVE]
+    for name, detail in zip("abc", details, strict=True):
+        ledger.commit([request(call(name, scope=name, detail=detail, call_id="response:1"))], OLD)
+    query = "select span_id, content->>'status', content->>'duplicate_of' from callfare.record_revision order by 1, 2"
+    assert rows(database, query) == [
+        (span_id("a").hex(), "duplicate", span_id("b").hex()),
+        (span_id("a").hex(), "priced", None),
+        (span_id("b").hex(), "priced", None),
+    ]
+
+
+def test_a_root_that_arrives_late_leaves_no_revision(ledger: LedgerStore, database: Database) -> None:
+    """On whose account a call goes is no decision on the call: each workflow would write everything twice."""
+    ledger.commit([request(call("a"))], OLD)
+    ledger.commit([request(link("root", parent=None, attribution=Attribution(tenant="acme", category="bot")))], OLD)
+    assert rows(database, "select tenant_id from callfare.cost_record") == [("acme",)]
+    assert rows(database, "select * from callfare.record_revision") == []
 
 
 # ------------------------------------------------------------------------------------------------------ finalise

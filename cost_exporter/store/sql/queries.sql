@@ -253,7 +253,7 @@ on conflict (namespace, producer_id) do update set
   last_seen_at = now();
 
 -- insert_revisions --
--- Contents that lost a conflict; the same one again adds nothing.
+-- Contents that lost a conflict, decisions and quotes that were replaced; the same one again adds nothing.
 insert into callfare.record_revision (namespace, trace_id, span_id, reason, content_hash, content)
 select namespace, trace_id, callfare.hex16(span_id), reason, content_hash, content::jsonb
 from unnest(
