@@ -12,6 +12,7 @@ from cost_exporter.domain.cost import LEGS, leg_of
 from cost_exporter.domain.money import to_plain, total
 from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_thousands
+from cost_exporter.report.decisions import issue_explained, told_instead
 from cost_exporter.report.forms import Sheet
 
 __all__ = ["WorkflowReport", "top_sheet", "trace_json"]
@@ -124,7 +125,7 @@ def _unit_price(line: Row) -> str:
 def _status(record: Row) -> str:
     """Return the status with what a reader needs to understand it."""
     if record["status"] == "duplicate":
-        return f"duplicate of {record['duplicate_of']}"
+        return told_instead(record)
     reasons = [text for text in (record["error_type"],) if text]
     codes = (str(issue).partition(":")[0] for issue in record["issues"] or ())
     reasons += [code for code in codes if code != record["status"]]
@@ -133,9 +134,12 @@ def _status(record: Row) -> str:
 
 def _explained(record: Row) -> list[str]:
     head = f"span {record['span_id']}: {record['operation']} {record['provider']} {record['model']}, {_status(record)}"
-    issues = [f"  {issue}" for issue in record["issues"] or ()]
-    owner = f"  tenant {record['tenant_id']}, category {record['category']}, prices of book {record['book_version']}"
-    return [head, owner, *issues, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
+    teller = [f"  told by {record['scope']}"] if record.get("scope") else []
+    issues = [f"  {issue_explained(record, str(issue))}" for issue in record["issues"] or ()]
+    owner = f"  tenant {record['tenant_id']}, category {record['category']}"
+    if record["book_version"]:
+        owner += f", prices of book {record['book_version']}"
+    return [head, *teller, owner, *issues, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
 
 
 def _line_explained(line: Row) -> str:

@@ -3,6 +3,8 @@ from decimal import Decimal as D
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from cost_exporter.report.workflow import WorkflowReport, top_sheet
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -109,6 +111,42 @@ def test_duplicate_names_what_is_billed_instead() -> None:
     """A duplicate shows the span that is billed in its place."""
     double = record("02", status="duplicate", duplicate_of="01", cost_usd=None, lines=[])
     assert WorkflowReport.of(workflow(), [double]).sheet().rows[0][-1] == "duplicate of 01"
+
+
+def test_duplicate_of_a_call_in_another_trace_names_the_trace() -> None:
+    """A gateway tells of the call in a trace of its own: its span id alone would lead nowhere."""
+    elsewhere = UUID("ffffffffffffffffffffffffffffffff")
+    double = record("02", status="duplicate", duplicate_of="01", duplicate_trace_id=elsewhere, lines=[])
+    status = WorkflowReport.of(workflow(), [double]).sheet().rows[0][-1]
+    assert status == f"duplicate of 01 in trace {elsewhere.hex}"
+
+
+def test_span_that_its_emitter_calls_not_billable_is_no_duplicate_of_nothing() -> None:
+    """It names no other span, so none is shown."""
+    double = record("02", status="duplicate", issues=["not_billable"], lines=[])
+    report = WorkflowReport.of(workflow(), [double])
+    assert report.sheet().rows[0][-1] == "not billable"
+    assert "its emitter says that a span below it is (gen_ai.usage.billable=false)" in report.explanation()[-1]
+
+
+@pytest.mark.parametrize(
+    ("issue", "words"),
+    [
+        ("same_call:response_id", "not billed: the call is billed as 01; both carry the same response id"),
+        ("same_call:overlap", "another instrumentation tells of the same model and usage at the same time"),
+        ("same_call:framework", "a framework's span yields to the calls of the vendor below it"),
+        ("amended_by:03", "billed with the figures of span 03"),
+        ("vendor_total", "corrected to what the vendor says that the session took"),
+        ("exclusive_input", "exclusive_input"),
+    ],
+)
+def test_explanation_says_who_told_of_a_call_and_why_it_is_billed_or_not(issue: str, words: str) -> None:
+    """Which instrumentation it was, and the evidence that the decision rests on."""
+    double = record("02", duplicate_of="01", scope="some.scope", issues=[issue], book_version="", lines=[])
+    lines = WorkflowReport.of(workflow(), [double]).explanation()
+    assert lines[1:3] == ["  told by some.scope", "  tenant acme, category bot"]
+    assert words in lines[3]
+    assert issue in lines[3]
 
 
 def test_total_is_a_lower_bound_where_something_is_unknown() -> None:

@@ -1,0 +1,47 @@
+"""Say in words what was decided on a call: whether it is billed, with whose figures, and why.
+
+The ledger keeps each decision as an issue of the record, `same_call:nested`; the code stands behind the words, so
+that what is read here can be searched for there.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cost_exporter.report.amounts import jsonable
+
+__all__ = ["issue_explained", "told_instead"]
+
+Row = Mapping[str, Any]
+
+_SAME_CALL: Final = {
+    "response_id": "both carry the same response id",
+    "phone_call_id": "both name the same phone call",
+    "session": "both are the same part of one session",
+    "nested": "one is above the other, with the same model and usage",
+    "overlap": "another instrumentation tells of the same model and usage at the same time",
+    "usage_lost": "one is above the other, and only one of them knows the usage",
+    "framework": "a framework's span yields to the calls of the vendor below it",
+}
+_DECISIONS: Final = {
+    "not_billable": "not billed: its emitter says that a span below it is (gen_ai.usage.billable=false)",
+    "vendor_total": "corrected to what the vendor says that the session took",
+}
+
+
+def told_instead(record: Row) -> str:
+    """Return which span is billed instead of a duplicate, with its trace where that is another one."""
+    if record["duplicate_of"] is None:
+        return "not billable"
+    other = record.get("duplicate_trace_id")
+    where = "" if other is None else f" in trace {jsonable(other)}"
+    return f"duplicate of {record['duplicate_of']}{where}"
+
+
+def issue_explained(record: Row, issue: str) -> str:
+    """Return an issue in words, followed by its code; one that is no decision stays a code."""
+    kind, _, detail = issue.partition(":")
+    if kind == "same_call":
+        return f"not billed: the call is billed as {record['duplicate_of']}; {_SAME_CALL.get(detail, detail)} ({issue})"
+    if kind == "amended_by":
+        return f"billed with the figures of span {detail}, which knows more of this phone call ({issue})"
+    return f"{_DECISIONS[issue]} ({issue})" if issue in _DECISIONS else issue
