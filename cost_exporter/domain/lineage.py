@@ -5,11 +5,16 @@ for what is missing (semantics 16). A forged cycle of parents ends the walk.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Call, Link, Root
 
-__all__ = ["Lineage", "SpanKey"]
+__all__ = ["CALLS_ABOVE_MAX", "Lineage", "SpanKey"]
+
+CALLS_ABOVE_MAX: Final = 64
+"""Calls nested deeper than this say nothing of one another; nobody tells of a call in so many layers."""
 
 SpanKey = tuple[bytes, bytes]
 """(trace id, span id), within one namespace."""
@@ -46,23 +51,18 @@ class Lineage:
             seen.add(above)
             above = self.parent(above)
 
-    def are_related(self, one: SpanKey, other: SpanKey) -> bool:
-        """Return whether one of two spans is above the other."""
-        return other in self.ancestors(one) or one in self.ancestors(other)
-
     def calls_above(self, key: SpanKey) -> tuple[SpanKey, ...]:
-        """Return the calls among the ancestors of a call, nearest first. Siblings share one walk."""
+        """Return the calls among the ancestors of a call, nearest first, `CALLS_ABOVE_MAX` at most."""
         parent_span_id = self._calls[key].parent_span_id
         if parent_span_id is None:
             return ()
-        above = key[0], parent_span_id
-        found = self._calls_above.get(above)
-        if found is None:
-            chain = (above, *self.ancestors(above))
-            found = self._calls_above[above] = tuple([each for each in chain if each in self._calls])
-        if key in found:  # a forged cycle: it ends at the call itself
-            return tuple([each for each in self.ancestors(key) if each in self._calls])
-        return found
+        found = self._calls_from((key[0], parent_span_id))
+        # In a forged cycle a span is above itself: it ends there.
+        return found[: found.index(key)] if key in found else found
+
+    def are_related(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether one of two calls is above the other."""
+        return other in self.calls_above(one) or one in self.calls_above(other)
 
     def attribution(self, key: SpanKey) -> Attribution:
         """Return what applies to a call: its own word, else its nearest ancestor's, the root's, the resource's."""
@@ -75,6 +75,25 @@ class Lineage:
             return attribution.over(call.resource_attribution)
         _, root, root_attribution = found
         return attribution.over(root_attribution).over(call.resource_attribution).over(root.resource_attribution)
+
+    def _calls_from(self, key: SpanKey) -> tuple[SpanKey, ...]:
+        """Return the calls from `key` upwards, memoised for every span on the way."""
+        chain: list[SpanKey] = []
+        seen: set[SpanKey] = set()
+        here: SpanKey | None = key
+        while here is not None and here not in self._calls_above and here not in seen:
+            chain.append(here)
+            seen.add(here)
+            here = self.parent(here)
+        if here in seen:  # a forged cycle: what is above depends on where one begins
+            calls = (each for each in (key, *self.ancestors(key)) if each in self._calls)
+            return tuple(islice(calls, CALLS_ABOVE_MAX))
+        found = () if here is None else self._calls_above[here]
+        for each in reversed(chain):
+            if each in self._calls:
+                found = (each, *found[: CALLS_ABOVE_MAX - 1])
+            self._calls_above[each] = found
+        return found
 
     def _from_above(self, key: SpanKey) -> Attribution:
         """Return what the spans from `key` upwards say, memoised for every span on the way."""

@@ -26,6 +26,9 @@ from cost_exporter.domain.span import Call
 __all__ = ["base_model", "same_call_evidence", "same_call_groups"]
 
 OVERLAP_SLACK_NS = 5_000_000
+OVERLAPPING_MAX = 64
+"""Of the spans alike that are open at one time, a span is compared with the ones that started last: two tellings of
+a call start next to each other. It bounds what a crowd of identical calls without ids costs."""
 OUTPUT_TOKENS_SLACK = 2
 """One emitter sums the start and the end of a stream and is off by one (traceloop-anthropic 0.62)."""
 
@@ -117,17 +120,27 @@ _COMPARED = frozenset({"input_tokens", "cache_read_tokens", "characters", "audio
 
 def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator[_Guess]:
     """Yield the pairs from different scopes that overlap in time, by a sweep along the start times."""
-    open_keys: list[SpanKey] = []
+    named: list[SpanKey] = []
+    nameless: list[SpanKey] = []
     for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
         call = calls[key]
-        open_keys = [
-            each for each in open_keys if calls[each].ended_at_unix_ns + OVERLAP_SLACK_NS >= call.started_at_unix_ns
-        ]
-        for each in open_keys:
+        nameless = _still_open(calls, nameless, call)
+        if call.call_id:  # two that have an id are one call by that, or none
+            candidates = nameless
+        else:
+            named = _still_open(calls, named, call)
+            candidates = named + nameless
+        for each in candidates:
             other = calls[each]
             if other.scope != call.scope and _outputs_agree(other.usage.quantities, call.usage.quantities):
                 yield _Evidence.OVERLAPPING, min(key, each), max(key, each)
-        open_keys.append(key)
+        (named if call.call_id else nameless).append(key)
+
+
+def _still_open(calls: Mapping[SpanKey, Call], keys: list[SpanKey], call: Call) -> list[SpanKey]:
+    """Return those that had not ended when `call` started, the latest ones."""
+    still = [each for each in keys if calls[each].ended_at_unix_ns + OVERLAP_SLACK_NS >= call.started_at_unix_ns]
+    return still[-OVERLAPPING_MAX:]
 
 
 def _look_alike(one: Call, other: Call) -> _Evidence | None:

@@ -166,7 +166,7 @@ def _framework_or_vendors(
     first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
     yield framework, _duplicate(first, "framework")
     # A vendor span that had lost its usage to the framework tells of a call of its own, of which nothing is known now.
-    alone = [key for key in tellings if key in vendors and calls[key].is_billable]
+    alone = [key for key in {*tellings}.intersection(vendors) if calls[key].is_billable]
     if alone:
         home = _richest(calls, alone)
         yield home, Verdict()

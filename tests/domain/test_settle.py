@@ -4,8 +4,10 @@ from decimal import Decimal as D
 
 import pytest
 
+from cost_exporter.domain.lineage import CALLS_ABOVE_MAX, Lineage
+from cost_exporter.domain.same_call import OVERLAPPING_MAX
 from cost_exporter.domain.span import Call, Detail, Link
-from tests.domain.builders import OTHER_TRACE, TRACE, call, key, link, settled, span_id
+from tests.domain.builders import OTHER_TRACE, TRACE, call, facts, key, link, settled, span_id
 
 
 def billed(*spans: Call | Link) -> set[bytes]:
@@ -116,6 +118,29 @@ def test_a_span_that_lost_the_usage_is_a_duplicate_of_the_one_below_that_has_it(
     outer = call("outer", quantities={})
     assert billed(outer, call("inner", parent="outer", scope="scope.b")) == {span_id("inner")}
     assert len(billed(outer, call("inner", parent="outer"))) == 2
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_a_crowd_of_identical_calls_told_by_two_scopes_stays_as_many(has_ids: bool) -> None:
+    """Many at once, more than a span is compared with: each is told twice and billed once."""
+    count = 3 * OVERLAPPING_MAX
+    ids = [f"response:{number}" if has_ids else "" for number in range(count)]
+    spans = [
+        call(f"{scope}{number}", scope=scope, start_ms=number, end_ms=9000, call_id=ids[number])
+        for scope in "ab"
+        for number in range(count)
+    ]
+    assert len(billed(*spans)) == count
+
+
+def test_a_span_is_compared_with_so_many_calls_above_it() -> None:
+    """A chain of calls deeper than anybody has is cut: the work stays bounded, and it still is one call."""
+    chain = [call("0", parent=None)]
+    chain += [call(f"{each}", parent=f"{each - 1}", scope=f"s{each}") for each in range(1, CALLS_ABOVE_MAX + 9)]
+    lineage = Lineage(facts(*chain).calls, {})
+    above = lineage.calls_above(key(f"{CALLS_ABOVE_MAX + 8}"))
+    assert above == tuple(key(f"{each}") for each in range(CALLS_ABOVE_MAX + 7, 7, -1))
+    assert len(billed(*chain)) == 1
 
 
 @pytest.mark.parametrize("says_little", [{"quantities": {}}, {"quantities": {}, "model": ""}])
