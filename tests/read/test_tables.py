@@ -70,12 +70,29 @@ def test_two_openai_instrumentations_collide() -> None:
 
 
 def test_the_anthropic_sdk_traces_by_itself() -> None:
-    """From version 2 on; the switch turns its own spans off."""
+    """From version 2 on; its own spans say more than the others, and there is a switch for either side."""
     beside = {"opentelemetry-instrumentation-anthropic": "0.62.4"}
     (found,) = installed_collisions({"anthropic": "2.12.0", **beside})
-    assert found.mend.startswith("ANTHROPIC_OPEN_TELEMETRY=false")
+    assert found.mend.startswith("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=anthropic keeps the SDK's own")
+    assert "ANTHROPIC_OPEN_TELEMETRY=false" in found.mend
     assert installed_collisions({"anthropic": "0.125.0", **beside}) == []
     assert installed_collisions({"anthropic": "?", **beside}) == []
+
+
+@pytest.mark.parametrize("vendor", ["anthropic", "langchain"])
+def test_no_switch_is_named_that_turns_off_both(vendor: str) -> None:
+    """All packages for a library have one entry-point name: turned off by it, its calls would be lost."""
+    packages = [f"opentelemetry-instrumentation-{vendor}", f"openinference-instrumentation-{vendor}"]
+    (found,) = installed_collisions(dict.fromkeys(packages, "1.0"))
+    assert found.mend.startswith(f"pip uninstall {packages[0]} ")
+
+
+def test_our_own_observer_is_turned_off_by_its_own_name() -> None:
+    """The name of OpenInference's instrumentor would turn off that one."""
+    (found,) = seen_collisions(["openinference.instrumentation.pipecat", "callfare.instrumentation.pipecat"])
+    assert found.mend == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat"
+    (found,) = seen_collisions(["pipecat", "callfare.instrumentation.pipecat"])
+    assert found.mend == "PipelineTask(enable_tracing=False)"
 
 
 def test_openai_v2_is_broken_with_newer_util_genai() -> None:
@@ -93,3 +110,45 @@ def test_what_is_only_turned_on_in_code_collides_when_seen() -> None:
     (found,) = seen_collisions(["openlit.instrumentation.openai", "opentelemetry.instrumentation.openai.v1", "app"])
     assert found.vendor == "openai"
     assert seen_collisions(["app", "pipecat"]) == []
+
+
+@pytest.mark.parametrize(
+    ("framework", "vendor", "mend"),
+    [
+        (
+            "openinference.instrumentation.langchain",
+            "openinference.instrumentation.openai",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=langchain",
+        ),
+        ("pydantic-ai", "logfire.openai", "leave out logfire.instrument_pydantic_ai() or Agent(instrument=True)"),
+        ("pipecat", "opentelemetry.instrumentation.openai.v1", "PipelineTask(enable_tracing=False)"),
+        ("litellm", "com.anthropic.sdk.python", "leave 'otel' out of litellm.callbacks"),
+    ],
+)
+def test_a_framework_collides_with_the_vendors_it_calls(framework: str, vendor: str, mend: str) -> None:
+    """Each call is told by both: once above, once below."""
+    (found,) = seen_collisions([framework, vendor])
+    assert found.mend == mend
+    assert len(found.names) == len((framework, vendor))
+
+
+def test_instrumentations_of_one_make_may_keep_quiet_together() -> None:
+    """OpenTelemetry's own for LangChain suppress the vendor's below; ours leave billing to it."""
+    assert seen_collisions([f"opentelemetry.instrumentation.genai.{each}" for each in ("langchain", "openai")]) == []
+    assert seen_collisions(["callfare.instrumentation.pipecat", "opentelemetry.instrumentation.openai.v1"]) == []
+
+
+def test_a_bundle_of_instrumentations_is_no_framework() -> None:
+    """Installed for LangChain, which is not there: it wakes up only beside it."""
+    bundle = dict.fromkeys(
+        ["openai", "openinference-instrumentation-langchain", "openinference-instrumentation-openai"], "1.0"
+    )
+    assert installed_collisions(bundle) == []
+    (found,) = installed_collisions({**bundle, "langchain-core": "1.0"})
+    assert (found.vendor, len(found.names)) == ("langchain", 2)
+
+
+def test_openai_v2_is_seen_under_the_scope_of_util_genai() -> None:
+    """Only its embeddings have a scope of its own."""
+    (found,) = seen_collisions(["opentelemetry.util.genai.handler", "openinference.instrumentation.openai"])
+    assert "pip uninstall opentelemetry-instrumentation-openai-v2" in found.mend
