@@ -147,13 +147,12 @@ def _prices(today: date | None = None) -> Iterator[Finding]:
 def _instrumentations() -> Iterator[Finding]:
     """Find what is installed here that describes the same calls, or that is known not to work together."""
     versions = {each.name: each.version for each in distributions()}
-    for collision in installed_collisions(versions):
-        names = " and ".join(collision.names)
+    for collision in installed_collisions(versions, os.environ):
         verb = "lose calls together" if collision.is_broken else "describe the same calls (each is billed once)"
         yield Finding(
             level="wrong" if collision.is_broken else "note",
             subject="instrumentations",
-            text=f"{collision.vendor}: {names} {verb}; {collision.mend}",
+            text=f"{collision.vendor}: {collision.who} {verb}; {collision.mend}",
         )
     count = len({point.name for point in entry_points(group="opentelemetry_instrumentor")})
     yield Finding(level="ok", subject="instrumentations", text=f"{count} instrumentors are installed here")

@@ -37,8 +37,7 @@ class CollisionNotice:
 
     def _say_what_collides(self, service: str) -> None:
         for collision in seen_collisions(self._scopes[service]):
-            names = " and ".join(collision.names)
-            text = f"{service or 'an application'}: {names} describe the same {collision.vendor} calls"
+            text = f"{service or 'an application'}: {collision.who} describe the same {collision.vendor} calls"
             if text not in self._said:
                 self._said.add(text)
                 _log.warning("%s (each is billed once); %s", text, collision.mend)

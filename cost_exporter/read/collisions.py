@@ -45,6 +45,11 @@ class Collision:
     is_broken: bool = False
     """True where the pair loses spans, instead of doubling them."""
 
+    @property
+    def who(self) -> str:
+        """The names in a row, as they are read."""
+        return " and ".join([", ".join(self.names[:-1]), self.names[-1]])
+
 
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _NATIVE_OFF: Final = "ANTHROPIC_OPEN_TELEMETRY=false (`off` does not work)"
@@ -210,15 +215,19 @@ _INSTRUMENTED: Final = {
 
 _UTIL_GENAI: Final = "opentelemetry-util-genai"
 _UTIL_GENAI_TOO_NEW: Final = (1, 2)
+_NOTHING_SET: Final[Mapping[str, str]] = {}
 
 
-def installed_collisions(versions: Mapping[str, str]) -> list[Collision]:
-    """Return what collides among installed distributions, `versions` being name -> version."""
+def installed_collisions(versions: Mapping[str, str], environment: Mapping[str, str] = _NOTHING_SET) -> list[Collision]:
+    """Return what collides among installed distributions, `versions` being name -> version.
+
+    What the environment variables turn off does not.
+    """
     known = {_normalised(name): _numbers(version) for name, version in versions.items()}
     found = [
         each
         for each in (*_OF_VENDORS, *_OF_FRAMEWORKS)
-        if each.distribution in known and known[each.distribution] >= each.since
+        if each.distribution in known and known[each.distribution] >= each.since and not _is_off(each, environment)
     ]
     awake = [each for each in found if _INSTRUMENTED[each.vendor] in known]
     return [*_broken(known), *_doubles(found), *_layers(awake)]
@@ -290,6 +299,13 @@ def _broken(known: Mapping[str, tuple[int, ...]]) -> list[Collision]:
             is_broken=True,
         )
     ]
+
+
+def _is_off(instrumentation: _Instrumentation, environment: Mapping[str, str]) -> bool:
+    if instrumentation.switch == _NATIVE_OFF:
+        return environment.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() == "false"
+    disabled = {name.strip() for name in environment.get(_DISABLED, "").split(",")}
+    return not disabled.isdisjoint({"*", instrumentation.entry_point} - {""})
 
 
 def _is_scope(pattern: str, name: str) -> bool:

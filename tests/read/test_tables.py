@@ -79,6 +79,29 @@ def test_the_anthropic_sdk_traces_by_itself() -> None:
     assert installed_collisions({"anthropic": "?", **beside}) == []
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ANTHROPIC_OPEN_TELEMETRY": "false"},
+        {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "redis, anthropic"},
+        {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"},
+    ],
+)
+def test_what_is_turned_off_does_not_collide(environment: dict[str, str]) -> None:
+    """Who follows the advice hears no more of it; `off` turns nothing off."""
+    both = {"anthropic": "2.12.0", "opentelemetry-instrumentation-anthropic": "0.62.4"}
+    assert installed_collisions(both, environment) == []
+    assert len(installed_collisions(both, {"ANTHROPIC_OPEN_TELEMETRY": "off"})) == 1
+
+
+def test_names_are_read_in_a_row() -> None:
+    """Two are joined by a word, more by commas before it."""
+    scopes = ["opentelemetry.instrumentation.openai.v1", "logfire.openai", "openlit.instrumentation.openai"]
+    (two,), (three,) = seen_collisions(scopes[:2]), seen_collisions(scopes)
+    assert two.who == "Traceloop's OpenAI instrumentation and Logfire"
+    assert three.who == "Traceloop's OpenAI instrumentation, OpenLIT and Logfire"
+
+
 @pytest.mark.parametrize("vendor", ["anthropic", "langchain"])
 def test_no_switch_is_named_that_turns_off_both(vendor: str) -> None:
     """All packages for a library have one entry-point name: turned off by it, its calls would be lost."""
