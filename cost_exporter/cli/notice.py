@@ -27,13 +27,16 @@ class CollisionNotice:
         self._lock = threading.Lock()
 
     def __call__(self, seen: Iterable[ServiceScope]) -> None:
-        """Take note of scopes that may be new."""
+        """Take note of scopes that may be new, all of them before anything is said: the advice depends on all."""
+        changed: dict[str, None] = {}
         with self._lock:
             for service, scope in seen:
                 known = self._scopes.get(service, frozenset())
                 if scope not in known and (service in self._scopes or len(self._scopes) < _SERVICES_MAX):
                     self._scopes[service] = known | {scope}
-                    self._say_what_collides(service)
+                    changed[service] = None
+            for service in changed:
+                self._say_what_collides(service)
 
     def _say_what_collides(self, service: str) -> None:
         for collision in seen_collisions(self._scopes[service]):

@@ -22,7 +22,7 @@ TraceKey = tuple[bytes, str]
 CALLS_PER_TRACE_MAX: Final = 20_000
 """A trace is settled as a whole, so its size bounds what one span may cost; calls beyond are dead letters."""
 LINKS_PER_TRACE_MAX: Final = 20_000
-"""Links beyond these are counted and not kept: a trace that long is a process, not a workflow."""
+"""Links beyond these are counted and not kept, but for the root, which ends last and arrives last."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,13 +133,18 @@ def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
             continue
         if known is None and key in batch.outgoing:
             state.outgoing_links.append(batch.outgoing[key])
-        if known is None and len(state.links) >= LINKS_PER_TRACE_MAX:
+        if known is None and len(state.links) >= LINKS_PER_TRACE_MAX and not _is_first_root(state, link):
             state.dropped_link_count += 1
             continue
         best = link if known is None else better_link(known, link)
         if best is not known:
             state.links[key] = best
             state.has_changed = state.has_new_links = True
+
+
+def _is_first_root(state: TraceState, link: Link) -> bool:
+    """Return whether the root of a trace has come at last: it ends the workflow and says whose it is."""
+    return link.root is not None and all(known.root is None for known in state.links.values())
 
 
 def _traces_of(batch: Facts) -> Iterable[TraceKey]:

@@ -28,3 +28,10 @@ def test_one_instrumentation_is_no_collision(caplog: pytest.LogCaptureFixture) -
     notice = CollisionNotice()
     notice([("a", TRACELOOP), ("b", OFFICIAL)])
     assert not caplog.records
+
+
+def test_what_arrives_together_is_looked_at_together(caplog: pytest.LogCaptureFixture) -> None:
+    """Three of one request make one notice: the advice on two of them would turn off the third as well."""
+    CollisionNotice()([("agent", scope) for scope in (TRACELOOP, "openlit.instrumentation.openai", OFFICIAL)])
+    (record,) = caplog.records
+    assert "pip uninstall" in record.getMessage()

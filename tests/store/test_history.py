@@ -16,6 +16,7 @@ from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.span import Detail
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
+from cost_exporter.store import trace_state
 from cost_exporter.store.deadletter import replay
 from cost_exporter.store.finalise import finalise, forget_empty_traces
 from cost_exporter.store.ledger import LedgerStore
@@ -92,6 +93,20 @@ def test_a_root_that_arrives_late_leaves_no_revision(ledger: LedgerStore, databa
     ledger.commit([request(link("root", parent=None, attribution=Attribution(tenant="acme", category="bot")))], OLD)
     assert rows(database, "select tenant_id from callfare.cost_record") == [("acme",)]
     assert rows(database, "select * from callfare.record_revision") == []
+
+
+def test_the_root_of_a_trace_full_of_links_still_ends_it(
+    ledger: LedgerStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrives last, when there is no room for links any more; but only it says whose the workflow is."""
+    monkeypatch.setattr(trace_state, "LINKS_PER_TRACE_MAX", 2)
+    ledger.commit([request(call("a"), *[link(name) for name in "bcd"])], OLD)
+    roots = [link(name, parent=None, attribution=Attribution(tenant="acme")) for name in ("root", "two")]
+    for root in roots:
+        ledger.commit([request(root)], OLD)
+    assert rows(database, "select state, tenant_id from callfare.trace") == [("completed", "acme")]
+    assert rows(database, "select tenant_id from callfare.cost_record") == [("acme",)]
+    assert rows(database, "select count(*) from callfare.trace, jsonb_object_keys(roots)") == [(1,)]
 
 
 # ------------------------------------------------------------------------------------------------------ finalise
