@@ -8,7 +8,7 @@ be more than was locked, `NeedsMore` says which, and the transaction starts agai
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -21,11 +21,30 @@ from cost_exporter.store.record_columns import record_from_row
 from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey, TraceState
 
-__all__ = ["JOINED_TRACES_MAX", "Known", "NeedsMore", "call_hashes", "load_known", "trace_keys_of"]
+__all__ = [
+    "JOINED_TRACES_MAX",
+    "SESSION_TRACES_MAX",
+    "Known",
+    "NamedCall",
+    "NeedsMore",
+    "call_hashes",
+    "load_known",
+    "trace_keys_of",
+]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 JOINED_TRACES_MAX: Final = 32
 """More traces than these are not settled together: some emitter gives all its calls one id."""
+SESSION_TRACES_MAX: Final = 1_440
+"""A socket that was opened outside of any span reports each minute in a trace of its own: this is a day of it. The
+vendor's total at its close is only right where all deltas are known together."""
+
+
+class NamedCall(NamedTuple):
+    """A provider call, or a session, that has a name of its own, and the traces of a batch that tell of it."""
+
+    keys: list[TraceKey]
+    is_session: bool
 
 
 class NeedsMore(Exception):
@@ -45,16 +64,15 @@ class Known:
     """Provider calls that were not seen before, with the trace they are first seen in."""
     joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
     """Pairs of traces found to tell of the same call, in both directions."""
+    session_joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
+    """Those of them that share a session."""
     stored_joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
 
     def components(self) -> list[list[TraceState]]:
         """Return the traces that are settled together, each component in the order of its keys."""
         if not self.joins and not self.stored_joins:
             return [[state] for state in self.states.values()]
-        neighbours: dict[TraceKey, set[TraceKey]] = {}
-        for one, other in self.joins | self.stored_joins:
-            neighbours.setdefault(one, set()).add(other)
-            neighbours.setdefault(other, set()).add(one)
+        neighbours = _neighbours(self.joins | self.stored_joins)
         found: list[list[TraceState]] = []
         seen: set[TraceKey] = set()
         for key in self.states:
@@ -72,26 +90,24 @@ def trace_keys_of(batches: Iterable[Facts]) -> set[TraceKey]:
     }
 
 
-def call_hashes(batches: Iterable[Facts]) -> dict[int, list[TraceKey]]:
-    """Return, by the hash of each named call or session, the traces of the batch that tell of it, in order."""
-    found: dict[int, list[TraceKey]] = {}
+def call_hashes(batches: Iterable[Facts]) -> dict[int, NamedCall]:
+    """Return each named call or session of a batch by its hash, its traces in order."""
+    found: dict[int, NamedCall] = {}
     for batch in batches:
         namespace = batch.namespace
         for call in batch.calls:
             name = _name_of(call)
             if name:
                 key = call.trace_id, namespace
-                keys = found.setdefault(_hash(namespace, name), [key])
-                if key not in keys:
-                    keys.append(key)
-    for keys in found.values():
-        keys.sort()
+                named = found.setdefault(_hash(namespace, name), NamedCall([key], name.startswith(_SESSION)))
+                if key not in named.keys:
+                    named.keys.append(key)
+    for named in found.values():
+        named.keys.sort()
     return found
 
 
-def load_known(
-    connection: Connection, keys: set[TraceKey], hashes: Mapping[int, Sequence[TraceKey]], bucket_day: int
-) -> Known:
+def load_known(connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int) -> Known:
     """Lock `keys` and return what is known of them. Raises `NeedsMore` where other traces belong to them."""
     ordered = sorted(keys)
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
@@ -113,11 +129,11 @@ def load_known(
 def _join(
     cursor: psycopg.Cursor[dict[str, Any]],
     known: Known,
-    hashes: Mapping[int, Sequence[TraceKey]],
+    hashes: Mapping[int, NamedCall],
     homes: Mapping[int, bytes],
 ) -> None:
     """Find out which traces hang together; raise `NeedsMore` for those that are not under lock yet."""
-    for call_hash, keys in hashes.items():
+    for call_hash, (keys, is_session) in hashes.items():
         home_id = homes.get(call_hash)
         home = keys[0] if home_id is None else (home_id, keys[0][1])
         if home_id is None:
@@ -125,35 +141,39 @@ def _join(
         for key in keys:
             if key != home:
                 known.joins |= {(key, home), (home, key)}
+                if is_session:
+                    known.session_joins |= {(key, home), (home, key)}
     asked = {key for pair in known.joins for key in pair}
     asked |= {state.key for state in known.states.values() if state.is_joined}
     if not asked:
         return
     rows = cursor.execute(statement("joined_traces"), _key_arrays(sorted(asked))).fetchall()
-    components: dict[TraceKey, set[TraceKey]] = {}
-    for row in rows:
-        start = row["start"], row["namespace"]
-        components.setdefault(start, set()).add((row["trace_id"], row["namespace"]))
-    for start, component in components.items():
-        known.stored_joins |= {(start, other) for other in component if other != start}
-    _refuse_crowds(known, components)
+    known.stored_joins = {
+        ((row["trace_id"], row["namespace"]), (row["other_trace_id"], row["namespace"])) for row in rows
+    }
+    _refuse_crowds(known)
     wanted = {key for pair in known.joins | known.stored_joins for key in pair}
     if not wanted <= known.states.keys():
         raise NeedsMore(wanted - known.states.keys())
 
 
-def _refuse_crowds(known: Known, components: Mapping[TraceKey, set[TraceKey]]) -> None:
+def _refuse_crowds(known: Known) -> None:
     """Leave out new joins that would make a component larger than allowed; its traces then stand alone."""
-    sizes: dict[TraceKey, set[TraceKey]] = {key: set(component) for key, component in components.items()}
+    together: dict[TraceKey, set[TraceKey]] = {}
+    neighbours = _neighbours(known.stored_joins)
+    for key in neighbours:
+        if key not in together:
+            component = _reached(key, neighbours)
+            together |= dict.fromkeys(component, component)
     kept: set[tuple[TraceKey, TraceKey]] = set()
     for one, other in sorted(known.joins):
         if one > other:
             continue
-        together = sizes.get(one, {one}) | sizes.get(other, {other})
-        if len(together) <= JOINED_TRACES_MAX:
+        joined = together.get(one, {one}) | together.get(other, {other})
+        is_session = (one, other) in known.session_joins
+        if len(joined) <= (SESSION_TRACES_MAX if is_session else JOINED_TRACES_MAX):
             kept |= {(one, other), (other, one)}
-            for key in together:
-                sizes[key] = together
+            together |= dict.fromkeys(joined, joined)
     known.joins = kept
     for one, _ in kept:
         if one in known.states and not known.states[one].is_joined:
@@ -200,16 +220,27 @@ def _key_arrays(keys: Sequence[TraceKey]) -> dict[str, Any]:
     }
 
 
+_SESSION: Final = "session:"
+
+
 def _name_of(call: Call) -> str:
     """Return which session the call belongs to, else who it is; "" where neither is known."""
     if call.session_id and call.session_sequence is not None:
-        return f"session:{call.session_id}"
+        return f"{_SESSION}{call.session_id}"
     return f"call:{call.call_id}" if call.call_id else ""
 
 
 def _hash(namespace: str, name: str) -> int:
     digest = hashlib.blake2b(f"{namespace}\x1f{name}".encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def _neighbours(joins: Iterable[tuple[TraceKey, TraceKey]]) -> dict[TraceKey, set[TraceKey]]:
+    found: dict[TraceKey, set[TraceKey]] = {}
+    for one, other in joins:
+        found.setdefault(one, set()).add(other)
+        found.setdefault(other, set()).add(one)
+    return found
 
 
 def _reached(start: TraceKey, neighbours: Mapping[TraceKey, set[TraceKey]]) -> set[TraceKey]:

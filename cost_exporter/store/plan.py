@@ -7,7 +7,7 @@ records before and after. That is why they are exact at every commit, whatever t
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, localcontext
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
@@ -28,7 +28,7 @@ from cost_exporter.domain.rollup import (
     workflow_key,
 )
 from cost_exporter.domain.settle import Price, TraceFacts, Workflow, settle, workflow_of
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import maker, value
 from cost_exporter.store.trace_state import TraceKey, TraceState
@@ -143,12 +143,22 @@ def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> No
 
 def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
     """Settle traces that belong together with this price, whatever they cost before."""
-    facts = states[0].facts
-    for state in states[1:]:
-        facts = facts.merged_with(state.facts)
-    records = settle(facts, price)
+    records = settle(_facts_of(states), price)
     for state in states:
         _plan_trace(state, records, plan)
+
+
+def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
+    """Return the facts of all, which are of different traces; each is copied once, however many there are."""
+    facts = states[0].facts
+    if len(states) == 1:
+        return facts
+    calls: dict[SpanKey, Call] = {}
+    links: dict[SpanKey, Link] = {}
+    for state in states:
+        calls |= state.calls
+        links |= state.links
+    return replace(facts, calls=calls, links=links)
 
 
 def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:

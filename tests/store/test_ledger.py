@@ -108,6 +108,26 @@ def test_an_emitter_that_gives_all_calls_one_id_does_not_join_everything(
     assert billed == [(1 + 3,)]
 
 
+def test_the_deltas_of_a_long_socket_add_up_in_traces_of_their_own(ledger: LedgerStore, database: Database) -> None:
+    """Opened outside of any span, each minute is a trace: the vendor's total at the close must not count them twice."""
+    count = JOINED_TRACES_MAX + 8
+    for number in range(count):
+        is_last = number == count - 1
+        delta = call(
+            "delta",
+            trace=bytes([1 + number]) * 16,
+            parent=None,
+            operation="speech_to_text",
+            quantities={"audio_seconds": D(60)},
+            session_id="s",
+            session_sequence=number,
+            session_vendor_total_seconds=D(60) * count + D("1.5") if is_last else None,
+        )
+        ledger.commit([request(delta)], price_by_sum)
+    billed = rows(database, "select sum((usage->>'audio_seconds')::numeric) from callfare.cost_record")
+    assert billed == [(D(60) * count + D("1.5"),)]
+
+
 def test_a_neighbour_keeps_its_price_when_a_late_span_comes(ledger: LedgerStore, database: Database) -> None:
     """A newer book prices the new span only; what was quoted stays until it is re-rated."""
     ledger.commit([request(call("a"))], price_by_sum)

@@ -22,15 +22,16 @@ from callfare.provider_call
 where call_hash = any(%(call_hash)b::bigint[]);
 
 -- joined_traces --
--- All traces that are settled together with one of these, and which one that is.
-with recursive reached (start, namespace, trace_id) as (
-  select trace_id, namespace, trace_id
+-- The pairs of traces that are settled together, of all that hang together with one of these.
+with recursive reached (namespace, trace_id) as (
+  select namespace, trace_id
   from unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace)
   union
-  select reached.start, reached.namespace, trace_join.other_trace_id
+  select reached.namespace, trace_join.other_trace_id
   from reached join callfare.trace_join using (trace_id, namespace)
 )
-select uuid_send(start) as start, namespace, uuid_send(trace_id) as trace_id from reached;
+select namespace, uuid_send(trace_id) as trace_id, uuid_send(other_trace_id) as other_trace_id
+from reached join callfare.trace_join using (trace_id, namespace);
 
 -- load_records --
 -- The records of some traces, as they were written.
