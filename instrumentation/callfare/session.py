@@ -12,8 +12,9 @@ gap is visible. One timer thread serves all sessions of the process.
     session.lost()                          # ended without one (garbage collection, exit)
     session.fail(error)                     # broke off
 
-The context of the moment of `open` is the parent of every delta. The last delta is what the vendor's total
-leaves over, never below zero; the total itself travels beside it and corrects the sum (semantics 9).
+The context of the moment of `open` is the parent of every delta; where there is no span in it, the first delta
+is that of the others. The last delta is what the vendor's total leaves over, never below zero; the total itself
+travels beside it and corrects the sum (semantics 9).
 Seconds are seconds of audio; `channels` stands beside them and is multiplied once, at pricing. A reconnect goes
 on with the same Session: neither the id nor the counter starts anew.
 """
@@ -28,6 +29,7 @@ from decimal import Decimal
 from typing import Self
 
 from opentelemetry import context as context_api
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
@@ -228,7 +230,16 @@ class Session:
             },
         )
         started_at, self._span_started_at_unix_ns = self._span_started_at_unix_ns, self._reporter.clock.unix_ns()
-        return open_call(self._tracer, request, context=self._context, start_time_unix_ns=started_at)
+        call = open_call(self._tracer, request, context=self._context, start_time_unix_ns=started_at)
+        if self._sequence == 1:
+            self._keep_in_one_trace(call)
+        return call
+
+    def _keep_in_one_trace(self, first: CallSpan) -> None:
+        """Without a parent each delta would begin a trace, a minute long: the first one becomes that of the others."""
+        said = first.span.get_span_context()
+        if said.is_valid and not trace.get_current_span(self._context).get_span_context().is_valid:
+            self._context = trace.set_span_in_context(trace.NonRecordingSpan(said), self._context)
 
 
 class Reporter:

@@ -165,6 +165,17 @@ def test_deltas_belong_to_the_context_of_the_opening(spans, reporter, time) -> N
     assert spans.all[-1].parent.span_id == parent.get_span_context().span_id
 
 
+def test_deltas_of_a_socket_opened_outside_of_any_span_are_one_trace(spans, reporter, time) -> None:
+    """The first one is the root: an hour's listening is one workflow, and no sixty."""
+    session = opened(spans, reporter)
+    listen(session, reporter, time, 150)
+    session.close(vendor_total_seconds=150)
+    root, *others = spans.all
+    assert root.parent is None
+    assert [each.parent.span_id for each in others] == [root.context.span_id] * 2
+    assert {each.context.trace_id for each in others} == {root.context.trace_id}
+
+
 def test_one_thread_reports_for_all_sockets_and_a_call_needs_none(spans) -> None:
     """However many calls and sockets are open, they add one thread."""
     tracer, before = spans.provider.get_tracer("test"), set(threading.enumerate())
