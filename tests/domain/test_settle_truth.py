@@ -1,0 +1,152 @@
+"""Random traces of which it is known what was really called: each provider call is billed once, and nothing else is.
+
+Truth comes first: a workflow makes calls, and of each call some emitters tell, nested or side by side, with or without
+its id, some off by one, some without its usage. What settling makes of the spans is compared with the calls.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cost_exporter.domain.span import Call, Detail, Link
+from tests.domain.builders import call, key, link, settled
+
+EMITTERS = [
+    ("native", Detail.NATIVE),
+    ("genai", Detail.GENAI),
+    ("traceloop", Detail.TRACELOOP),
+    ("plain", Detail.PLAIN),
+]
+
+
+@dataclass
+class World:
+    """What was called, and what is told of it."""
+
+    random: Random
+    spans: list[Call | Link] = field(default_factory=list[Call | Link])
+    calls: list[list[str]] = field(default_factory=list[list[str]])
+    """The names of the spans that tell of each call."""
+    frames: list[str] = field(default_factory=list[str])
+    """Spans of frameworks above calls that are told below."""
+    now_ms: int = 0
+
+    def tell(self, **said: object) -> str:
+        name = f"{self.random.getrandbits(24):06x}{len(self.spans) % 100:02d}"
+        self.spans.append(call(name, **said))  # pyright: ignore[reportArgumentType]
+        return name
+
+    def below(self, parent: str) -> str:
+        """A place some spans further down, which are no calls."""
+        for _ in range(self.random.randint(0, 2)):
+            name = f"l{len(self.spans)}"
+            self.spans.append(link(name, parent=parent))
+            parent = name
+        return parent
+
+    def usage(self) -> dict[str, int]:
+        """Another one each time: equal usage is made on purpose only."""
+        return {"input_tokens": 100 + 10 * len(self.spans), "output_tokens": 50}
+
+
+def told_call(world: World, parent: str) -> None:
+    """One call, told by one to three emitters that know its usage."""
+    usage, is_nested = world.usage(), world.random.random() < 0.5
+    call_id = world.random.choice(["", f"response:{len(world.spans)}"])
+    names: list[str] = []
+    for depth, (scope, detail) in enumerate(world.random.sample(EMITTERS, world.random.randint(1, 3))):
+        names.append(
+            world.tell(
+                parent=parent,
+                scope=scope,
+                detail=detail,
+                start_ms=world.now_ms + depth,
+                end_ms=world.now_ms + 100 - depth,
+                quantities=usage | {"output_tokens": 50 + world.random.randint(0, 1)},
+                call_id=call_id if depth == 0 else world.random.choice(["", call_id]),
+            )
+        )
+        parent = world.below(names[-1]) if is_nested else parent
+    world.calls.append(names)
+
+
+def retried_call(world: World, parent: str) -> None:
+    """One span around the attempts, one an attempt; only the last one was answered."""
+    usage, (outer, inner) = world.usage(), world.random.sample(EMITTERS, 2)
+    cut_ms = world.now_ms + world.random.choice([10, 50, 95])
+    times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
+    around = world.tell(parent=parent, scope=outer[0], detail=outer[1], quantities=usage, **times)
+    attempt = {"parent": around, "scope": inner[0], "detail": inner[1]}
+    refused = world.tell(**attempt, **times | {"end_ms": cut_ms}, quantities={}, has_failed=True)
+    world.calls.append([refused])
+    world.calls.append([around, world.tell(**attempt, **times | {"start_ms": cut_ms}, quantities=usage)])
+
+
+def lost_call(world: World, parent: str) -> None:
+    """One call, told by nested emitters of which one lost the usage, and perhaps the model."""
+    usage, lost_at = world.usage(), world.random.randint(0, 1)
+    names: list[str] = []
+    for depth, (scope, detail) in enumerate(world.random.sample(EMITTERS, 2)):
+        model = "" if depth == lost_at and world.random.random() < 0.5 else "gpt-4o-mini"
+        quantities = {} if depth == lost_at else usage
+        times = {"start_ms": world.now_ms + depth, "end_ms": world.now_ms + 100 - depth}
+        names.append(world.tell(parent=parent, scope=scope, detail=detail, model=model, quantities=quantities, **times))
+        parent = names[-1]
+    world.calls.append(names)
+
+
+def parallel_calls(world: World, parent: str) -> None:
+    """Identical calls at one time, each told by one or two nested emitters without an id."""
+    usage, emitters = world.usage(), world.random.sample(EMITTERS, world.random.randint(1, 2))
+    for _ in range(world.random.randint(2, 4)):
+        names, above = [], parent
+        for scope, detail in emitters:
+            times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
+            names.append(world.tell(parent=above, scope=scope, detail=detail, quantities=usage, **times))
+            above = names[-1]
+        world.calls.append(names)
+
+
+def framed_calls(world: World, parent: str) -> None:
+    """A framework's span with other figures, or none, above calls one after the other, some of which lost theirs."""
+    framework = {
+        "scope": "framework",
+        "detail": Detail.FRAMEWORK,
+        "start_ms": world.now_ms,
+        "end_ms": world.now_ms + 900,
+    }
+    world.frames.append(world.tell(parent=parent, quantities=world.random.choice([{}, world.usage()]), **framework))
+    frame = world.frames[-1]
+    told_call(world, frame)
+    for _ in range(world.random.randint(0, 2)):
+        world.now_ms += 200
+        if world.random.random() < 0.5:
+            told_call(world, frame)
+        else:
+            scope, detail = world.random.choice(EMITTERS)
+            times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
+            world.calls.append([world.tell(parent=frame, scope=scope, detail=detail, quantities={}, **times)])
+
+
+ACTS = [told_call, retried_call, lost_call, parallel_calls, framed_calls]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(ACTS), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_each_provider_call_is_billed_once_and_nothing_else_is(acts, random: Random) -> None:
+    """Every call has one span that is billed or unknown, the richest of its own; the others name that one."""
+    world = World(random)
+    for act in acts:
+        world.now_ms += 5000
+        act(world, world.below("root"))
+    random.shuffle(world.spans)
+    records = settled(*world.spans, link("root", parent=None))
+    for names in world.calls:
+        told = [records[key(name)] for name in names]
+        (billed,) = [record for record in told if record.status != "duplicate"]
+        knows_more = max((bool(record.call.usage.quantities), record.call.detail) for record in told)
+        assert (bool(billed.call.usage.quantities), billed.call.detail) == knows_more
+        assert {record.duplicate_of for record in told} <= {None, billed.call.span_id}
+    assert {records[key(name)].status for name in world.frames} <= {"duplicate"}
