@@ -23,7 +23,7 @@ from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.span import Call
 
-__all__ = ["base_model", "same_call_evidence", "same_call_groups"]
+__all__ = ["base_model", "is_unique", "same_call_evidence", "same_call_groups"]
 
 OVERLAP_SLACK_NS = 5_000_000
 OVERLAPPING_MAX = 64
@@ -32,6 +32,8 @@ a call start next to each other. It bounds what a crowd of identical calls witho
 OUTPUT_TOKENS_SLACK = 2
 """One emitter sums the start and the end of a stream and is off by one (traceloop-anthropic 0.62)."""
 
+# Ollama's OpenAI API draws the id of an answer, below 999 or 999,999 (ollama, middleware/openai.go, seen 2026-11-26).
+_DRAWN_ID = re.compile(r"response:(?:(?:chatcmpl|cmpl)-\d{1,3}|resp_(?:0|[1-9]\d{0,5}))")
 _DATE_SUFFIX = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 
 
@@ -50,6 +52,12 @@ class _Evidence(IntEnum):
 
 
 _Guess = tuple[_Evidence, SpanKey, SpanKey]
+
+
+@lru_cache(maxsize=4096)
+def is_unique(call_id: str) -> bool:
+    """Return whether equal ids mean one call. An id drawn from few says only that unequal ones are different calls."""
+    return bool(call_id) and _DRAWN_ID.fullmatch(call_id) is None
 
 
 def same_call_groups(calls: Mapping[SpanKey, Call], lineage: Lineage) -> list[list[SpanKey]]:
@@ -87,7 +95,7 @@ def _identity(call: Call) -> object | None:
     """Return who the call is. A session's delta is its (session, sequence), whatever its response id."""
     if call.session_id and call.session_sequence is not None:
         return call.session_id, call.session_sequence
-    return call.call_id or None
+    return call.call_id if is_unique(call.call_id) else None
 
 
 def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[_Guess]:
@@ -125,7 +133,8 @@ def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator
     for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
         call = calls[key]
         nameless = _still_open(calls, nameless, call)
-        if call.call_id:  # two that have an id are one call by that, or none
+        has_name = is_unique(call.call_id)
+        if has_name:  # two that have a name are one call by that, or none
             candidates = nameless
         else:
             named = _still_open(calls, named, call)
@@ -134,7 +143,7 @@ def _overlapping(calls: Mapping[SpanKey, Call], keys: list[SpanKey]) -> Iterator
             other = calls[each]
             if other.scope != call.scope and _outputs_agree(other.usage.quantities, call.usage.quantities):
                 yield _Evidence.OVERLAPPING, min(key, each), max(key, each)
-        (named if call.call_id else nameless).append(key)
+        (named if has_name else nameless).append(key)
 
 
 def _still_open(calls: Mapping[SpanKey, Call], keys: list[SpanKey], call: Call) -> list[SpanKey]:

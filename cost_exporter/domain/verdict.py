@@ -12,7 +12,7 @@ from decimal import Decimal
 from cost_exporter.domain.cost import leg_of
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.same_call import same_call_evidence, same_call_groups
+from cost_exporter.domain.same_call import is_unique, same_call_evidence, same_call_groups
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.value import value
 
@@ -157,7 +157,8 @@ def _framework_or_vendors(
     told = calls[framework]
     others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
     others = [key for key in others if calls[key].is_billable]
-    if not others or (told.call_id and any(calls[key].call_id == told.call_id for key in tellings if key != framework)):
+    name = told.call_id if is_unique(told.call_id) else None
+    if not others or any(calls[key].call_id == name for key in tellings if key != framework):
         return  # nothing to yield to; or its one call is known by its id, and the others are calls of their own
     if told.is_billable and told.usage.quantities and not any(calls[key].usage.quantities for key in others):
         for key in others:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cost_exporter.domain.facts import Facts
+from cost_exporter.domain.same_call import is_unique
 from cost_exporter.domain.span import Call
 from cost_exporter.store.arrays import DateArray, Int8Array, TextArray, UuidArray
 from cost_exporter.store.link_bytes import PackedLinks, unpack_links
@@ -227,7 +228,7 @@ def _name_of(call: Call) -> str:
     """Return which session the call belongs to, else who it is; "" where neither is known."""
     if call.session_id and call.session_sequence is not None:
         return f"{_SESSION}{call.session_id}"
-    return f"call:{call.call_id}" if call.call_id else ""
+    return f"call:{call.call_id}" if is_unique(call.call_id) else ""
 
 
 def _hash(namespace: str, name: str) -> int:

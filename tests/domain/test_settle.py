@@ -179,6 +179,22 @@ def test_parallel_identical_calls_are_told_apart_by_lineage() -> None:
     assert [records[key(above)].duplicate_of for above, _ in names] == [span_id(below) for _, below in names]
 
 
+@pytest.mark.parametrize("drawn", ["response:chatcmpl-42", "response:cmpl-7", "response:resp_4711"])
+def test_an_id_drawn_from_few_makes_no_two_calls_one(drawn: str) -> None:
+    """Ollama has 999 ids for all its answers: equal ones alone say nothing, also of calls in other traces."""
+    one = call("one", call_id=drawn)
+    other = call("other", call_id=drawn, start_ms=5000, end_ms=6000, quantities={"input_tokens": 7})
+    elsewhere = call("elsewhere", trace=OTHER_TRACE, call_id=drawn)
+    assert len(billed(one, other, elsewhere)) == len((one, other, elsewhere))
+
+
+def test_an_id_drawn_from_few_still_tells_calls_apart() -> None:
+    """Two tellings of an answer have its id both, so unequal ids are two answers; equal ones are one if all else is."""
+    drawn = [call(name, scope=name, call_id=f"response:chatcmpl-{number}") for name, number in (("a", 1), ("b", 2))]
+    assert len(billed(*drawn)) == len(drawn)
+    assert len(billed(*[call(name, scope=name, call_id="response:chatcmpl-1") for name in "ab"])) == 1
+
+
 def test_spans_of_one_id_may_say_different_things_of_it() -> None:
     """A third span without the id that is like one of two with it is their call as well."""
     one = call("one", call_id="response:1")

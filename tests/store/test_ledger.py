@@ -108,6 +108,14 @@ def test_an_emitter_that_gives_all_calls_one_id_does_not_join_everything(
     assert billed == [(1 + 3,)]
 
 
+def test_traces_are_not_joined_by_an_id_drawn_from_few(ledger: LedgerStore, database: Database) -> None:
+    """Two calls to Ollama that got the same id by chance are both billed."""
+    for trace in (TRACE, OTHER_TRACE):
+        ledger.commit([request(call("a", trace=trace, call_id="response:chatcmpl-42"))], price_by_sum)
+    assert rows(database, "select status from callfare.cost_record") == [("priced",), ("priced",)]
+    assert rows(database, "select count(*) from callfare.provider_call") == [(0,)]
+
+
 def test_the_deltas_of_a_long_socket_add_up_in_traces_of_their_own(ledger: LedgerStore, database: Database) -> None:
     """Opened outside of any span, each minute is a trace: the vendor's total at the close must not count them twice."""
     count = JOINED_TRACES_MAX + 8
