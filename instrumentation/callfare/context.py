@@ -17,7 +17,7 @@ from callfare.account import ATTRIBUTION, AccountedContext, account_of, attribut
 from callfare.guard import note_internal_error
 from callfare.span import call_seen
 
-__all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "with_attribution"]
+__all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "told_by_others", "with_attribution"]
 
 
 class AttributionProcessor(SpanProcessor):
@@ -64,10 +64,18 @@ _MODEL_SCOPES: Final = re.compile(
 )
 
 
+told_by_others: Final[set[str]] = set()
+"""Scopes whose usage an active instrumentor of ours reports, and better: their spans are not the bill."""
+
+
 def _tell_framework(span: Span, context: Context) -> None:
     """A model call that another instrumentation records: the framework's span above is then not the bill."""
     scope = span.instrumentation_scope
-    if scope is not None and _is_model_scope(scope.name):
+    if scope is None:
+        return
+    if scope.name in told_by_others:
+        span.set_attribute(names.USAGE_BILLABLE, value=False)
+    elif _is_model_scope(scope.name):
         call_seen("chat", context)
 
 

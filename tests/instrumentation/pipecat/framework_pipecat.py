@@ -1,25 +1,45 @@
 """Pipecat's real services in a real pipeline against the fakes. Run by test_older_sdks.py: Pipecat is heavy."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 from opentelemetry import trace
-from pipecat.frames.frames import InputAudioRawFrame, LLMContextFrame, TTSSpeakFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    InputAudioRawFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    TTSSpeakFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.runner import PipelineRunner
+from pipecat.pipeline.task import PipelineTask
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.deepgram.stt import DeepgramSTTService as RealDeepgramSTTService
 from pipecat.services.elevenlabs.tts import ElevenLabsHttpTTSService
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.services.openai.stt import OpenAISTTService
 from pipecat.services.openai.tts import OpenAITTSService
 from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TextAggregationMode
 from pipecat.tests.utils import run_test
 
 from callfare import attributes as names
+from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from callfare.instrumentation.pipecat import PipecatInstrumentor
+from tests.instrumentation.fakes.deepgram import FakeDeepgram
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
+from tests.support.waiting import wait_until
 
 TEXT = "Héllo wörld 👋🏽."
 
@@ -45,7 +65,7 @@ def elevenlabs_fake() -> Iterator[ElevenLabsFake]:
 
 @pytest.fixture
 def instrumented(spans) -> Iterator[None]:
-    instrumentors = [PipecatInstrumentor(), OpenAIAudioInstrumentor()]
+    instrumentors = [PipecatInstrumentor(), OpenAIAudioInstrumentor(), DeepgramInstrumentor()]
     for instrumentor in instrumentors:
         instrumentor.instrument(tracer_provider=spans.provider)
     yield
@@ -129,6 +149,125 @@ def test_a_model_call_is_counted_once(openai_fake, spans, instrumented, is_instr
     (found,) = operations(spans, "chat")
     assert (found[names.INPUT_TOKENS], found[names.OUTPUT_TOKENS]) == (7, 2)
     assert found.get(names.USAGE_BILLABLE) is (False if is_instrumented_elsewhere else None)
+
+
+async def ran(service, *frames, until: Callable[[], object]) -> None:
+    """The service in a pipeline of its own: it gets one frame after the other, and waits for `until` at a None."""
+    task = PipelineTask(Pipeline([service]), cancel_on_idle_timeout=False)
+    running = asyncio.ensure_future(PipelineRunner(handle_sigint=False).run(task))
+    for frame in frames:
+        if frame is not None:
+            await task.queue_frame(frame)
+            continue
+        await asyncio.to_thread(wait_until, "what the script waits for", until)
+    await task.queue_frame(EndFrame())
+    await running
+
+
+def billed(spans, operation: str) -> list[dict]:
+    return [found for found in operations(spans, operation) if found.get(names.USAGE_BILLABLE) is not False]
+
+
+def sound(seconds: float) -> InputAudioRawFrame:
+    return InputAudioRawFrame(audio=bytes(int(seconds * 16_000) * 2), sample_rate=16_000, num_channels=1)
+
+
+def test_recognition_through_deepgrams_sdk_is_billed_once(spans, instrumented) -> None:
+    """Pipecat connects while it sets the service up: the socket of the SDK is seen all the same, and is the bill."""
+    with FakeDeepgram() as fake:
+        service = RealDeepgramSTTService(api_key="k", base_url=fake.url, sample_rate=16_000)
+        asyncio.run(ran(service, *[sound(0.2)] * 5, None, until=lambda: fake.audio_bytes == [32_000]))
+    (bill,) = billed(spans, "speech_to_text")
+    assert bill[names.AUDIO_INPUT_SECONDS] == 1.0 == sum(fake.audio_bytes) / 32_000
+    (kept,) = [found for found in operations(spans, "speech_to_text") if found != bill]
+    assert (kept[names.AUDIO_INPUT_SECONDS], kept[names.SESSION_STATE]) == (1.0, "closed")
+
+
+def test_one_segment_through_openais_sdk_is_billed_once(openai_fake, spans, instrumented) -> None:
+    """Pipecat reports a segment before it sends it: that one is not the bill either."""
+    service = OpenAISTTService(api_key="k", base_url=f"{openai_fake.url}/v1", model="gpt-4o-transcribe")
+    said = (VADUserStartedSpeakingFrame(), *[sound(0.2)] * 5, VADUserStoppedSpeakingFrame(), None)
+    asyncio.run(ran(service, *said, until=lambda: operations(spans, "speech_to_text")))
+    (bill,) = billed(spans, "speech_to_text")
+    assert bill[names.INPUT_TOKENS] == 14
+    assert len(openai_fake.uploads) == 1
+
+
+def speaker(fake: OpenAIFake, **options) -> OpenAITTSService:
+    return OpenAITTSService(api_key="k", base_url=f"{fake.url}/v1", voice="alloy", model="tts-1", **options)
+
+
+REPLY = ("Héllo", " wörld", " 👋🏽", ".")
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+@pytest.mark.parametrize("sees_the_sdk", [False, True])
+def test_an_utterance_token_by_token_is_billed_once(openai_fake, spans, is_interrupted, sees_the_sdk) -> None:
+    """By the SDK's spans where they are, else by Pipecat's report, which forgets an interrupted utterance."""
+    instrumentors = [PipecatInstrumentor(), *([OpenAIAudioInstrumentor()] if sees_the_sdk else [])]
+    for instrumentor in instrumentors:
+        instrumentor.instrument(tracer_provider=spans.provider)
+    sent = [LLMFullResponseStartFrame(), *(LLMTextFrame(word) for word in REPLY), None]
+    end = InterruptionFrame() if is_interrupted else LLMFullResponseEndFrame()
+    service = speaker(openai_fake, text_aggregation_mode=TextAggregationMode.TOKEN)
+    asyncio.run(ran(service, *sent, end, until=lambda: openai_fake.characters == len("".join(REPLY))))
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
+    bill = billed(spans, "text_to_speech")
+    assert sum(found[names.INPUT_CHARACTERS] for found in bill) == len("".join(REPLY)) == openai_fake.characters
+    assert len(bill) == (len(REPLY) if sees_the_sdk else 1)
+
+
+def test_speech_interrupted_before_the_vendor_answers_is_billed(openai_fake, spans) -> None:
+    """The text is with the vendor, Pipecat has not reported it yet: its length is known, and marked as estimated."""
+    PipecatInstrumentor().instrument(tracer_provider=spans.provider)
+    openai_fake.never_answers = True
+    script = (TTSSpeakFrame(TEXT), None, InterruptionFrame())
+    asyncio.run(ran(speaker(openai_fake), *script, until=lambda: openai_fake.characters))
+    PipecatInstrumentor().uninstrument()
+    (bill,) = billed(spans, "text_to_speech")
+    assert bill[names.INPUT_CHARACTERS] == openai_fake.characters
+    assert (bill[names.USAGE_SOURCE], bill[names.FINISH_REASONS]) == ("estimated", ("interrupted",))
+
+
+class Thinking(OpenAIFake):
+    """A model that is asked and says nothing."""
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.chat_requests.append(await request.json())
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def question() -> LLMContextFrame:
+    return LLMContextFrame(LLMContext(messages=[{"role": "user", "content": "hi"}]))
+
+
+def test_a_model_interrupted_before_its_usage_is_not_free(spans, instrumented) -> None:
+    """Its prompt is billed, nobody knows how much: a span without usage that does not say it is not the bill."""
+    with Thinking() as fake:
+        service = OpenAILLMService(api_key="k", base_url=f"{fake.url}/v1", model="gpt-4o-mini")
+        asyncio.run(ran(service, question(), None, InterruptionFrame(), until=lambda: fake.chat_requests))
+    (bill,) = billed(spans, "chat")
+    assert (bill[names.USAGE_SOURCE], bill[names.FINISH_REASONS]) == ("unknown", ("interrupted",))
+
+
+def test_a_refused_model_call_says_so(openai_fake, spans, instrumented) -> None:
+    """Pipecat turns the error into a frame; the span still tells that the vendor did no work."""
+    openai_fake.refuse_next = [400]
+    service = OpenAILLMService(api_key="k", base_url=f"{openai_fake.url}/v1", model="gpt-4o-mini")
+    asyncio.run(ran(service, question(), None, until=lambda: operations(spans, "chat")))
+    (found,) = billed(spans, "chat")
+    assert (found[names.CALL_REFUSED], found[names.HTTP_STATUS_CODE]) == (True, 400)
+
+
+def test_pipecats_own_spans_are_no_bill_while_ours_are_there(spans, instrumented) -> None:
+    """Its `stt` spans tell a part of what our session tells, its `tts` and `llm` spans the same."""
+    tracer = spans.provider.get_tracer("pipecat")
+    tracer.start_span("stt", attributes={"metrics.audio_seconds": 1.5}).end()
+    PipecatInstrumentor().uninstrument()
+    tracer.start_span("stt", attributes={"metrics.audio_seconds": 1.5}).end()
+    assert [found.get(names.USAGE_BILLABLE) for found in spans.attributes] == [False, None]
 
 
 def test_no_text_reaches_a_span(openai_fake, elevenlabs_fake, spans, instrumented) -> None:

@@ -8,18 +8,23 @@
 | speech to text | audio seconds, in deltas, one session a service |
 | language model | tokens, inclusive, one span an answer |
 The span of a service is the parent of the vendor's spans; where one of those describes the same operation it
-says `gen_ai.usage.billable=false`. Known limit: in TOKEN mode Pipecat itself drops the characters of an
-interrupted utterance (pipecat issue 5611).
+says `gen_ai.usage.billable=false`, and so do the spans of Pipecat's own tracing. An utterance in TOKEN mode is one
+span, also when it is interrupted. A model that is asked and reports no usage is unknown, not free; what
+`run_inference` uses is seen by the instrumentation of the vendor's SDK only.
 """
 
 from typing import ClassVar
 
-from callfare.instrumentation.pipecat import _wrap
+from opentelemetry.trace import Tracer
+
+from callfare.context import told_by_others
+from callfare.instrumentation.pipecat import _hear, _wrap
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
 __all__ = ["PipecatInstrumentor"]
 
+_OWN_TRACING = "pipecat"
 _PROCESSOR = "pipecat.processors.frame_processor"
 
 
@@ -31,9 +36,18 @@ class PipecatInstrumentor(CallfareInstrumentor):
     wraps: ClassVar[tuple[Wrap, ...]] = (
         Wrap(_PROCESSOR, "FrameProcessor.start_tts_usage_metrics", _wrap.tts_usage),
         Wrap(_PROCESSOR, "FrameProcessor.start_llm_usage_metrics", _wrap.llm_usage),
-        Wrap(_PROCESSOR, "FrameProcessor.start_stt_usage_metrics", _wrap.stt_usage),
         Wrap("pipecat.services.tts_service", "TTSService.__init__", _wrap.tts_init),
-        Wrap("pipecat.services.stt_service", "STTService.__init__", _wrap.stt_init),
-        Wrap("pipecat.services.stt_service", "STTService.cleanup", _wrap.stt_cleanup),
+        Wrap("pipecat.services.tts_service", "TTSService._handle_interruption", _wrap.tts_interruption),
+        Wrap("pipecat.services.tts_service", "TTSService.cancel", _wrap.tts_cancel),
+        Wrap("pipecat.services.stt_service", "STTService.__init__", _hear.stt_init),
+        Wrap("pipecat.services.stt_service", "STTService.cleanup", _hear.stt_cleanup),
         Wrap("pipecat.services.llm_service", "LLMService.__init__", _wrap.llm_init),
     )
+
+    def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
+        """Pipecat's own tracing tells less of the same usage."""
+        told_by_others.add(_OWN_TRACING)
+
+    def stopped(self) -> None:
+        """Its spans are all there is again."""
+        told_by_others.discard(_OWN_TRACING)

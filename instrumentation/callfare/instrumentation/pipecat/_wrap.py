@@ -1,4 +1,4 @@
-"""Wrappers of Pipecat's services.
+"""Wrappers of Pipecat's speakers and language models.
 
 Usage is taken where every service reports it, in `start_*_usage_metrics`: the figures of the metrics frames,
 each once, and also where the application left usage metrics switched off. Each run of a service is a span in
@@ -6,37 +6,38 @@ whose context the service works, so that a vendor's spans become its children; i
 same operation, the framework's span says `billable=false` and the call is counted once.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from decimal import Decimal
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.guard import quietly
+from callfare.instrumentation.pipecat._drive import in_context, replace_method
 from callfare.instrumentation.pipecat._usage import request_of, token_quantities
-from callfare.session import Session
-from callfare.span import Amount, CallSpan, open_call, watch_calls
-from callfare.stream import finish
+from callfare.span import Amount, open_call, watch_calls
+from callfare.stream import ended_by_application, finish
 from callfare.wrapping import Wrapper
 
-__all__ = ["llm_init", "llm_usage", "stt_cleanup", "stt_init", "stt_usage", "tts_init", "tts_usage"]
+__all__ = ["llm_init", "llm_usage", "tts_cancel", "tts_init", "tts_interruption", "tts_usage"]
 
 _RUN = context_api.create_key("callfare-pipecat-run")
-_SESSION = "_callfare_session"
+_SEEN = "_callfare_seen"
+_SPEECH = "text_to_speech"
 _CONTEXT_FRAMES = frozenset({"LLMContextFrame", "OpenAILLMContextFrame", "LLMMessagesFrame"})
 
 
 class _Run:
     """One run of a service: its span, the context the service works in, and what is seen below."""
 
-    def __init__(self, tracer: Tracer, service: Any, operation: str) -> None:
+    def __init__(self, tracer: Tracer, service: Any, operation: str, *, is_call: bool) -> None:
+        """`is_call` where the service asks its vendor in every run, so that one without usage is not free."""
         self.operation = operation
         self.call = open_call(tracer, request_of(service, operation))
         self.has_usage = False
+        self._is_call = is_call
         context, self._seen = watch_calls(trace.set_span_in_context(self.call.span))
         self.context = context_api.set_value(_RUN, self, context)
 
@@ -46,16 +47,22 @@ class _Run:
         for name, amount in quantities.items():
             self.call.add(name, amount)
 
+    def estimate(self, name: str, amount: int) -> None:
+        """What the service did not come to report, where it reported nothing."""
+        if not self.has_usage:
+            self.has_usage = True
+            self.call.replace(name, amount, source="estimated")
+
     def end(self, error: BaseException | None = None) -> None:
         """Finish; not billable if a vendor's span tells the same, or if there is nothing to tell."""
-        if self.operation in self._seen or not self.has_usage:
+        if self.operation in self._seen or not (self.has_usage or self._is_call):
             self.call.set(names.USAGE_BILLABLE, value=False)
         finish(self.call, error)
 
 
 @quietly
-def _begin(tracer: Tracer, service: Any, operation: str) -> _Run:
-    return _Run(tracer, service, operation)
+def _begin(tracer: Tracer, service: Any, operation: str, *, is_call: bool = False) -> _Run:
+    return _Run(tracer, service, operation, is_call=is_call)
 
 
 def _current_run(operation: str) -> _Run | None:
@@ -64,16 +71,25 @@ def _current_run(operation: str) -> _Run | None:
 
 
 @quietly
-def _report(tracer: Tracer, service: Any, operation: str, quantities: dict[str, Amount]) -> None:
+def _report(
+    tracer: Tracer, service: Any, operation: str, quantities: dict[str, Amount], *, is_interrupted: bool = False
+) -> None:
     """To the run that is under way; a service that reports outside of one gets a span for it."""
     run = _current_run(operation)
     if run is not None:
         run.add(quantities)
         return
-    call: CallSpan = open_call(tracer, request_of(service, operation))
+    call = open_call(tracer, request_of(service, operation))
     for name, amount in quantities.items():
         call.add(name, amount)
-    call.end()
+    seen: set[str] = getattr(service, _SEEN, set[str]())
+    if operation in seen:
+        seen.discard(operation)
+        call.set(names.USAGE_BILLABLE, value=False)
+    if is_interrupted:
+        call.interrupt()
+    else:
+        call.end()
 
 
 def tts_usage(tracer: Tracer) -> Wrapper:
@@ -81,10 +97,33 @@ def tts_usage(tracer: Tracer) -> Wrapper:
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text = args[0] if args else kwargs.get("text", "")
-        _report(tracer, instance, "text_to_speech", {names.INPUT_CHARACTERS: len(text)})
+        _report(tracer, instance, _SPEECH, {names.INPUT_CHARACTERS: len(text)})
         return await wrapped(*args, **kwargs)
 
     return wrapper
+
+
+def tts_interruption(tracer: Tracer) -> Wrapper:
+    """Wrapper of `TTSService._handle_interruption`, which forgets what TOKEN mode has sent (pipecat issue 5611)."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _report_streamed(tracer, instance)
+        return await wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+tts_cancel = tts_interruption
+"""Wrapper of `TTSService.cancel`, after which nobody reports any more."""
+
+
+@quietly
+def _report_streamed(tracer: Tracer, service: Any) -> None:
+    """Report what was sent token by token of an utterance that will not come to its end."""
+    text: str = getattr(service, "_streamed_text", "")
+    if text:
+        service._streamed_text = ""  # noqa: SLF001 - Pipecat reports and empties it in the same way
+        _report(tracer, service, _SPEECH, {names.INPUT_CHARACTERS: len(text)}, is_interrupted=True)
 
 
 def llm_usage(tracer: Tracer) -> Wrapper:
@@ -102,183 +141,99 @@ def _report_tokens(tracer: Tracer, service: Any, usage: Any) -> None:
     _report(tracer, service, "chat", token_quantities(service, usage))
 
 
-def stt_usage(tracer: Tracer) -> Wrapper:
-    """Wrapper of `FrameProcessor.start_stt_usage_metrics(usage)`: deltas of one session per service."""
-
-    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        _hear(tracer, instance, args[0] if args else kwargs.get("usage"))
-        return await wrapped(*args, **kwargs)
-
-    return wrapper
-
-
-@quietly
-def _hear(tracer: Tracer, service: Any, usage: Any) -> None:
-    context, seen = _listening(service)
-    session: Session | None = getattr(service, _SESSION, None)
-    if session is None or not session.is_open:
-        session = Session.open(tracer, request_of(service, "speech_to_text"), context=context)
-        setattr(service, _SESSION, session)
-    if seen:
-        session.set(names.USAGE_BILLABLE, value=False)
-    session.add_seconds(Decimal(str(usage.audio_seconds)))
-
-
-def stt_cleanup(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `STTService.cleanup`: the session's goodbye, after Pipecat's own last report."""
-
-    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            return await wrapped(*args, **kwargs)
-        finally:
-            _goodbye(instance)
-
-    return wrapper
-
-
-@quietly
-def _goodbye(service: Any) -> None:
-    session: Session | None = getattr(service, _SESSION, None)
-    if session is not None:
-        session.close()
-
-
-def _listening(service: Any) -> tuple[Context, set[str]]:
-    """The context a recogniser works in, the same for all its life, and the vendor's operations seen there.
-
-    The set the framework's own session would write into is another one: the context is taken from before it.
-    """
-    kept: tuple[Context, Context, set[str]] | None = getattr(service, "_callfare_listening", None)
-    if kept is None:
-        outer = context_api.get_current()
-        inner, seen = watch_calls(outer)
-        kept = (outer, inner, seen)
-        service._callfare_listening = kept  # noqa: SLF001 - ours
-    return kept[0], kept[2]
-
-
 def tts_init(tracer: Tracer) -> Wrapper:
     """Wrapper of `TTSService.__init__`: from here on, each `run_tts` of this object is a run."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         wrapped(*args, **kwargs)
-        _replace(
-            instance, "run_tts", lambda run: _watched_generator(run, lambda: _begin(tracer, instance, "text_to_speech"))
-        )
+        replace_method(instance, "run_tts", lambda run: _speaking(tracer, instance, run))
 
     return wrapper
 
 
-def stt_init(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `STTService.__init__`: what it starts and sends is watched for a vendor's spans."""
-
-    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        wrapped(*args, **kwargs)
-        _replace(instance, "run_stt", lambda run: _listening_generator(instance, run))
-        _replace(instance, "start", lambda start: _listening_call(instance, start))
-
-    return wrapper
-
-
-def llm_init(tracer: Tracer) -> Wrapper:
-    """Wrapper of `LLMService.__init__`: each frame that asks the model is a run."""
-
-    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        wrapped(*args, **kwargs)
-        _replace(instance, "process_frame", lambda process: _asking(tracer, instance, process))
-
-    return wrapper
-
-
-@quietly
-def _replace(service: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Subclasses override these methods, so it is the object that gets the wrapper."""
-    method = getattr(service, name, None)
-    if method is not None:
-        setattr(service, name, make(method))
-
-
-def _watched_generator(run: Any, begin: Callable[[], _Run | None]) -> Any:
-    async def run_tts(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        started = begin()
+def _speaking(tracer: Tracer, service: Any, run: Any) -> Any:
+    def run_tts(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         source = run(*args, **kwargs)
-        error: BaseException | None = None
-        try:
-            async for frame in _in_context(source, started.context if started is not None else None):
-                yield frame
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            await source.aclose()
-            if started is not None:
-                started.end(error)
+        if getattr(service, "_is_streaming_tokens", False):
+            return _streamed(service, source)
+        text = args[0] if args else kwargs.get("text", "")
+        return _spoken(tracer, service, source, len(text) if isinstance(text, str) else 0)
 
     return run_tts
 
 
-def _listening_generator(service: Any, run: Any) -> Any:
-    async def run_stt(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        source = run(*args, **kwargs)
-        try:
-            async for frame in _in_context(source, _inner_context(service)):
-                yield frame
-        finally:
-            await source.aclose()
-
-    return run_stt
-
-
-def _listening_call(service: Any, start: Any) -> Any:
-    async def start_(*args: Any, **kwargs: Any) -> Any:
-        context = _inner_context(service)
-        token = context_api.attach(context) if context is not None else None
-        try:
-            return await start(*args, **kwargs)
-        finally:
-            if token is not None:
-                context_api.detach(token)
-
-    return start_
+async def _spoken(tracer: Tracer, service: Any, source: Any, character_count: int) -> AsyncGenerator[Any, None]:
+    """One utterance, one run."""
+    started = _begin(tracer, service, _SPEECH)
+    error: BaseException | None = None
+    try:
+        async for frame in in_context(source, started.context if started is not None else None):
+            yield frame
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        await source.aclose()
+        if started is not None:
+            if error is not None and ended_by_application(error):
+                # Many services report once the vendor has answered: the text is with it before.
+                started.estimate(names.INPUT_CHARACTERS, character_count)
+            started.end(error)
 
 
-@quietly
-def _inner_context(service: Any) -> Context:
-    _listening(service)
-    return service._callfare_listening[1]  # noqa: SLF001 - ours
+async def _streamed(service: Any, source: Any) -> AsyncGenerator[Any, None]:
+    """One token of an utterance, which is reported as a whole at its end: watched, but no span of its own."""
+    context, seen = watch_calls()
+    try:
+        async for frame in in_context(source, context):
+            yield frame
+    finally:
+        await source.aclose()
+        known: set[str] = vars(service).setdefault(_SEEN, set[str]())
+        known.update(seen)
 
 
-def _asking(tracer: Tracer, service: Any, process: Any) -> Any:
+def llm_init(tracer: Tracer) -> Wrapper:
+    """Wrapper of `LLMService.__init__`: each time the model is asked is a run.
+
+    Where the service has a method for just that, its errors are seen as well: `process_frame` swallows them.
+    """
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        wrapped(*args, **kwargs)
+        if hasattr(instance, "_process_context"):
+            replace_method(instance, "_process_context", lambda ask: _asking(tracer, instance, ask))
+        else:
+            replace_method(instance, "process_frame", lambda process: _processing(tracer, instance, process))
+
+    return wrapper
+
+
+def _asking(tracer: Tracer, service: Any, ask: Any) -> Any:
+    async def process_context(*args: Any, **kwargs: Any) -> Any:
+        return await _run(_begin(tracer, service, "chat", is_call=True), ask, args, kwargs)
+
+    return process_context
+
+
+def _processing(tracer: Tracer, service: Any, process: Any) -> Any:
     async def process_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
         run = _begin(tracer, service, "chat") if type(frame).__name__ in _CONTEXT_FRAMES else None
-        if run is None:
-            return await process(frame, *args, **kwargs)
-        error: BaseException | None = None
-        token = context_api.attach(run.context)
-        try:
-            return await process(frame, *args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            context_api.detach(token)
-            run.end(error)
+        return await _run(run, process, (frame, *args), kwargs)
 
     return process_frame
 
 
-async def _in_context(source: Any, context: Context | None) -> AsyncGenerator[Any, None]:
-    """Drive a generator in a context, giving the consumer's back at every item."""
-    while True:
-        token = context_api.attach(context) if context is not None else None
-        try:
-            item = await anext(source, _END)
-        finally:
-            if token is not None:
-                context_api.detach(token)
-        if item is _END:
-            return
-        yield item
-
-
-_END = object()
+async def _run(run: _Run | None, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if run is None:
+        return await method(*args, **kwargs)
+    error: BaseException | None = None
+    token = context_api.attach(run.context)
+    try:
+        return await method(*args, **kwargs)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        context_api.detach(token)
+        run.end(error)
