@@ -19,7 +19,7 @@ from opentelemetry.util.types import Attributes
 from callfare import attributes as names
 from callfare.guard import note_internal_error
 
-__all__ = ["RecordEverything", "UnsampledExport", "exporter_modules"]
+__all__ = ["RecordEverything", "UnsampledExport", "exporter_modules", "processors_of"]
 
 
 class RecordEverything(Sampler):
@@ -75,7 +75,7 @@ class UnsampledExport(SpanProcessor):
             note_internal_error("exporting an unsampled span", error)
 
     def _billing_processors(self) -> tuple[SpanProcessor, ...]:
-        processors = _processors_of(self._provider)
+        processors = processors_of(self._provider)
         if processors is not self._known:
             self._known = processors
             self._targets = _billing(processors)
@@ -91,10 +91,11 @@ class UnsampledExport(SpanProcessor):
 
 def exporter_modules(provider: object) -> list[str]:
     """Return the module of each exporter of a provider, "" for a processor that exports nothing."""
-    return [_exporter_module(processor) for processor in _processors_of(provider)]
+    return [_exporter_module(processor) for processor in processors_of(provider)]
 
 
-def _processors_of(provider: object) -> tuple[Any, ...]:
+def processors_of(provider: object) -> tuple[Any, ...]:
+    """The processors of a provider; none where this release of the SDK keeps them elsewhere."""
     # The SDK has no public list of processors (opentelemetry-sdk 1.45).
     return getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
 
