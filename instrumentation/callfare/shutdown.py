@@ -3,7 +3,7 @@
 Measured without this: a SIGTERM without handler lost 300 of 300 spans, a forked multiprocessing child 100 of
 100. Open sockets are ended as `lost` first, and calls under way as `interrupted`, so that what was sent so far is
 in the flush. Bounded in time: an unreachable receiver delays the exit by FLUSH_MILLISECONDS, not by the exporter's
-patience.
+patience, and keeps nobody else from getting what is his.
 """
 
 import atexit
@@ -18,12 +18,15 @@ from typing import Any
 from opentelemetry.sdk.trace import TracerProvider
 
 from callfare.guard import quietly
+from callfare.sampler import processors_of
 from callfare.session import reporter
 from callfare.span import forget_open_calls, interrupt_open_calls
 
 __all__ = ["FLUSH_MILLISECONDS", "flush", "install_exit_handlers"]
 
 FLUSH_MILLISECONDS = 4_000
+_INTERRUPTED_SECONDS_MAX = 1.0
+"""How long a signal keeps the code that it interrupted waiting for the flush; a flush takes milliseconds."""
 _is_installed = False
 _providers: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
 
@@ -32,8 +35,7 @@ _providers: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
 def flush() -> None:
     """End what is open and export what is finished, in bounded time.
 
-    In a thread of its own: a signal may interrupt code that holds a lock we need, and the SDK's `force_flush`
-    ignores its time limit (opentelemetry-python issue 4568).
+    In threads of their own: the SDK's `force_flush` ignores its time limit (opentelemetry-python issue 4568).
     """
     worker = threading.Thread(target=_flush, name="callfare-flush", daemon=True)
     try:
@@ -46,9 +48,16 @@ def flush() -> None:
 
 @quietly
 def _flush() -> None:
+    """Each processor at once: one whose receiver is away would else use up the time of those behind it."""
     _end_what_is_open()
+    flushing: list[threading.Thread] = []
     for provider in list(_providers):
-        provider.force_flush(FLUSH_MILLISECONDS)
+        for processor in processors_of(provider) or (provider,):
+            worker = threading.Thread(target=quietly(processor.force_flush), args=(FLUSH_MILLISECONDS,), daemon=True)
+            worker.start()
+            flushing.append(worker)
+    for worker in flushing:
+        worker.join()
 
 
 def _end_what_is_open() -> None:
@@ -78,14 +87,45 @@ def _handle_sigterm() -> None:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
+class _Ending:
+    """The flush between a signal and the death of it."""
+
+    def __init__(self, signal_number: int) -> None:
+        self._signal_number = signal_number
+        self.is_over = threading.Event()
+        threading.Thread(target=self._run, name="callfare-ending", daemon=True).start()
+
+    def _run(self) -> None:
+        flush()
+        self.is_over.set()
+        os.kill(os.getpid(), self._signal_number)  # whatever the main thread does now, it comes back to the handler
+
+
+_ending: _Ending | None = None
+
+
 def _on_sigterm(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
-    """Flush, then die of the signal as if we had not been there: the parent sees the same exit status."""
-    flush()
-    signal.signal(signal_number, signal.SIG_DFL)
-    os.kill(os.getpid(), signal_number)
+    """Flush, then die of the signal as if we had not been there: the parent sees the same exit status.
+
+    The code that the signal interrupts may hold a lock which the flush needs, of a call, of its span, of an exporter.
+    So it waits here for a moment only. After that it goes on, which sets the lock free, until the flush is over.
+    """
+    global _ending  # noqa: PLW0603 - a process ends once
+    if signal.getsignal(signal_number) is not _on_sigterm:
+        return  # an application's later handler calls the one before it: how this ends is that one's business
+    if _ending is None:
+        try:
+            _ending = _Ending(signal_number)
+        except RuntimeError:  # the interpreter is on its way out and starts no thread: its exit handlers flush
+            return
+    if _ending.is_over.wait(_INTERRUPTED_SECONDS_MAX):
+        signal.signal(signal_number, signal.SIG_DFL)
+        os.kill(os.getpid(), signal_number)
 
 
 def _after_fork() -> None:
+    global _ending  # noqa: PLW0603 - the parent's end is not the child's
+    _ending = None
     reporter().after_fork()
     forget_open_calls()
     util = sys.modules.get("multiprocessing.util")

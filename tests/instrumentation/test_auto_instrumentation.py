@@ -188,6 +188,79 @@ def kill(process) -> None:
     assert process.returncode == -signal.SIGTERM, errors
 
 
+HELD = """
+import os, signal, threading
+import callfare.span
+from opentelemetry import trace
+calls('a')
+sent = {'gen_ai.usage.input_characters': 7}
+request = callfare.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+call = callfare.span.open_call(trace.get_tracer('test'), request)
+processor = trace.get_tracer_provider()._active_span_processor._span_processors[0]
+exporting = processor._batch_processor._export_lock
+lock = {'call': call._lock, 'span': call.span._lock, 'exporter': exporting}['WHOSE']
+print('ready', flush=True)
+with lock:
+    signal.pause()  # SIGTERM comes while this thread holds it
+signal.pause()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["call", "span", "exporter"])
+def test_sigterm_flushes_whatever_lock_it_interrupts(receiver, tmp_path, whose) -> None:
+    """Code that holds a lock of ours or of the SDK goes on for a moment, and nothing is lost."""
+    with started(CALLS + HELD.replace("WHOSE", whose), tmp_path, receiver.url) as process:
+        kill(process)
+    assert len(receiver.named(f"{NAME} a")) == 200
+    (found,) = receiver.named("text_to_speech")
+    assert found[names.INPUT_CHARACTERS] == 7
+
+
+@pytest.mark.slow
+def test_a_receiver_that_is_away_does_not_delay_another(receiver, tmp_path) -> None:
+    """Two exporters, the first of which never comes to its end: the second gets everything before SIGTERM kills."""
+    script = """
+import threading, time
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from callfare import hook
+class Away(SpanProcessor):
+    def force_flush(self, timeout_millis=30000): threading.Event().wait()
+provider = TracerProvider()
+provider.add_span_processor(Away())
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+hook.install(provider)
+for _ in range(200): provider.get_tracer('test').start_span('call').end()
+print('ready', flush=True); time.sleep(600)
+"""
+    with started(script, tmp_path, receiver.url) as process:
+        kill(process)
+    assert len(receiver.named("call")) == 200
+
+
+@pytest.mark.slow
+def test_a_handler_that_calls_the_one_before_it_decides_alone(receiver, tmp_path) -> None:
+    """Where there was none before us, there is none to be called: the application ends as it meant to."""
+    script = """
+import signal, sys, time
+before = signal.getsignal(signal.SIGTERM)
+def stop(*arguments):
+    if callable(before): before(*arguments)
+    calls('b'); sys.exit(7)
+signal.signal(signal.SIGTERM, stop)
+calls('a'); print('ready', flush=True); time.sleep(600)
+"""
+    with started(CALLS + script, tmp_path, receiver.url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 7
+    assert len(receiver.named(f"{NAME} a")) == len(receiver.named(f"{NAME} b")) == 200
+
+
 @pytest.mark.slow
 def test_an_applications_own_handler_is_left_alone(receiver, tmp_path) -> None:
     """Whoever handles SIGTERM decides how the process ends; its exit flushes."""
