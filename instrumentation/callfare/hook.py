@@ -3,11 +3,13 @@
 Entry points `opentelemetry_pre_instrument` and `opentelemetry_post_instrument`. The first puts the attribution
 processor, the recording sampler and the exit handlers in place: before the instrumentors, because a tracer keeps
 the sampler of the moment it is made. The second looks again, as an instrumentor may have brought a provider of
-its own, and wraps what must lie outside all other wrappers. With CALLFARE_DISABLED neither does anything.
+its own, and wraps what must lie outside all other wrappers. An application that sets up its provider by itself, later,
+gets the parts then. With CALLFARE_DISABLED nobody does anything.
 """
 
 import logging
 import weakref
+from functools import wraps
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,6 +25,7 @@ __all__ = ["install", "post_instrument", "pre_instrument", "warn_of_unused_spool
 
 _log = logging.getLogger("callfare")
 _installed: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
+_PROXIES_MAX = 4
 
 
 @quietly
@@ -46,12 +49,40 @@ def post_instrument() -> None:
 
 @quietly
 def install(provider: AnyTracerProvider | None = None) -> None:
-    """Put our parts onto a tracer provider of the SDK, once each; any other provider is left alone."""
+    """Put our parts onto a tracer provider of the SDK, once each; where there is none yet, onto the one to come."""
     if environment.is_disabled():
         return
-    provider = provider or trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider) or provider in _installed:
+    found = _sdk_provider(provider or trace.get_tracer_provider())
+    if found is None:
+        _install_on_the_one_to_come()
+    elif found not in _installed:
+        _put_onto(found)
+
+
+def _sdk_provider(provider: object) -> TracerProvider | None:
+    """The SDK's, also below one that stands for it and says so, as Logfire's does."""
+    for _ in range(_PROXIES_MAX):
+        if isinstance(provider, TracerProvider):
+            return provider
+        provider = getattr(provider, "provider", None)
+    return None
+
+
+def _install_on_the_one_to_come() -> None:
+    known = trace.set_tracer_provider
+    if getattr(known, "installs_callfare", False):
         return
+
+    @wraps(known)
+    def set_tracer_provider(tracer_provider: AnyTracerProvider) -> None:
+        known(tracer_provider)
+        install()
+
+    set_tracer_provider.__dict__["installs_callfare"] = True
+    trace.set_tracer_provider = set_tracer_provider
+
+
+def _put_onto(provider: TracerProvider) -> None:
     _installed.add(provider)
     provider.add_span_processor(AttributionProcessor())
     if environment.records_all():

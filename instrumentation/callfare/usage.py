@@ -22,6 +22,7 @@ from typing import Final
 from opentelemetry import trace
 
 from callfare import attributes as names
+from callfare import environment
 from callfare.guard import quietly
 from callfare.span import Amount, AttributeValue, Request, open_call
 
@@ -79,6 +80,8 @@ def record_usage(
 
     `vendor_cost_usd` is money that the vendor stated: the record is then `reported` at it, whatever the price list.
     """
+    if environment.is_disabled():
+        return
     amounts, attributes = _amounts(quantities), _vendor_cost(vendor_cost_usd)
     metered = [quantity for quantity in amounts if quantity in _METERS]
     stated: dict[str, Amount] = {_attribute(quantity): amount for quantity, amount in amounts.items()}

@@ -23,7 +23,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
 from callfare import attributes as names
-from callfare.account import with_attribution
+from callfare import environment, hook
+from callfare.account import AccountedContext, account_of, with_attribution
 from callfare.failure import describe_error
 from callfare.guard import quietly
 
@@ -112,11 +113,21 @@ class Workflow:
         _end(span, error)
 
     def begin_run(self) -> tuple[Context, Span]:
-        """Start the span; the caller attaches the context and ends the span."""
+        """Start the span; the caller attaches the context and ends the span. With CALLFARE_DISABLED there is none."""
+        return self._started() or (context_api.get_current(), trace.INVALID_SPAN)
+
+    @quietly
+    def _started(self) -> tuple[Context, Span] | None:
+        if environment.is_disabled():
+            return None
+        hook.install()  # a provider that the application set up by itself may know nothing of us yet
         context = with_attribution(self._account)
+        account = account_of(context)
         title = f"workflow {self._name}" if self._name else "workflow"
-        self._span = span = trace.get_tracer(_SCOPE).start_span(title, context=context)
-        span.set_attribute(names.OPERATION_NAME, "invoke_workflow")
+        attributes = {**account, names.OPERATION_NAME: "invoke_workflow"}
+        self._span = span = trace.get_tracer(_SCOPE).start_span(
+            title, context=AccountedContext(context, account), attributes=attributes
+        )
         if self._revenue is not None:
             self.set_revenue(self._revenue)
         return trace.set_span_in_context(span, context), span
