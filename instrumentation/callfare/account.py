@@ -6,7 +6,7 @@ For each name the nearest wins: the context, the parent span in this process, th
 wins over all three: that is up to whoever writes the attributes onto it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +20,15 @@ from callfare import attributes as names
 from callfare import environment
 from callfare.guard import note_internal_error
 
-__all__ = ["ATTRIBUTION", "AccountedContext", "account_of", "attribution_of", "plain", "with_attribution"]
+__all__ = [
+    "ATTRIBUTION",
+    "AccountedContext",
+    "account_of",
+    "attribution_of",
+    "plain",
+    "with_attribution",
+    "with_request",
+]
 
 ATTRIBUTION: Final = (
     names.TENANT_ID,
@@ -50,7 +58,35 @@ def with_attribution(values: Mapping[str, str | None], context: Context | None =
 def attribution_of(context: Context | None = None) -> dict[str, str]:
     """What this context says, by attribute name."""
     entries = baggage.get_all(context)
-    return {name: str(value)[:_VALUE_LENGTH_MAX] for name, value in entries.items() if name in _NAMES}
+    found = {name: str(value)[:_VALUE_LENGTH_MAX] for name, value in entries.items() if name in _NAMES}
+    request = context_api.get_value(_REQUEST, context)
+    if isinstance(request, _Request):
+        request.complete(found)
+    return found
+
+
+_REQUEST: Final = context_api.create_key("callfare-request")
+
+
+class _Request:
+    """A request whose account becomes known while it is being handled, once somebody has verified its key."""
+
+    __slots__ = ("_at_entry", "_read")
+
+    def __init__(self, read: Callable[[], Mapping[str, str]], at_entry: Mapping[str, str]) -> None:
+        self._read = read
+        self._at_entry = at_entry
+
+    def complete(self, found: dict[str, str]) -> None:
+        """Add what is known by now, unless somebody inside, such as a workflow, has said otherwise."""
+        for name, value in self._read().items():
+            if found.get(name) == self._at_entry.get(name):
+                found[name] = value[:_VALUE_LENGTH_MAX]
+
+
+def with_request(read: Callable[[], Mapping[str, str]], context: Context) -> Context:
+    """A context in which a request is handled; `read` is asked whenever a span starts, and raises nothing."""
+    return context_api.set_value(_REQUEST, _Request(read, attribution_of(context)), context)
 
 
 def account_of(context: Context) -> dict[str, str]:

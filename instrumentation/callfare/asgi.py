@@ -4,19 +4,23 @@
     app = CallfareMiddleware(app, api_key_header="x-unkey-key-id", tenant_header="x-tenant")
 
 Behind a verifier such as Unkey, which leaves its answer in the request's state (`request.state.keyId`), that is
-taken first: it was verified, a header was only sent. Only ids belong here, never the secret key itself: a value
-that looks like a key (`sk-...`, `Bearer ...`) is ignored. Trust the tenant header only where a proxy sets it;
-it is read only if you name it.
+taken first: it was verified, a header was only sent. The verifier may stand before or behind us, and be a dependency
+of the route as well: what it finds holds for every span from then on, and for the server's. Only ids belong here,
+never the secret key itself: a value that looks like a key (`sk-...`, `Bearer ...`) is ignored. Trust the tenant
+header only where a proxy sets it; it is read only if you name it. Whether a caller may state an account by baggage is
+up to CALLFARE_TRUST_BAGGAGE.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
+from uuid import UUID
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from callfare import attributes as names
-from callfare.account import with_attribution
+from callfare.account import with_attribution, with_request
 from callfare.guard import quietly
 
 __all__ = ["CallfareMiddleware"]
@@ -50,43 +54,63 @@ class CallfareMiddleware:
 
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
         """Handle one connection on its account."""
-        account = self._account(scope) if scope["type"] in {"http", "websocket"} else None
-        if not account:
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        token = context_api.attach(with_attribution(account))
-        _write_on_server_span(account)
+        scope.setdefault("state", {})  # before anybody copies the scope: what is verified further in is seen here
+        sent = self._sent(scope) or {}
+
+        def account() -> dict[str, str]:
+            return {**sent, **(_verified(scope) or {})}
+
+        at_entry = account()
+        server = trace.get_current_span()
+        token = context_api.attach(with_request(account, with_attribution(at_entry)))
+        _write(server, at_entry)
+
+        async def send_on(message: Any) -> None:
+            if not message.get("more_body"):
+                _write(server, account())  # now: with the last message its instrumentation ends the span
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_on)
         finally:
             context_api.detach(token)
+            _write(server, account())
 
     @quietly
-    def _account(self, scope: _Scope) -> dict[str, str | None]:
+    def _sent(self, scope: _Scope) -> dict[str, str]:
         headers = dict(scope.get("headers") or ())
-        found: dict[str, str | None] = {}
-        for name in (names.API_KEY_ID, names.TENANT_ID):
-            value = _from_state(scope.get("state"), name) or _from_headers(headers, self._headers.get(name))
-            if value:
-                found[name] = value
-        return found
+        return {
+            name: value
+            for name, header in self._headers.items()
+            if (value := _id(headers.get(header, b"").decode("latin-1")))
+        }
 
 
 @quietly
-def _write_on_server_span(account: Mapping[str, str | None]) -> None:
+def _write(server: Span, account: Mapping[str, str]) -> None:
     """The server's span began before us: it gets the account as well, for spans that only have it as ancestor."""
-    span = trace.get_current_span()
-    span.set_attributes({name: value for name, value in account.items() if value})
+    if server.is_recording():
+        server.set_attributes(account)
+
+
+@quietly
+def _verified(scope: _Scope) -> dict[str, str]:
+    state = scope.get("state")
+    return {name: value for name in _STATE_KEYS if (value := _from_state(state, name))}
 
 
 def _from_state(state: Any, name: str) -> str:
     for key in _STATE_KEYS[name]:
         value = state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
-        if isinstance(value, str) and value:
-            return value
+        if isinstance(value, (str, int, UUID)) and not isinstance(value, bool) and (id_ := _id(str(value))):
+            return id_
     return ""
 
 
-def _from_headers(headers: Mapping[bytes, bytes], header: bytes | None) -> str:
-    value = headers.get(header, b"").decode("latin-1").strip() if header else ""
+def _id(value: str) -> str:
+    """Nothing for what looks like a secret: it must not get onto a span."""
+    value = value.strip()
     return "" if value.lower().startswith(_SECRET_STARTS) else value

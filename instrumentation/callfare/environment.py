@@ -16,6 +16,7 @@ __all__ = [
     "report_seconds",
     "spool_bytes_max",
     "spool_folder",
+    "trusts_baggage",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -41,6 +42,11 @@ def is_disabled() -> bool:
 def records_all() -> bool:
     """CALLFARE_RECORD_ALL, default on: record for cost what the sampler would drop."""
     return _flag("CALLFARE_RECORD_ALL", default=True)
+
+
+def trusts_baggage() -> bool:
+    """CALLFARE_TRUST_BAGGAGE, default on: callers may say by baggage on whose account their requests go."""
+    return _flag("CALLFARE_TRUST_BAGGAGE", default=True)
 
 
 def captures_content() -> bool:

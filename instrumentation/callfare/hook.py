@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from callfare import environment
+from callfare.border import distrust_incoming_baggage
 from callfare.context import AttributionProcessor
 from callfare.guard import quietly
 from callfare.sampler import RecordEverything, UnsampledExport, exporter_modules
@@ -52,6 +53,8 @@ def install(provider: AnyTracerProvider | None = None) -> None:
     """Put our parts onto a tracer provider of the SDK, once each; where there is none yet, onto the one to come."""
     if environment.is_disabled():
         return
+    if not environment.trusts_baggage():
+        distrust_incoming_baggage()
     found = _sdk_provider(provider or trace.get_tracer_provider())
     if found is None:
         _install_on_the_one_to_come()

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry.propagate import extract, inject
 
 import callfare
@@ -209,6 +209,8 @@ def test_record_usage_states_the_vendors_own_cost_exactly(globally, caplog, monk
             {"state": {"keyId": "key_2"}, "headers": [(b"x-callfare-api-key-id", b"claimed")]},
             {names.API_KEY_ID: "key_2"},
         ),
+        ({"state": {"keyId": "sk-abc"}}, {}),
+        ({"state": {"keyId": True, "tenant_id": 42}}, {names.TENANT_ID: "42"}),
         ({"headers": []}, {}),
         ({"type": "lifespan"}, {}),
     ],
@@ -228,3 +230,95 @@ def test_the_middleware_puts_a_request_on_its_account(attributed, scope, expecte
     asyncio.run(request())
     assert seen == [expected]
     assert {name: value for name, value in attributed.only.items() if name in context.ATTRIBUTION} == expected
+
+
+def handled(spans, app, **scope) -> dict[str, dict]:
+    """Attributes by the name of the span, after one request through the middleware inside a server's span."""
+
+    async def request() -> None:
+        with spans.tracer.start_as_current_span("server"):
+            await CallfareMiddleware(app)({"type": "http", "headers": [], **scope}, None, None)
+
+    asyncio.run(request())
+    return {span.name: dict(span.attributes) for span in spans.all}
+
+
+def test_what_is_verified_further_in_holds_from_then_on(attributed) -> None:
+    """A dependency of the route finds the key: later calls are on it, and so is the server's span."""
+
+    async def app(scope, _receive, _send) -> None:
+        attributed.tracer.start_span("before").end()
+        dict(scope)["state"]["keyId"] = "key_1"  # as a framework does that copies the scope
+        attributed.tracer.start_span("after").end()
+        await asyncio.create_task(later())
+
+    async def later() -> None:
+        attributed.tracer.start_span("in a task").end()
+
+    found = handled(attributed, app)
+    assert {name: attributes.get(names.API_KEY_ID) for name, attributes in found.items()} == {
+        "before": None, "after": "key_1", "in a task": "key_1", "server": "key_1",
+    }  # fmt: skip
+
+
+def test_the_servers_span_is_told_before_it_ends(attributed, caplog) -> None:
+    """Its instrumentation ends it with the last message, while the application is still at work."""
+    server = attributed.tracer.start_span("server")
+
+    async def app(scope, _receive, send) -> None:
+        scope["state"]["keyId"] = "key_1"
+        await send({"type": "http.response.start"})
+        await send({"type": "http.response.body", "more_body": False})
+
+    async def send(message) -> None:
+        if message["type"] == "http.response.body":
+            server.end()
+
+    async def request() -> None:
+        with trace.use_span(server):
+            await CallfareMiddleware(app)({"type": "http", "headers": []}, None, send)
+
+    asyncio.run(request())
+    assert attributed.only[names.API_KEY_ID] == "key_1"
+    assert caplog.records == []
+
+
+def test_what_is_verified_goes_before_what_was_sent(attributed) -> None:
+    """Headers and baggage are claims."""
+
+    async def app(scope, _receive, _send) -> None:
+        scope["state"]["keyId"] = "verified"
+        attributed.tracer.start_span("call").end()
+
+    found = handled(attributed, app, headers=[(b"x-callfare-api-key-id", b"claimed")])
+    assert found["call"][names.API_KEY_ID] == found["server"][names.API_KEY_ID] == "verified"
+
+
+def test_a_workflow_goes_before_the_request_it_is_in(globally) -> None:
+    """Whoever names an account in the code means it."""
+
+    async def app(scope, _receive, _send) -> None:
+        scope["state"].update(keyId="key_1", tenant="acme")
+        with callfare.workflow("w", api_key="key_2"):
+            globally.tracer.start_span("call").end()
+
+    call = handled(globally, app)["call"]
+    assert (call[names.API_KEY_ID], call[names.TENANT_ID]) == ("key_2", "acme")
+
+
+def test_a_stranger_names_no_account_where_that_is_said(attributed, monkeypatch) -> None:
+    """Our names in incoming baggage are dropped, others stay, and what this process says is sent on."""
+    incoming = {"baggage": "callfare.tenant.id=victim,callfare.api_key.id=stolen,shop=42"}
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", propagate.get_global_textmap())  # put back afterwards
+    assert context.attribution_of(extract(incoming))[names.TENANT_ID] == "victim"
+    monkeypatch.setenv("CALLFARE_TRUST_BAGGAGE", "0")
+    for _ in range(2):
+        hook.install(attributed.provider)
+    received = extract(incoming)
+    assert context.attribution_of(received) == {}
+    assert baggage.get_all(received) == {"shop": "42"}
+    own = context.with_attribution({names.TENANT_ID: "acme"}, received)
+    assert context.attribution_of(extract(incoming, own)) == {names.TENANT_ID: "acme"}
+    carrier: dict[str, str] = {}
+    inject(carrier, own)
+    assert sorted(carrier["baggage"].split(",")) == ["callfare.tenant.id=acme", "shop=42"]
