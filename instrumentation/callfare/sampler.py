@@ -101,11 +101,14 @@ def processors_of(provider: object) -> tuple[Any, ...]:
 
 
 def _billing(processors: Sequence[Any]) -> tuple[SpanProcessor, ...]:
-    exporting = [(processor, _exporter_module(processor)) for processor in processors]
-    ours = tuple(processor for processor, module in exporting if module.startswith("callfare."))
-    return ours or tuple(
-        processor for processor, module in exporting if module.startswith("opentelemetry.exporter.otlp.")
-    )
+    ours = tuple(each for each in processors if _exports_by(each, "callfare."))
+    return ours or tuple(each for each in processors if _exports_by(each, "opentelemetry.exporter.otlp."))
+
+
+def _exports_by(processor: object, package: str) -> bool:
+    """Whether its exporter comes from this package, or is an application's own variety of one that does."""
+    exporter = type(getattr(processor, "span_exporter", None))
+    return any(kind.__module__.startswith(package) for kind in exporter.__mro__)
 
 
 def _exporter_module(processor: object) -> str:
