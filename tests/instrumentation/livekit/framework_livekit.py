@@ -74,6 +74,24 @@ def test_metrics_events_become_one_session(spans) -> None:
     assert names.USAGE_BILLABLE not in found
 
 
+@pytest.mark.parametrize(("host", "provider"), [("api.openai.com", "openai"), ("api.groq.com", "groq")])
+def test_a_plugin_that_names_a_host_means_its_vendor(spans, host, provider) -> None:
+    """Prices are by vendor: `api.openai.com` has none."""
+
+    async def listen() -> None:
+        recogniser = plugin.STT(model="whisper-1", api_key="k", base_url=f"https://{host}/v1")
+        assert recogniser.provider == host
+        metrics = STTMetrics(
+            label="l", request_id="r", timestamp=time.time(), duration=0.0, audio_duration=1.0, streamed=False,
+            metadata=Metadata(model_name="whisper-1", model_provider=recogniser.provider),
+        )  # fmt: skip
+        recogniser.emit("metrics_collected", metrics)
+        await recogniser.aclose()
+
+    asyncio.run(listen())
+    assert [found[names.PROVIDER_NAME] for found in ours(spans)] == [provider]
+
+
 @pytest.mark.parametrize("has_vendor_span", [False, True])
 def test_a_vendors_span_of_the_same_recognition_is_the_bill(spans, has_vendor_span) -> None:
     """The framework's figure is kept, but not billed where an instrumentor saw the call."""

@@ -9,6 +9,7 @@ The session ends with the recogniser's `aclose` or, as hardly anybody calls that
 LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498).
 """
 
+import sys
 import weakref
 from collections import deque
 from contextvars import ContextVar
@@ -100,12 +101,20 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
 
 def _request(recogniser: Any, metrics: Any) -> Request:
     told = metrics.metadata
+    provider = str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", "")).lower()
     return Request(
         operation="speech_to_text",
-        provider=str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", "")).lower(),
+        provider=_conventional(provider) or provider,
         model=str(getattr(told, "model_name", "") or getattr(recogniser, "model", "")),
         attributes={names.REQUEST_STREAM: bool(metrics.streamed)},
     )
+
+
+@quietly
+def _conventional(provider: str) -> str:
+    """OpenAI's plugin, and those built on it, name the host they speak to; LiveKit knows whose it is."""
+    name_of = getattr(sys.modules.get("livekit.agents.telemetry.trace_types"), "gen_ai_provider_name", None)
+    return str(name_of(provider)) if name_of is not None and "." in provider else provider
 
 
 def _watching() -> Context:
