@@ -57,7 +57,7 @@ def test_metrics_events_become_one_session(spans) -> None:
     async def listen() -> None:
         recogniser = Recogniser()
         adapter = Recogniser()
-        for seconds in (0.5, 1.25, 2.0):
+        for seconds in (0.1 + 0.2, 1.1 + 2.2, 0.15):
             metrics = STTMetrics(
                 label="l", request_id="r", timestamp=time.time(), duration=0.0, audio_duration=seconds, streamed=True,
                 metadata=Metadata(model_name="nova-3", model_provider="Deepgram"),

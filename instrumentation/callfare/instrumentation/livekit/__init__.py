@@ -32,6 +32,7 @@ __all__ = ["LiveKitInstrumentor"]
 
 _OUTER = context_api.create_key("callfare-livekit-outer")
 _REMEMBERED_MAX = 256
+_SECONDS_DIGITS = 6
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _seen_metrics: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 """Adapters emit again what the recogniser below them emitted: the very same object."""
@@ -88,7 +89,8 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
         LiveKitInstrumentor().wrap_late(type(recogniser), _GOODBYE, tracer)
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
-    session.add_seconds(Decimal(str(metrics.audio_duration)))
+    # A sum of floats has a digit too many, for which a price by started seconds would charge another second.
+    session.add_seconds(round(Decimal(str(metrics.audio_duration)), _SECONDS_DIGITS))
     for name, amount in (
         (names.INPUT_TOKENS, metrics.input_tokens),
         (names.OUTPUT_TOKENS, metrics.output_tokens),

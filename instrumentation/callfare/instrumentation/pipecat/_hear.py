@@ -6,7 +6,6 @@ whose bill it is, is asked at every report, after every request, and at the good
 """
 
 from collections.abc import AsyncGenerator
-from decimal import Decimal
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -16,7 +15,7 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
-from callfare.instrumentation.pipecat._usage import request_of
+from callfare.instrumentation.pipecat._usage import audio_seconds, request_of
 from callfare.session import Session
 from callfare.span import watch_calls
 from callfare.wrapping import Wrapper
@@ -80,7 +79,7 @@ def _hear(tracer: Tracer, service: Any, usage: Any) -> None:
     if ear.session is None or not ear.session.is_open:
         ear.session = Session.open(tracer, request_of(service, _OPERATION), context=ear.outer)
     ear.yield_the_bill()
-    ear.session.add_seconds(Decimal(str(usage.audio_seconds)))
+    ear.session.add_seconds(audio_seconds(usage))
 
 
 def _listening_generator(service: Any, run: Any) -> Any:

@@ -5,15 +5,17 @@ own prompt count, which for Anthropic and Bedrock leaves the cached tokens out (
 """
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
 from callfare.span import Amount, Request
 
-__all__ = ["request_of", "token_quantities"]
+__all__ = ["audio_seconds", "request_of", "token_quantities"]
 
 _SUFFIX = re.compile(r"(Http|WebSocket|Websocket|Flux|Segmented|Realtime|Responses)*(TTS|STT|LLM)Service$")
 _PACKAGE = re.compile(r"pipecat\.services\.(\w+)\.")
+_SECONDS_DIGITS = 6
 _EXCLUSIVE = ("Anthropic", "Bedrock")
 
 
@@ -41,6 +43,14 @@ def _model(service: Any) -> str:
         if isinstance(found, str) and found:
             return found
     return ""
+
+
+def audio_seconds(usage: Any) -> Decimal:
+    """Seconds heard, to the microsecond.
+
+    A sum of floats has a digit too many, for which a price by started seconds would charge another second.
+    """
+    return round(Decimal(str(usage.audio_seconds)), _SECONDS_DIGITS)
 
 
 def token_quantities(service: Any, usage: Any) -> dict[str, Amount]:
