@@ -15,6 +15,7 @@ import weakref
 from types import FrameType
 from typing import Any
 
+import wrapt
 from opentelemetry.sdk.trace import TracerProvider
 
 from callfare.guard import quietly
@@ -128,10 +129,6 @@ def _after_fork() -> None:
     _ending = None
     reporter().after_fork()
     forget_open_calls()
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # multiprocessing clears its finalizers in the child and then runs what was registered here.
-        util.register_after_fork(_CHILD, _Child.start)
 
 
 class _Child:
@@ -145,8 +142,17 @@ class _Child:
 _CHILD = _Child()
 
 
+def _watch_children(util: Any) -> None:
+    """Multiprocessing clears its finalizers in a forked child and then runs what is registered here.
+
+    Called when it is imported, by whoever: billiard, which is Celery's, imports it in the child only.
+    """
+    util.register_after_fork(_CHILD, _Child.start)
+
+
 def _flush_when_child_ends() -> None:
-    """In a spawned or forkserver child, which also leaves by `os._exit`."""
+    """In a forked child; and in a spawned or forkserver child, which also leaves by `os._exit`."""
+    wrapt.register_post_import_hook(quietly(_watch_children), "multiprocessing.util")
     multiprocessing = sys.modules.get("multiprocessing.process")
     util = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None and util is not None and multiprocessing.parent_process() is not None:

@@ -53,6 +53,20 @@ if __name__ == '__main__':
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('METHOD')) as pool:
         pool.submit(calls, 'b').result()
 """
+BILLIARD = """
+import os, sys
+assert 'multiprocessing.util' not in sys.modules
+calls('a')
+child = os.fork()
+if child == 0:  # what billiard's processes do, Celery's
+    from multiprocessing import util
+    util._finalizer_registry.clear()
+    util._run_after_forkers()
+    calls('b')
+    util._exit_function()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
 ENDS = {
     "return": ("calls('a')", 0),
     "sys.exit": ("import sys; calls('a'); sys.exit(3)", 3),
@@ -63,6 +77,7 @@ ENDS = {
     "multiprocessing forkserver": (MULTIPROCESSING.replace("METHOD", "forkserver"), 0),
     "executor fork": (EXECUTOR.replace("METHOD", "fork"), 0),
     "executor spawn": (EXECUTOR.replace("METHOD", "spawn"), 0),
+    "billiard fork": (BILLIARD, 0),
 }
 
 
