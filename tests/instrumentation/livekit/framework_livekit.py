@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, stt, telemetry
 from livekit.agents.language import LanguageCode
-from livekit.agents.metrics import STTMetrics
+from livekit.agents.metrics import RealtimeModelMetrics, STTMetrics
 from livekit.agents.metrics.base import Metadata
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 from livekit.agents.voice import io
@@ -106,6 +106,46 @@ def test_a_vendors_span_of_the_same_recognition_is_the_bill(spans, has_vendor_sp
     (found,) = ours(spans)
     assert found[names.AUDIO_INPUT_SECONDS] == 1.0
     assert found.get(names.USAGE_BILLABLE) is (False if has_vendor_span else None)
+
+
+def spoken(**more) -> RealtimeModelMetrics:
+    """What OpenAI tells of an answer: 100 tokens of 250 heard were cached, 60 of them audio."""
+    details = RealtimeModelMetrics.InputTokenDetails(
+        audio_tokens=200, text_tokens=50, cached_tokens=100,
+        cached_tokens_details=RealtimeModelMetrics.CachedTokenDetails(audio_tokens=60, text_tokens=40),
+    )  # fmt: skip
+    return RealtimeModelMetrics(
+        request_id="resp_1", timestamp=time.time(), input_tokens=250, output_tokens=80, total_tokens=330,
+        input_token_details=details, output_token_details=RealtimeModelMetrics.OutputTokenDetails(audio_tokens=70),
+        metadata=Metadata(model_name="gpt-realtime", model_provider="api.openai.com"), **more,
+    )  # fmt: skip
+
+
+def test_an_answer_that_no_turn_speaks_is_told(spans) -> None:
+    """Its tokens are billed like any other's; LiveKit puts them on no span."""
+    session = rtc.EventEmitter()
+    metrics = spoken(cancelled=True)
+    for _ in range(2):
+        session.emit("metrics_collected", metrics)
+    (found,) = ours(spans)
+    assert (found[names.PROVIDER_NAME], found[names.REQUEST_MODEL]) == ("openai", "gpt-realtime")
+    assert (found[names.INPUT_TOKENS], found[names.INPUT_AUDIO_TOKENS]) == (250, 200)
+    assert (found[names.CACHE_READ_TOKENS], found[names.CACHE_AUDIO_READ_TOKENS]) == (100, 60)
+    assert found[names.OUTPUT_TOKENS] == 80
+    assert (found[names.OUTPUT_AUDIO_TOKENS], found[names.RESPONSE_ID]) == (70, "resp_1")
+    assert found[names.FINISH_REASONS] == ("interrupted",)
+
+
+def test_an_answer_on_livekits_own_span_is_not_told_again(spans) -> None:
+    """Nor is an event that tells how long the connection took, and no usage."""
+    session = rtc.EventEmitter()
+    with spans.provider.get_tracer("livekit-agents").start_as_current_span("realtime_assistant_turn") as span:
+        session.on("metrics_collected", lambda metrics: telemetry.utils.record_realtime_metrics(span, metrics))
+        session.emit("metrics_collected", spoken())
+    nothing = {"input_token_details": {}, "output_token_details": {}}
+    session = rtc.EventEmitter()
+    session.emit("metrics_collected", RealtimeModelMetrics(request_id="", timestamp=time.time(), **nothing))
+    assert ours(spans) == []
 
 
 class OwnGoodbye(Recogniser):

@@ -1,4 +1,4 @@
-"""LiveKit Agents: speech to text, for which LiveKit itself writes no span.
+"""LiveKit Agents: what LiveKit itself writes on no span, speech to text above all.
 
     LiveKitInstrumentor().instrument()              # or `opentelemetry-instrument`, entry point `callfare_livekit`
 
@@ -6,6 +6,7 @@ LiveKit's own spans tell the usage of language models (`llm_request`) and of spe
 service reads them. Its recognisers only emit metrics events: these become deltas of one session per recogniser,
 in seconds of audio. Where a vendor's instrumentor sees the same recognition, `gen_ai.usage.billable` is false.
 The session ends with the recogniser's `aclose` or, as hardly anybody calls that, with the `AgentSession` it serves.
+Of a realtime model's answers, those are told here that no turn came to speak.
 LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498).
 """
 
@@ -22,6 +23,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.guard import quietly
+from callfare.instrumentation.livekit._realtime import is_realtime, record, tell
 from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 from callfare.session import Session
@@ -50,6 +52,11 @@ def _emit(tracer: Tracer) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(args) < 2 or args[0] not in {"metrics_collected", "close"}:  # noqa: PLR2004 - event and its value
             return wrapped(*args, **kwargs)
+        if is_realtime(args[1]):
+            try:
+                return wrapped(*args, **kwargs)
+            finally:
+                tell(tracer, args[1], lambda provider: _conventional(provider) or provider)
         session = _listen(tracer, instance, args[1])
         if session is None:
             return wrapped(*args, **kwargs)
@@ -177,4 +184,5 @@ class LiveKitInstrumentor(CallfareInstrumentor):
         Wrap("livekit.agents.stt.stt", "RecognizeStream.__init__", _stream_init),
         Wrap("livekit.agents.stt.stt", "STT.recognize", _recognize),
         _GOODBYE,
+        Wrap("livekit.agents.telemetry.utils", "record_realtime_metrics", record),
     )

@@ -1,0 +1,80 @@
+"""Realtime models: the answers that LiveKit's own spans leave out, each as a span of ours.
+
+LiveKit writes an answer's tokens on the span of the turn that speaks it. Of one that nobody comes to speak (the
+agent is draining, or was interrupted first), and of a session without an agent, only the metrics event tells; the
+vendor bills it all the same. Token counts are totals, and the details parts of them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.guard import quietly
+from callfare.span import Amount, Request, open_call
+from callfare.wrapping import Wrapper
+
+__all__ = ["is_realtime", "record", "tell"]
+
+_REMEMBERED_MAX = 256
+_told: deque[object] = deque(maxlen=_REMEMBERED_MAX)
+"""Metrics that LiveKit has put on a span, or that we have; by identity."""
+
+
+def is_realtime(event: object) -> bool:
+    """Whether an event tells what an answer of a realtime model used."""
+    return getattr(event, "type", "") == "realtime_model_metrics"
+
+
+def record(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `record_realtime_metrics(span, metrics)`, LiveKit's own writing."""
+
+    def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _told.append(args[1] if len(args) > 1 else kwargs.get("ev"))
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+@quietly
+def tell(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> None:
+    """Once everybody has heard the event: tell what nobody has told."""
+    if any(known is metrics for known in _told):
+        return
+    _told.append(metrics)
+    quantities = {name: amount for name, amount in _quantities(metrics).items() if amount}
+    if not quantities:
+        return  # it says only how long the connection took
+    quantities.setdefault(names.OUTPUT_TOKENS, 0)
+    told = metrics.metadata
+    request = Request(
+        operation="chat",
+        provider=provider_of(str(getattr(told, "model_provider", "") or "").lower()),
+        model=str(getattr(told, "model_name", "") or ""),
+        quantities=quantities,
+        source="vendor_body",
+        attributes={names.RESPONSE_ID: metrics.request_id, names.REQUEST_STREAM: True},
+    )
+    call = open_call(tracer, request)
+    if metrics.cancelled:
+        call.interrupt()
+    else:
+        call.end()
+
+
+def _quantities(metrics: Any) -> dict[str, Amount]:
+    heard, said = metrics.input_token_details, metrics.output_token_details
+    cached = heard.cached_tokens_details
+    return {
+        names.INPUT_TOKENS: metrics.input_tokens,
+        names.OUTPUT_TOKENS: metrics.output_tokens,
+        names.CACHE_READ_TOKENS: heard.cached_tokens,
+        names.INPUT_AUDIO_TOKENS: heard.audio_tokens,
+        names.INPUT_IMAGE_TOKENS: heard.image_tokens,
+        names.CACHE_AUDIO_READ_TOKENS: cached.audio_tokens if cached is not None else 0,
+        names.OUTPUT_AUDIO_TOKENS: said.audio_tokens,
+        names.SESSION_SECONDS: Decimal(str(metrics.session_duration)),
+    }
