@@ -16,7 +16,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from callfare import environment
-from callfare.border import distrust_incoming_baggage
 from callfare.context import AttributionProcessor
 from callfare.guard import quietly
 from callfare.sampler import RecordEverything, UnsampledExport, exporter_modules
@@ -54,6 +53,8 @@ def install(provider: AnyTracerProvider | None = None) -> None:
     if environment.is_disabled():
         return
     if not environment.trusts_baggage():
+        from callfare.border import distrust_incoming_baggage  # noqa: PLC0415 - looking for propagators takes 20 ms
+
         distrust_incoming_baggage()
     found = _sdk_provider(provider or trace.get_tracer_provider())
     if found is None:
