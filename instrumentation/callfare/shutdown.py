@@ -15,7 +15,6 @@ import weakref
 from types import FrameType
 from typing import Any
 
-import wrapt
 from opentelemetry.sdk.trace import TracerProvider
 
 from callfare.guard import quietly
@@ -129,6 +128,19 @@ def _after_fork() -> None:
     _ending = None
     reporter().after_fork()
     forget_open_calls()
+    _watch_for_multiprocessing()
+
+
+@quietly
+def _watch_for_multiprocessing() -> None:
+    """In the child: multiprocessing as it has it, or as it comes to import it, as billiard does, which is Celery's."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        _watch_children(util)
+        return
+    import wrapt  # noqa: PLC0415 - there already, but where no vendor is instrumented
+
+    wrapt.register_post_import_hook(_watch_children, "multiprocessing.util")
 
 
 class _Child:
@@ -143,16 +155,12 @@ _CHILD = _Child()
 
 
 def _watch_children(util: Any) -> None:
-    """Multiprocessing clears its finalizers in a forked child and then runs what is registered here.
-
-    Called when it is imported, by whoever: billiard, which is Celery's, imports it in the child only.
-    """
+    """Multiprocessing clears its finalizers in a forked child and then runs what is registered here."""
     util.register_after_fork(_CHILD, _Child.start)
 
 
 def _flush_when_child_ends() -> None:
-    """In a forked child; and in a spawned or forkserver child, which also leaves by `os._exit`."""
-    wrapt.register_post_import_hook(quietly(_watch_children), "multiprocessing.util")
+    """In a spawned or forkserver child, which also leaves by `os._exit`."""
     multiprocessing = sys.modules.get("multiprocessing.process")
     util = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None and util is not None and multiprocessing.parent_process() is not None:
