@@ -38,6 +38,7 @@ from cost_exporter.receive.otlp_http import HttpReceiver
 from cost_exporter.receive.process import collect_garbage_less_often
 from cost_exporter.receive.workers import WorkerPool
 from cost_exporter.serve.app import create_app
+from cost_exporter.serve.final_costs import FinalCosts
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
@@ -85,7 +86,9 @@ class Service:
         self._pool = self._stopped_by(_pool(database_url), ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
         self._tokens = TokenDirectory(self._pool.connection)
+        self._known_tenants = KnownTenants(self._tokens, self._pool.connection)
         self._metrics = self._make_metrics()
+        self._final_costs = FinalCosts(self._metrics.registry, self._known_tenants)
         with self._pool.connection(timeout=_FIRST_CONNECTION_SECONDS_MAX) as connection:
             sync_rules(connection, self._config.revenue, self._config.fees)
             self._book_keeper = BookKeeper(connection, settings.prices)
@@ -116,7 +119,7 @@ class Service:
 
     def _make_metrics(self) -> ServiceMetrics:
         metrics = ServiceMetrics()
-        metrics.registry.register(CostTotals(self._cost_totals, KnownTenants(self._tokens, self._pool.connection)))
+        metrics.registry.register(CostTotals(self._cost_totals, self._known_tenants))
         metrics.watch_book_age(self._book_age_days)
         metrics.watch_missing_spans(self._missing_spans)
         return metrics
@@ -198,10 +201,16 @@ class Service:
     def _finalise(self) -> None:
         """Declare final what was idle for long enough, and forget traces in which no call was ever made."""
         idle, now = timedelta(seconds=self._settings.finalise_after), datetime.now(UTC)
+        outgoing = None if self._settings.forward_endpoint is None else _total_span
+        while True:
+            with self._pool.connection(timeout=1) as connection:
+                final = finalise(connection, idle=idle, now=now, outgoing=outgoing)
+            # Committed, so nobody else finalises these; counted without a connection of the pool in hand.
+            for each in final:
+                self._final_costs.observe(each.costs)
+            if len(final) < _FINALISED_AT_ONCE:
+                break
         with self._pool.connection(timeout=1) as connection:
-            outgoing = None if self._settings.forward_endpoint is None else _total_span
-            while len(finalise(connection, idle=idle, now=now, outgoing=outgoing)) >= _FINALISED_AT_ONCE:
-                pass
             forget_empty_traces(connection, now=now)
 
     def _check_rollups(self) -> None:

@@ -1,9 +1,14 @@
-"""Finalise workflows: after the idle time nothing more is expected, and what still comes is an amendment."""
+"""Finalise workflows: after the idle time nothing more is expected, and what still comes is an amendment.
 
-from collections.abc import Callable
+A workflow becomes final once, by one of the processes that finalise, whatever comes late: who counts the costs
+that this returns counts each workflow once.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -13,12 +18,25 @@ from cost_exporter.domain.value import value
 from cost_exporter.store.outbox import insert_outgoing
 from cost_exporter.store.statements import statement
 
-__all__ = ["FinalisedTrace", "finalise", "forget_empty_traces"]
+__all__ = ["FinalCost", "FinalisedTrace", "finalise", "forget_empty_traces"]
 
 _WITHOUT_ROOT_FACTOR: Final = 12
 """A root may be a long way off: a workflow without one is given this many idle times."""
 _AT_ONCE: Final = 1000
+Row = dict[str, Any]
 _EMPTY_FOR: Final = timedelta(days=1)
+
+
+@value
+class FinalCost:
+    """What the calls of one tenant, tier and task in a final workflow cost together."""
+
+    tenant: str
+    tier: str | None
+    task: str | None
+    cost_usd: Decimal
+    """The known part."""
+    unpriced_count: int
 
 
 @value
@@ -37,6 +55,8 @@ class FinalisedTrace:
     total_cost_usd: Decimal
     """What is known of it; all tenants of the trace together."""
     unpriced_count: int
+    costs: tuple[FinalCost, ...]
+    """The same, by tenant, tier and task."""
 
 
 def finalise(
@@ -53,13 +73,34 @@ def finalise(
     parameters = {"now": now, "idle": idle, "idle_without_root": idle * _WITHOUT_ROOT_FACTOR, "count": _AT_ONCE}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement("finalise_traces"), parameters).fetchall()
-        final = [_finalised(row) for row in rows]
+        costs = _costs(cursor, rows)
+        final = [_finalised(row, costs.get((row["trace_id"], row["namespace"]), ())) for row in rows]
         if outgoing is not None:
             insert_outgoing(cursor, [(outgoing(each), b"") for each in final if each.record_count])
     return final
 
 
-def _finalised(row: dict[str, Any]) -> FinalisedTrace:
+def _costs(cursor: psycopg.Cursor[Row], final: Sequence[Row]) -> dict[tuple[UUID, str], tuple[FinalCost, ...]]:
+    """Return what each of these traces cost, by trace id and namespace."""
+    parameters = {name: [row[name] for row in final] for name in ("trace_id", "namespace")}
+    costs: dict[tuple[UUID, str], tuple[FinalCost, ...]] = {}
+    for row in cursor.execute(statement("cost_of_final"), parameters):
+        key = (row["trace_id"], row["namespace"])
+        costs[key] = (*costs.get(key, ()), _cost(row))
+    return costs
+
+
+def _cost(row: Row) -> FinalCost:
+    return FinalCost(
+        tenant=row["tenant_id"],
+        tier=row["tier"],
+        task=row["task"],
+        cost_usd=row["cost_usd"],
+        unpriced_count=row["unpriced_count"],
+    )
+
+
+def _finalised(row: Row, costs: tuple[FinalCost, ...]) -> FinalisedTrace:
     return FinalisedTrace(
         trace_id=row["trace_id"].hex,
         namespace=row["namespace"],
@@ -69,6 +110,7 @@ def _finalised(row: dict[str, Any]) -> FinalisedTrace:
         ended_at=row["ended_at"],
         total_cost_usd=row["total_cost_usd"],
         unpriced_count=row["unpriced_count"],
+        costs=costs,
     )
 
 

@@ -57,6 +57,13 @@ def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
 OLD, NEW = by_rate("0.000001", "old"), by_rate("0.000003", "new")
 
 
+def old_if_told(usage: UsageRecord) -> Quote:
+    """The old book, and no price for a call that tells no quantity."""
+    if not usage.quantities:
+        return Quote(amount_usd=None, status="no_usage", lines=(), book_version="old")
+    return OLD(usage)
+
+
 # ------------------------------------------------------------------------------------------------------- settled
 
 
@@ -125,6 +132,25 @@ def test_an_idle_workflow_becomes_final(ledger: LedgerStore, database: Database)
         ("finalised", "completed"),
         ("finalised", "running"),
     ]
+
+
+def test_a_final_workflow_tells_its_cost_by_tenant_tier_and_task_once(ledger: LedgerStore, database: Database) -> None:
+    """A duplicate adds nothing, an unknown cost is counted, and what comes late does not make it final again."""
+    answer = Attribution(tenant="acme", tier="quick", task="answer")
+    spans = [
+        call("a", quantities={"characters": 10}, attribution=answer),
+        call("b", quantities={"characters": 20}, attribution=answer),
+        call("c", quantities={"characters": 40}, attribution=Attribution(tenant="globex")),
+        call("d", quantities={}, attribution=answer),
+    ]
+    ledger.commit([request(*spans, link("root", parent=None))], old_if_told)
+    (final,) = finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
+    assert {(each.tenant, each.tier, each.task, each.cost_usd, each.unpriced_count) for each in final.costs} == {
+        ("acme", "quick", "answer", D("0.000001") * (10 + 20), 1),
+        ("globex", None, None, D("0.000001") * 40, 0),
+    }
+    ledger.commit([request(call("e", quantities={"characters": 80}, attribution=answer))], OLD)
+    assert finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 20) == []
 
 
 def test_a_late_span_amends_a_final_workflow(ledger: LedgerStore, database: Database) -> None:
