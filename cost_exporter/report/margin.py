@@ -4,13 +4,13 @@ An unknown cost makes a category's cost a lower bound, as it does with the total
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from cost_exporter.report.amounts import cost_text, total_text
 
-__all__ = ["margin_lines"]
+__all__ = ["margin_lines", "unpriced_counts"]
 
 Row = Mapping[str, Any]
 
@@ -22,9 +22,14 @@ def margin_lines(workflow: Row, records: Sequence[Row]) -> list[str]:
     return [f"  {name:<{width}}  {text}" for name, text in named]
 
 
+def unpriced_counts(records: Iterable[Row], part_of: Callable[[Row], str]) -> Counter[str]:
+    """Return how many records of unknown or partly known cost each part has: its cost is then a lower bound."""
+    return Counter(part_of(record) for record in records if _is_unpriced(record))
+
+
 def _categories(workflow: Row, records: Sequence[Row]) -> list[tuple[str, str]]:
     by_category: Mapping[str, Any] = workflow.get("by_category") or {}
-    unpriced = Counter(record["category"] for record in records if _is_unpriced(record))
+    unpriced = unpriced_counts(records, lambda record: record["category"])
     return [
         (f"category {name}", total_text(Decimal(by_category[name]), unpriced[name])) for name in sorted(by_category)
     ]

@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cost_exporter.report.spend import COLUMN_BY_DIMENSION, Spend, spend_of
-from cost_exporter.report.workflow import WorkflowReport
+from cost_exporter.report.workflow import WorkflowReport, trace_json
 from cost_exporter.serve.access import Access, Authenticate, access_of
 from cost_exporter.serve.views import costs_body, success, usage_stats_body
 from cost_exporter.store.reading import Period, Reader
 
-__all__ = ["BadRequest", "LendReader", "NotFound", "api_routes", "find_workflow", "trace_id_of"]
+__all__ = ["BadRequest", "LendReader", "NotFound", "api_routes", "find_workflows", "trace_id_of"]
 
 LendReader = Callable[[], AbstractContextManager[Reader]]
 _DEFAULT_PERIOD_DAYS = 30
@@ -37,7 +37,7 @@ def api_routes(lend: LendReader, authenticate: Authenticate, today: Callable[[],
     def workflow_cost(request: Request) -> Response:
         access = access_of(request, authenticate)
         with lend() as reader:
-            return _answer(find_workflow(reader, trace_id_of(request), access).as_json())
+            return _answer(trace_json(find_workflows(reader, trace_id_of(request), access)))
 
     def usage_stats(request: Request) -> Response:
         access, trace_id = access_of(request, authenticate), trace_id_of(request)
@@ -45,13 +45,13 @@ def api_routes(lend: LendReader, authenticate: Authenticate, today: Callable[[],
             rows = reader.usage_stats(trace_id, access.tenant)
         if not rows:
             raise NotFound
-        return _answer(usage_stats_body(trace_id.hex, rows[0]))
+        return _answer(usage_stats_body(trace_id.hex, rows))
 
     def costs(request: Request) -> Response:
         access = access_of(request, authenticate)
         if workflow_id := request.query_params.get("workflow_id"):
             with lend() as reader:
-                return _answer(find_workflow(reader, _uuid(workflow_id), access).as_json())
+                return _answer(trace_json(find_workflows(reader, _uuid(workflow_id), access)))
         with lend() as reader:
             return _answer(_spend(reader, request, access, today()))
 
@@ -62,12 +62,12 @@ def api_routes(lend: LendReader, authenticate: Authenticate, today: Callable[[],
     ]
 
 
-def find_workflow(reader: Reader, trace_id: UUID, access: Access) -> WorkflowReport:
-    """Return the report on one workflow. Raises `NotFound`."""
+def find_workflows(reader: Reader, trace_id: UUID, access: Access) -> list[WorkflowReport]:
+    """Return the reports on one trace: one a tenant that pays for it. Raises `NotFound` where there is none."""
     found = reader.workflows(trace_id, access.tenant)
     if not found:
         raise NotFound
-    return WorkflowReport.of(found[0], reader.records(trace_id, found[0]["tenant_id"]))
+    return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
 
 
 def trace_id_of(request: Request) -> UUID:

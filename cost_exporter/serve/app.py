@@ -53,7 +53,7 @@ def create_app(
             Route("/readyz", ready),
             Route("/metrics", metrics_text),
             *api_routes(lend, authenticate, today),
-            *page_routes(lend, authenticate),
+            *page_routes(lend, authenticate, now=lambda: datetime.now(UTC)),
         ],
         exception_handlers={
             Unauthenticated: _unauthenticated,

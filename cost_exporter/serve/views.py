@@ -5,6 +5,7 @@ a message for people.
 """
 
 import calendar
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,9 +27,10 @@ def failure(code: str, message: str) -> dict[str, Any]:
     return {"success": False, "error": {"code": code, "message": message}}
 
 
-def usage_stats_body(trace_id: str, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the usage statistics of one workflow."""
-    return {"trace_id": trace_id, "tenant_id": row["tenant_id"], "usage_stats": jsonable(row["usage_stats"])}
+def usage_stats_body(trace_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the usage statistics of one workflow. A trace that is split over tenants has those of each."""
+    stats = [{"tenant_id": row["tenant_id"], "usage_stats": jsonable(row["usage_stats"])} for row in rows]
+    return {"trace_id": trace_id} | (stats[0] if len(stats) == 1 else {"workflows": stats})
 
 
 def costs_body(spend: Spend, by_day: Spend, today: date) -> dict[str, Any]:

@@ -7,7 +7,7 @@ as `Decimal` also out of jsonb, where psycopg would make floats of it.
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache, partial
 from importlib.resources import files
@@ -30,6 +30,8 @@ _ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", 
 _CONNECTION: Final[dict[str, Any]] = {"autocommit": True, "row_factory": dict_row, "connect_timeout": 5}
 _POOL_CONNECTIONS_MAX: Final = 4
 _POOL_WAIT_SECONDS_MAX: Final = 3.0
+_LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
+"""How far the latest workflows are looked for; None is all the time there is."""
 
 
 @value
@@ -85,6 +87,24 @@ class Reader:
         """Return the dearest workflows that started in the period."""
         parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": count}
         return self._rows("top_workflows", parameters)
+
+    def latest(self, *, now: datetime, count: int, tenant: str | None = None) -> list[Row]:
+        """Return the workflows that started last, the last one first.
+
+        A day's workflows may be millions: the last hour is asked first, and longer times only as long as too few
+        are found.
+        """
+        rows: list[Row] = []
+        for back in _LOOK_BACK:
+            since = Period.always().since if back is None else now - back
+            rows = self._rows("latest_workflows", {"since": since, "tenant": tenant, "count": count})
+            if len(rows) >= count:
+                break
+        return rows
+
+    def unpriced_by_leg(self, trace_ids: Sequence[UUID]) -> list[Row]:
+        """Return `trace_id`, `tenant_id`, `leg` and `unpriced_count` of these workflows, where that is not 0."""
+        return self._rows("unpriced_by_leg", {"trace_ids": list(trace_ids)})
 
     def spend(self, period: Period, columns: Sequence[str], tenant: str | None = None) -> list[Row]:
         """Return `columns`, `cost_usd` and `unpriced_count`, one row a group, in the order of the columns."""

@@ -31,7 +31,7 @@ def test_nothing_spent_projects_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("cost", "shown"),
-    [("0", "$0.00"), ("1234.5", "$1,234.50"), ("0.5", "$0.50"), ("0.00012345", "$0.0001234"), ("-2.5", "$-2.50")],
+    [("0", "$0.00"), ("1234.5", "$1,234.50"), ("0.5", "$0.50"), ("0.00012345", "$0.0001234"), ("-2.5", "-$2.50")],
 )
 def test_figure_shows_what_a_person_reads_and_holds_every_digit(cost: str, shown: str) -> None:
     """A small amount keeps four digits, a large one its cents; the exact figure stands in `value`."""

@@ -22,6 +22,17 @@ where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text i
 order by total_cost_usd desc nulls last, started_at desc, trace_id
 limit %(count)s;
 
+-- latest_workflows: the workflows that started last, from some time on
+select * from callfare.workflow_cost
+where started_at >= %(since)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+order by started_at desc, trace_id, tenant_id
+limit %(count)s;
+
+-- unpriced_by_leg: how many calls of unknown or partly known cost some workflows have, by leg
+select trace_id, tenant_id, leg, count(*) as unpriced_count from callfare.cost_record
+where trace_id = any(%(trace_ids)s) and (cost_usd is null or status = 'partial') and status <> 'duplicate'
+group by trace_id, tenant_id, leg;
+
 -- spend_by_day_rollup: spend from the daily rollup, for periods of whole days
 select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count
 from callfare.daily_cost
