@@ -6,6 +6,8 @@ a temporary directory. The figures are checked against what the vendors received
 """
 
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["only_trace", "register"]
 
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXTRA_BY_PACKAGE: Final = {
     "twilio": "demo",
     "deepgram": "demo",
@@ -51,7 +54,7 @@ def demo(*, as_json: AsJson = False) -> None:
     for package, extra in _EXTRA_BY_PACKAGE.items():
         if not _is_installed(package):
             raise MissingExtra(f"the demo (its part {package!r} is missing)", extra)
-    with _service() as (otlp, database_url), FakeVendors() as vendors:
+    with _ending_tidily(), _service() as (otlp, database_url), FakeVendors() as vendors:
         make_call(otlp, vendors)
         with Reader.connect(database_url) as reader:
             reports = read_trace(reader, only_trace(reader))
@@ -78,16 +81,33 @@ def _is_installed(package: str) -> bool:
 
 
 @contextmanager
+def _ending_tidily() -> Generator[None]:
+    """Let SIGTERM, Ctrl-C and the terminal's end leave nothing behind. A second one does not cut the tidying short."""
+
+    def end(number: int, _frame: object) -> None:
+        for each in _ENDS:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in _ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _service() -> Generator[tuple[Address, str]]:
     """Lend the OTLP/gRPC address of a service in a temporary directory, and the URL of its database."""
     anywhere = Address(host="127.0.0.1", port=0)
     folder = Path(tempfile.mkdtemp(prefix="callfare-demo-"))
-    # Not what the person set for their own service: the demo must not write there.
-    settings = load_settings(data_dir=folder, otlp_grpc_addr=anywhere, otlp_http_addr=anywhere, web_addr=anywhere)
-    settings = settings.model_copy(
-        update={"database_url": None, "forward_endpoint": None, "prices": (), "config": DEMO_APP / "callfare.yaml"}
-    )
     try:
+        # Not what the person set for their own service: the demo must not write there.
+        settings = load_settings(data_dir=folder, otlp_grpc_addr=anywhere, otlp_http_addr=anywhere, web_addr=anywhere)
+        settings = settings.model_copy(
+            update={"database_url": None, "forward_endpoint": None, "prices": (), "config": DEMO_APP / "callfare.yaml"}
+        )
         with database_for(settings) as database_url:
             service = Service(settings, database_url)
             try:

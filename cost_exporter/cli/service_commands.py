@@ -31,9 +31,14 @@ _log = logging.getLogger("cost_exporter")
 DatabaseUrl = Annotated[
     str | None, typer.Option("--db", metavar="URL", help="postgresql://…; without it, a PostgreSQL of our own.")
 ]
+NeededDatabaseUrl = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help="postgresql://…; without it, CALLFARE_DATABASE_URL.")
+]
 GrpcAddress = Annotated[str | None, typer.Option("--grpc", metavar="HOST:PORT", help="OTLP/gRPC. [127.0.0.1:4317]")]
 HttpAddress = Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", help="OTLP/HTTP. [127.0.0.1:4318]")]
-WebAddress = Annotated[str | None, typer.Option("--web", metavar="HOST:PORT", help="API, metrics. [127.0.0.1:4319]")]
+WebAddress = Annotated[
+    str | None, typer.Option("--web", metavar="HOST:PORT", help="Pages, API, metrics. [127.0.0.1:4319]")
+]
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Outside addresses without TLS: a proxy in front does it.")
 ]
@@ -68,7 +73,7 @@ def up(
 
 def serve(
     *,
-    db: DatabaseUrl = None,
+    db: NeededDatabaseUrl = None,
     grpc: GrpcAddress = None,
     http: HttpAddress = None,
     web: WebAddress = None,
@@ -124,7 +129,7 @@ def database_for(settings: Settings) -> Generator[str]:
         yield url
     finally:
         watch.stop()
-        server.stop()
+        server.release()
 
 
 def _revive(server: EmbeddedPostgres, url: str) -> None:

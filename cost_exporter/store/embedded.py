@@ -36,6 +36,10 @@ _SOCKET_PATH_LENGTH_MAX: Final = 90  # the kernel's limit is 107 with the file n
 _START_SECONDS_MAX: Final = 30.0
 _STOP_SECONDS_MAX: Final = 20.0
 _PROGRAM_SECONDS_MAX: Final = 180.0  # initdb on a busy machine; pg_ctl gives up by itself
+_GONE_SECONDS_MAX: Final = 1.0
+_OTHER_CONNECTIONS: Final = (
+    "select from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+)
 _SETTINGS: Final = """
 # Written by callfare when this server was made. fsync and synchronous_commit stay on: a commit is a promise.
 listen_addresses = ''
@@ -73,13 +77,21 @@ class EmbeddedPostgres:
         with self._lock:
             if self._programs_dir is None:
                 self._programs_dir = _find_programs()
-            self._make_data_dir()
-            if not (self.data_dir / "PG_VERSION").exists():
-                self._init()
-            self._check_version()
-            self.was_adopted = self._is_running()
-            self._start_until_it_answers()
-            self._make_database()
+            is_ours = False
+            try:
+                self._make_data_dir()
+                if not (self.data_dir / "PG_VERSION").exists():
+                    self._init()
+                self._check_version()
+                self.was_adopted = self._is_running()
+                is_ours = not self.was_adopted
+                self._start_until_it_answers()
+                self._make_database()
+            except BaseException:  # Ctrl-C in between, too: nobody else would know that it runs
+                if is_ours:
+                    self._stop()
+                self._forget_socket_dir()
+                raise
         return self.url
 
     def ensure_running(self) -> bool:
@@ -94,11 +106,12 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server, whoever started it, after its commits are safe."""
         with self._lock:
-            if self._is_running():
-                self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(int(_STOP_SECONDS_MAX)))
-            if self._socket_dir.parent != self.data_dir.parent:
-                with contextlib.suppress(OSError):  # still in use: the server did not stop
-                    self._socket_dir.rmdir()
+            self._stop()
+
+    def release(self) -> None:
+        """Stop the server, unless it was adopted and somebody else is connected: then it is theirs."""
+        if not (self.was_adopted and self._is_used_by_others()):
+            self.stop()
 
     # ------------------------------------------------------------------------------------------- one step each
 
@@ -168,6 +181,29 @@ class EmbeddedPostgres:
             if path.stat().st_uid != account.pw_uid:
                 os.chown(path, account.pw_uid, account.pw_gid)
             _let_through(path.parent)
+
+    def _stop(self) -> None:
+        if self._is_running():
+            self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(int(_STOP_SECONDS_MAX)))
+        self._forget_socket_dir()
+
+    def _forget_socket_dir(self) -> None:
+        if self._socket_dir.parent != self.data_dir.parent:
+            with contextlib.suppress(OSError):  # not there yet, or still in use: a server runs
+                self._socket_dir.rmdir()
+
+    def _is_used_by_others(self) -> bool:
+        """Look for other connections; those that we have just closed are there a moment longer."""
+        deadline = time.monotonic() + _GONE_SECONDS_MAX
+        try:
+            with psycopg.connect(self._url_of("postgres"), autocommit=True, connect_timeout=5) as connection:
+                while connection.execute(_OTHER_CONNECTIONS).fetchall():
+                    if time.monotonic() > deadline:
+                        return True
+                    time.sleep(0.05)
+        except psycopg.OperationalError:
+            pass  # it does not answer: whoever uses it is no better off
+        return False
 
     # ----------------------------------------------------------------------------------------------- small ones
 

@@ -1,4 +1,5 @@
 import os
+import signal
 from decimal import Decimal as D
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from cost_exporter.cli import demo
 from cost_exporter.domain.money import to_plain
-from tests.cli.running import ROOT, Ran, run_command, run_program
+from tests.cli.running import ROOT, Ran, run_command, run_program, start_program
 from tests.instrumentation.instrumented_app import metadata_folder
+from tests.support.waiting import RUN_SECONDS_MAX, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +90,22 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
         "Checked: each of 8 quantities",
     ):
         assert line in ran.out
+    assert list(folder.iterdir()) == []
+    assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_demo_that_is_told_to_end_leaves_nothing_behind(folder: Path, number: signal.Signals) -> None:
+    """A time limit's SIGTERM, a closed terminal, Ctrl-C: its database is stopped and its directory is gone."""
+    site = folder.parent / f"{folder.name}-site"
+    metadata_folder(site)
+    path = os.pathsep.join([str(site), str(ROOT), str(ROOT / "instrumentation")])
+    with start_program("demo", TMPDIR=str(folder), PYTHONPATH=path) as process:
+        wait_until("its database", lambda: list(folder.glob("callfare-demo-*/postgres/postmaster.pid")))
+        process.send_signal(number)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert (process.returncode, out, err) == (128 + number, "", "")
     assert list(folder.iterdir()) == []
     assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
 

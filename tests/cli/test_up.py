@@ -78,6 +78,21 @@ def test_up_adopts_a_database_that_still_runs(data_dir: Path) -> None:
         assert stopped(process, signal.SIGINT) == 0
 
 
+def test_a_second_up_leaves_the_database_to_the_first(data_dir: Path) -> None:
+    """Started by mistake, or beside it on other ports: when it ends, the first one's PostgreSQL still is the same."""
+    environment = {"CALLFARE_DATA_DIR": str(data_dir)}
+    pid_file = data_dir / "postgres" / "postmaster.pid"
+    with running("up", **environment) as (first, addresses):
+        pid = pid_file.read_text().splitlines()[0]
+        assert run_program("up", "--grpc", addresses["grpc"], **environment).exit_code == 2
+        with running("up", **environment) as (second, _):
+            assert stopped(second) == 0
+        assert pid_file.read_text().splitlines()[0] == pid
+        send(Address.parse(addresses["grpc"]), filling(time.time_ns()))
+        assert stopped(first) == 0
+    assert not pid_file.exists()
+
+
 def test_up_restarts_a_database_that_died(data_dir: Path) -> None:
     """When the embedded PostgreSQL is killed, `up` brings it back and the next sender is served."""
     with running("up", CALLFARE_DATA_DIR=str(data_dir)) as (process, addresses):

@@ -44,6 +44,34 @@ def test_a_running_server_is_adopted(server: EmbeddedPostgres) -> None:
     assert other.was_adopted
 
 
+def test_an_adopted_server_in_use_is_not_stopped(server: EmbeddedPostgres) -> None:
+    """Whoever came second leaves the first one's database alone; a server that nobody uses any more is stopped."""
+    other = EmbeddedPostgres(server.data_dir)
+    other.start()
+    with psycopg.connect(server.url) as connection:
+        other.release()
+        assert connection.execute("select 1").fetchone() == (1,)
+    other.release()
+    assert server.ensure_running()
+
+
+def test_a_start_that_is_interrupted_leaves_no_server(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between the server's start and the first connection: nobody else would know that it runs."""
+    server.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedPostgres, "_make_database", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            EmbeddedPostgres(server.data_dir).start()
+    assert not (server.data_dir / "postmaster.pid").exists()
+    server.start()
+
+
+def interrupt(_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_killed_server_is_started_again(server: EmbeddedPostgres) -> None:
     """After SIGKILL what was committed is there."""
     with psycopg.connect(server.url, autocommit=True) as connection:
