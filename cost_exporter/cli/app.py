@@ -4,6 +4,7 @@ Every error is one line on standard error that says the mend. Exit codes: 0 ok, 
 could not be done, 2 the command was used wrongly.
 """
 
+import errno
 import os
 import sys
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cost_exporter.cli import checks, deadletters, demo, migrate, rerate, service_commands, spend, tokens, workflows
-from cost_exporter.cli.output import print_error, print_line
+from cost_exporter.cli.output import prepare_output, print_error, print_line
 from cost_exporter.cli.prices import prices
 from cost_exporter.errors import CallfareError, MissingExtra, SettingsError
 
@@ -59,21 +60,38 @@ def options(*, _version: Version = False) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    prepare_output()
     try:
         result = app(arguments, prog_name="callfare", standalone_mode=False)
     except typer.TyperException as error:
-        return _failed(error.format_message(), error.exit_code)
+        return _used_wrongly(error.format_message(), error.exit_code)
     except typer.Abort:
         return EXIT_FOUND_WRONG
-    except (SettingsError, MissingExtra) as error:
-        return _failed(str(error), EXIT_WRONG_USAGE)
     except CallfareError as error:
-        return _failed(str(error), EXIT_FOUND_WRONG)
-    except BrokenPipeError:
-        # Whoever read us has seen enough (`callfare trace ... | head`); keep the interpreter's exit quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FOUND_WRONG
+        is_usage = isinstance(error, SettingsError | MissingExtra)
+        return _failed(str(error), EXIT_WRONG_USAGE if is_usage else EXIT_FOUND_WRONG)
+    except OSError as error:
+        return _not_written(error)
     return result if isinstance(result, int) else 0
+
+
+def _not_written(error: OSError) -> int:
+    """Say that the output could not be written. Any other error of the system is a fault of ours, and raised."""
+    if error.errno not in {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        raise error
+    # What is still in the buffer must not disturb the interpreter's exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:  # whoever read us has seen enough: `callfare trace ... | head`
+        return EXIT_FOUND_WRONG
+    return _failed(f"the output cannot be written ({error.strerror}); make room there", EXIT_FOUND_WRONG)
+
+
+def _used_wrongly(text: str, exit_code: int) -> int:
+    """Say what is wrong in one line. Of a command without its arguments the help is what helps: all its lines."""
+    if text.startswith("Usage: "):
+        sys.stderr.write(text + "\n")
+        return exit_code
+    return _failed(text, exit_code)
 
 
 def _failed(text: str, exit_code: int) -> int:

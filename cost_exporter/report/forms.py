@@ -8,14 +8,19 @@ import io
 import re
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from cost_exporter.domain.value import value
 
-__all__ = ["Sheet", "csv_form", "markdown_form", "table_form"]
+__all__ = ["Sheet", "csv_form", "markdown_form", "table_form", "table_width_min"]
 
 _NUMBER = re.compile(r"[-+]?\d[\d.]*")
+_TEXT_WIDTH_MIN = 12
+"""A column of text may be folded to this where the terminal is narrow; one of figures never is."""
+_FRAME_WIDTH = 3
+"""What rich puts around a cell, a column."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -40,11 +45,27 @@ def table_form(sheet: Sheet) -> Table:
         caption_justify="right",
         box=SIMPLE_HEAD,
     )
-    for column in sheet.columns:
-        table.add_column(column, justify="right" if column in sheet.right_aligned else "left", no_wrap=True)
+    for column, width_min in zip(sheet.columns, _widths_min(sheet), strict=True):
+        has_figures = column in sheet.right_aligned
+        justify = "right" if has_figures else "left"
+        table.add_column(column, justify=justify, no_wrap=has_figures, overflow="fold", min_width=width_min)
     for row in sheet.rows:
         table.add_row(*[Text(cell) for cell in row])
     return table
+
+
+def table_width_min(sheet: Sheet) -> int:
+    """Return how wide the table must be at least so that no figure is cut off."""
+    return sum(width + _FRAME_WIDTH for width in _widths_min(sheet))
+
+
+def _widths_min(sheet: Sheet) -> list[int]:
+    cells = (sheet.columns, *sheet.rows)
+    widths = [max(cell_len(row[index]) for row in cells) for index in range(len(sheet.columns))]
+    return [
+        width if column in sheet.right_aligned else min(width, _TEXT_WIDTH_MIN)
+        for column, width in zip(sheet.columns, widths, strict=True)
+    ]
 
 
 def markdown_form(sheet: Sheet) -> str:

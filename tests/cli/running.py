@@ -48,7 +48,7 @@ def start_program(
         [sys.executable, "-m", "cost_exporter", *arguments],
         stdout=subprocess.PIPE,
         stderr=errors,
-        text=True,
+        encoding="utf-8",
         env=clean | {"PYTHONPATH": paths} | environment,
     )
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cost_exporter.report.forms import Sheet, csv_form, markdown_form, table_form
+from cost_exporter.report.forms import Sheet, csv_form, markdown_form, table_form, table_width_min
 
 
 def sheet(*cells: str) -> Sheet:
@@ -51,3 +51,19 @@ def test_table_shows_names_as_they_are() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[red]gpt[/red]" in shown
     assert "total $0.5" in shown
+
+
+@given(st.lists(st.tuples(st.text(max_size=80), st.integers(0, 10**25)), max_size=4), st.integers(1, 200))
+def test_no_figure_of_a_table_is_ever_cut_off(rows: list[tuple[str, int]], terminal_width: int) -> None:
+    """However narrow the terminal: names are folded, and where that is not enough the lines run on."""
+    shown = Sheet(
+        title="Spend",
+        columns=("model", "cost_usd"),
+        rows=tuple((name, f"${number}") for name, number in rows),
+        right_aligned=frozenset({"cost_usd"}),
+    )
+    console = Console(width=max(terminal_width, table_width_min(shown)), file=io.StringIO())
+    console.print(table_form(shown), crop=False)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(f"${number}" in text for _, number in rows)
+    assert "…" not in text or any("…" in name for name, _ in rows)
