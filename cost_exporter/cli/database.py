@@ -9,7 +9,8 @@ from psycopg.rows import TupleRow
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.reading import Reader, unreachable
+from cost_exporter.store.reading import Reader
+from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["connect", "embedded_postgres", "open_database", "open_reader"]
 
@@ -40,10 +41,10 @@ def open_database(settings: Settings | None = None) -> Generator[str]:
 
 
 @contextmanager
-def connect(database_url: str) -> Generator[psycopg.Connection[TupleRow]]:
-    """Lend a connection that commits each statement. Raises `StoreUnavailable` with what to do."""
+def connect(database_url: str, *, autocommit: bool = True) -> Generator[psycopg.Connection[TupleRow]]:
+    """Lend a connection that commits each statement, or at its end. Raises `StoreUnavailable` with what to do."""
     try:
-        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
+        connection = psycopg.connect(database_url, autocommit=autocommit, connect_timeout=5)
     except psycopg.Error as error:
         raise unreachable(error) from error
     with connection:

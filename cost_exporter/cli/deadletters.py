@@ -11,6 +11,7 @@ from cost_exporter.cli.database import connect, open_database, open_reader
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.errors import CallfareError
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.report.amounts import jsonable
@@ -26,7 +27,10 @@ __all__ = ["deadletters"]
 _EXIT_FOUND_WRONG = 1
 _COLUMNS = ("dead_letter_id", "received_at", "namespace", "reason", "detail", "trace_id", "span_id", "replayed_at")
 
-OnlyIds = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Only these. [default: all waiting]")]
+OnlyIds = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="Only these. [default: all waiting]"),
+]
 
 deadletters = typer.Typer(help="Spans that could not be kept as records.", no_args_is_help=True)
 
@@ -49,16 +53,15 @@ def list_letters(
 
 @deadletters.command(name="replay")
 def replay_letters(
-    ids: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="Only these. [default: all waiting]")
-    ] = None,
+    ids: OnlyIds = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters through the pipeline again. Exits 1 if one of them could still not be stored."""
     settings = load_settings()
     with open_database(settings) as url, connect(url) as connection:
-        found = list(_replayed(connection, url, settings, ids))
+        found = list(_replayed(connection, url, settings, ids or None))
+    missing = set(ids or ()) - {each.dead_letter_id for each in found}
     if as_json:
         replayed = [{"dead_letter_id": each.dead_letter_id, "error": each.error or None} for each in found]
         print_json({"replayed": replayed})
@@ -66,6 +69,10 @@ def replay_letters(
         for each in found:
             print_line(f"{each.dead_letter_id}: {each.error or 'stored'}")
         print_line(f"{sum(not each.error for each in found)} of {len(found)} are stored now")
+    if missing:
+        raise CallfareError(
+            f"no dead letter {', '.join(map(str, sorted(missing)))} waits for replay; see `callfare deadletter list`"
+        )
     if any(each.error for each in found):
         raise typer.Exit(_EXIT_FOUND_WRONG)
 

@@ -8,13 +8,14 @@ from typing import Final, Literal
 
 import psycopg
 
-from cost_exporter.cli.database import open_database
+from cost_exporter.cli.database import connect, open_database
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files
 from cost_exporter.read.collisions import installed_collisions
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Finding", "diagnose"]
 
@@ -77,11 +78,10 @@ def _configuration() -> Iterator[Finding]:
 def _database() -> Iterator[Finding]:
     with open_database() as url:
         try:
-            with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            with connect(url) as connection:
                 yield from _examined(connection)
         except psycopg.Error as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            yield Finding(level="wrong", subject="database", text=f"{reason}; is CALLFARE_DATABASE_URL right?")
+            yield Finding(level="wrong", subject="database", text=str(unreachable(error)))
 
 
 def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
@@ -155,8 +155,9 @@ def _instrumentations() -> Iterator[Finding]:
             subject="instrumentations",
             text=f"{collision.vendor}: {collision.who} {verb}; {collision.mend}",
         )
-    count = len({point.name for point in entry_points(group="opentelemetry_instrumentor")})
-    yield Finding(level="ok", subject="instrumentations", text=f"{count} instrumentors are installed here")
+    names = sorted({point.name for point in entry_points(group="opentelemetry_instrumentor")})
+    text = f"{len(names)} instrumentors are installed here: {', '.join(names)}" if names else "none is installed here"
+    yield Finding(level="ok", subject="instrumentations", text=text)
 
 
 def _sampling() -> Iterator[Finding]:

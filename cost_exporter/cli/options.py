@@ -42,16 +42,10 @@ def parse_trace_id(text: str) -> UUID:
 
 def period_of(since: str | None, until: str | None, month: str | None = None, *, today: date | None = None) -> Period:
     """Return the period asked for; by default the last 30 days, today included."""
-    today = today or datetime.now(UTC).date()
-    if month is not None:
-        if since is not None or until is not None:
-            raise typer.BadParameter("--month stands for a whole period; leave out --since and --until")
-        return _month(month)
-    end = _instant(until, "--until") if until else _midnight(today + timedelta(days=1))
-    start = _instant(since, "--since") if since else end - timedelta(days=DEFAULT_PERIOD_DAYS)
-    if start >= end:
-        raise typer.BadParameter(f"--since {start:%Y-%m-%d} is not before --until {end:%Y-%m-%d}, which is exclusive")
-    return Period(since=start, until=end)
+    try:
+        return _period(since, until, month, today or datetime.now(UTC).date())
+    except OverflowError:
+        raise typer.BadParameter("the period reaches beyond the years 1 to 9999; write another") from None
 
 
 def columns_of(group_by: str) -> tuple[str, ...]:
@@ -61,6 +55,18 @@ def columns_of(group_by: str) -> tuple[str, ...]:
         if name not in COLUMN_BY_DIMENSION:
             raise typer.BadParameter(f"--group-by {name!r} is unknown; choose from {', '.join(COLUMN_BY_DIMENSION)}")
     return tuple(dict.fromkeys(COLUMN_BY_DIMENSION[name] for name in names))
+
+
+def _period(since: str | None, until: str | None, month: str | None, today: date) -> Period:
+    if month is not None:
+        if since is not None or until is not None:
+            raise typer.BadParameter("--month stands for a whole period; leave out --since and --until")
+        return _month(month)
+    end = _instant(until, "--until") if until else _midnight(today + timedelta(days=1))
+    start = _instant(since, "--since") if since else end - timedelta(days=DEFAULT_PERIOD_DAYS)
+    if start >= end:
+        raise typer.BadParameter(f"--since {start:%Y-%m-%d} is not before --until {end:%Y-%m-%d}, which is exclusive")
+    return Period(since=start, until=end)
 
 
 def _month(text: str) -> Period:

@@ -10,14 +10,15 @@ from typing import Annotated
 import psycopg
 import typer
 
-from cost_exporter.cli.database import open_database
+from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_error, print_json, print_line, print_sheet
+from cost_exporter.cli.output import print_error, print_json, print_line, print_notice, print_sheet
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.price import PriceBook
 from cost_exporter.domain.price_match import nearest
 from cost_exporter.domain.price_row import PriceRow
 from cost_exporter.domain.provider import canonical_provider
+from cost_exporter.errors import CallfareError
 from cost_exporter.prices import load_book
 from cost_exporter.prices.diff import Change, diff_rows
 from cost_exporter.prices.genai import import_genai, library_version
@@ -147,8 +148,11 @@ def import_prices(
     """Import the list prices of the installed genai-prices as a new version of the book."""
     text = _new_snapshot()
     if to is not None:
-        to.write_text(text, encoding="utf-8")
-        print_line(f"written to {to}")
+        _write(to, text)
+        if as_json:
+            print_json({"written_to": str(to)})
+        else:
+            print_line(f"written to {to}")
         return
     with _database() as connection:
         version_id = save_snapshot(connection, text)
@@ -172,13 +176,20 @@ def load(path: File, *, as_json: AsJson = False) -> None:
         print_json(body)
         return
     for finding in findings:
-        print_error(_finding_text(finding))
+        print_notice(_finding_text(finding))
     print_line(f"loaded {len(file.rows)} rows, {len(file.factors)} factors as version {version_id}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CallfareError(f"{path} cannot be written: {error.strerror}; choose another file") from None
 
 
 @contextmanager
 def _database() -> Generator[psycopg.Connection[tuple[object, ...]]]:
-    with open_database() as url, psycopg.connect(url, connect_timeout=10) as connection:
+    with open_database() as url, connect(url, autocommit=False) as connection:
         check_schema(connection)
         yield connection
 

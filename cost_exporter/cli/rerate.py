@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cost_exporter.cli.database import connect, open_database
-from cost_exporter.cli.options import AsJson, OnlyTenant, Since, Until, period_of
+from cost_exporter.cli.options import AsJson, OnlyTenant, period_of
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.money import to_plain
 from cost_exporter.report.amounts import cost_text
@@ -18,6 +18,8 @@ from cost_exporter.store.rerate import Period, RerateTotals, apply_rerate, previ
 
 __all__ = ["register"]
 
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or instant, UTC; must be given.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="End, exclusive, UTC; must be given.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change. This is the default.")]
 Apply = Annotated[bool, typer.Option("--apply", help="Write the new prices; every replaced quote is kept.")]
 Undo = Annotated[int | None, typer.Option("--undo", metavar="ID", help="Put back what a re-rating replaced.")]

@@ -14,6 +14,7 @@ import psycopg
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
+from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
 
@@ -59,7 +60,11 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
     """Apply what is missing and return the names of the steps applied; none if the schema was up to date."""
     steps = migrations() if known is None else known
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        raise unreachable(error) from error
+    try:
+        with connection:
             connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
             connection.execute("set client_min_messages = warning")
             connection.execute(_BOOTSTRAP)
@@ -67,9 +72,7 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
     except psycopg.errors.LockNotAvailable as error:
         raise StoreUnavailable("the schema is in use and could not be changed in 10 s; try again") from error
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(
-            f"cannot reach the database ({_first_line(error)}); is CALLFARE_DATABASE_URL right?"
-        ) from error
+        raise unreachable(error) from error
 
 
 def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -113,7 +116,3 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], step: Migration) 
             (step.version, step.name, step.sha256),
         )
     return f"{step.version:04}_{step.name}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -22,8 +22,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.unreachable import unreachable
 
-__all__ = ["Period", "Reader", "ReaderPool", "unreachable"]
+__all__ = ["Period", "Reader", "ReaderPool"]
 
 Row = dict[str, Any]
 _ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", "model", "operation"})
@@ -186,12 +187,6 @@ def _check_connection(connection: psycopg.Connection[Row]) -> None:
 def _keep_decimals(connection: psycopg.Connection[Row]) -> None:
     """Let figures in jsonb come as Decimal."""
     set_json_loads(partial(json.loads, parse_float=Decimal), connection)
-
-
-def unreachable(error: psycopg.Error) -> StoreUnavailable:
-    """Return the one line for a database that does not answer, without the URL: it may hold a password."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-    return StoreUnavailable(f"cannot reach the database ({reason}); is CALLFARE_DATABASE_URL right and the server up?")
 
 
 def _listed(columns: Sequence[str]) -> sql.Composable:

@@ -155,6 +155,10 @@ def test_import_to_a_file(environment: dict[str, str], tmp_path: Path) -> None:
     target = tmp_path / "snapshot.json"
     assert run(environment, "import", "--to", str(target)).returncode == 0
     assert json.loads(target.read_text())["format"] == 1
+    assert said(run(environment, "import", "--to", str(target), "--json")) == {"written_to": str(target)}
+    done = run(environment, "import", "--to", str(tmp_path / "nowhere" / "snapshot.json"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "choose another file" in done.stderr
 
 
 def test_load_and_import_into_the_database(environment: dict[str, str], tmp_path: Path, database_url: str) -> None:
@@ -166,6 +170,7 @@ def test_load_and_import_into_the_database(environment: dict[str, str], tmp_path
     assert done.returncode == 0
     assert done.stdout == "loaded 1 rows, 0 factors as version 1\n"
     assert "cents written as dollars" in done.stderr
+    assert done.stderr.startswith("warning: ")
     assert said(run(environment, "load", str(path), "--json"))["version_id"] == 2
     rows = said(run(environment, "list", "--book", "operator", "--json"))
     assert [row["price"] for row in rows] == ["0.43"]

@@ -104,6 +104,8 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--month", "2026-01", "--since", "2026-01-01"], "leave out"),
         (["--since", "yesterday"], "YYYY-MM-DD"),
         (["--since", "2026-02-01", "--until", "2026-02-01"], "exclusive"),
+        (["--until", "0001-01-01"], "the years 1 to 9999"),
+        (["--month", "9999-12"], "the years 1 to 9999"),
         (["--group-by", "color"], "choose from day, tenant"),
         (["--format", "focus"], "use csv or json"),
         (["--format", "pdf"], "markdown"),
@@ -147,7 +149,14 @@ def test_replay_of_what_still_cannot_be_stored_exits_1(callfare: Any) -> None:
     ran = callfare("deadletter", "replay", "--json")
     assert ran.exit_code == 1
     assert ran.json == {"replayed": [{"dead_letter_id": letter["dead_letter_id"], "error": "refused again"}]}
-    assert callfare("deadletter", "replay", "999999").out == "0 of 0 are stored now\n"
+
+
+@pytest.mark.parametrize(("letter_id", "exit_code"), [("999999", 1), (str(2**63), 2), ("0", 2)])
+def test_replay_of_a_letter_that_does_not_exist_is_an_error(callfare: Any, letter_id: str, exit_code: int) -> None:
+    """A mistyped number is not a success in which there was nothing to do."""
+    ran = callfare("deadletter", "replay", letter_id)
+    assert ran.exit_code == exit_code
+    assert ran.err.count("\n") == 1
 
 
 def test_migrate_of_an_up_to_date_schema_does_nothing(callfare: Any) -> None:
@@ -225,12 +234,49 @@ def test_commands_without_a_database_say_how_to_get_one(no_database: Path, capsy
     assert not no_database.exists()
 
 
-def test_unreachable_database_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+NEEDS_DATABASE = (
+    *(["top"], ["trace", "f" * 32], ["verify"], ["migrate"], ["token", "list"], ["prices", "list"]),
+    *(["prices", "show", "gpt-4o"], ["prices", "import"], ["deadletter", "replay"], ["serve"]),
+)
+
+
+@pytest.mark.parametrize("command", NEEDS_DATABASE, ids=" ".join)
+def test_unreachable_database_is_one_line_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
     """A database that does not answer is one line, which does not show the password."""
     monkeypatch.setenv("CALLFARE_DATABASE_URL", "postgresql://me:geheim@127.0.0.1:1/nowhere")
-    for command in (["top"], ["trace", "f" * 32], ["verify"], ["migrate"], ["token", "list"]):
-        ran = run_command(capsys, *command)
-        assert (ran.exit_code, ran.out) == (1, "")
-        assert ran.err.startswith("error: cannot reach the database")
-        assert ran.err.count("\n") == 1
-        assert "geheim" not in ran.err
+    ran = run_command(capsys, *command)
+    assert (ran.exit_code, ran.out) == (1, "")
+    assert ran.err.startswith("error: cannot reach the database (connection failed: ")
+    assert "Connection refused" in ran.err
+    assert ran.err.count("\n") == 1
+    assert "geheim" not in ran.err
+
+
+@pytest.mark.parametrize("command", NEEDS_DATABASE, ids=" ".join)
+@pytest.mark.parametrize("url", ["postgresql://me:geheim@[::1/x", "postgresql://me:geheim@127.0.0.1/x?nonsense=1"])
+def test_url_that_cannot_be_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, command: list[str]
+) -> None:
+    """What the library says of it would show the password."""
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", url)
+    ran = run_command(capsys, *command)
+    assert (ran.exit_code, ran.out) == (1, "")
+    assert ran.err.startswith("error: the database's URL cannot be read; write postgresql://")
+    assert ran.err.count("\n") == 1
+    assert "geheim" not in ran.err
+    assert "geheim" not in run_command(capsys, "doctor").out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["prices"], ["token"], ["deadletter"]], ids=lambda words: words[0] if words else "alone"
+)
+def test_a_command_without_its_arguments_shows_its_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Whoever types `callfare` to see what there is sees it, as lines and not as one."""
+    ran = run_command(capsys, *arguments)
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert ran.err.startswith("Usage: callfare")
+    assert "\nCommands:\n" in ran.err
