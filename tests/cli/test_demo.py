@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 from decimal import Decimal as D
 from pathlib import Path
@@ -90,6 +91,9 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
         "Checked: each of 8 quantities",
     ):
         assert line in ran.out
+    *shown, next_step = lines_of(ran.out)
+    assert shown == lines_of(readme_demo())
+    assert next_step.startswith("Run `callfare up`")
     assert list(folder.iterdir()) == []
     assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
 
@@ -139,6 +143,18 @@ def test_a_missing_part_is_one_line_that_names_the_extra(
         f"error: the demo (its part {package!r} is missing) needs the extra {extra!r}:"
         f" pip install 'callfare[{extra}]'\n"
     )
+
+
+def readme_demo() -> str:
+    """What the README shows below `make demo`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return text.partition("$ make demo\n")[2].partition("\n```")[0]
+
+
+def lines_of(output: str) -> list[str]:
+    """The lines without what differs each time, the ids, and the widths that follow from them."""
+    masked = re.sub(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b", "ID", output)
+    return [re.sub(r" {2,}", "  ", re.sub("─+", "─", line)).rstrip() for line in masked.rstrip().splitlines()]
 
 
 def mentions(process: psutil.Process, path: Path) -> bool:
