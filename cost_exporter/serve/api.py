@@ -92,6 +92,8 @@ def _spend(reader: Reader, request: Request, access: Access, today: date) -> dic
     period = _period(asked.get("start_date"), asked.get("end_date"), today)
     columns = _columns(asked.get("group_by", "category"))
     tenant = access.tenant or asked.get("tenant")
+    if "\0" in (tenant or ""):
+        raise BadRequest("tenant is no name: there is a NUL in it")  # which the database refuses, even to compare
     if access.tenant is not None and asked.get("tenant") not in {None, access.tenant}:
         raise NotFound
 
@@ -106,7 +108,10 @@ def _spend(reader: Reader, request: Request, access: Access, today: date) -> dic
 
 def _period(start: str | None, end: str | None, today: date) -> Period:
     until = _midnight(end, "end_date") if end else _midnight(str(today + timedelta(days=1)), "end_date")
-    since = _midnight(start, "start_date") if start else until - timedelta(days=_DEFAULT_PERIOD_DAYS)
+    try:
+        since = _midnight(start, "start_date") if start else until - timedelta(days=_DEFAULT_PERIOD_DAYS)
+    except OverflowError:
+        raise BadRequest("the period begins before the year 1; give a start_date") from None
     if since >= until:
         raise BadRequest("start_date must be before end_date, which is exclusive")
     return Period(since=since, until=until)

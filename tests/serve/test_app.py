@@ -62,6 +62,8 @@ def test_costs_of_a_period_add_up(web: TestClient) -> None:
         ("/v1/costs?start_date=yesterday", 400),
         ("/v1/costs?start_date=2026-02-01&end_date=2026-02-01", 400),
         ("/v1/costs?group_by=color", 400),
+        ("/v1/costs?end_date=0001-01-01", 400),
+        ("/v1/costs?tenant=%00", 400),
         (f"/workflows/{'f' * 32}", 404),
     ],
 )
