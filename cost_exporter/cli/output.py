@@ -58,7 +58,8 @@ def print_sheet(sheet: Sheet, form: Form = Form.TABLE) -> None:
         case Form.CSV:
             print_line(csv_form(sheet).rstrip("\n"))
         case _:
-            _console(width_min=table_width_min(sheet)).print(table_form(sheet), crop=False)
+            console = _console(width_min=table_width_min(sheet))
+            console.print(table_form(sheet, width=console.width), crop=False)
 
 
 def print_error(text: str) -> None:

@@ -6,6 +6,7 @@ A sheet is made once per report; the forms only lay it out. So all of them show 
 import csv
 import io
 import re
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -19,8 +20,8 @@ __all__ = ["Sheet", "csv_form", "markdown_form", "table_form", "table_width_min"
 _NUMBER = re.compile(r"[-+]?\d[\d.]*")
 _TEXT_WIDTH_MIN = 12
 """A column of text may be folded to this where the terminal is narrow; one of figures never is."""
-_FRAME_WIDTH = 3
-"""What rich puts around a cell, a column."""
+_GAP_WIDTH = 3
+"""Between columns, where there is room; else a blank."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -36,16 +37,19 @@ class Sheet:
     total: str = ""
 
 
-def table_form(sheet: Sheet) -> Table:
-    """Return the sheet as a table for a terminal. Cells are plain text: no markup in a model's name takes effect."""
+def table_form(sheet: Sheet, *, width: int | None = None) -> Table:
+    """Return the sheet as a table for a terminal so wide. Cells are plain text: no markup in a name takes effect."""
+    widths = _widths(sheet)
+    is_tight = width is not None and width < sum(widths) + len(widths) * _GAP_WIDTH
     table = Table(
+        padding=0 if is_tight else (0, 1),
         title=Text(sheet.title, style="bold"),
         caption=Text(sheet.total, style="bold"),
         title_justify="left",
         caption_justify="right",
         box=SIMPLE_HEAD,
     )
-    for column, width_min in zip(sheet.columns, _widths_min(sheet), strict=True):
+    for column, width_min in zip(sheet.columns, _widths_min(sheet, widths), strict=True):
         has_figures = column in sheet.right_aligned
         justify = "right" if has_figures else "left"
         table.add_column(column, justify=justify, no_wrap=has_figures, overflow="fold", min_width=width_min)
@@ -56,12 +60,15 @@ def table_form(sheet: Sheet) -> Table:
 
 def table_width_min(sheet: Sheet) -> int:
     """Return how wide the table must be at least so that no figure is cut off."""
-    return sum(width + _FRAME_WIDTH for width in _widths_min(sheet))
+    return sum(width + 1 for width in _widths_min(sheet, _widths(sheet))) + 1
 
 
-def _widths_min(sheet: Sheet) -> list[int]:
+def _widths(sheet: Sheet) -> list[int]:
     cells = (sheet.columns, *sheet.rows)
-    widths = [max(cell_len(row[index]) for row in cells) for index in range(len(sheet.columns))]
+    return [max(cell_len(row[index]) for row in cells) for index in range(len(sheet.columns))]
+
+
+def _widths_min(sheet: Sheet, widths: Sequence[int]) -> list[int]:
     return [
         width if column in sheet.right_aligned else min(width, _TEXT_WIDTH_MIN)
         for column, width in zip(sheet.columns, widths, strict=True)

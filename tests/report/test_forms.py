@@ -63,7 +63,7 @@ def test_no_figure_of_a_table_is_ever_cut_off(rows: list[tuple[str, int]], termi
         right_aligned=frozenset({"cost_usd"}),
     )
     console = Console(width=max(terminal_width, table_width_min(shown)), file=io.StringIO())
-    console.print(table_form(shown), crop=False)
+    console.print(table_form(shown, width=console.width), crop=False)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(f"${number}" in text for _, number in rows)
     assert "…" not in text or any("…" in name for name, _ in rows)
