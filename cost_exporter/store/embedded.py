@@ -87,7 +87,8 @@ class EmbeddedPostgres:
                 is_ours = not self.was_adopted
                 self._start_until_it_answers()
                 self._make_database()
-            except BaseException:  # Ctrl-C in between, too: nobody else would know that it runs
+            except (KeyboardInterrupt, SystemExit):
+                # Nobody else would know that it runs. One that takes too long is left alone: it may be recovering.
                 if is_ours:
                     self._stop()
                 self._forget_socket_dir()
