@@ -195,7 +195,14 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
         _TRACELOOP + "ls_provider",  # LangChain's own word, under Traceloop
     ),
     "response_model": (ours.RESPONSE_MODEL, "ai.response.model", "llm.model_name", "embedding.model_name"),
-    "request_model": (ours.REQUEST_MODEL, "ai.model.id", "settings.model", "metrics.model", "reranker.model_name"),
+    "request_model": (
+        ours.REQUEST_MODEL,
+        "ai.model.id",
+        "settings.model",
+        "metrics.model",
+        "reranker.model_name",
+        "langfuse.observation.model.name",
+    ),
     "response_id": (ours.RESPONSE_ID, "ai.response.id", "llm.response.id"),
     "service_tier": (
         "openai.response.service_tier",

@@ -94,6 +94,7 @@ def _complete(reading: Reading) -> None:
     reading.provider, reading.service_tier = words.provider, words.service_tier
     reading.response_model, reading.request_model = words.response_model, words.request_model
     reading.is_stream, reading.is_billable = words.is_stream, words.is_billable
+    reading.is_estimated = words.is_estimated
     assert complete is not None
     complete(reading)
     reading.words = words_meaning(
@@ -105,7 +106,7 @@ def _complete(reading: Reading) -> None:
         address=words.address,
         is_stream=reading.is_stream,
         is_billable=reading.is_billable,
-        is_estimated=words.is_estimated,
+        is_estimated=reading.is_estimated,
     )
 
 

@@ -79,6 +79,15 @@ _REFUSALS: Final = frozenset(
     }
 )
 
+_QUALIFIED_REFUSALS: Final = frozenset(
+    {
+        # An answer with an HTTP error each. Elsewhere these names stand for other things.
+        "botocore.exceptions.ClientError",
+        "google.genai.errors.ClientError",
+        "google.genai.errors.ServerError",
+    }
+)
+
 
 class Failure:
     """How a call ended."""
@@ -124,14 +133,22 @@ def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
         return False
     if http_status in _HTTP_ERROR:
         return http_status not in _REQUEST_TIMEOUT
-    return _means_refusal(error_type) and not _has_output(reading)
+    return _means_refusal(_qualified(error_type, reading)) and not _has_output(reading)
 
 
 def _says_refused(reading: Reading) -> bool:
     return reading.first_flag(reading.plan.flags.get("is_refused", ())) is True
 
 
+def _qualified(error_type: str, reading: Reading) -> str:
+    """Return an error's name with its module, where only the exception event says that (Traceloop)."""
+    full_name = "" if "." in error_type else _exception_type(reading)
+    return full_name if full_name.rpartition(".")[2] == error_type else error_type
+
+
 def _means_refusal(error_type: str) -> bool:
+    if error_type in _QUALIFIED_REFUSALS:
+        return True
     name = error_type.rpartition(".")[2]
     # LangChain and others put their own name before that of the SDK's error: OpenAIRateLimitError.
     return name in _REFUSALS or any(name.endswith(known) for known in _REFUSALS if known.endswith("Error"))

@@ -40,9 +40,13 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
     host = _host(address)
     billed_by = host_provider(host) or _provider(provider)
     requested = _model(request_model, billed_by)
+    model = _model(response_model, billed_by) or requested
+    if billed_by == "aws" and model in requested:
+        # Claude answers with its own name; the id asked for has the region too, on which the price depends.
+        model = requested
     return Names(
         provider=billed_by,
-        model=_model(response_model, billed_by) or requested,
+        model=model,
         request_model=requested,
         host=host,
         region=_region(host),

@@ -81,6 +81,7 @@ class Reading:
     """As stated; set only for dialects that complete a reading."""
     is_stream: bool | None
     is_billable: bool
+    is_estimated: bool
     reported_cost: Quantity | None = None
     """A cost that only the dialect knows how to find, US dollars."""
 

@@ -6,13 +6,13 @@ Only what the attributes did not say is taken, and zero parts are left out: they
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.values import json_count, json_number
 
-__all__ = ["JSON_LENGTH_MAX", "add_vendor_usage", "json_object", "python_object"]
+__all__ = ["JSON_LENGTH_MAX", "add_vendor_usage", "json_list", "json_object", "python_object"]
 
 JSON_LENGTH_MAX: Final = 256 * 1024
 """Longer texts are not parsed: an answer with its usage is short, and parsing costs time."""
@@ -50,6 +50,16 @@ def json_object(text: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def json_list(text: str) -> Sequence[object]:
+    """Return the JSON array in `text`; an empty one where there is none, or it is too long or too deep."""
+    if not text.startswith("[") or len(text) > JSON_LENGTH_MAX:
+        return []
+    try:
+        return cast("Sequence[object]", json.loads(text))
+    except (ValueError, RecursionError):
+        return []
 
 
 def python_object(text: str) -> Mapping[str, Any]:

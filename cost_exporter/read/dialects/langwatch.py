@@ -1,12 +1,14 @@
 """LangWatch's SDKs: a span type in place of an operation, and the usage in a JSON text.
 
-`langwatch.metrics` is `{"type": "json", "value": {...}}` with the counts in camel or snake case.
+`langwatch.metrics` is the counts, in camel or snake case, bare (measured 1.4.0) or as `{"type": "json", "value":
+{...}}`. Who was asked is in the prefix of the model, whether it streamed in `langwatch.params`.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.quantities import TOTALS
 from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import json_count, json_number
 from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object
@@ -15,6 +17,7 @@ __all__ = ["DIALECT"]
 
 _METRICS: Final = "langwatch.metrics"
 _TYPE: Final = "langwatch.span.type"
+_PARAMETERS: Final = "langwatch.params"
 _NAMES: Final = (
     ("input_tokens", ("promptTokens", "prompt_tokens", "inputTokens", "input_tokens")),
     ("output_tokens", ("completionTokens", "completion_tokens", "outputTokens", "output_tokens")),
@@ -39,8 +42,13 @@ def _complete(reading: Reading) -> None:
     for quantity, names in _NAMES:
         for name in names:
             number = json_count(metrics.get(name))
-            if number is not None:
+            if number or (number is not None and quantity in TOTALS):
                 reading.quantities.setdefault(quantity, number)
+    if (
+        reading.is_stream is None
+        and json_object(reading.whole_text(_PARAMETERS, JSON_LENGTH_MAX)).get("stream") is True
+    ):
+        reading.is_stream = True
     reading.reported_cost = json_number(metrics.get("cost"))
 
 
@@ -48,6 +56,7 @@ DIALECT = Dialect(
     name="langwatch",
     scopes=("langwatch*",),
     markers=frozenset({_METRICS, _TYPE}),
+    keys=frozenset({_PARAMETERS}),
     operation=_operation,
     needs_marker=True,
     complete=_complete,

@@ -2,7 +2,8 @@
 
 A stream is a span without usage, ended when the request was answered, and then a zero-length "log" span
 `streaming response from ...` that has the usage. The log span is the call; the first one only frames it
-(measured 5.2.0). Cached, reasoning and audio parts are in `gen_ai.usage.raw` alone.
+(measured 5.2.0). Cached, reasoning and audio parts are in `gen_ai.usage.raw` alone; of Chat Completions in the
+OpenAI Agents SDK they are in `usage`, that SDK's own summary (measured 5.4.0).
 """
 
 from decimal import Decimal
@@ -16,6 +17,7 @@ from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, j
 __all__ = ["DIALECT"]
 
 _RAW: Final = "gen_ai.usage.raw"
+_AGENTS_SDK_USAGE: Final = "usage"
 _SPAN_TYPE: Final = "logfire.span_type"
 _DURATION: Final = "duration"
 _URL: Final = "url"
@@ -49,7 +51,8 @@ def _is_half_of_a_stream(reading: Reading) -> bool:
 
 
 def _complete(reading: Reading) -> None:
-    add_vendor_usage(reading.quantities, json_object(reading.whole_text(_RAW, JSON_LENGTH_MAX)))
+    for key in (_RAW, _AGENTS_SDK_USAGE):
+        add_vendor_usage(reading.quantities, json_object(reading.whole_text(key, JSON_LENGTH_MAX)))
     if reading.text(_SPAN_TYPE) == "log":
         reading.is_stream = True
         _start_when_the_stream_did(reading)
@@ -66,7 +69,7 @@ DIALECT = Dialect(
     name="logfire",
     scopes=("logfire.openai", "logfire.anthropic", "logfire*"),
     markers=frozenset({_RAW}),
-    keys=frozenset({_SPAN_TYPE, _DURATION, _URL}),
+    keys=frozenset({_SPAN_TYPE, _DURATION, _URL, _AGENTS_SDK_USAGE}),
     operation=_operation,
     complete=_complete,
 )
