@@ -42,8 +42,8 @@ def test_stripped_spans_of_the_corpus_read_the_same(path: Any) -> None:
                 assert not [
                     content for content in CONTENT if content.encode() in payload.replace(span.name.encode(), b"")
                 ]
-                if span.name == "HttpxBinaryResponseContent":
-                    continue  # OpenInference has the characters in the text alone, and the text is content
+                if span.name in {"HttpxBinaryResponseContent", "audio tts-1"}:
+                    continue  # OpenInference and OpenLIT have the characters in the text alone, and the text is content
                 replayed = read_request(wire.parse_request(payload).resource_spans, **OPTIONS)
                 alone = _alone(each, scope_spans, span)
                 assert _without_urls(replayed) == _without_urls(read_request(alone, **OPTIONS))

@@ -1,7 +1,6 @@
 """Every recorded span is read as its provider's truth says, as far as that is on the wire."""
 
 import dataclasses
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
@@ -17,7 +17,7 @@ from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS
 RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
 EMITTERS = [path for path in RECORDED if path.parent.name != "voice" and path.stem not in {"traceloop-sdk", "litellm"}]
 FACTS = Path(__file__).parent / "facts"
-TRUTH = json.loads((otlp_json.FIXTURES / "emitters" / "truth.json").read_text())
+TRUTH = otlp_json.truth()
 QUANTITY_BY_TRUTH = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -29,6 +29,7 @@ QUANTITY_BY_TRUTH = {
     "audio_input": "input_audio_tokens",
     "audio_output": "output_audio_tokens",
     "image_output": "output_image_tokens",
+    "read_units": "read_units",
     "audio_seconds_billed": "audio_seconds",
     "characters": "characters",
 }
@@ -43,7 +44,25 @@ PARTS_LOST_BY_EMITTER = {
     "genai-anthropic": {"cache_write_5m", "cache_write_1h"},
     "vercel-ai-7": {"reasoning"},
     "pydantic-ai": {"cache_write_5m"},
+    "openlit": {"cache_write_5m", "cache_write_1h"},
+    "langwatch": {"cache_read"},
+    "openinference-agents": {"cache_read"},
+    "openinference-bedrock": {"cache_write_5m", "cache_write_1h"},
+    "traceloop-bedrock": {"cache_write_5m", "cache_write_1h"},
+    "botocore": {"cache_read", "cache_write", "cache_write_5m", "cache_write_1h"},
+    "traceloop-google": {"reasoning"},
 }
+MISCOUNTED = {
+    # Nothing on the span says that this is not what the provider counted.
+    ("botocore", "bedrock_invoke", "input"): 50,
+}
+GUESSED = {("openlit", "chat_stream_nousage"), ("openlit", "audio_transcription_gpt4o")}
+"""Numbers that are the emitter's guess, or ours: not the provider's, and marked so."""
+ESTIMATED = GUESSED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
+REFUSAL_UNNAMED = {"langfuse"}
+"""It says that a call failed, and only in prose how: that may have been billed."""
+NAMELESS = {"openlit": {"messages_error_429"}}
+"""A failed call whose span has no attribute at all: nothing tells it from any other span."""
 OUTPUT_OFF_BY_ONE = {"messages_stream", "messages_stream_helper", "messages_async_stream"}
 """Traceloop sums the 1 of the start and the 120 of the end of an Anthropic stream."""
 
@@ -65,18 +84,29 @@ def truth_of(case: str) -> dict[str, Any]:
         return TRUTH[case]
     families = {"messages": "messages", "responses": "responses", "lc_responses": "responses"}
     families |= {"embeddings": "embeddings", "lc_embeddings": "embeddings", "chat": "chat", "lc_": "chat"}
+    families |= {"gemini": "gemini", "bedrock": "messages"}
     return next((TRUTH[family] for prefix, family in families.items() if case.startswith(prefix)), {})
 
 
 def calls(path: Path) -> list[Call]:
-    found = read_request(
-        otlp_json.resource_spans([path]),
-        namespace="default",
-        received_at_unix_ns=RECEIVED_AT_UNIX_NS,
-        tenant_is_trusted=True,
-    )
+    found = read(path)
     assert not found.dead_letters
     return list(found.calls)
+
+
+def read(path: Path) -> Facts:
+    """Return the facts of a file as if it came when its last span had ended."""
+    resource_spans = otlp_json.resource_spans([path])
+    ends = [
+        span.end_time_unix_nano
+        for each in resource_spans
+        for scope_spans in each.scope_spans
+        for span in scope_spans.spans
+    ]
+    received_at_unix_ns = max(RECEIVED_AT_UNIX_NS, *ends)
+    return read_request(
+        resource_spans, namespace="default", received_at_unix_ns=received_at_unix_ns, tenant_is_trusted=True
+    )
 
 
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
@@ -85,7 +115,7 @@ def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
     case_by_trace = cases(path)
     for call in calls(path):
         case = case_by_trace[call.trace_id]
-        if not call.usage.quantities or case == "messages_stream_abandoned":
+        if not call.usage.quantities or case == "messages_stream_abandoned" or (path.stem, case) in GUESSED:
             continue
         lost = set() if call.scope.startswith("com.anthropic") else PARTS_LOST_BY_EMITTER.get(path.stem, set())
         if call.usage.mode == "stream" and call.scope.startswith("opentelemetry.instrumentation.openai"):
@@ -101,6 +131,7 @@ def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
                 and case in OUTPUT_OFF_BY_ONE
             ):
                 expected = expected + 1
+            expected = MISCOUNTED.get((path.stem, case, name), expected)
             assert said == expected, (case, quantity, call.scope)
 
 
@@ -109,14 +140,26 @@ def test_a_call_without_data_is_kept_without_quantities(path: Path) -> None:
     """Where the provider sent no usage, the call is a call with no quantity at all, never with zeros."""
     case_by_trace = cases(path)
     without = [call for call in calls(path) if case_by_trace[call.trace_id] in TRUTH["unpriced_by_provider"]]
-    assert all(not call.usage.quantities and not call.usage.is_refused for call in without)
+    for call in without:
+        assert not call.usage.is_refused
+        assert bool(call.usage.quantities) == ((path.stem, case_by_trace[call.trace_id]) in GUESSED)
+
+
+@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
+def test_what_is_guessed_is_marked(path: Path) -> None:
+    """Numbers that no provider sent are estimates, and nothing else is."""
+    case_by_trace = cases(path)
+    for call in calls(path):
+        assert call.usage.is_estimated == ((path.stem, case_by_trace[call.trace_id]) in ESTIMATED)
 
 
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
 def test_only_refused_calls_are_free(path: Path) -> None:
     """Refusals are told from failures that may have been billed, whatever the emitter calls them."""
     case_by_trace = cases(path)
-    refusals = {case for case in TRUTH["not_billed_errors"] if "unknown" not in case} | {"messages_error_429"}
+    refusals = {case for case in TRUTH["not_billed_errors"] if "unknown" not in case}
+    if path.stem in REFUSAL_UNNAMED:
+        refusals = set()
     for call in calls(path):
         case = case_by_trace[call.trace_id]
         assert call.usage.is_refused == (case in refusals), (case, call.error_type)
@@ -134,7 +177,7 @@ def test_no_case_is_silently_dropped(path: Path) -> None:
         if not span.name.startswith("case:")
     }
     missing = {case_by_trace[trace_id] for trace_id in traced - {call.trace_id for call in calls(path)}}
-    assert not missing
+    assert missing == NAMELESS.get(path.stem, set())
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -143,12 +186,7 @@ def test_whole_facts_are_as_recorded(path: Path) -> None:
 
     After a change that is meant to change them: delete the file in `facts/`, run this test, read the difference.
     """
-    found = read_request(
-        otlp_json.resource_spans([path]),
-        namespace="default",
-        received_at_unix_ns=RECEIVED_AT_UNIX_NS,
-        tenant_is_trusted=True,
-    )
+    found = read(path)
     expected = FACTS / f"{path.parent.name}-{path.stem}.txt"
     text = "\n".join(sorted(shown(fact) for fact in (*found.calls, *found.links))) + "\n"
     if not expected.exists():
