@@ -12,6 +12,7 @@ from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_
 from cost_exporter.read.names import Names
 from cost_exporter.read.reading import Reading
 from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
+from cost_exporter.read.values import NOT_A_NUMBER
 
 __all__ = ["PARTS", "TOTALS", "mend_quantities", "read_quantities", "total_cache_writes"]
 
@@ -72,6 +73,8 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
         _drop_zeros_for_unknown(reading)
     if not quantities and reading.operation in _REQUEST_IS_THE_METER:
         quantities["requests"] = 1
+    if reading.issues:
+        _keep_the_unreadable(reading)
     _name_the_impossible(reading)
 
 
@@ -149,6 +152,14 @@ def _drop_zeros_for_unknown(reading: Reading) -> None:
         return
     quantities.clear()
     reading.issues.append("zero_usage")
+
+
+def _keep_the_unreadable(reading: Reading) -> None:
+    """What was stated and is no number is not 0: without it the rest would get a price, a wrong one."""
+    for quantity, _, keys, _ in reading.plan.quantities:
+        is_unreadable = any(f"unreadable:{key}" in reading.issues for key in keys)
+        if is_unreadable and quantity not in reading.quantities and quantity != "reasoning_tokens":
+            reading.quantities[quantity] = NOT_A_NUMBER
 
 
 def _name_the_impossible(reading: Reading) -> None:

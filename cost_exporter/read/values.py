@@ -2,8 +2,8 @@
 
 What is on the wire is not always what the name promises: numbers come as strings (LiteLLM), nulls as empty
 values (Traceloop), counts as doubles. A value is read as far as it can be. A number that cannot be a count of
-anything is *kept* (or clamped), so that pricing answers `invalid` and no sum ever sees it; a value that is no
-number at all is missing.
+anything is *kept* (or clamped), so that pricing answers `invalid` and no sum ever sees it; so is one that is stated
+and is no number at all, unless another name of the same quantity has one.
 """
 
 import math
@@ -16,6 +16,7 @@ from cost_exporter.read.wire import AnyValue
 
 __all__ = [
     "ID_LENGTH_MAX",
+    "NOT_A_NUMBER",
     "TEXT_BYTES_MAX",
     "clean_text",
     "count_of",
@@ -34,8 +35,10 @@ ID_LENGTH_MAX: Final = 128
 """Ids up to here need no cleaning if they are printable."""
 _SHORT_ENOUGH: Final = TEXT_BYTES_MAX // 4
 """So many characters are at most 1 KiB of UTF-8, whatever they are."""
-_NOT_A_NUMBER: Final = -1
-"""Stands for NaN: as impossible as that, and harmless to a database."""
+NOT_A_NUMBER: Final = -1
+"""Stands for NaN and for what is no number at all: as impossible as that, and harmless to a database."""
+_NOTHING: Final = frozenset({"", "none", "null", "undefined"})
+"""What `str` and `String` make of a number that is not there."""
 _CLAMP: Final = MAX_QUANTITY * 1000
 """Absurd numbers are kept as this: absurd enough to be `invalid`, small enough for 64 bits."""
 
@@ -94,15 +97,15 @@ def flag_of(value: AnyValue) -> bool | None:
 
 
 def is_empty(value: AnyValue) -> bool:
-    """Return whether an attribute says nothing: no value at all, or an empty text."""
+    """Return whether an attribute says nothing: no value at all, an empty text, or a word for nothing."""
     kind = value.WhichOneof("value")
-    return kind is None or (kind == "string_value" and not value.string_value.strip())
+    return kind is None or (kind == "string_value" and value.string_value.strip().lower() in _NOTHING)
 
 
 def decimal_of_float(number: float) -> Decimal | int:
     """Return a double as the shortest decimal that means it: 5.35, not 5.3499999999999996."""
     if math.isnan(number):
-        return _NOT_A_NUMBER
+        return NOT_A_NUMBER
     if math.isinf(number):
         return _CLAMP if number > 0 else -_CLAMP
     return _clamped(Decimal(repr(number)))

@@ -26,12 +26,39 @@ def test_numbers_come_in_other_shapes(said: Any, read: int) -> None:
     assert found.issues == ()
 
 
-@pytest.mark.parametrize("said", ["twelve", "", True, [12], {"n": 12}, b"12", "1_000", "NaN", "0x10"])
-def test_what_is_no_number_is_missing(said: Any) -> None:
-    """The other counts of the span are read; what is wrong is named by its attribute."""
+@pytest.mark.parametrize("said", ["twelve", True, [12], {"n": 12}, b"12", "1_000", "NaN", "0x10"])
+def test_what_is_no_number_makes_the_usage_invalid(said: Any) -> None:
+    """The rest alone would have a price, and one too low; what is wrong is named by its attribute."""
+    found = call({**CHAT, INPUT: said, OUTPUT: 5})
+    assert found.usage.quantities == {"input_tokens": -1, "output_tokens": 5}
+    assert found.issues == (f"unreadable:{INPUT}", "impossible_count:input_tokens")
+    with pytest.raises(InconsistentUsage):
+        disjoint_parts(found.usage.quantities)
+
+
+@pytest.mark.parametrize("said", ["", " ", "None", "null", "undefined", None])
+def test_words_for_nothing_are_nothing(said: Any) -> None:
+    """An emitter that turns all it has into text writes them where it has no number."""
     found = call({**CHAT, INPUT: said, OUTPUT: 5})
     assert found.usage.quantities == {"output_tokens": 5}
-    assert found.issues == ((f"unreadable:{INPUT}",) if said != "" else ())
+    assert found.issues == ()
+
+
+def test_an_unreadable_count_that_changes_no_price_is_only_named() -> None:
+    """Reasoning is part of the output and costs what that costs."""
+    found = call({**CHAT, INPUT: 12, OUTPUT: 5, "gen_ai.usage.reasoning_tokens": "some"})
+    assert found.usage.quantities == {"input_tokens": 12, "output_tokens": 5}
+    assert found.issues == ("unreadable:gen_ai.usage.reasoning_tokens",)
+
+
+def test_what_the_answer_says_stands_in_for_an_unreadable_count() -> None:
+    """The vendor's own object is as good as an attribute, and is read after them."""
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.token_count.prompt": "many",
+        "output.value": '{"usage": {"prompt_tokens": 12, "completion_tokens": 5}}',
+    }
+    assert call(attributes).usage.quantities == {"input_tokens": 12, "output_tokens": 5}
 
 
 def test_null_and_empty_values_are_simply_absent() -> None:
