@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from cost_exporter.domain.provider import canonical_provider, host_provider
 
-__all__ = ["Names", "names_of", "tier_named"]
+__all__ = ["Names", "is_model", "names_of", "tier_named"]
 
 _SERVICE: Final = re.compile(
     r"\.(?:chat|responses|completions?|messages|embeddings?|image|speech|transcription|generative-ai)$"
@@ -53,6 +53,11 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
     )
 
 
+def is_model(stated: str) -> bool:
+    """Return whether a text names a model, and is no word for not knowing it."""
+    return stated != "" and stated.lower() not in _UNKNOWN_MODELS
+
+
 def tier_named(stated: str) -> str:
     """Return the service tier: `default` and `on_demand` are `standard`; `auto` says nothing."""
     lowered = stated.lower()
@@ -70,7 +75,7 @@ def _provider(stated: str) -> str:
 
 
 def _model(stated: str, provider: str) -> str:
-    if stated.lower() in _UNKNOWN_MODELS:
+    if not is_model(stated):
         return ""
     prefix, slash, rest = stated.partition("/")
     if slash and rest and (prefix == "models" or (provider and _provider(prefix) == provider)):

@@ -8,9 +8,10 @@ from typing import Final
 
 from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.fingerprint import fingerprint
-from cost_exporter.read.names import names_of, tier_named
+from cost_exporter.read.names import is_model, names_of, tier_named
 from cost_exporter.read.operations import operation_named
 from cost_exporter.read.reading import NO_KEYS, Plan, Words, first_flag, first_text
+from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, EncodedAttributes
 
 __all__ = ["FLAGS", "WORDS", "words_meaning", "words_of"]
@@ -71,12 +72,16 @@ def _worked_out(plan: Plan, attributes: Attributes) -> Words:
     def said(name: str) -> str:
         return first_text(attributes, plan.texts.get(name, NO_KEYS))
 
+    def model(name: str) -> str:
+        texts = (text_of(attributes[key]) for key in plan.texts.get(name, NO_KEYS))
+        return next(filter(is_model, texts), "")
+
     stated = said("operation")
     return words_meaning(
         operation=operation_named(stated, has_usage=bool(plan.quantities)) if stated else None,
         provider=said("provider"),
-        response_model=said("response_model"),
-        request_model=said("request_model"),
+        response_model=model("response_model"),
+        request_model=model("request_model"),
         service_tier=said("service_tier"),
         address=first_text(attributes, plan.texts.get("host", NO_KEYS)[:1]),
         is_stream=first_flag(attributes, plan.flags.get("is_stream", NO_KEYS)),

@@ -15,7 +15,9 @@ from tests.fixtures import otlp_json
 from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS
 
 RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
-EMITTERS = [path for path in RECORDED if path.parent.name != "voice" and path.stem not in {"traceloop-sdk", "litellm"}]
+OWN_TRACES = {"traceloop-sdk", "litellm", "openinference-pipecat"}
+"""Their spans are not in the traces of the cases."""
+EMITTERS = [path for path in RECORDED if path.parent.name != "voice" and path.stem not in OWN_TRACES]
 FACTS = Path(__file__).parent / "facts"
 TRUTH = otlp_json.truth()
 QUANTITY_BY_TRUTH = {
@@ -225,3 +227,13 @@ def test_spoken_text_of_livekit_is_counted_though_cancelled() -> None:
     (path,) = [path for path in RECORDED if path.stem.startswith("livekit")]
     spoken = [call.usage.quantities["characters"] for call in calls(path) if call.usage.operation == "text_to_speech"]
     assert sorted(spoken) == [12, 36]
+
+
+def test_voice_of_pipecat_under_openinference_has_models_and_all_text() -> None:
+    """The model is where only the metrics name it; the text is counted where the last metric is one of two."""
+    (path,) = [path for path in RECORDED if path.stem == "openinference-pipecat"]
+    found = {call.usage.operation: call.usage for call in calls(path)}
+    assert {usage.model for usage in found.values()} == {"gpt-4o-mini", "gpt-4o-mini-tts"}
+    assert found["chat"].quantities == {"input_tokens": 1200, "output_tokens": 345, "cache_read_tokens": 1024}
+    spoken = [call.usage.quantities["characters"] for call in calls(path) if call.usage.operation == "text_to_speech"]
+    assert sorted(spoken) == [len("Hello world!"), len("Your order has shipped. It comes Monday.")]

@@ -112,7 +112,8 @@ def test_openinference_for_pipecat_counts_the_spoken_text() -> None:
     assert call(attributes, scope=scope, name="pipecat.tts").usage.quantities == {"characters": 37}
     attributes = {"tts.character_count": 25, "output.value": "x"}
     assert call(attributes, scope=scope, name="pipecat.tts").usage.quantities == {"characters": 25}
-    llm = {"llm.token_count.prompt": 3, "llm.model_name": "unknown", "metrics.model": "gpt-4o", "output.value": "hi"}
+    unknown = {"llm.model_name": "unknown", "gen_ai.request.model": "unknown"}
+    llm = {"llm.token_count.prompt": 3, **unknown, "metrics.model": "gpt-4o", "output.value": "hi"}
     assert call(llm, scope=scope, name="pipecat.llm").usage.model == "gpt-4o"
     assert is_link({"session.id": "s", "openinference.span.kind": "CHAIN"}, scope=scope)
 
