@@ -38,6 +38,10 @@ _REFUSALS: Final = frozenset(
         "OverloadedError",
         "RequestTooLargeError",
         "APIConnectionError",
+        # Cohere, ElevenLabs, Deepgram: what Fern generates
+        "UnauthorizedError",
+        "ForbiddenError",
+        "TooManyRequestsError",
         # Anthropic's error types, as its own spans carry them
         "invalid_request_error",
         "authentication_error",

@@ -4,6 +4,7 @@ An emitter writes the same operation, provider, models, tier and host on span af
 remembered by plan, so cleaning and canonical names cost nothing for all spans but the first.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from cost_exporter.read.attribute_values import SpanAttributes
@@ -72,17 +73,17 @@ def _worked_out(plan: Plan, attributes: Attributes) -> Words:
     def said(name: str) -> str:
         return first_text(attributes, plan.texts.get(name, NO_KEYS))
 
-    def model(name: str) -> str:
+    def telling(name: str, tells: Callable[[str], object]) -> str:
         texts = (text_of(attributes[key]) for key in plan.texts.get(name, NO_KEYS))
-        return next(filter(is_model, texts), "")
+        return next(filter(tells, texts), "")
 
     stated = said("operation")
     return words_meaning(
         operation=operation_named(stated, has_usage=bool(plan.quantities)) if stated else None,
         provider=said("provider"),
-        response_model=model("response_model"),
-        request_model=model("request_model"),
-        service_tier=said("service_tier"),
+        response_model=telling("response_model", is_model),
+        request_model=telling("request_model", is_model),
+        service_tier=telling("service_tier", tier_named),
         address=first_text(attributes, plan.texts.get("host", NO_KEYS)[:1]),
         is_stream=first_flag(attributes, plan.flags.get("is_stream", NO_KEYS)),
         is_billable=first_flag(attributes, plan.flags.get("is_billable", NO_KEYS)) is not False,

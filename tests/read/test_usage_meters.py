@@ -203,6 +203,7 @@ def test_zeros(attributes: dict[str, Any], quantities: dict[str, Any]) -> None:
         ({"error.type": "openai.RateLimitError"}, True),
         ({"error.type": "<class 'openai.InternalServerError'>"}, True),
         ({"error.type": "OpenAIRateLimitError"}, True),
+        ({"error.type": "cohere.errors.too_many_requests_error.TooManyRequestsError"}, True),
         ({"error.type": "overloaded_error"}, True),
         ({"error.type": "APIConnectionError"}, True),
         ({"error.type": "ThrottlingException"}, True),
@@ -352,6 +353,8 @@ def test_host_and_region_are_of_the_request() -> None:
         ({"openai.response.service_tier": "default", "openai.request.service_tier": "flex"}, "standard", ""),
         ({"openai.request.service_tier": "flex"}, "flex", ""),
         ({"openai.request.service_tier": "auto"}, "", ""),
+        # OpenLIT's word for a tier that the answer did not name.
+        ({"openai.response.service_tier": "auto", "openai.request.service_tier": "flex"}, "flex", ""),
         ({"anthropic.response.service_tier": "batch"}, "batch", "batch"),
         ({"gen_ai.request.stream": True}, "", "stream"),
         ({"gen_ai.is_streaming": False}, "", ""),
