@@ -21,14 +21,16 @@ _REPR_BRACKETS_MAX: Final = 64
 
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_WRITE_DETAILS: Final = (("cache_creation",), ("prompt_tokens_details", "cache_creation_token_details"))
+"""Anthropic's own place, and LiteLLM's."""
 _PARTS: Final[tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]] = (
     ("cache_read_tokens", (*((each, "cached_tokens") for each in _INPUT_DETAILS), ("cache_read_input_tokens",))),
     (
         "cache_write_tokens",
         (("cache_creation_input_tokens",), ("prompt_tokens_details", "cache_creation_tokens")),
     ),
-    ("cache_write_5m_tokens", (("cache_creation", "ephemeral_5m_input_tokens"),)),
-    ("cache_write_1h_tokens", (("cache_creation", "ephemeral_1h_input_tokens"),)),
+    ("cache_write_5m_tokens", tuple((*each, "ephemeral_5m_input_tokens") for each in _WRITE_DETAILS)),
+    ("cache_write_1h_tokens", tuple((*each, "ephemeral_1h_input_tokens") for each in _WRITE_DETAILS)),
     ("input_audio_tokens", tuple((each, "audio_tokens") for each in _INPUT_DETAILS)),
     ("input_image_tokens", tuple((each, "image_tokens") for each in _INPUT_DETAILS)),
     ("cache_audio_read_tokens", tuple((each, "cached_tokens_details", "audio_tokens") for each in _INPUT_DETAILS)),

@@ -15,7 +15,7 @@ from tests.fixtures import otlp_json
 from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS
 
 RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
-OWN_TRACES = {"traceloop-sdk", "litellm", "openinference-pipecat"}
+OWN_TRACES = {"traceloop-sdk", "litellm", "litellm-1-110", "openinference-pipecat"}
 """Their spans are not in the traces of the cases."""
 EMITTERS = [path for path in RECORDED if path.parent.name != "voice" and path.stem not in OWN_TRACES]
 FACTS = Path(__file__).parent / "facts"
@@ -237,3 +237,11 @@ def test_voice_of_pipecat_under_openinference_has_models_and_all_text() -> None:
     assert found["chat"].quantities == {"input_tokens": 1200, "output_tokens": 345, "cache_read_tokens": 1024}
     spoken = [call.usage.quantities["characters"] for call in calls(path) if call.usage.operation == "text_to_speech"]
     assert sorted(spoken) == [len("Hello world!"), len("Your order has shipped. It comes Monday.")]
+
+
+def test_what_litellm_counts_itself_is_marked() -> None:
+    """Of a stream without usage, 11 tokens for 1,545; the one whose usage came is a count."""
+    (path,) = [path for path in RECORDED if path.stem == "litellm-1-110"]
+    streams = [call.usage for call in calls(path) if call.usage.mode == "stream"]
+    assert {usage.quantities["input_tokens"]: usage.is_estimated for usage in streams} == {8: True, 1200: False}
+    assert sum(call.usage.is_estimated for call in calls(path)) == 1

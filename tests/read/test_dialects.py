@@ -212,6 +212,26 @@ def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
     assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="litellm", name="raw_gen_ai_request")
 
 
+@pytest.mark.parametrize(
+    ("details", "changed", "is_estimated"),
+    [
+        ("None", {}, True),
+        ("{'cached_tokens': 0}", {}, False),
+        ("None", {"gen_ai.provider.name": "groq"}, False),
+        ("None", {"llm.is_streaming": "False"}, False),
+        ("None", {OUTPUT: 0}, False),
+        ("None", {"metadata.usage_object": None}, False),
+    ],
+)
+def test_litellms_own_count_of_a_stream_is_told_by_missing_details(
+    details: str, changed: dict[str, object], is_estimated: bool
+) -> None:
+    """OpenAI's usage always says how much of the input was cached; others' often does not."""
+    usage = f"{{'prompt_tokens': 8, 'completion_tokens': 3, 'prompt_tokens_details': {details}}}"
+    stream = {**CHAT, INPUT: 8, OUTPUT: 3, "llm.is_streaming": "True", "metadata.usage_object": usage}
+    assert call({**stream, **changed}, scope="litellm").usage.is_estimated is is_estimated
+
+
 def test_litellm_names_the_provider_in_front_of_the_model() -> None:
     """Embeddings have it nowhere else; and a call id of its own is no response id."""
     attributes = {
