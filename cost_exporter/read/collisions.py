@@ -53,7 +53,6 @@ class Collision:
 
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _NATIVE_OFF: Final = "ANTHROPIC_OPEN_TELEMETRY=false (`off` does not work)"
-_OPENAI_V2: Final = "opentelemetry-instrumentation-openai-v2"
 
 # In the order in which they are to go: first the one that tells least. Entry points read in the packages, 2026-11-26.
 _OF_VENDORS: Final[tuple[_Instrumentation, ...]] = (
@@ -74,7 +73,7 @@ _OF_VENDORS: Final[tuple[_Instrumentation, ...]] = (
     _Instrumentation(
         vendor="openai",
         name="OpenTelemetry's openai-v2",
-        distribution=_OPENAI_V2,
+        distribution="opentelemetry-instrumentation-openai-v2",
         # Embeddings have its own scope, chat that of util-genai (measured 2.4b0 with util-genai 1.1b0).
         scopes=("opentelemetry.instrumentation.openai_v2", "opentelemetry.util.genai.handler"),
         entry_point="openai",
@@ -138,6 +137,48 @@ _OF_VENDORS: Final[tuple[_Instrumentation, ...]] = (
         scopes=("com.anthropic.sdk*",),
         switch=_NATIVE_OFF,
         since=(2, 0),
+    ),
+    _Instrumentation(
+        vendor="bedrock",
+        name="Traceloop's Bedrock instrumentation",
+        distribution="opentelemetry-instrumentation-bedrock",
+        scopes=("opentelemetry.instrumentation.bedrock",),
+        entry_point="boto3",
+    ),
+    _Instrumentation(
+        vendor="bedrock",
+        name="OpenInference for Bedrock",
+        distribution="openinference-instrumentation-bedrock",
+        scopes=("openinference.instrumentation.bedrock",),
+        entry_point="bedrock",
+    ),
+    _Instrumentation(
+        vendor="bedrock",
+        name="OpenTelemetry's botocore",
+        distribution="opentelemetry-instrumentation-botocore",
+        scopes=("opentelemetry.instrumentation.botocore.bedrock-runtime",),
+        entry_point="botocore",
+    ),
+    _Instrumentation(
+        vendor="google",
+        name="Traceloop's Google instrumentation",
+        distribution="opentelemetry-instrumentation-google-generativeai",
+        scopes=("opentelemetry.instrumentation.google_generativeai",),
+        entry_point="google_generativeai",
+    ),
+    _Instrumentation(
+        vendor="google",
+        name="OpenInference for Google",
+        distribution="openinference-instrumentation-google-genai",
+        scopes=("openinference.instrumentation.google_genai",),
+        entry_point="google_genai",
+    ),
+    _Instrumentation(
+        vendor="google",
+        name="OpenTelemetry's google-genai",
+        distribution="opentelemetry-instrumentation-google-genai",
+        scopes=("opentelemetry.instrumentation.google_genai",),
+        entry_point="google-genai",
     ),
 )
 
@@ -208,13 +249,44 @@ _OURS: Final = "callfare's "
 _INSTRUMENTED: Final = {
     "openai": "openai",
     "anthropic": "anthropic",
+    "bedrock": "boto3",
+    "google": "google-genai",
     "langchain": "langchain-core",
     "pipecat": "pipecat-ai",
 }
 """Bundles bring instrumentations of what nobody uses here; they wake up where this distribution is there too."""
 
-_UTIL_GENAI: Final = "opentelemetry-util-genai"
-_UTIL_GENAI_TOO_NEW: Final = (1, 2)
+
+@value
+class _Breakage:
+    """Two distributions that make no span together, and say so at most in a log."""
+
+    vendor: str
+    distribution: str
+    beside: str
+    too_new: tuple[int, ...]
+    """First version of the other with which the distribution makes no span."""
+    mend: str
+
+
+_BREAKAGES: Final = (
+    # Fails to import, which auto-instrumentation skips at debug level.
+    _Breakage(
+        vendor="openai",
+        distribution="opentelemetry-instrumentation-openai-v2",
+        beside="opentelemetry-util-genai",
+        too_new=(1, 2),
+        mend="pip install 'opentelemetry-util-genai<1.2' or use opentelemetry-instrumentation-genai-openai instead",
+    ),
+    # Asks for less than 3, and instruments nothing else (1.3b0).
+    _Breakage(
+        vendor="google",
+        distribution="opentelemetry-instrumentation-google-genai",
+        beside="google-genai",
+        too_new=(3,),
+        mend="pip install 'google-genai<3' or use openinference-instrumentation-google-genai instead",
+    ),
+)
 _NOTHING_SET: Final[Mapping[str, str]] = {}
 
 
@@ -288,16 +360,11 @@ def _off(instrumentation: _Instrumentation) -> str:
 
 
 def _broken(known: Mapping[str, tuple[int, ...]]) -> list[Collision]:
-    """Return pairs that fail to import: auto-instrumentation skips them at debug level, and no span is made."""
-    if _OPENAI_V2 not in known or known.get(_UTIL_GENAI, ()) < _UTIL_GENAI_TOO_NEW:
-        return []
+    """Return pairs that make no span together, and say so at most in a log."""
     return [
-        Collision(
-            vendor="openai",
-            names=(_OPENAI_V2, _UTIL_GENAI),
-            mend=f"pip install '{_UTIL_GENAI}<1.2' or use opentelemetry-instrumentation-genai-openai instead",
-            is_broken=True,
-        )
+        Collision(vendor=each.vendor, names=(each.distribution, each.beside), mend=each.mend, is_broken=True)
+        for each in _BREAKAGES
+        if each.distribution in known and known.get(each.beside, ()) >= each.too_new
     ]
 
 

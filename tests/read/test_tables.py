@@ -127,6 +127,26 @@ def test_openai_v2_is_broken_with_newer_util_genai() -> None:
     assert installed_collisions({**together, "opentelemetry-util-genai": "1.1b0"}) == []
 
 
+def test_google_genai_is_not_instrumented_from_3_on() -> None:
+    """OpenTelemetry's instrumentation asks for less, and leaves anything newer alone."""
+    together = {"opentelemetry-instrumentation-google-genai": "1.3b0", "google-genai": "3.6.1"}
+    (found,) = installed_collisions(together)
+    assert found.is_broken
+    assert "google-genai<3" in found.mend
+    assert installed_collisions({**together, "google-genai": "2.34.0"}) == []
+
+
+def test_instrumentations_of_bedrock_collide() -> None:
+    """Traceloop's goes by the name boto3, and OpenTelemetry's traces all of AWS: only its Bedrock spans count."""
+    (found,) = installed_collisions(
+        {"opentelemetry-instrumentation-bedrock": "0.62.4", "opentelemetry-instrumentation-botocore": "0.66b2"}
+    )
+    assert (found.vendor, found.mend) == ("bedrock", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=boto3")
+    seen = ["openinference.instrumentation.bedrock", "opentelemetry.instrumentation.botocore.dynamodb"]
+    assert seen_collisions(seen) == []
+    assert seen_collisions([*seen, "opentelemetry.instrumentation.botocore.bedrock-runtime"])
+
+
 def test_what_is_only_turned_on_in_code_collides_when_seen() -> None:
     """Installed, OpenLIT and Logfire mean nothing; in the spans they do."""
     assert installed_collisions({"openlit": "1.45.0", "opentelemetry-instrumentation-openai": "0.62.4"}) == []
