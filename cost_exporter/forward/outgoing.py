@@ -4,8 +4,8 @@ Which spans go out: the provider calls, as only these get a cost. A Collector th
 span with `callfare.view`; then the marks decide, so that no span of a trace is lost and none is shown twice.
 
 `outgoing_spans` is called while the decoded request is at hand; the cost is appended when the record is
-settled, in the transaction that stores both. Prompts, completions, transcripts and all events are left
-behind here, unless the operator keeps them, because these bytes wait in the database.
+settled, in the transaction that stores both. Prompts, completions, transcripts, all events and the messages of errors
+are left behind here, unless the operator keeps them, because these bytes wait in the database.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -37,6 +37,7 @@ CONTENT_PREFIXES: Final = (
     "llm.output_messages",
     "llm.prompts",
     "llm.completions",
+    "llm.choices",
     "llm.openai.messages",
     "llm.openai.choices",
     "embedding.embeddings",
@@ -55,6 +56,14 @@ CONTENT_PREFIXES: Final = (
     "response_data",
     "all_messages_events",
     "final_result",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.observation.status_message",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "langwatch.input",
+    "langwatch.output",
+    "message.content",
     "lk.pii.",
     "lk.response.text",
     "lk.input_text",
@@ -62,9 +71,13 @@ CONTENT_PREFIXES: Final = (
     "lk.chat_ctx",
     "exception.message",
     "exception.stacktrace",
+    "exception.logfire.data",
 )
 """Attributes under which emitters put what people said or wrote (field notes on emitters and frameworks)."""
-CONTENT_KEYS: Final = frozenset({"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"})
+CONTENT_KEYS: Final = frozenset(
+    {"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"}
+    | {"raw_input", "response", "events"}  # Logfire on the OpenAI Agents SDK
+)
 
 
 def outgoing_spans(
@@ -117,6 +130,9 @@ class _Removal:
             del said[name]
         if not self._keeps_events:
             span.ClearField("events")
+            if span.status.code == _ERROR:
+                # Its message is that of the exception, which may quote an answer: the slim schema has the code alone.
+                span.status.DiscardUnknownFields()
 
 
 class _Judged(dict[str, bool]):
@@ -133,6 +149,7 @@ class _Judged(dict[str, bool]):
         return is_removed
 
 
+_ERROR: Final = 2
 _KEYS_REMEMBERED_MAX: Final = 10_000
 _OURS: Final = frozenset({*ENRICHED_KEYS, attributes.VIEW})
 

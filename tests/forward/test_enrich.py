@@ -94,6 +94,15 @@ def test_content_stays_behind(name: str) -> None:
     assert attributes_of(span)["gen_ai.request.model"] == "gpt-4o"
 
 
+def test_the_message_of_an_error_stays_behind() -> None:
+    """A validation error quotes the answer that did not fit; that the call failed goes on."""
+    request = request_with({"gen_ai.request.model": "gpt-4o"})
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    span.status.code, span.status.message = 2, "input_value='secret'"  # pyright: ignore[reportAttributeAccessIssue]
+    assert (forwarded(request).status.code, forwarded(request).status.message) == (2, "")
+    assert forwarded(request, keeps_content=True).status.message == "input_value='secret'"
+
+
 def test_an_operator_may_keep_content() -> None:
     """With the explicit word content and events go on."""
     span = forwarded(request_with({"input.value": "secret"}, has_event=True), keeps_content=True)
