@@ -61,7 +61,7 @@ MISCOUNTED = {
 GUESSED = {("openlit", "chat_stream_nousage"), ("openlit", "audio_transcription_gpt4o")}
 """Numbers that are the emitter's guess, or ours: not the provider's, and marked so."""
 ESTIMATED = GUESSED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
-REFUSAL_UNNAMED = {"langfuse"}
+REFUSAL_UNNAMED = {"langfuse", "langfuse-langchain"}
 """It says that a call failed, and only in prose how: that may have been billed."""
 NAMELESS = {"openlit": {"messages_error_429"}}
 """A failed call whose span has no attribute at all: nothing tells it from any other span."""
