@@ -80,6 +80,17 @@ def cases(path: Path) -> dict[bytes, str]:
     }
 
 
+def traces_of_emitter(path: Path) -> set[bytes]:
+    """Return the traces in which the emitter made any span."""
+    return {
+        span.trace_id
+        for each in otlp_json.resource_spans([path])
+        for scope_spans in each.scope_spans
+        for span in scope_spans.spans
+        if not span.name.startswith("case:")
+    }
+
+
 def truth_of(case: str) -> dict[str, Any]:
     """Return what the provider reported for a case, as truth.json and its README say; {} where they say nothing."""
     if case in TRUTH:
@@ -171,14 +182,9 @@ def test_only_refused_calls_are_free(path: Path) -> None:
 def test_no_case_is_silently_dropped(path: Path) -> None:
     """Every case whose span the emitter made has a call; the rest the emitter does not trace at all."""
     case_by_trace = cases(path)
-    traced = {
-        span.trace_id
-        for each in otlp_json.resource_spans([path])
-        for scope_spans in each.scope_spans
-        for span in scope_spans.spans
-        if not span.name.startswith("case:")
+    missing = {
+        case_by_trace[trace_id] for trace_id in traces_of_emitter(path) - {call.trace_id for call in calls(path)}
     }
-    missing = {case_by_trace[trace_id] for trace_id in traced - {call.trace_id for call in calls(path)}}
     assert missing == NAMELESS.get(path.stem, set())
 
 
