@@ -170,12 +170,12 @@ def test_one_process_at_a_time_sends_what_others_left(tmp_path) -> None:
 ENDS = {
     "return": ("calls()", 0),
     "exception": ("calls(); raise RuntimeError('on purpose')", 1),
-    "SIGTERM": ("calls(); os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    "SIGTERM": ("calls(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(600)", -signal.SIGTERM),
     "SIGKILL": ("calls(); provider.force_flush(); os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
     "fork": ("child = os.fork(); calls()\nif child: os.waitpid(child, 0)", 0),
 }  # fmt: skip
 SCRIPT = """
-import os, signal, callfare
+import os, signal, time, callfare
 from opentelemetry import trace
 provider = trace.get_tracer_provider()
 def calls():
@@ -223,7 +223,7 @@ def test_a_program_that_ends_in_an_outage_loses_nothing(sink, tmp_path, way) -> 
     assert made == 1500 * (2 if way == "fork" else 1)
     sink.accept()
     (tmp_path / "next").mkdir()
-    with started(SCRIPT + "calls(); import time; time.sleep(600)", tmp_path / "next", url, **variables) as process:
+    with started(SCRIPT + "calls(); time.sleep(600)", tmp_path / "next", url, **variables) as process:
         until(lambda: len(sink.arrived) >= made + 1024)  # of its own the next run keeps the last batch until it ends
         until(lambda: not waiting(tmp_path / "spool"))
         process.kill()
