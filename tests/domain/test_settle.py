@@ -410,6 +410,7 @@ def test_a_phone_call_keeps_its_place_below_a_span_without_its_id(names: tuple[s
         trace=OTHER_TRACE,
         scope="sdk",
         start_ms=90_000,
+        end_ms=90_100,
         call_id="phone:CA1",
         vendor_cost_usd=D("0.0280"),
         **phone,
