@@ -79,11 +79,11 @@ def test_redaction_keeps_every_attribute_that_callfare_knows() -> None:
 
 
 def test_redaction_keeps_what_the_readers_want() -> None:
-    """Nothing that is read is removed by name; what can hold people's words is reduced before (end-to-end tests)."""
+    """Of what is read, only words themselves are removed by name; what can hold some is reduced (end-to-end tests)."""
     redaction = layers.load("redact")["processors"]["redaction/cost"]
     patterns = redaction["ignored_key_patterns"]
     lost = {key for key in WANTED - set(redaction["allowed_keys"]) if not any(re.search(p, key) for p in patterns)}
-    assert lost == set()
+    assert lost == {"gen_ai.input.messages"}  # OpenLIT's speech, which has no other count of its characters
 
 
 def test_the_sampler_knows_the_buckets_of_the_cost_exporter() -> None:

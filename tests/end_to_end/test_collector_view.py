@@ -21,6 +21,7 @@ from tests.support.waiting import wait_until
 pytestmark = needs_go
 
 CANARY = "the-patient-said-0049-151-CANARY"
+OPENLIT, SPEECH = "openlit.instrumentation.openai", "text_to_speech"
 DECIDE_SOON: dict[str, Any] = {"processors": {"tail_sampling": {"decision_wait": "1s"}}}
 
 
@@ -76,11 +77,17 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
     mixed = {
         "output.value": json.dumps({"id": "r-1", "usage": {"total_tokens": 9}, "choices": [{"text": CANARY}]}),
         "llm.invocation_parameters": json.dumps({"model": "gpt-4o", "messages": [CANARY], "input": CANARY}),
+        "langfuse.observation.model.parameters": json.dumps({"service_tier": "flex", "tools": [CANARY]}),
+        "langwatch.params": json.dumps({"stream": True, "stop": CANARY}),
+        "usage": json.dumps({"prompt_tokens": 9, "details": {"cached_tokens": None}}),
         "url.full": f"https://user:{CANARY}@example.com/v1/chat?q={CANARY}#\n{CANARY}",
     }
     reduced = {
         "output.value": '{"id":"r-1","usage":{"total_tokens":9}}',
         "llm.invocation_parameters": '{"model":"gpt-4o"}',
+        "langfuse.observation.model.parameters": '{"service_tier":"flex"}',
+        "langwatch.params": '{"stream":true}',
+        "usage": mixed["usage"],
         "url.full": "https://example.com/v1/chat",
     }
     speech = {
@@ -105,11 +112,12 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
 def test_a_text_of_another_shape_is_taken_away(run_collector: RunCollector, cost: OtlpSink) -> None:
     """Only what is looked for is put back, whatever else may stand in a text that should be JSON or an address."""
     keys = ("output.value", "llm.invocation_parameters", "embedding.invocation_parameters", "url.full")
+    keys += ("langfuse.observation.model.parameters", "langwatch.params", "usage")
     texts = (CANARY, f'["{CANARY}"]', f'{{"usage": "{CANARY}"}}', f"{{{CANARY}", f'{{"input": "{CANARY}"}}')
     pairs = [(key, text) for key in keys for text in texts]
     collector = run_collector(["base", "dev", "redact"])
     calls = [
-        otlp_sender.span(1, number, parent=99, attributes={**otlp_sender.CHAT, key: text})
+        otlp_sender.span(1, number, parent=99, attributes={**otlp_sender.CHAT, "tts.character_count": 1, key: text})
         for number, (key, text) in enumerate(pairs, start=1)
     ]
     otlp_sender.send(collector.grpc, otlp_sender.request(calls))
@@ -120,15 +128,19 @@ def test_a_text_of_another_shape_is_taken_away(run_collector: RunCollector, cost
 def test_redaction_and_the_filter_change_no_figure(run_collector: RunCollector, cost: OtlpSink) -> None:
     """Spans recorded from real emitters are read to the same calls after both layers as before them."""
     collector = run_collector(["base", "dev", "redact", "filter-billable"])
-    before = [each for path in otlp_json.recorded_files("emitters", "voice") for each in otlp_json.documents(path)]
+    files = otlp_json.recorded_files("emitters", "recorded", "voice")
+    before = [each for path in files for each in otlp_json.documents(path)]
     for document in before:
         otlp_sender.send(collector.grpc, otlp_json.body(document))
     expected = _calls(otlp_json.body(document) for document in before)
     wanted = set(expected)
     wait_until("all calls on the cost side", lambda: wanted <= set(cost.arrived))
     found = _calls(cost.bodies)
-    changed = {span: (expected[span], found.get(span)) for span in expected if found.get(span) != expected[span]}
-    assert changed == {}
+    changed = {span for span in expected if found.get(span) != expected[span]}
+    # OpenLIT tells the characters of speech by the text alone, which stops here: they are unknown then.
+    texts = {span for span, (usage, _, scope) in expected.items() if scope == OPENLIT and usage.operation == SPEECH}
+    assert changed == texts
+    assert all(found[span][0].quantities == {} for span in texts)
 
 
 def test_attributes_of_links_are_beyond_the_collectors_reach(
@@ -198,7 +210,7 @@ def _calls(bodies: Iterable[bytes]) -> dict[tuple[bytes, bytes], Any]:
     facts = read_request(
         resource_spans, namespace="default", received_at_unix_ns=2_000_000_000 * 10**9, tenant_is_trusted=True
     )
-    return {(call.trace_id, call.span_id): (call.usage, call.call_id) for call in facts.calls}
+    return {(call.trace_id, call.span_id): (call.usage, call.call_id, call.scope) for call in facts.calls}
 
 
 def _whole_lines(archive: Path) -> list[str]:
