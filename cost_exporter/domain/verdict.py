@@ -12,7 +12,7 @@ from decimal import Decimal
 from cost_exporter.domain.cost import leg_of
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.same_call import is_unique, same_call_evidence, same_call_groups
+from cost_exporter.domain.same_call import is_unique, leaves_cache_out, same_call_evidence, same_call_groups
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.value import value
 
@@ -77,7 +77,14 @@ def _one_of_many(
 
 def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
     """Return the span to bill. Between equals it is the leaf: it started last."""
-    return max(keys, key=lambda key: (richness(calls[key]), calls[key].started_at_unix_ns, key))
+
+    def rank(key: SpanKey) -> tuple[object, ...]:
+        return richness(calls[key]), calls[key].started_at_unix_ns, key
+
+    richest = max(keys, key=rank)
+    # However good an emitter is else: of a part of the input and the whole of it, the whole is billed.
+    whole = [key for key in keys if leaves_cache_out(calls[richest], calls[key]) and not calls[key].usage.is_estimated]
+    return max(whole, key=rank, default=richest)
 
 
 def _duplicate(billed: SpanKey, why: str) -> Verdict:

@@ -19,6 +19,7 @@ _SAME_CALL: Final = {
     "session": "both are the same part of one session",
     "nested": "one is above the other, with the same model and usage",
     "overlap": "another instrumentation tells of the same model and usage at the same time",
+    "cache_unsaid": "another instrumentation tells of the cached tokens too, which only one of the two leaves out",
     "usage_lost": "one is above the other, and only one of them knows the usage",
     "framework": "a framework's span yields to the calls of the vendor below it",
 }

@@ -245,6 +245,77 @@ def test_an_estimate_yields_to_a_meter_reading() -> None:
     assert billed(guess, call("real", call_id="response:1")) == {span_id("real")}
 
 
+BEDROCK = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+WITH_CACHE = {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": 1000, "cache_write_tokens": 300}
+WITHOUT_CACHE = {"input_tokens": 1350 - 1000 - 300, "output_tokens": 120}
+
+
+def at_bedrock(name: str, **said: object) -> Call:
+    return call(name, **{"provider": "aws", "model": BEDROCK, "scope": name, "quantities": WITH_CACHE} | said)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("parent", ["whole", "root"])
+@pytest.mark.parametrize("model", ["anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"])
+def test_bedrocks_names_of_a_model_are_one(parent: str, model: str) -> None:
+    """With and without region, vendor and version: the same call, above one another or side by side."""
+    whole = at_bedrock("whole")
+    assert billed(whole, at_bedrock("other", parent=parent, model=model, start_ms=1)) == {span_id("other")}
+
+
+@pytest.mark.parametrize("parent", ["whole", "root"])
+@pytest.mark.parametrize("detail", [Detail.TRACELOOP, Detail.NATIVE])
+def test_an_input_without_its_cached_tokens_is_the_same_call_and_the_whole_one_is_billed(
+    parent: str, detail: Detail
+) -> None:
+    """Of InvokeModel botocore tells 50 of 1350 tokens and nothing of the cache, however good it is else."""
+    whole = at_bedrock("whole", detail=Detail.TRACELOOP)
+    part = at_bedrock("part", parent=parent, start_ms=1, quantities=WITHOUT_CACHE, detail=detail)
+    records = settled(whole, part)
+    assert (records[key("part")].duplicate_of, records[key("part")].issues) == (
+        span_id("whole"),
+        ("same_call:cache_unsaid",),
+    )
+    assert records[key("whole")].status == "priced"
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"quantities": WITHOUT_CACHE | {"input_tokens": 51}},
+        {"quantities": WITHOUT_CACHE | {"output_tokens": 121}},
+        {"quantities": WITHOUT_CACHE | {"cache_read_tokens": 1}},
+        {"quantities": {"input_tokens": 50}},
+        {"model": "anthropic.claude-opus-4-5-20251101-v1:0"},
+        {"provider": "anthropic", "model": "claude-sonnet-4-5-20250929"},
+        {"provider": "openai"},
+        {"operation": "embeddings"},
+        {"scope": "whole"},
+        {"start_ms": 1010, "end_ms": 2000},
+    ],
+)
+def test_an_input_that_is_not_the_rest_of_the_other_is_another_call(different: dict[str, object]) -> None:
+    """Only Bedrock's counts, of another scope, at the same time, with the very same output, are taken for the rest."""
+    part: dict[str, object] = {"quantities": WITHOUT_CACHE} | different
+    assert len(billed(at_bedrock("whole"), at_bedrock("part", **part))) == 2
+
+
+def test_each_of_two_calls_without_its_cached_tokens_finds_its_own() -> None:
+    """Two at once that differ by what was cached: each rest belongs to one, however alike the rests are."""
+    more = WITH_CACHE | {"input_tokens": 2350, "cache_read_tokens": 2000}
+    whole = [at_bedrock("a", scope="w"), at_bedrock("b", scope="w", quantities=more)]
+    parts = [at_bedrock(f"{above}{above}", scope="p", parent=above, quantities=WITHOUT_CACHE) for above in "ab"]
+    records = settled(*whole, *parts)
+    assert [records[key(name)].duplicate_of for name in ("aa", "bb")] == [span_id("a"), span_id("b")]
+    third = at_bedrock("third", scope="p", quantities=WITHOUT_CACHE)
+    assert billed(*whole, *parts, third) == {span_id("a"), span_id("b"), span_id("third")}
+
+
+def test_an_estimate_does_not_complete_an_input() -> None:
+    """A guess of the cached tokens takes the place of no count."""
+    part = at_bedrock("part", quantities=WITHOUT_CACHE, start_ms=1)
+    assert billed(at_bedrock("whole", is_estimated=True), part) == {span_id("part")}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "why"),
     [

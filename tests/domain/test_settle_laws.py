@@ -69,7 +69,17 @@ spans = st.builds(
     end_ms=st.sampled_from([2000, 2001]),
     scope=st.sampled_from(["scope.a", "scope.b"]),
     detail=st.sampled_from([Detail.FRAMEWORK, Detail.PLAIN, Detail.NATIVE]),
-    quantities=st.sampled_from([{}, {"input_tokens": 5, "output_tokens": 1}, {"input_tokens": 5, "output_tokens": 2}]),
+    provider=st.sampled_from(["aws", "aws", "anthropic", ""]),
+    model=st.sampled_from(["us.anthropic.claude-opus-5-v1:0", "claude-opus-5", "claude-opus-5", ""]),
+    quantities=st.sampled_from(
+        [
+            {},
+            {"input_tokens": 5, "output_tokens": 1},
+            {"input_tokens": 5, "output_tokens": 2},
+            {"input_tokens": 9, "output_tokens": 1, "cache_read_tokens": 3, "cache_write_tokens": 1},
+            {"input_tokens": 8, "output_tokens": 1, "cache_read_tokens": 3},
+        ]
+    ),
     call_id=st.sampled_from(["", "", "response:1", "phone:1"]),
     is_billable=st.sampled_from([True, True, False]),
     session_id=st.sampled_from(["", "", "s"]),

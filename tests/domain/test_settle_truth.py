@@ -109,6 +109,46 @@ def parallel_calls(world: World, parent: str) -> None:
         world.calls.append(names)
 
 
+BEDROCK_NAMES = [
+    "eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "claude-sonnet-4-5-20250929-v1:0",
+    "claude-sonnet-4-5-20250929",
+]
+
+
+def bedrock_calls(world: World, parent: str) -> None:
+    """Calls at one time that differ by what was cached, or only by their output, told whole and without the cache."""
+    input_tokens, cached = world.usage()["input_tokens"], world.random.sample(range(1, 3000), 3)
+    is_nested, emitters = world.random.random() < 0.5, world.random.sample(EMITTERS, 3)
+    leaves_cache_out = world.random.sample([False, False, True], 3)
+    for number in range(world.random.randint(1, 3)):
+        rest = {"input_tokens": input_tokens, "output_tokens": 50 + 10 * number}
+        whole = rest | {"input_tokens": input_tokens + cached[number] + 3, "cache_read_tokens": cached[number]}
+        whole |= {"cache_write_tokens": 3}
+        if is_nested and world.random.random() < 0.5:
+            rest["output_tokens"] = whole["output_tokens"] = 50  # then only lineage tells whose rest is whose
+        names, above = [], parent
+        for position in range(world.random.randint(1, 3)):
+            scope, detail = emitters[position]
+            quantities = rest if leaves_cache_out[position] else whole
+            said = {"provider": "aws", "model": world.random.choice(BEDROCK_NAMES), "quantities": quantities}
+            times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
+            names.append(world.tell(parent=above, scope=scope, detail=detail, **said, **times))
+            above = names[-1] if is_nested else above
+        world.calls.append(names)
+
+
+def hedged_call(world: World, parent: str) -> None:
+    """One prompt sent to Bedrock and to the model's vendor at once, with the same answer: two calls."""
+    usage, (one, other) = world.usage(), world.random.sample(EMITTERS, 2)
+    times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100, "quantities": usage}
+    at_bedrock = {"provider": "aws", "model": BEDROCK_NAMES[1], "scope": one[0], "detail": one[1]}
+    at_vendor = {"provider": "anthropic", "model": BEDROCK_NAMES[3], "scope": other[0], "detail": other[1]}
+    for said in (at_bedrock, at_vendor):
+        world.calls.append([world.tell(parent=parent, **said, **times)])
+
+
 def framed_calls(world: World, parent: str) -> None:
     """A framework's span with other figures, or none, above calls one after the other, some of which lost theirs."""
     framework = {
@@ -130,7 +170,12 @@ def framed_calls(world: World, parent: str) -> None:
             world.calls.append([world.tell(parent=frame, scope=scope, detail=detail, quantities={}, **times)])
 
 
-ACTS = [told_call, retried_call, lost_call, parallel_calls, framed_calls]
+ACTS = [told_call, retried_call, lost_call, parallel_calls, bedrock_calls, hedged_call, framed_calls]
+
+
+def knowledge(said: Call) -> tuple[bool, bool, int]:
+    """What the billed span of a call is the best in: any usage, the cached tokens, how good its emitter is."""
+    return bool(said.usage.quantities), "cache_read_tokens" in said.usage.quantities, said.detail
 
 
 @settings(max_examples=200)
@@ -146,7 +191,6 @@ def test_each_provider_call_is_billed_once_and_nothing_else_is(acts, random: Ran
     for names in world.calls:
         told = [records[key(name)] for name in names]
         (billed,) = [record for record in told if record.status != "duplicate"]
-        knows_more = max((bool(record.call.usage.quantities), record.call.detail) for record in told)
-        assert (bool(billed.call.usage.quantities), billed.call.detail) == knows_more
+        assert knowledge(billed.call) == max(knowledge(record.call) for record in told)
         assert {record.duplicate_of for record in told} <= {None, billed.call.span_id}
     assert {records[key(name)].status for name in world.frames} <= {"duplicate"}
