@@ -69,14 +69,14 @@ def _steps(
     with connect(url) as connection:
         book = current_book(connection, load_settings().prices)
     if undo is not None:
-        return undo_rerate(url, undo, book.price)
+        return undo_rerate(url, undo, book.price_of_call)
     if resume is not None:
-        return resume_rerate(url, resume, book.price)
+        return resume_rerate(url, resume, book.price_of_call)
     asked = period_of(since, until)
     period = Period(since=asked.since, until=asked.until, tenant=tenant)
     if is_applied:
-        return apply_rerate(url, period, book.price, book.version)
-    return preview_rerate(url, period, book.price)
+        return apply_rerate(url, period, book.price_of_call, book.version)
+    return preview_rerate(url, period, book.price_of_call)
 
 
 def _last(steps: Iterator[RerateTotals]) -> RerateTotals:

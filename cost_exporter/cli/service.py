@@ -177,7 +177,7 @@ class Service:
         self._stopped_by(Repeating(name, work, every_seconds=every_seconds), Repeating.stop).start()
 
     def _price(self, usage: UsageRecord) -> Quote:
-        return self._book_keeper.book.price(usage)
+        return self._book_keeper.book.price_of_call(usage)
 
     def _refresh_book(self) -> None:
         with self._pool.connection(timeout=1) as connection:

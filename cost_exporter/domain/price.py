@@ -21,12 +21,13 @@ from cost_exporter.domain.price_row import CONDITIONS, LIST, OPERATOR, Factor, M
 from cost_exporter.domain.provider import RESALE, canonical_provider, host_provider
 from cost_exporter.domain.quantity import QUANTITIES, InconsistentUsage, disjoint_parts
 from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.usage import UsageRecord, totals_not_stated
 
 __all__ = ["PriceBook", "PriceRows", "PriceSource"]
 
 _ENTRIES_MAX: Final = 20_000
 """Kinds of usage remembered. Model names come from outside: past this bound all are forgotten and begun anew."""
+_COSTED: Final = frozenset({"priced", "estimated", "partial"})
 _ONE: Final = Decimal(1)
 _NO_DATE_LIMIT: Final = "99999999"
 _TENANT: Final = "tenant:"
@@ -171,6 +172,24 @@ class PriceBook:
             return entry
         return planned_quote(entry.plan(usage.at_unix_ns, quantities), parts, usage, self.version)
 
+    def price_of_call(self, usage: UsageRecord) -> Quote:
+        """Return what a call costs of which a span told this usage.
+
+        A quote prices what it is given. A span may tell of a chat without its input or its output, which the vendor
+        bills all the same: then the quote is `partial`, and names what was not stated.
+        """
+        quote = self.price(usage)
+        if quote.status not in _COSTED or not (missing := totals_not_stated(usage)):
+            return quote
+        entry = self._entry(usage)
+        assert isinstance(entry, Entry)
+        plan = entry.plan(usage.at_unix_ns, usage.quantities)
+        billed = [unit for unit in missing if unit in plan.steps and plan.steps[unit].rate.price_usd]
+        if not billed:
+            return quote
+        issues = (*quote.issues, *[f"not_stated: {unit}" for unit in billed])
+        return replace(quote, status="partial", issues=issues)
+
     def _refused(self, usage: UsageRecord) -> Quote:
         try:
             parts = disjoint_parts(usage.quantities)
@@ -184,7 +203,7 @@ class PriceBook:
         """The vendor's own figure is the cost, unless a negotiated price of ours outranks it (semantics 19)."""
         entry = self._entry(usage) if self._books and usage.quantities else None
         if isinstance(entry, Entry) and entry.plan(usage.at_unix_ns, usage.quantities).is_override:
-            quote = self.price(replace(usage, vendor_cost_usd=None))
+            quote = self.price_of_call(replace(usage, vendor_cost_usd=None))
             if quote.status in {"priced", "estimated"}:
                 return quote
         return reported_quote(vendor_cost_usd, self.version)

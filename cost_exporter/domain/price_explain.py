@@ -13,7 +13,7 @@ _STATUS_WORDS = {
     "priced": "every quantity has a price",
     "reported": "the provider's own figure",
     "estimated": "an estimate: see below for what it rests on",
-    "partial": "the known part only: some quantities have no price",
+    "partial": "the known part only: some quantities have no price, or were not stated",
     "unpriced": "unknown: no price applies",
     "no_usage": "unknown: nothing says what was used",
     "invalid": "unknown: the quantities cannot be right",

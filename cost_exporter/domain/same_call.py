@@ -25,6 +25,7 @@ from cost_exporter.domain.base_model import are_one_model, base_model
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities, Quantity
 from cost_exporter.domain.span import Call
+from cost_exporter.domain.usage import CHAT_OPERATIONS
 
 __all__ = ["is_unique", "leaves_cache_out", "same_call_evidence", "same_call_groups"]
 
@@ -235,11 +236,7 @@ def _models_agree(one: Call, other: Call) -> bool:
 
 def _kind(call: Call) -> str:
     """Return the operation, where several names for one kind of operation count as one."""
-    return "chat" if call.usage.operation in _CHAT_OPERATIONS else call.usage.operation
-
-
-_CHAT_OPERATIONS = frozenset({"chat", "generate_content", "text_completion"})
-"""Emitters differ in what they call an answer of a language model."""
+    return "chat" if call.usage.operation in CHAT_OPERATIONS else call.usage.operation
 
 
 def _outputs_agree(one: Call, other: Call) -> bool:

@@ -4,11 +4,20 @@ Quantities are inclusive totals (`quantity.py`). A missing key means unknown; an
 """
 
 from decimal import Decimal
+from typing import Final
 
-from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.quantity import TOKEN_QUANTITIES, Quantities
 from cost_exporter.domain.value import value
 
-__all__ = ["UsageRecord"]
+__all__ = ["CHAT_OPERATIONS", "UsageRecord", "totals_not_stated"]
+
+CHAT_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion"})
+"""Emitters differ in what they call an answer of a language model, which reads tokens and writes some."""
+_STATED_BY: Final = {
+    "input_tokens": frozenset({"input_tokens", "input_audio_tokens", "input_image_tokens"}),
+    "output_tokens": frozenset({"output_tokens", "output_audio_tokens", "output_image_tokens"}),
+}
+"""What says how much went in or came out: the total, or its parts by kind. What was cached is never all of it."""
 
 
 @value
@@ -44,3 +53,21 @@ class UsageRecord:
     """What the same session consumed before this delta: prices that round by the session bill the difference."""
     vendor_cost_usd: Decimal | None = None
     """Cost that our own instrumentation took from the vendor's reply: trusted, becomes `reported`."""
+
+
+def totals_not_stated(usage: UsageRecord) -> tuple[str, ...]:
+    """Return which of its two totals a call lacks that reads tokens and writes some; none where it says no tokens.
+
+    A stated 0 is a count. A call that failed may have had no answer; a refused one has neither.
+    """
+    quantities = usage.quantities
+    if "output_tokens" in quantities and "input_tokens" in quantities:
+        return ()
+    is_told_in_tokens = usage.operation in CHAT_OPERATIONS and not TOKEN_QUANTITIES.isdisjoint(quantities)
+    if not is_told_in_tokens or usage.is_refused:
+        return ()
+    return tuple(
+        total
+        for total, tellers in _STATED_BY.items()
+        if tellers.isdisjoint(quantities) and not (total == "output_tokens" and usage.has_failed)
+    )

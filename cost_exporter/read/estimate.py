@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
+from cost_exporter.domain.usage import CHAT_OPERATIONS
 from cost_exporter.read import wire
 from cost_exporter.read.attribute_values import readable_text
 
 __all__ = ["with_estimates"]
 
 CHARACTERS_PER_TOKEN: Final = 4
-_ESTIMATED_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion"})
 _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "input_tokens": ("gen_ai.input.messages", "gen_ai.prompt.", "llm.input_messages.", "ai.prompt", "input.value"),
     "output_tokens": (
@@ -50,7 +50,7 @@ def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.Resource
 
 def _may_be_estimated(call: Call) -> bool:
     usage = call.usage
-    return not usage.quantities and not usage.is_refused and usage.operation in _ESTIMATED_OPERATIONS
+    return not usage.quantities and not usage.is_refused and usage.operation in CHAT_OPERATIONS
 
 
 def _estimated(call: Call, attributes: wire.EncodedAttributes | None) -> Call:

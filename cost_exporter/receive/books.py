@@ -32,7 +32,7 @@ class RefreshedBooks:
 
     def price(self, usage: UsageRecord) -> Quote:
         """Return what a usage costs by the book in force."""
-        return self._keeper.book.price(usage)
+        return self._keeper.book.price_of_call(usage)
 
     def refresh(self) -> None:
         """Take over a new version; where the database is away the book in force stays.

@@ -112,7 +112,7 @@ def _pricer() -> "Callable[[bytes], CostAttributes] | None":
         )
         return None
     book = load_book()
-    return lambda request: costs_of(request, book.price)
+    return lambda request: costs_of(request, book.price_of_call)
 
 
 def _ordinary_exporter() -> SpanExporter:

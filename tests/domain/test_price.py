@@ -308,3 +308,79 @@ def test_lines_add_up_and_quantities_too(fresh: int, cached: int, out: int, pric
     assert quote.amount_usd == total(line.amount_usd or D(0) for line in quote.lines)
     quantities = {line.unit: line.quantity for line in quote.lines}
     assert quantities["input_tokens"] + quantities["cache_read_tokens"] == tokens
+
+
+# Calls told in part
+
+
+@pytest.mark.parametrize("operation", ["chat", "generate_content", "text_completion"])
+@pytest.mark.parametrize(
+    ("quantities", "missing"),
+    [
+        ({"output_tokens": 100}, ["input_tokens"]),
+        ({"output_tokens": 100, "cache_read_tokens": 50}, ["input_tokens"]),
+        ({"output_audio_tokens": 100, "web_searches": 0}, ["input_tokens"]),
+        ({"input_tokens": 1_000}, ["output_tokens"]),
+        ({"input_tokens": 1_000, "reasoning_tokens": 5}, ["output_tokens"]),
+        ({"cache_read_tokens": 50}, ["input_tokens", "output_tokens"]),
+    ],
+)
+def test_a_chat_told_in_part_is_partial(operation: str, quantities: dict[str, int], missing: list[str]) -> None:
+    """One of the two totals is on no span: what is known is the known part, and the record names the rest."""
+    book = PriceBook.of(rows(RATES | {"output_audio_tokens": "9", "cache_read_tokens": "1"}))
+    told = usage(quantities, operation=operation)
+    quote, plain = book.price_of_call(told), book.price(told)
+    assert (quote.status, quote.issues) == ("partial", tuple(f"not_stated: {name}" for name in missing))
+    assert (quote.amount_usd, quote.lines) == (plain.amount_usd, plain.lines)
+    assert (plain.status, plain.issues) == ("priced", ())
+
+
+@pytest.mark.parametrize(
+    ("quantities", "said"),
+    [
+        ({"input_tokens": 1_000, "output_tokens": 100}, {}),
+        ({"input_tokens": 1_000, "output_tokens": 0}, {}),
+        ({"input_tokens": 0, "output_tokens": 100}, {}),
+        ({"input_audio_tokens": 1_000, "output_audio_tokens": 100}, {}),
+        ({"input_image_tokens": 1_000, "output_image_tokens": 100}, {}),
+        ({"images": 1}, {}),
+        ({"input_tokens": 1_000}, {"has_failed": True}),
+        ({"output_tokens": 100}, {"is_refused": True}),
+        ({"input_tokens": 1_000}, {"operation": "embeddings"}),
+        ({"output_tokens": 100}, {"operation": "speech_to_text"}),
+        ({"output_tokens": 100}, {"vendor_cost_usd": D(1)}),
+        ({"input_tokens": 1_000}, {"model": "embedder"}),
+        ({"input_tokens": 1_000}, {"model": "free"}),
+        ({"input_tokens": 1_000}, {"model": "unknown"}),
+        ({}, {}),
+    ],
+)
+def test_a_chat_that_lacks_nothing_that_is_billed_is_priced_as_it_is(
+    quantities: dict[str, int], said: dict[str, Any]
+) -> None:
+    """Zeros are stated, parts state a whole, failures have no answer, and not every model bills its output."""
+    audio = {"input_audio_tokens": "9", "output_audio_tokens": "9", "input_image_tokens": "9"}
+    book = PriceBook.of(
+        [
+            *rows(RATES | audio | {"output_image_tokens": "9", "images": "9"}),
+            row("input_tokens", "1", model="embedder"),
+            *rows({"input_tokens": "1", "output_tokens": "0"}, model="free"),
+        ]
+    )
+    told = usage(quantities, **{"operation": "chat"} | said)
+    assert book.price_of_call(told) == book.price(told)
+
+
+def test_a_chat_told_in_part_names_what_has_no_price_first() -> None:
+    """Partial for two reasons: both are said. An estimate of a part is a part."""
+    quote = PriceBook.of(LIST).price_of_call(usage({"input_tokens": 5, "web_searches": 1}, operation="chat"))
+    assert (quote.status, quote.issues) == ("partial", ("no_price: web_searches", "not_stated: output_tokens"))
+    guess = usage({"input_tokens": 5}, operation="chat", is_estimated=True)
+    assert PriceBook.of(LIST).price_of_call(guess).status == "partial"
+
+
+def test_the_vendors_figure_stands_where_our_price_would_know_a_part_only() -> None:
+    """A negotiated price outranks the vendor's figure, unless the call is told in part."""
+    book = PriceBook.of([*LIST, *rows(RATES, book="tenant:t1")])
+    told = usage({"output_tokens": 100}, operation="chat", vendor_cost_usd=D(1), tenant="t1")
+    assert (book.price_of_call(told).status, book.price_of_call(told).amount_usd) == ("reported", 1)
