@@ -78,3 +78,25 @@ def test_without_more_in_the_total_nothing_is_added(said: dict[str, int]) -> Non
     assert found.usage.quantities.get("output_tokens") == said.get(OUTPUT)
     assert not found.usage.is_estimated
     assert not gemini(**{INPUT: 5, OUTPUT: 5, TOTAL: "many"}).usage.is_estimated
+
+
+@pytest.mark.parametrize(
+    ("told", "model"),
+    [
+        ("nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("llama3-3-70b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0"),
+        ("mixtral-8x7b-instruct-v0:1", "mistral.mixtral-8x7b-instruct-v0:1"),
+        ("r1-v1:0", "deepseek.r1-v1:0"),
+        ("gpt-oss-20b-1:0", "openai.gpt-oss-20b-1:0"),
+        ("claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929-v1:0"),
+        ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("gpt-5", "gpt-5"),
+        ("my-own-model", "my-own-model"),
+    ],
+)
+def test_traceloops_models_of_bedrock_get_their_vendor_back(told: str, model: str) -> None:
+    """It cuts off the vendor, without whom Bedrock has prices of Claude only; what it may have cut short stays so."""
+    spoken = {**CHAT, "gen_ai.provider.name": "aws.bedrock", "gen_ai.request.model": told}
+    assert call({**spoken, "gen_ai.response.model": told}, scope=TRACELOOP_BEDROCK).usage.model == model
+    assert call(spoken, scope=TRACELOOP_BEDROCK).usage.model == model
+    assert call(spoken, scope=BOTOCORE).usage.model == told
