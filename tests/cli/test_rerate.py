@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.cli.running import run_command
 from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, as_url, filling, running_service, send
@@ -51,6 +52,24 @@ def test_history_is_looked_at_re_rated_and_put_back(callfare: Any, tmp_path: Pat
     assert total_of(callfare) == CHAT_COST_USD + EMBEDDING_COST_USD
     again = callfare("rerate", "--undo", str(applied["id"]))
     assert (again.exit_code, again.err.count("\n")) == (1, 1)
+
+
+def test_a_call_told_in_part_stays_partial(callfare: Any, database_url: str) -> None:
+    """To price it again makes no whole of it: nothing has changed, so nothing is written."""
+    with running_service(as_url(database_url)) as addresses:
+        send(addresses["grpc"], told_in_part())
+    assert callfare("rerate", *PERIOD, "--json").json["records"] == 0
+
+
+def told_in_part() -> bytes:
+    """The request that fills the database, without what any answer took, in traces of its own."""
+    request = ExportTraceServiceRequest.FromString(filling(STARTED_AT_UNIX_NS))
+    for span in request.resource_spans[0].scope_spans[0].spans:
+        span.trace_id = span.trace_id[::-1]
+        kept = [each for each in span.attributes if each.key != "gen_ai.usage.output_tokens"]
+        del span.attributes[:]
+        span.attributes.extend(kept)
+    return request.SerializeToString()
 
 
 def total_of(callfare: Any) -> D:

@@ -75,6 +75,19 @@ def test_a_call_goes_out_with_its_cost_and_is_else_as_it_was(sink) -> None:
     assert call.trace_id == request.trace_id
 
 
+def test_a_call_told_in_part_goes_out_as_partial(sink, monkeypatch) -> None:
+    """Without its output a chat costs what is known, and says that this is not all."""
+    monkeypatch.delitem(CALL, "gen_ai.usage.output_tokens")
+    exporter = CostOtlpExporter()
+    make_spans(exporter)
+    exporter.shutdown()
+    found = attributes_of(sink.spans[0])
+    assert (found["callfare.cost.status"], D(found["callfare.cost.amount"])) == (
+        "partial",
+        D("0.15") * 1_000 / 1_000_000,
+    )
+
+
 def test_the_traces_protocol_wins(monkeypatch) -> None:
     """The variable for traces decides over the one for all signals, as in OpenTelemetry."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")

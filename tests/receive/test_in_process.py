@@ -43,11 +43,11 @@ class Opened:
         self.closed += 1
 
 
-def record_call(exporter: StoringExporter) -> None:
+def record_call(exporter: StoringExporter, said: dict[str, str] | None = None) -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("app").start_as_current_span("chat gpt-4o") as span:
-        span.set_attribute("gen_ai.usage.input_tokens", 12)
+        span.set_attributes({**(said or {}), "gen_ai.usage.input_tokens": 12})
 
 
 def test_spans_of_the_application_reach_the_pipeline() -> None:
@@ -243,3 +243,16 @@ def test_without_a_url_the_embedded_database_is_used() -> None:
         ingest.close()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(url)
+
+
+def test_a_chat_told_in_part_is_stored_as_partial(database_url: str) -> None:
+    """What went in has a price; that nothing says what came out is on the record."""
+    url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
+    exporter = StoringExporter(lambda: open_ingest(Settings(database_url=url)))
+    record_call(
+        exporter, {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
+    )
+    exporter.shutdown()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("select status, cost_usd > 0, issues from callfare.cost_record").fetchall()
+    assert rows == [("partial", True, ["not_stated: output_tokens"])]
