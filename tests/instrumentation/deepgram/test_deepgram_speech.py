@@ -1,6 +1,7 @@
 """Deepgram: speech and agents, whole or broken off."""
 
 import asyncio
+import gc
 
 import pytest
 from deepgram.core.api_error import ApiError
@@ -133,6 +134,20 @@ def test_a_speech_socket_that_breaks_bills_what_was_sent(fake: FakeDeepgram, spa
     assert spans.total(names.INPUT_CHARACTERS) == sum(fake.characters)
     assert spans.one[names.ERROR_TYPE].endswith("ConnectionClosedError")
     assert names.CALL_REFUSED not in spans.one
+
+
+def test_a_speech_socket_nobody_holds_any_more_bills_what_was_sent(fake: FakeDeepgram, spans: Recorded) -> None:
+    """Never left and never read: both the utterance that was flushed and the open one were sent all the same."""
+    manager = client_of(fake).speak.v1.connect(model="aura-2-thalia-en")
+    socket = manager.__enter__()
+    speak(socket, "flushed")
+    socket._send({"type": "Flush"})
+    speak(socket, "left alone")
+    socket._websocket.__wrapped__.close()  # the test's own tidiness: past what watches
+    del manager, socket
+    gc.collect()
+    assert spans.values(names.INPUT_CHARACTERS) == [len("flushed"), len("left alone")]
+    assert spans.values(names.FINISH_REASONS) == [("interrupted",)] * 2
 
 
 @pytest.mark.skipif(MAJOR < 7, reason="Flux text to speech came with SDK 7")

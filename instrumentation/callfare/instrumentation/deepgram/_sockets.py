@@ -198,6 +198,9 @@ class _Speaking:
         while self._flushed:
             self._flushed.popleft().interrupt()
 
+    def __del__(self) -> None:
+        self._interrupt_all()  # nobody holds the connection any more, and so nobody its lock
+
 
 def _settle(call: CallSpan, said: dict[str, Any]) -> None:
     """Flux counts each turn itself."""
