@@ -60,6 +60,7 @@ QUANTITIES: Final = TOKEN_QUANTITIES | {
     "vectors",
     "read_units",
     "write_units",
+    "rerank_units",
     "charge_usd",
     "charges",
 }

@@ -32,6 +32,7 @@ _QUANTITY_BY_UNIT: Final = {
     "character": "characters",
     "read_unit": "read_units",
     "write_unit": "write_units",
+    "rerank_unit": "rerank_units",
     "request": "requests",
     "message": "messages",
     "image": "images",

@@ -50,8 +50,11 @@ _ATTRIBUTES: Final = {
     "channels": names.AUDIO_CHANNELS,
 }
 _METERS: Final = frozenset(
-    {"credits", "read_units", "write_units", "messages", "requests", "web_searches", "images", "pages", "vectors"}
-)
+    {
+        "credits", "read_units", "write_units", "rerank_units", "messages", "requests", "web_searches", "images",
+        "pages", "vectors",
+    }
+)  # fmt: skip
 """What vendors meter by and has no attribute of its own."""
 _QUANTITIES: Final = (
     frozenset(_ATTRIBUTES)
@@ -61,7 +64,7 @@ _QUANTITIES: Final = (
 _MEASURED: Final = frozenset(
     {
         "audio_seconds", "output_audio_seconds", "session_seconds", "call_seconds", "credits", "pages",
-        "read_units", "write_units", "charge_usd",
+        "read_units", "write_units", "rerank_units", "charge_usd",
     }
 )  # fmt: skip
 """Quantities of which there may be a fraction; the others are counted."""

@@ -380,6 +380,15 @@ CASES = [
         source="pinecone.io/pricing, captured by flexprice on 2026-11-04",
     ),
     Case(
+        provider="pinecone",
+        model="my-index",
+        usage={"read_units": 6, "rerank_units": 1},
+        status="partial",
+        lines={"read_units": D(16) * 6 / M, "rerank_units": None},
+        issue="no_price: rerank_units",
+        source="pinecone.io/pricing; by the model that reranks, which no answer tells",
+    ),
+    Case(
         provider="pgvector",
         model="documents",
         usage={"requests": 1},

@@ -31,6 +31,7 @@ def billed(operation: str, quantity: float, unit: str, **more: Any) -> dict[str,
         (billed("speech_to_text", 0.5, "hour"), {"audio_seconds": D("1800.0")}),
         (billed("chat", 2, "second"), {"session_seconds": 2}),
         (billed("retrieval", 6.0, "read_unit"), {"read_units": D("6.0")}),
+        (billed("rerank", 1, "rerank_unit"), {"rerank_units": 1}),
         (billed("phone_call", 2.0, "minute"), {"call_seconds": D("120.0"), "calls": 1}),
     ],
 )

@@ -41,6 +41,8 @@ class FakePinecone(FakeServer):
     async def search(self, request: web.Request) -> web.Response:
         self.read_units += 6
         usage = {"read_units": 6, "embed_total_tokens": 4}
+        if (await request.json()).get("rerank"):
+            usage["rerank_units"] = 1
         return web.json_response({"result": {"hits": []}, "usage": usage})
 
     async def upsert(self, request: web.Request) -> web.Response:

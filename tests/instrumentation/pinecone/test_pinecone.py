@@ -135,6 +135,15 @@ def test_tokens_that_were_embedded_are_counted(index: Any, spans: Recorded) -> N
     assert spans.one[names.INPUT_TOKENS] == 4
 
 
+def test_a_search_that_reranks_counts_its_rerank_units(index: Any, spans: Recorded) -> None:
+    """They have a price of their own, by the model that reranks: without them the search would look cheaper."""
+    rerank = {"model": "bge-reranker-v2-m3", "rank_fields": ["chunk"], "top_n": 1}
+    index.search(namespace="n", rerank=rerank, **_search())
+    index.search(namespace="n", **_search())
+    assert spans.values(f"{names.USAGE_PREFIX}rerank_units") == [1, None]
+    assert spans.values(names.BILLED_QUANTITY) == [6, 6]
+
+
 @pytest.mark.skipif(MAJOR < 10, reason="came with 10")
 @pytest.mark.parametrize("is_async", [False, True])
 def test_documents_are_recorded_like_vectors(fake: FakePinecone, spans: Recorded, is_async: bool) -> None:

@@ -1,9 +1,10 @@
 """What Pinecone's requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
 
 Reads are billed in read units, which the answer states over HTTP (over gRPC older servers leave it 0, which means
-unknown), and in tokens where Pinecone embeds the text. Writes are billed in write units: no answer states them yet, so
-they are worked out from the size of what is written, as Pinecone's page on cost says (2026-11): one for each kilobyte
-of a request, five at least. What an existing record takes on top, when it is overwritten, only Pinecone knows.
+unknown), in tokens where Pinecone embeds the text, and in rerank units where it reranks what it found. Writes are
+billed in write units: no answer states them yet, so they are worked out from the size of what is written, as
+Pinecone's page on cost says (2026-11): one for each kilobyte of a request, five at least. What an existing record
+takes on top, when it is overwritten, only Pinecone knows.
 """
 
 from collections.abc import Iterable, Mapping, Sized
@@ -21,6 +22,7 @@ __all__ = [
     "index_of",
     "read_units",
     "request",
+    "rerank_units",
     "stated_write_units",
     "vectors_in",
     "write_units",
@@ -121,6 +123,12 @@ def read_units(answer: Any) -> Decimal | None:
     usage = _field(answer, "usage")
     units = _field(usage, "read_units") or _field(usage, "readUnits")
     return Decimal(str(units)) if units else None
+
+
+def rerank_units(answer: Any) -> int | None:
+    """Units of ordering the results anew, at the price of the model that does it."""
+    units = _field(_field(answer, "usage"), "rerank_units")
+    return units if isinstance(units, int) and units > 0 else None
 
 
 def stated_write_units(answer: Any) -> Decimal | None:

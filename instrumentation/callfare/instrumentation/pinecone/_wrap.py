@@ -64,6 +64,7 @@ def _host(instance: Any) -> Any:
 
 def _read_units(call: CallSpan, answer: Any) -> None:
     call.replace(names.INPUT_TOKENS, _usage.embedded_tokens(answer))
+    call.replace(f"{names.USAGE_PREFIX}rerank_units", _usage.rerank_units(answer))
     units = _usage.read_units(answer)
     if units is None:
         call.set(names.USAGE_SOURCE, "unknown")
