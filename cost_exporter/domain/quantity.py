@@ -61,6 +61,7 @@ QUANTITIES: Final = TOKEN_QUANTITIES | {
     "read_units",
     "write_units",
     "rerank_units",
+    "paid_extras",
     "charge_usd",
     "charges",
 }
@@ -78,6 +79,7 @@ WHOLE_QUANTITIES: Final = TOKEN_QUANTITIES | {
     "images",
     "vectors",
     "channels",
+    "paid_extras",
     "charges",
 }
 """Quantities that are counted, not measured: a fraction of one is a mistake of the meter."""

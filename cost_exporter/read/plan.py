@@ -33,7 +33,7 @@ _COST_KEYS: Final = frozenset(
 _CACHE_KEYS: Final = frozenset(
     key for alias in QUANTITY_ALIASES if alias.quantity.startswith("cache_") for key in alias.keys
 )
-_RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit"})
+_RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras"})
 _TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
 _MARKERS: Final = (
     _QUANTITY_KEYS

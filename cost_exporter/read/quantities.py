@@ -74,6 +74,8 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
         _drop_zeros_for_unknown(reading)
     if not quantities and reading.operation in _REQUEST_IS_THE_METER:
         quantities["requests"] = 1
+    if "paid_extras" in plan.texts:
+        _count_paid_extras(reading)
     if reading.issues:
         _keep_the_unreadable(reading)
     _name_the_impossible(reading)
@@ -153,6 +155,19 @@ def _drop_zeros_for_unknown(reading: Reading) -> None:
         return
     quantities.clear()
     reading.issues.append("zero_usage")
+
+
+def _count_paid_extras(reading: Reading) -> None:
+    """Name and count what the vendor charges on top: without a price for it, the rest is only the known part.
+
+    Of audio that was nothing it costs nothing, and beside an unknown use it would hide that this is unknown.
+    """
+    quantities = reading.quantities
+    said = reading.first_text(reading.plan.texts["paid_extras"]).split(",")
+    extras = sorted({name for name in said if name.isidentifier() and name.islower() and name.isascii()})
+    if extras and quantities.get("audio_seconds", 1) and any(quantities.values()):
+        quantities["paid_extras"] = len(extras)
+        reading.issues.append(f"paid_extras: {', '.join(extras)}")
 
 
 def _keep_the_unreadable(reading: Reading) -> None:

@@ -100,6 +100,9 @@ WORKFLOW_COST = "callfare.workflow.cost.amount"
 VIEW = "callfare.view"
 """Set by the Collector: `hop` for a span that reaches the view through the service, `direct` for one that does not."""
 
+PAID_EXTRAS = "callfare.usage.extras"
+"""Names, joined by commas, of what the vendor charges on top of what it meters: `diarize,redact`."""
+
 # Who made a billable span, and its running number: gaps become visible.
 PRODUCER_ID = "callfare.producer.id"
 PRODUCER_SEQUENCE = "callfare.producer.seq"

@@ -59,7 +59,7 @@ _METERS: Final = frozenset(
 _QUANTITIES: Final = (
     frozenset(_ATTRIBUTES)
     | _METERS
-    | {"cache_write_5m_tokens", "cache_write_1h_tokens", "calls", "charge_usd", "charges"}
+    | {"cache_write_5m_tokens", "cache_write_1h_tokens", "calls", "paid_extras", "charge_usd", "charges"}
 )
 _MEASURED: Final = frozenset(
     {

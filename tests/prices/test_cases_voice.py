@@ -351,6 +351,16 @@ CASES = [
         source="twilio.com/sms/pricing/us",
     ),
     Case(
+        provider="deepgram",
+        model="nova-3",
+        usage={"audio_seconds": 60, "channels": 1, "paid_extras": 2},
+        given={"mode": "stream"},
+        status="partial",
+        lines={"audio_seconds": D("0.0048"), "paid_extras": None},
+        issue="no_price: paid_extras",
+        source="deepgram.com/pricing; sources disagree about add-ons",
+    ),
+    Case(
         provider="livekit",
         model="agent-session",
         usage={"session_seconds": 61},

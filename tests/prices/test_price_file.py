@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cost_exporter.domain import UsageRecord
 from cost_exporter.domain.price_row import ALWAYS, ContextTier, Window
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices import load_book
@@ -218,3 +219,19 @@ def test_a_bad_file_leaves_the_book_in_force(tmp_path: Path) -> None:
     with pytest.raises(PriceFileError, match="'per' is missing"):
         load_book([path])
     assert len(book.catalogue("a").rows) == 1
+
+
+def test_an_own_row_says_that_extras_are_included(tmp_path: Path) -> None:
+    """Paid extras have no list price; an operator whose contract includes them says so by a zero beside the list."""
+    path = tmp_path / "own.yaml"
+    row = 'provider: deepgram\n    match: {regex: ".*"}\n    unit: paid_extras\n    price: "0"\n    per: "1"'
+    path.write_text(one(row) + "inherit: list\n", encoding="utf-8")
+    usage = UsageRecord(
+        provider="deepgram",
+        model="nova-3",
+        mode="stream",
+        quantities={"audio_seconds": 60, "paid_extras": 1},
+        at_unix_ns=unix_ns("2026-11-20T12:00:00+00:00"),
+    )
+    quotes = [book.price(usage) for book in (load_book(), load_book([path]))]
+    assert [(quote.status, quote.amount_usd) for quote in quotes] == [("partial", D("0.0048")), ("priced", D("0.0048"))]

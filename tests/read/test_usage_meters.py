@@ -385,3 +385,28 @@ def test_a_framework_may_give_way(said: Any, is_billable: bool) -> None:
 def test_some_operations_are_metered_by_the_request(operation: str, quantities: dict[str, int]) -> None:
     """Where nothing finer is said."""
     assert call({**CHAT, "gen_ai.operation.name": operation}).usage.quantities == quantities
+
+
+def heard(extras: object, **more: Any) -> dict[str, Any]:
+    return {"gen_ai.operation.name": "speech_to_text", "callfare.usage.extras": extras, **more}
+
+
+def test_paid_extras_are_counted_and_named() -> None:
+    """What a vendor charges on top of what it meters: nothing prices it, so the figure must not look whole."""
+    found = call(heard("redact,diarize", **{"gen_ai.usage.audio.input_seconds": 60.0}))
+    assert found.usage.quantities == {"audio_seconds": 60, "paid_extras": 2}
+    assert found.issues == ("paid_extras: diarize, redact",)
+
+
+@pytest.mark.parametrize("extras", ["", "two words,+49 30 1234567", 7])
+def test_what_names_no_extra_is_none(extras: object) -> None:
+    """Names only: nothing else gets into an issue."""
+    found = call(heard(extras, **{"gen_ai.usage.audio.input_seconds": 60.0}))
+    assert (found.usage.quantities, found.issues) == ({"audio_seconds": 60}, ())
+
+
+def test_extras_of_nothing_cost_nothing() -> None:
+    """Where no audio went, or its length is unknown, they change no status."""
+    silent = call(heard("diarize", **{"gen_ai.usage.audio.input_seconds": 0.0, "gen_ai.usage.session_seconds": 9.0}))
+    assert "paid_extras" not in silent.usage.quantities
+    assert call(heard("diarize")).usage.quantities == {}

@@ -101,6 +101,14 @@ def test_a_group_is_one_span_a_transcript(fake: FakeAssemblyAI, spans: Recorded)
     assert sorted(spans.values(names.RESPONSE_ID)) == sorted(fake.transcripts) == ["tr-0", "tr-1"]
 
 
+def test_extras_of_a_transcript_are_named(fake: FakeAssemblyAI, spans: Recorded) -> None:
+    """The answer repeats what was asked for. By names alone: not a key term of the caller's."""
+    fake.asked = {"speaker_labels": True, "keyterms_prompt": [CANARY], "redact_pii": False, "entity_detection": True}
+    _transcriber(fake).transcribe("http://example.test/a.wav")
+    assert spans.one[names.PAID_EXTRAS] == "entity_detection,keyterms_prompt,speaker_labels"
+    assert "canary" not in spans.text()
+
+
 def test_a_failed_transcript_is_free(fake: FakeAssemblyAI, spans: Recorded) -> None:
     """The SDK returns it with an error; so do we leave it."""
     fake.fails = True
@@ -129,7 +137,7 @@ def test_a_terminated_stream_is_billed_by_the_vendors_clock(fake: FakeAssemblyAI
     """`session_duration_seconds`, not the audio that was sent."""
     client, heard = _stream(fake), threading.Event()
     client.on(StreamingEvents.Termination, lambda *_: heard.set())
-    client.connect(_params())
+    client.connect(_params(keyterms_prompt=[CANARY]))
     client.stream(CHUNK * 3)
     client.disconnect(terminate=True)
     assert heard.wait(PATIENCE_SECONDS), "the application's handler gets the event as before"
@@ -142,9 +150,11 @@ def test_a_terminated_stream_is_billed_by_the_vendors_clock(fake: FakeAssemblyAI
             names.SESSION_STATE: "closed",
             names.RESPONSE_ID: "session-1",
             names.REQUEST_MODEL: "universal-streaming-english",
+            names.PAID_EXTRAS: "keyterms_prompt",
         }.items()
     )
     assert names.AUDIO_INPUT_SECONDS not in spans.one
+    assert "canary" not in spans.text()
 
 
 def test_a_stream_that_is_only_dropped_is_lost(fake: FakeAssemblyAI, spans: Recorded) -> None:

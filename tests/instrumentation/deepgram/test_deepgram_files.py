@@ -60,6 +60,19 @@ def test_nova_3_in_many_languages_has_a_price_of_its_own(fake: FakeDeepgram, spa
     assert spans.values(names.REQUEST_MODEL) == ["nova-3-multilingual"] * 2
 
 
+def test_add_ons_that_are_charged_are_named(fake: FakeDeepgram, spans: Recorded) -> None:
+    """By their names alone: not a key term of the caller's. What is free or switched off is none."""
+    media = client_of(fake).listen.v1.media
+    free: dict[str, Any] = {"url": "http://example.test/a.wav", "model": "nova-3", "smart_format": True}
+    media.transcribe_url(**free, diarize=True, keyterm=["canary"], redact="pci", detect_entities=False)
+    media.transcribe_url(**free, request_options={"additional_query_parameters": {"diarize": "true"}})
+    media.transcribe_url(**free, diarize=False)
+    with client_of(fake).listen.v1.connect(**LIVE, diarize="true", redact="false") as socket:
+        socket.send_media(CHUNK)
+    assert spans.values(names.PAID_EXTRAS) == ["diarize,keyterm,redact", "diarize", None, "diarize"]
+    assert "canary" not in spans.text()
+
+
 def test_the_raw_client_is_counted_once(fake: FakeDeepgram, spans: Recorded) -> None:
     """`with_raw_response` is the layer below the public method, and no second call."""
     response = client_of(fake).listen.v1.media.with_raw_response.transcribe_url(url="http://example.test/a.wav")

@@ -275,6 +275,17 @@ def test_a_combined_transcript_counts_every_channel(fake, spans, instrumented, c
     assert [found[names.AUDIO_CHANNELS] for found in spans.attributes] == [3, 2, 1]
 
 
+def test_surcharges_of_a_transcription_are_named(fake, spans, instrumented, client, wav) -> None:
+    """By their names alone, not a key term of the caller's; diarisation is included in the price."""
+    if "keyterms" not in inspect.signature(client.speech_to_text.convert).parameters:
+        pytest.skip("this release knows no key terms")
+    client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), diarize=True)
+    asked = {"keyterms": ["canary"], "entity_detection": "pii"}
+    client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), **asked)
+    assert [found.get(names.PAID_EXTRAS) for found in spans.attributes] == [None, "entity_detection,keyterms"]
+    assert "canary" not in str(spans.attributes)
+
+
 def test_voice_conversion_is_measured_by_what_goes_in(fake, spans, instrumented, client, wav) -> None:
     """Seconds of the WAV that was sent, and the vendor's credits."""
     list(client.speech_to_speech.convert(voice_id="v1", audio=wav(2), model_id="eleven_multilingual_sts_v2"))
@@ -296,7 +307,12 @@ def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented
     async def listen(client: AsyncElevenLabs) -> None:
         client.speech_to_text.realtime.base_url = fake.ws_url
         connection = await client.speech_to_text.realtime.connect(
-            {"model_id": "scribe_v2_realtime", "audio_format": scribe.AudioFormat.PCM_16000, "sample_rate": 16_000}
+            {
+                "model_id": "scribe_v2_realtime",
+                "audio_format": scribe.AudioFormat.PCM_16000,
+                "sample_rate": 16_000,
+                "keyterms": ["canary"],
+            }
         )
         done = asyncio.Event()
         connection.on("committed_transcript", lambda _: done.set())
@@ -310,6 +326,7 @@ def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented
     assert fake.audio_bytes == 3200 + 3201 + 3202
     assert float(spans.total(names.AUDIO_INPUT_SECONDS)) == fake.audio_bytes / 32_000
     assert spans.attributes[-1][names.SESSION_STATE] == "closed"
+    assert {found[names.PAID_EXTRAS] for found in spans.attributes} == {"keyterms"}
     assert not reporter()._due_at_seconds
 
 

@@ -17,6 +17,8 @@ class FakeAssemblyAI(FakeServer):
         self.clients: list[Any] = []
         self.transcripts: dict[str, int] = {}
         """Polls of each transcript."""
+        self.asked: dict[str, Any] = {}
+        """What every transcript repeats of its request."""
         self.fails = False
         self.session_seconds = 42
         self.audio_bytes: list[int] = []
@@ -60,11 +62,10 @@ class FakeAssemblyAI(FakeServer):
         done = "error" if self.fails else "completed"
         return web.json_response(self._transcript(name, done if self.transcripts[name] > 1 else "processing"))
 
-    @staticmethod
-    def _transcript(name: str, status: str) -> dict[str, Any]:
+    def _transcript(self, name: str, status: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "id": name, "status": status, "audio_url": "http://example.test/a.wav", "language_code": "en_us",
-            "speech_model": "universal", "webhook_auth": False, "auto_highlights": False,
+            "speech_model": "universal", "webhook_auth": False, "auto_highlights": False, **self.asked,
         }  # fmt: skip
         if status == "completed":
             body |= {"audio_duration": 93, "text": "canary transcript", "confidence": 0.9, "words": []}

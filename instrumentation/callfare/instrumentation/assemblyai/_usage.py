@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
+from callfare.extras import asked_extras
 from callfare.span import AttributeValue, Request
 
 __all__ = [
@@ -33,6 +34,12 @@ PROVIDER = "assemblyai"
 SPEECH = "text_to_speech"
 _SPEECH_PATH = "/v1/ws"
 _SPEECH_DEFAULT = "assemblyai-tts-1"
+_CHARGED = (
+    "speaker_labels", "keyterms_prompt", "domain", "speech_understanding", "llm_gateway", "entity_detection",
+    "sentiment_analysis", "iab_categories", "content_safety", "auto_chapters", "auto_highlights", "summarization",
+    "redact_pii", "redact_pii_audio", "filter_profanity",
+)  # fmt: skip
+"""Extras of a transcript or stream at hourly rates of their own (docs/billing-and-pricing, 2026-11)."""
 _STREAMING_DEFAULT = "universal-streaming"  # what `speech_model` is where the address names none
 
 
@@ -46,6 +53,7 @@ class Transcript:
     channels: int | None
     model: str
     language: str
+    extras: str = ""
 
 
 def transcript_of(response: Any) -> Transcript | None:
@@ -62,6 +70,7 @@ def transcript_of(response: Any) -> Transcript | None:
         channels=channels if isinstance(channels, int) else None,
         model=_text(getattr(response, "speech_model_used", None)) or _text(getattr(response, "speech_model", None)),
         language=_text(getattr(response, "language_code", None)),
+        extras=asked_extras(_CHARGED, lambda name: getattr(response, name, None)),
     )
 
 
@@ -72,6 +81,7 @@ def request_of_transcript(transcript: Transcript) -> Request:
         names.REQUEST_STREAM: False,
         names.RESPONSE_ID: transcript.transcript_id,
         names.SPEECH_INPUT_LANGUAGE: transcript.language,
+        names.PAID_EXTRAS: transcript.extras,
     }
     if transcript.has_failed:
         attributes[names.CALL_REFUSED] = True  # "failed transcripts are not billed" (billing and pricing page)
@@ -102,7 +112,11 @@ def socket_request(url: str) -> Request:
         provider=PROVIDER,
         model=parameters.get("speech_model") or _STREAMING_DEFAULT,
         source="client",
-        attributes={names.REQUEST_STREAM: True, names.SPEECH_INPUT_LANGUAGE: parameters.get("language", "")},
+        attributes={
+            names.REQUEST_STREAM: True,
+            names.SPEECH_INPUT_LANGUAGE: parameters.get("language", ""),
+            names.PAID_EXTRAS: asked_extras(_CHARGED, parameters.get),
+        },
     )
 
 

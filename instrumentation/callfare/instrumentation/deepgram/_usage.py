@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from callfare import attributes as names
 from callfare.audio import bytes_per_second, wav_header, wav_seconds
 from callfare.audio_meter import AudioMeter
+from callfare.extras import asked_extras
 from callfare.span import Amount, AttributeValue, Request
 
 __all__ = [
@@ -38,6 +39,10 @@ LISTEN, SPEAK, AGENT = "speech_to_text", "text_to_speech", "voice_agent"
 _DEFAULT_SPEECH_RATE_HZ = 24_000  # "linear16 at 24 kHz" (speak streaming reference, seen 2026-11)
 _WAV_HEADER_BYTES = 4096
 _TRUE = ("true", "True", True)
+_CHARGED = (
+    "diarize", "diarize_model", "redact", "keyterm", "detect_entities", "summarize", "topics", "intents", "sentiment",
+)  # fmt: skip
+"""Add-ons and audio intelligence, charged by the minute or by tokens (pricing page, 2026-11)."""
 
 
 def socket_kind(url: str) -> str:
@@ -58,6 +63,7 @@ def socket_request(kind: str, parameters: Mapping[str, Any]) -> Request:
     attributes: dict[str, AttributeValue] = {names.REQUEST_STREAM: True}
     if kind == LISTEN:
         attributes[names.SPEECH_INPUT_LANGUAGE] = _text(parameters.get("language"))
+        attributes[names.PAID_EXTRAS] = asked_extras(_CHARGED, parameters.get)
     if kind == SPEAK:
         attributes[names.OUTPUT_TYPE] = "speech"
     model = "voice-agent" if kind == AGENT else _model(parameters)
@@ -95,6 +101,7 @@ def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Requ
         attributes={
             names.REQUEST_STREAM: False,
             names.SPEECH_INPUT_LANGUAGE: _text(parameters.get("language")),
+            names.PAID_EXTRAS: asked_extras(_CHARGED, parameters.get),
         },
     )
 

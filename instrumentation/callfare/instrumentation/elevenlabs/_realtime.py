@@ -18,9 +18,9 @@ from callfare import attributes as names
 from callfare.audio import format_bytes_per_second
 from callfare.failure import is_refusal
 from callfare.guard import quietly
-from callfare.instrumentation.elevenlabs._usage import realtime_speech_request
+from callfare.instrumentation.elevenlabs._usage import listen_request, realtime_speech_request
 from callfare.session import Session
-from callfare.span import CallSpan, Request
+from callfare.span import CallSpan
 from callfare.stream import ended_by_application, watch_generator
 from callfare.websocket import record_refusal
 from callfare.wrapping import Wrapper, begin
@@ -100,26 +100,14 @@ def connect(tracer: Tracer) -> Wrapper:
 def _refused(tracer: Tracer, options: Any, error: BaseException, started_at_unix_ns: int) -> None:
     """Options that the SDK itself finds wrong are no call."""
     if is_refusal(error):
-        record_refusal(tracer, _listen_request(options), error, started_at_unix_ns)
+        record_refusal(tracer, listen_request(options), error, started_at_unix_ns)
 
 
 @quietly
 def _open(tracer: Tracer, connection: Any, options: Any) -> None:
     form = options.get("audio_format") or "pcm_16000"  # a URL is decoded to this by the SDK's ffmpeg
     rate = format_bytes_per_second(str(getattr(form, "value", form)))
-    _sessions[connection] = Session.open(tracer, _listen_request(options), bytes_per_second=rate)
-
-
-def _listen_request(options: Any) -> Request:
-    return Request(
-        operation="speech_to_text",
-        provider="elevenlabs",
-        model=str(options.get("model_id") or ""),
-        attributes={
-            names.REQUEST_STREAM: True,
-            names.SPEECH_INPUT_LANGUAGE: str(options.get("language_code") or ""),
-        },
-    )
+    _sessions[connection] = Session.open(tracer, listen_request(options), bytes_per_second=rate)
 
 
 def send(_tracer: Tracer) -> Wrapper:
