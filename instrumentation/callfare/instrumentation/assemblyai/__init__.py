@@ -14,9 +14,11 @@ What is recorded
 - Speech sessions: one span a request, up to its `flush`, with the characters sent; a cancelled one is billed for them
   all the same. What the `Termination` counts beyond them is one more span.
 - The LLM gateway's chat completions: tokens.
+- Extras of a transcript or stream (speaker labels, entities, key terms and so on), by their names in
+  `callfare.usage.extras`. They have no price in the list: such a record is `partial`.
 
 No public price is known for speech, dictation and the gateway: they are `unpriced` until an operator's row says one.
-Not recorded: speech understanding and other extras of a transcript, the gateway's `understanding`; LeMUR of 0.x.
+Not recorded: extras that are switched on while a stream is open, the gateway's `understanding`; LeMUR of 0.x.
 
 Wrapped: `_TranscriptImpl.wait_for_completion` (`assemblyai.transcriber`, from 1.0 `assemblyai.prerecorded.v2`),
 `AsyncTranscript.wait_for_completion`, `websocket_connect` and `websocket_connect_async` of `assemblyai.streaming.v3`,

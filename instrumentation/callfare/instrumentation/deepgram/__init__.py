@@ -13,8 +13,10 @@ What is recorded
 - Speech sockets (`speak.v1`, Flux `speak.v2`): one span from the first `Speak` to its `Flushed`; Flux's own count
   of billable characters. `Clear` and `Interrupt` are barge-ins: the text that was sent is billed.
 - Voice Agent (`agent.v1`): connected time.
+- Add-ons and audio intelligence that a recognition asks for (diarisation, redaction, key terms, entities, summaries),
+  by their names in `callfare.usage.extras`. Sources disagree about their prices: such a record is `partial`.
 
-What is not: add-ons (diarisation, redaction, key terms), which have no quantity of their own; management calls.
+Not recorded: management calls.
 
 Wrapped, 5 to 7 (and the asynchronous twins): `listen.v1.media.raw_client.RawMediaClient.{transcribe_url,
 transcribe_file}`, `speak.{v1,v2}.audio.raw_client.RawAudioClient.generate`, `connect` of

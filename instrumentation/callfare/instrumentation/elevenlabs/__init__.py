@@ -8,9 +8,10 @@
 | `text_to_speech.convert_realtime` | characters as sent over the websocket |
 | `text_to_sound_effects.convert` | credits; requests |
 | `speech_to_speech.*` | seconds of a WAV sent as bytes; credits |
-| `speech_to_text.convert` | seconds as answered, channels |
-| `speech_to_text.realtime` | seconds of audio sent, in deltas |
+| `speech_to_text.convert` | seconds as answered, channels; paid extras |
+| `speech_to_text.realtime` | seconds of audio sent, in deltas; paid extras |
 | `conversational_ai.conversation.Conversation`, `AsyncConversation` | connected seconds, in deltas |
+Extras (key terms, entities, roles, edits) are named in `callfare.usage.extras`; no price says them: `partial`.
 Not covered: the multi-context websocket, for which the SDK has no client; conversations by telephone or in a browser,
 which the SDK starts at most; what an agent's language model costs; music, dubbing, isolation, alignment, voice design.
 """
