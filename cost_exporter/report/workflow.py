@@ -127,7 +127,7 @@ def _status(record: Row) -> str:
     if record["status"] == "duplicate":
         return told_instead(record)
     reasons = [text for text in (record["error_type"],) if text]
-    codes = (str(issue).partition(":")[0] for issue in record["issues"] or ())
+    codes = dict.fromkeys(str(issue).partition(":")[0] for issue in record["issues"] or ())
     reasons += [code for code in codes if code != record["status"]]
     return f"{record['status']} ({', '.join(reasons)})" if reasons else str(record["status"])
 

@@ -75,6 +75,13 @@ def test_duplicate_of_the_same_moment_comes_second() -> None:
     assert [row["span_id"] for row in report.records] == ["02", "01"]
 
 
+def test_each_reason_is_said_once() -> None:
+    """Two quantities without a price are one reason; the whole issues are in the explanation."""
+    issues = ["paid_extras: diarize, redact", "no_price: paid_extras", "no_price: input_tokens"]
+    row = WorkflowReport.of(workflow(), [record("01", status="partial", issues=issues)]).sheet().rows[0]
+    assert row[-1] == "partial (paid_extras, no_price)"
+
+
 def test_line_shows_quantity_unit_price_cost_and_status() -> None:
     """Each line says what was metered, at what price, and what that costs."""
     rows = WorkflowReport.of(workflow(), [record("01", lines=[LINE, {**LINE, "unit": "output_tokens"}])]).sheet().rows
