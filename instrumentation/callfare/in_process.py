@@ -6,10 +6,8 @@ With CALLFARE_DISABLED it takes spans and stores none.
 """
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callfare import environment
+from callfare.forking import begin_anew_in_children
 from callfare.spooled import spooled
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class StoringExporter(SpanExporter):
         self._retry_seconds_max = retry_seconds_max
         self._monotonic_seconds = monotonic_seconds
         self.begin_anew()
-        _forget_in_children(self)
+        begin_anew_in_children(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Store the spans, trying again for a while where that may help. Never raises."""
@@ -155,16 +154,3 @@ def _is_ours(error: Exception) -> bool:
     from cost_exporter.errors import CallfareError  # noqa: PLC0415 - kept out of the app's start
 
     return isinstance(error, CallfareError)
-
-
-def _forget_in_children(exporter: StoringExporter) -> None:
-    """A forked child opens its own way to the database. Weakly held: the exporter may go before the process."""
-    reference = weakref.ref(exporter)
-
-    def forget() -> None:
-        known = reference()
-        if known is not None:
-            known.begin_anew()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)

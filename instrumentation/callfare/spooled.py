@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callfare import environment
+from callfare.forking import begin_anew_in_children
 from callfare.guard import note_internal_error
 from callfare.otlp_spans import spans_of
 from callfare.spool import Parcel, Spool
@@ -72,7 +72,7 @@ class SpooledExporter(SpanExporter):
         self._retry_seconds_min = retry_seconds_min
         self._backlog = _Backlog(spool, retry_seconds_min)
         self.begin_anew()
-        _begin_anew_in_children(self)
+        begin_anew_in_children(self)
 
     def begin_anew(self) -> None:
         """Forget who is sending: in a forked child that is the parent's business."""
@@ -302,15 +302,3 @@ def _locked(path: Path) -> IO[bytes] | None:
             file.close()
             return None
     return file
-
-
-def _begin_anew_in_children(exporter: SpooledExporter) -> None:
-    reference = weakref.ref(exporter)
-
-    def begin_anew() -> None:
-        known = reference()
-        if known is not None:
-            known.begin_anew()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin_anew)

@@ -15,15 +15,15 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.guard import quietly
+from callfare.instrumentation.elevenlabs._ends import Sessions, ending, ending_async
 from callfare.instrumentation.elevenlabs._usage import conversation_request
 from callfare.session import Session
-from callfare.stream import ended_by_application
 from callfare.wrapping import Wrapper
 
 __all__ = ["handle_message", "run", "run_async", "start_session"]
 
 _started_in: weakref.WeakKeyDictionary[Any, Context] = weakref.WeakKeyDictionary()
-_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+_sessions: Sessions = weakref.WeakKeyDictionary()
 
 
 def start_session(_tracer: Tracer) -> Wrapper:
@@ -68,44 +68,7 @@ def _begin(tracer: Tracer, conversation: Any, message: Any) -> None:
     _sessions[conversation] = session
 
 
-def run(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `Conversation._run`, the loop of a conversation."""
-
-    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        error: BaseException | None = None
-        try:
-            return wrapped(*args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            _end(instance, error)
-
-    return wrapper
-
-
-def run_async(_tracer: Tracer) -> Wrapper:
-    """The same for `AsyncConversation._run`."""
-
-    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        error: BaseException | None = None
-        try:
-            return await wrapped(*args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            _end(instance, error)
-
-    return wrapper
-
-
-@quietly
-def _end(conversation: Any, error: BaseException | None) -> None:
-    session = _sessions.pop(conversation, None)
-    if session is None:
-        return
-    if error is None or ended_by_application(error):
-        session.close()
-    else:
-        session.fail(error)
+run = ending(_sessions)
+"""Wrapper of `Conversation._run`, the loop of a conversation."""
+run_async = ending_async(_sessions)
+"""The same for `AsyncConversation._run`."""

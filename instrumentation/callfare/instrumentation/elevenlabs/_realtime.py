@@ -18,16 +18,17 @@ from callfare import attributes as names
 from callfare.audio import format_bytes_per_second
 from callfare.failure import is_refusal
 from callfare.guard import quietly
+from callfare.instrumentation.elevenlabs._ends import Sessions, end, ending_async
 from callfare.instrumentation.elevenlabs._usage import listen_request, realtime_speech_request
 from callfare.session import Session
 from callfare.span import CallSpan
-from callfare.stream import ended_by_application, watch_generator
+from callfare.stream import watch_generator
 from callfare.websocket import record_refusal
 from callfare.wrapping import Wrapper, begin
 
 __all__ = ["close", "connect", "convert_realtime", "emit_close", "send", "text_chunker"]
 
-_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+_sessions: Sessions = weakref.WeakKeyDictionary()
 
 
 class _CountedText:
@@ -134,38 +135,15 @@ def _heard(connection: Any, message: Any) -> None:
         session.add_audio(len(encoded) * 3 // 4 - encoded.count("=", -2))
 
 
-def close(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `RealtimeConnection.close`, however it ends."""
-
-    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        error: BaseException | None = None
-        try:
-            return await wrapped(*args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            _end(instance, error)
-
-    return wrapper
+close = ending_async(_sessions)
+"""Wrapper of `RealtimeConnection.close`, however it ends."""
 
 
 def emit_close(_tracer: Tracer) -> Wrapper:
     """Wrapper of `RealtimeConnection._emit_close`: the server hung up."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        _end(instance, None)
+        end(_sessions, instance)
         return wrapped(*args, **kwargs)
 
     return wrapper
-
-
-@quietly
-def _end(connection: Any, error: BaseException | None) -> None:
-    session = _sessions.pop(connection, None)
-    if session is None:
-        return
-    if error is None or ended_by_application(error):
-        session.close()
-    else:
-        session.fail(error)
