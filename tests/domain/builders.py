@@ -115,3 +115,8 @@ ACME = Attribution(tenant="acme")
 def settled(*spans: Call | Link, **options: object) -> dict[SpanKey, CostRecord]:
     """The records of these spans, a micro-dollar for each unit."""
     return settle(facts(*spans, **options), price_by_sum)  # pyright: ignore[reportArgumentType]
+
+
+def billed(*spans: Call | Link) -> set[bytes]:
+    """The ids of the spans that are billed."""
+    return {record.call.span_id for record in settled(*spans).values() if record.status != "duplicate"}
