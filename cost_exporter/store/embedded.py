@@ -239,20 +239,35 @@ class EmbeddedPostgres:
         command = [str(self._programs_dir / program), *arguments]
         # Files, not pipes: the server inherits them and would keep a pipe open for ever.
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            done = subprocess.run(  # noqa: S603 - our own programs and arguments
+            with subprocess.Popen(  # noqa: S603 - our own programs and arguments
                 command,
-                check=False,
                 stdout=out,
                 stderr=err,
                 cwd="/",
-                timeout=_PROGRAM_SECONDS_MAX,
                 user=None if account is None else account.pw_uid,
                 group=None if account is None else account.pw_gid,
                 extra_groups=None if account is None else [],
-            )
+            ) as process:
+                _wait_for(process)
             out.seek(0)
             err.seek(0)
-            return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
+            return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a program ends, also where we are told to end meanwhile.
+
+    Killed, it would leave behind what it started: initdb a server that fills the data directory, pg_ctl one that
+    nobody knows of.
+    """
+    try:
+        process.wait(timeout=_PROGRAM_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        process.wait(timeout=_PROGRAM_SECONDS_MAX)
+        raise
 
 
 def _find_programs() -> Path:
