@@ -53,6 +53,7 @@ class Spool:
         self._folder = folder
         self._bytes_max = bytes_max
         self._numbers = count(1)
+        self._held: set[Path] = set()
         self._held_bytes = 0
         self._unseen_bytes = bytes_max  # look before the first batch
         self._dropped_count = 0
@@ -70,15 +71,22 @@ class Spool:
         """Spans that this process gave up because the folder was full."""
         return self._dropped_count
 
-    def add(self, body: bytes, span_count: int) -> Parcel:
-        """Keep a batch, durably. Raises OSError where it cannot be kept."""
+    def add(self, body: bytes, span_count: int, *, is_held: bool = False) -> Parcel:
+        """Keep a batch, durably. Raises OSError where it cannot be kept.
+
+        One that is held is not `waiting`: whoever made it sends it, and leaves it to others where that fails.
+        """
         self._make_room(_disk_bytes(len(body)))
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{span_count}"
         unfinished = self._folder / (name + _UNFINISHED)
+        path = self._folder / (name + _WAITING)
         try:
             _write_synced(unfinished, body)
-            path = unfinished.rename(self._folder / (name + _WAITING))
+            if is_held:
+                self._held.add(path)  # before anybody can see it
+            unfinished.rename(path)
         except OSError:
+            self._held.discard(path)
             unfinished.unlink(missing_ok=True)
             raise
         _sync_folder(self._folder)
@@ -89,11 +97,21 @@ class Spool:
         return parcel
 
     def waiting(self) -> list[Parcel]:
-        """The batches that nobody has taken, oldest first."""
-        return sorted(parcel for parcel in self._parcels() if parcel.path.suffix == _WAITING)
+        """The batches that nobody has taken, oldest first, but for those that are held."""
+        found = (parcel for parcel in self._parcels() if parcel.path.suffix == _WAITING)
+        return sorted(parcel for parcel in found if parcel.path not in self._held)
+
+    def leave(self, parcel: Parcel) -> None:
+        """Whoever held it does not send it: it waits."""
+        self._held.discard(parcel.path)
+
+    def leave_all(self) -> None:
+        """The same for all: in a forked child it is the parent who holds them."""
+        self._held.clear()
 
     def remove(self, parcel: Parcel) -> None:
         """It was taken. Another process may have been quicker."""
+        self._held.discard(parcel.path)
         try:
             size_bytes = parcel.path.stat().st_size
             parcel.path.unlink()

@@ -79,18 +79,20 @@ class SpooledExporter(SpanExporter):
         self._changed = threading.Condition()
         self._fresh: deque[tuple[Parcel, Sequence[ReadableSpan]]] = deque()
         self._is_sending = self._is_away = self._is_stopping = False
+        self._spool.leave_all()
         self._backlog.release()
         self._backlog = _Backlog(self._spool, self._retry_seconds_min)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch, and give the receiver a moment to take it. Never raises."""
         try:
-            parcel = self._spool.add(encode_spans(spans).SerializeToString(), len(spans))
+            parcel = self._spool.add(encode_spans(spans).SerializeToString(), len(spans), is_held=True)
         except Exception as error:  # noqa: BLE001 - a full disk must not cost what the receiver might still take
             note_internal_error("keeping spans in CALLFARE_SPOOL_DIR", error)
             return self._delegate.export(spans)
         with self._changed:
             if self._is_away:
+                self._spool.leave(parcel)
                 return SpanExportResult.SUCCESS
             if self._has_sender():
                 self._fresh.append((parcel, spans))
@@ -161,6 +163,7 @@ class SpooledExporter(SpanExporter):
             self._spool.remove(parcel)
             self._backlog.look_again()
         else:
+            self._spool.leave(parcel)
             self._backlog.postpone()
         return is_taken
 

@@ -35,6 +35,18 @@ def test_other_processes_are_counted_in(tmp_path) -> None:
     assert len(waiting(tmp_path)) <= 32 + 2
 
 
+def test_a_batch_that_its_maker_sends_is_not_waiting(tmp_path) -> None:
+    """Nobody sends it beside him, from the moment it can be seen; left, it waits as any other."""
+    spool = Spool(tmp_path, bytes_max=1 << 20)
+    held, also_held = (spool.add(b"x", span_count=1, is_held=True) for _ in range(2))
+    assert spool.waiting() == []
+    assert Spool(tmp_path, bytes_max=1 << 20).waiting() == [held, also_held]
+    spool.leave(held)
+    assert spool.waiting() == [held]
+    spool.leave_all()
+    assert spool.waiting() == [held, also_held]
+
+
 def test_files_are_for_this_user_alone(tmp_path) -> None:
     """Spans may quote what people said."""
     parcel = Spool(tmp_path / "spool", bytes_max=1 << 20).add(b"body", span_count=1)
