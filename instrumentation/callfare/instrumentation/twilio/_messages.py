@@ -10,11 +10,11 @@ from typing import Any
 
 from callfare import attributes as names
 from callfare.instrumentation.twilio import _words
+from callfare.instrumentation.twilio._bill import PROVIDER, bill
 from callfare.span import Amount, AttributeValue, Request
 
 __all__ = ["MESSAGES", "Message", "message_of_form", "message_of_instance", "request_of_create"]
 
-PROVIDER = "twilio"
 MESSAGES = f"{names.USAGE_PREFIX}messages"
 _NEVER_SENT = frozenset({"failed", "canceled"})
 
@@ -48,17 +48,7 @@ class Message:
         """The span of a message of which the bill is known, or part of it."""
         quantities: dict[str, Amount] = {} if self.segment_count is None else {MESSAGES: self.segment_count}
         attributes: dict[str, AttributeValue] = {names.MESSAGE_ID: self.call_id, names.MESSAGE_STATUS: self.status}
-        if self.price is not None:
-            attributes[names.VENDOR_COST] = format(self.price, "f")
-            attributes[names.VENDOR_COST_CURRENCY] = self.currency or "USD"
-        return Request(
-            operation="text_message",
-            provider=PROVIDER,
-            model=self.model,
-            source="vendor_body",
-            quantities=quantities,
-            attributes=attributes,
-        )
+        return bill("text_message", self.model, quantities, attributes, price=self.price, currency=self.currency)
 
 
 def message_of_instance(message: Any) -> Message:

@@ -10,11 +10,11 @@ from typing import Any
 
 from callfare import attributes as names
 from callfare.instrumentation.twilio import _words
+from callfare.instrumentation.twilio._bill import PROVIDER, bill
 from callfare.span import Amount, AttributeValue, Request
 
-__all__ = ["PROVIDER", "Leg", "leg_of_call", "leg_of_form", "request_of_create"]
+__all__ = ["Leg", "leg_of_call", "leg_of_form", "request_of_create"]
 
-PROVIDER = "twilio"
 _ENDED_UNCONNECTED = frozenset({"busy", "no-answer", "failed", "canceled"})  # no duration, no charge
 _ENDED = _ENDED_UNCONNECTED | {"completed"}
 _KINDS = frozenset({"client", "sip"})
@@ -57,17 +57,7 @@ class Leg:
             names.CALL_DIRECTION: self.direction,
             names.CALL_STATUS: self.status,
         }
-        if self.price is not None:
-            attributes[names.VENDOR_COST] = format(self.price, "f")
-            attributes[names.VENDOR_COST_CURRENCY] = self.currency or "USD"
-        return Request(
-            operation="phone_call",
-            provider=PROVIDER,
-            model=self.model,
-            source="vendor_body",
-            quantities=quantities,
-            attributes=attributes,
-        )
+        return bill("phone_call", self.model, quantities, attributes, price=self.price, currency=self.currency)
 
 
 def leg_of_call(call: Any) -> Leg:
