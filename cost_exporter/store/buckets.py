@@ -10,6 +10,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from cost_exporter.store.locks import Lock, lock_transaction
+
 __all__ = ["bucket_day_of", "ensure_bucket", "partition_name"]
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -32,7 +34,7 @@ def ensure_bucket(connection: psycopg.Connection[Any], bucket_day: int) -> None:
     following = (bucket + timedelta(days=32)).replace(day=1)
     for each in (bucket, following):
         with connection.transaction():
-            connection.execute("select pg_advisory_xact_lock(hashtext('callfare.bucket'))")
+            lock_transaction(connection, Lock.PARTITIONS)
             new = connection.execute(
                 "insert into callfare.bucket (bucket) values (%s) on conflict do nothing returning 1", (each,)
             ).fetchone()

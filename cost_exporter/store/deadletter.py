@@ -4,7 +4,7 @@ Idempotent: spans are recognised by their keys, and a letter that fails again st
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -13,11 +13,10 @@ from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, StoreError, StoreUnavailable
 from cost_exporter.store.call_json import call_from_payload
+from cost_exporter.store.locks import Lock, try_lock_session, unlock_session
 from cost_exporter.store.statements import statement
 
 __all__ = ["Replayed", "WaitingLetter", "replay"]
-
-_LOCK: Final = 7_263_905_114_117_002
 
 
 @value
@@ -50,8 +49,7 @@ def replay(
 
     Takes an autocommit connection; `submit_*` store through one of their own. One replay runs at a time.
     """
-    locked = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-    if locked is None or not locked[0]:
+    if not try_lock_session(connection, Lock.REPLAY):
         raise StoreError("another `deadletter replay` is running; wait for it to end")
     try:
         for letter in _waiting(connection, ids):
@@ -60,7 +58,7 @@ def replay(
             connection.execute(statement("letter_replayed"), parameters)
             yield Replayed(dead_letter_id=letter["dead_letter_id"], error=error)
     finally:
-        connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+        unlock_session(connection, Lock.REPLAY)
 
 
 def _waiting(connection: psycopg.Connection[Any], ids: Sequence[int] | None) -> Iterator[dict[str, Any]]:

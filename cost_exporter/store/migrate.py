@@ -14,12 +14,12 @@ import psycopg
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
+from cost_exporter.store.locks import Lock, lock_session
 from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_LOCK: Final = 7_263_905_114_117_001  # any number that is ours alone
 _BOOTSTRAP: Final = """
 create schema if not exists callfare;
 create table if not exists callfare.schema_migration (
@@ -65,7 +65,7 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
         raise unreachable(error) from error
     try:
         with connection:
-            connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
+            lock_session(connection, Lock.MIGRATE)
             connection.execute("set client_min_messages = warning")
             connection.execute(_BOOTSTRAP)
             return [_apply(connection, step) for step in _missing(_applied(connection), steps)]

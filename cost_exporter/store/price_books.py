@@ -28,6 +28,7 @@ from cost_exporter.domain.price_row import (
 from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile
 from cost_exporter.prices.snapshot import Snapshot
+from cost_exporter.store.locks import Lock, lock_transaction
 
 __all__ = [
     "BookKeeper",
@@ -42,7 +43,6 @@ __all__ = [
 Connection = psycopg.Connection[Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_WRITE_LOCK: Final = 7_263_905_114_117_002  # versions are numbered in the order they become visible
 _NEW_VERSION: Final = """
 insert into callfare.price_book_version (kind, name, content_sha256, row_count, snapshot)
 values (%s, %s, %s, %s, %s) returning version_id
@@ -159,7 +159,7 @@ class BookKeeper:
 def _new_version(
     cursor: psycopg.Cursor[Any], *, name: str, content: str, row_count: int, snapshot: str | None = None
 ) -> int:
-    cursor.execute("select pg_advisory_xact_lock(%s)", (_WRITE_LOCK,))
+    lock_transaction(cursor, Lock.PRICE_BOOKS)
     digest = sha256(content.encode()).hexdigest()
     kind = "load" if snapshot is None else "import"
     cursor.execute(_NEW_VERSION, (kind, name, digest, row_count, snapshot))

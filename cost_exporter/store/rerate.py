@@ -26,6 +26,7 @@ from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
 from cost_exporter.store.known import Known, NeedsMore, load_known
+from cost_exporter.store.locks import Lock, try_lock_session
 from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quote_of, quotes_by_usage, usage_key
 from cost_exporter.store.quote_json import quote_from, quote_json
 from cost_exporter.store.statements import statement
@@ -36,7 +37,6 @@ __all__ = ["Period", "RerateTotals", "apply_rerate", "preview_rerate", "resume_r
 
 _TRACES_AT_ONCE: Final = 200
 _ATTEMPTS_MAX: Final = 5
-_LOCK: Final = 7_263_905_114_117_003
 _FIRST_BUCKET: Final = date(1, 1, 1)
 _FIRST_TRACE: Final = UUID(int=0)
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -359,9 +359,9 @@ def _audit(connection: psycopg.Connection[Any], rerate_id: int) -> dict[str, Any
 
 def _lock(connection: psycopg.Connection[Any]) -> None:
     """Hold off other re-ratings for as long as this connection lives."""
-    row = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+    is_ours = try_lock_session(connection, Lock.RERATE)
     connection.commit()
-    if row is None or not row[0]:
+    if not is_ours:
         raise StoreError("another re-rating is running; wait for it to end")
 
 
