@@ -1,3 +1,4 @@
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -47,3 +48,12 @@ def test_no_extra_of_ours_is_a_registered_instrumentor_of_others() -> None:
     """Our entry points do not reuse a name that another package has."""
     ours = PROJECT["project"].get("entry-points", {}).get("opentelemetry_instrumentor", {})
     assert not set(ours) & {"openai", "anthropic", "pipecat", "langchain", "pinecone", "qdrant"}
+
+
+def test_the_licence_is_the_one_that_the_metadata_names() -> None:
+    """LICENSE is the whole Apache License 2.0, and pyproject.toml says so and ships the file."""
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    digest = hashlib.sha256("".join(text.split()).encode()).hexdigest()
+    assert digest == "ddacef491153f45022f5619519bb2016374a8c36e75153768493f45fb38d7992"
+    assert PROJECT["project"]["license"] == "Apache-2.0"
+    assert PROJECT["project"]["license-files"] == ["LICENSE"]
