@@ -36,7 +36,7 @@ from cost_exporter.store.price_books import current_book, latest_snapshot, save_
 __all__ = ["prices"]
 
 EXIT_FOUND_WRONG = 1
-_ANY_MODEL = ".*"
+_ANY_MODEL = ".+"
 """Rows of vector stores price every index: they answer to any name, and are not what somebody asks for by name."""
 
 prices = typer.Typer(help="The price book: look at it, check it, change it, price by it.", no_args_is_help=True)

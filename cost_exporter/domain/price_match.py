@@ -2,7 +2,8 @@
 
 In: a provider and a model name as spans carry it (`models/gemini-2.5-flash`, `openai/gpt-4o`,
 `gpt-5.2-20251211`). Out: every row that could price it, with how well it matches and when. A snapshot whose
-date cannot be (no such day, or later than the book knows of) is not taken for its base model.
+date cannot be (no such day, or later than the book knows of) is not taken for its base model. A model without a
+name has no price, whatever a pattern says.
 """
 
 import re
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from cost_exporter.domain.price_row import ALWAYS, FOREVER, Match, ModelAlias, PriceRow
 from cost_exporter.domain.provider import canonical_provider
 
-__all__ = ["Candidate", "Catalogue", "name_forms", "nearest"]
+__all__ = ["Candidate", "Catalogue", "matches_empty_name", "name_forms", "nearest"]
 
 _DATE = re.compile(r"(?<!\d)(20\d{2})(-?)(\d{2})\2(\d{2})(?!\d)")
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
@@ -98,6 +99,12 @@ def _matches(match: Match, text: str, name: str) -> bool:
     return name.startswith(text) if match == "prefix" else _compiled(text).fullmatch(name) is not None
 
 
+def matches_empty_name(one: PriceRow | ModelAlias) -> bool:
+    """Return whether a row or an alias would, by its own words, apply to a model whose name is not known."""
+    text = one.model if isinstance(one, PriceRow) else one.name
+    return not text or (one.match == "regex" and _matches(one.match, text, ""))
+
+
 class Catalogue:
     """Everything the books say about one provider, ready to be looked up by model name."""
 
@@ -149,6 +156,8 @@ class Catalogue:
     def _names(self, provider: str, model: str) -> list[_Name]:
         names: list[_Name] = []
         for distance, form in enumerate(name_forms(provider, model)):
+            if not form:
+                break  # a pattern such as `(voice)?` matches an empty name: it would price what nobody named
             names.append(_Name(form, distance))
             if form in self._exact or form in self._alias:
                 break  # a shorter form may be another model: Perplexity has `sonar` and `perplexity/sonar`

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_match import Candidate
+from cost_exporter.domain.price_match import Candidate, matches_empty_name
 from cost_exporter.domain.price_row import LIST, PriceRow
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES
 from cost_exporter.domain.value import value
@@ -74,6 +74,9 @@ def _alone(row: PriceRow) -> Iterable[Finding]:
     """What a row says by itself."""
     if row.book == LIST and not row.is_imported and not (row.source and row.checked and row.confidence in _CONFIDENT):
         yield _error("no_source", row, "a shipped row needs source, checked and confidence")
+    if matches_empty_name(row):
+        text = f"the pattern {row.model!r} matches an empty name, which no price applies to; write one that cannot"
+        yield _warning("empty_name", row, text)
     ceiling = _CEILING_USD.get(row.unit)
     if ceiling is not None and row.price_usd / row.per > ceiling:
         unit_price = to_plain(row.price_usd / row.per)

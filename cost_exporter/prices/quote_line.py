@@ -130,7 +130,7 @@ def _usage(asked: Mapping[str, Any], now: datetime) -> UsageRecord:
 
 def _for_rates(usage: UsageRecord) -> UsageRecord:
     """Return the usage under one provider and model, which the rates given with it are for, whatever they are."""
-    model = usage.model or usage.request_model
+    model = usage.model.strip() or usage.request_model.strip() or "any"
     return replace(usage, provider=usage.provider or "any", model=model, base_url="")
 
 

@@ -317,14 +317,14 @@ CASES = [
     ),
     Case(  # answered for less than a second: one minute
         provider="twilio",
-        model="",
+        model="voice",
         usage={"call_seconds": 0, "calls": 1},
         lines={"call_seconds": D("0.014")},
         source="twilio.com changelog 2021",
     ),
     Case(  # never answered
         provider="twilio",
-        model="",
+        model="voice",
         usage={"call_seconds": 0, "calls": 0},
         lines={"call_seconds": D(0)},
         source="twilio.com/voice/pricing/us",

@@ -237,7 +237,7 @@ def test_explanation_can_be_followed_by_hand() -> None:
         "twilio voice, 2026-11-20T12:00:00Z: $0.042",
         f"status partial: the known part only: some quantities have no price, or were not stated; price book {version}",
         "  call_seconds: 127 (billed as 180) x $0.014 / 60 = $0.042",
-        "    price: list/twilio/regex:(programmable-)?(voice|phone_call|call)?/call_seconds",
+        "    price: list/twilio/regex:(programmable-)?(voice|phone_call|call)/call_seconds",
         "  images: 2, no price: counted as unknown, not as nothing",
         "  total: $0.042 = $0.042",
         "  note: assumed_leg: outbound, US",
