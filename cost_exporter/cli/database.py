@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.settings import Settings, load_settings
+from cost_exporter.store import session
 from cost_exporter.store.embedded import EmbeddedPostgres
 from cost_exporter.store.reading import Reader
 from cost_exporter.store.unreachable import unreachable
@@ -44,7 +45,7 @@ def open_database(settings: Settings | None = None) -> Generator[str]:
 def connect(database_url: str, *, autocommit: bool = True) -> Generator[psycopg.Connection[TupleRow]]:
     """Lend a connection that commits each statement, or at its end. Raises `StoreUnavailable` with what to do."""
     try:
-        connection = psycopg.connect(database_url, autocommit=autocommit, connect_timeout=5)
+        connection = session.connect(database_url, autocommit=autocommit)
     except psycopg.Error as error:
         raise unreachable(error) from error
     with connection:

@@ -48,6 +48,7 @@ from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import ReaderPool
 from cost_exporter.store.rerate import retry_unpriced
 from cost_exporter.store.rules import sync_rules
+from cost_exporter.store.session import open_pool
 from cost_exporter.store.tokens import TokenDirectory
 
 __all__ = ["Service"]
@@ -83,7 +84,8 @@ class Service:
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
         self._retries_at_seconds: list[float] = []
-        self._pool = self._stopped_by(_pool(database_url), ConnectionPool[Any].close)
+        pool = open_pool(database_url, size_max=_POOL_CONNECTIONS_MAX, wait_seconds_max=3, name="service")
+        self._pool = self._stopped_by(pool, ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
         self._tokens = TokenDirectory(self._pool.connection)
         self._known_tenants = KnownTenants(self._tokens, self._pool.connection)
@@ -268,19 +270,6 @@ def _total_span(final: FinalisedTrace) -> OutgoingSpan:
 def _newest_check(book: PriceBook) -> date:
     """Return when a price was last checked. Thousands of rows, so it is looked up once a book."""
     return date.fromisoformat(max((row.checked[:10] for row in book.rows if row.checked), default="1970-01-01"))
-
-
-def _pool(database_url: str) -> ConnectionPool[Any]:
-    return ConnectionPool(
-        database_url,
-        kwargs={"autocommit": True, "connect_timeout": 5},
-        min_size=0,
-        max_size=_POOL_CONNECTIONS_MAX,
-        timeout=3,
-        check=ConnectionPool.check_connection,
-        open=True,
-        name="service",
-    )
 
 
 def _at_once(*stops: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ import psycopg
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.price_books import BookKeeper
+from cost_exporter.store.session import connect
 
 __all__ = ["RefreshedBooks"]
 
@@ -62,7 +63,7 @@ class RefreshedBooks:
         return time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._database_url, autocommit=True, connect_timeout=5)
+        return connect(self._database_url, autocommit=True)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -6,10 +6,10 @@ import psycopg
 
 from cost_exporter.store.arrays import register_arrays
 from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.session import connect
 
 __all__ = ["connect_ledger", "rolled_back_unless_committed"]
 
-_CONNECT_SECONDS_MAX: Final = 5
 # Generous: a statement that takes longer has lost its server, and the senders' patience ends at 10 s.
 _SESSION_OPTIONS: Final = (
     "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
@@ -19,9 +19,8 @@ _SESSION_OPTIONS: Final = (
 
 def connect_ledger(database_url: str) -> psycopg.Connection[Any]:
     """Connect. Raises `SchemaMismatch` where the schema is not ours, `psycopg.OperationalError` without a server."""
-    connection: psycopg.Connection[Any] = psycopg.connect(
+    connection = connect(
         database_url,
-        connect_timeout=_CONNECT_SECONDS_MAX,
         options=_SESSION_OPTIONS,
         # A server that vanished without a word is noticed within the patience of a sender.
         keepalives_idle=5,

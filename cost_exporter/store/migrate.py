@@ -15,6 +15,7 @@ import psycopg
 from cost_exporter.domain.value import value
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.locks import Lock, lock_session
+from cost_exporter.store.session import connect
 from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
@@ -60,7 +61,7 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
     """Apply what is missing and return the names of the steps applied; none if the schema was up to date."""
     steps = migrations() if known is None else known
     try:
-        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=10)
+        connection = connect(database_url, autocommit=True, connect_timeout=10)
     except psycopg.Error as error:
         raise unreachable(error) from error
     try:

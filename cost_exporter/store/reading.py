@@ -18,17 +18,17 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.session import connect, open_pool
 from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Period", "Reader", "ReaderPool"]
 
 Row = dict[str, Any]
 _ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", "model", "operation"})
-_CONNECTION: Final[dict[str, Any]] = {"autocommit": True, "row_factory": dict_row, "connect_timeout": 5}
 _POOL_CONNECTIONS_MAX: Final = 4
 _POOL_WAIT_SECONDS_MAX: Final = 3.0
 _LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
@@ -65,7 +65,7 @@ class Reader:
     def connect(cls, database_url: str) -> Generator["Reader"]:
         """Lend a reader with a connection of its own. Raises `StoreUnavailable` with what to do."""
         try:
-            connection = psycopg.Connection[Row].connect(database_url, **_CONNECTION)
+            connection = connect(database_url, autocommit=True, row_factory=dict_row)
         except psycopg.Error as error:
             raise unreachable(error) from error
         with connection:
@@ -153,16 +153,13 @@ class ReaderPool:
 
     def __init__(self, database_url: str) -> None:
         """Prepare; nothing is connected before the first use."""
-        self._pool = ConnectionPool[psycopg.Connection[Row]](
+        self._pool = open_pool(
             database_url,
-            kwargs=_CONNECTION,
-            configure=_keep_decimals,
-            min_size=0,
-            max_size=_POOL_CONNECTIONS_MAX,
-            timeout=_POOL_WAIT_SECONDS_MAX,
-            check=_check_connection,
-            open=True,
+            size_max=_POOL_CONNECTIONS_MAX,
+            wait_seconds_max=_POOL_WAIT_SECONDS_MAX,
             name="readers",
+            configure=_keep_decimals,
+            row_factory=dict_row,
         )
 
     @contextmanager
@@ -177,11 +174,6 @@ class ReaderPool:
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
-
-
-def _check_connection(connection: psycopg.Connection[Row]) -> None:
-    """Find out before lending whether the server went away meanwhile; the pool replaces a dead connection."""
-    connection.execute("select 1")
 
 
 def _keep_decimals(connection: psycopg.Connection[Row]) -> None:

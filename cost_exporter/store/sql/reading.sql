@@ -36,7 +36,7 @@ group by trace_id, tenant_id, leg;
 -- spend_by_day_rollup: spend from the daily rollup, for periods of whole days
 select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count
 from callfare.daily_cost
-where day >= %(since)s::date and day < %(until)s::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+where day >= (%(since)s at time zone 'UTC')::date and day < (%(until)s at time zone 'UTC')::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
 
 -- spend_by_records: spend from the records, for dimensions and periods that the rollup does not have
