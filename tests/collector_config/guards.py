@@ -161,6 +161,18 @@ def kafka_keeps_what_it_takes(config: Config) -> Findings:
             yield from _kafka_receiver(name, receiver)
 
 
+def kafka_is_encrypted(config: Config) -> Findings:
+    """Spans and passwords reach the brokers over TLS; without `tls`, or with `insecure`, the client speaks in the clear."""
+    for name, settings in [*config.get("exporters", {}).items(), *config.get("receivers", {}).items()]:
+        if _type(name) != "kafka":
+            continue
+        tls = settings.get("tls")
+        if tls is None or tls.get("insecure", False) is not False:
+            yield f"{name}: kafka without tls"
+        if {"plain_text", "tls"} & settings.get("auth", {}).keys():
+            yield f"{name}: auth.plain_text and auth.tls are deprecated: use auth.sasl and tls"
+
+
 def tokens_travel_over_tls(config: Config) -> Findings:
     """The Collector does not start with a bearer token on an exporter without TLS, which `validate` does not see."""
     for name, exporter in config.get("exporters", {}).items():
@@ -209,6 +221,7 @@ RULES: tuple[Callable[[Config], Findings], ...] = (
     view_cannot_refuse,
     redaction_keeps_numbers,
     kafka_keeps_what_it_takes,
+    kafka_is_encrypted,
     tokens_travel_over_tls,
     no_secret_in_the_file,
 )

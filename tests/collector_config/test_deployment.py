@@ -86,9 +86,9 @@ def test_the_operators_rules_are_the_alert_rules() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert["alert"] for alert in ALERTS])
 def test_an_alert_says_what_to_do(alert: dict[str, Any]) -> None:
-    """Each alert has a severity, says what is wrong and how to mend it."""
+    """Each alert has a severity and says what is wrong and what to do."""
     assert alert["labels"]["severity"] in {"page", "warn", "ticket"}
-    assert set(alert["annotations"]) == {"summary", "mend"}
+    assert set(alert["annotations"]) == {"summary", "description"}
 
 
 def test_alerts_on_refusals_use_the_services_own_words() -> None:

@@ -31,6 +31,9 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "CALLFARE_COLLECTOR_QUEUE_DIR": str(folder / "queue"),
         "CALLFARE_ARCHIVE_DIR": str(folder / "archive"),
         "CALLFARE_TENANT": "acme",
+        "CALLFARE_KAFKA_CA": str(authority.certificate),
+        "CALLFARE_KAFKA_USERNAME": "collector",
+        "CALLFARE_KAFKA_PASSWORD": "a-password",
     }
 
 
