@@ -162,7 +162,7 @@ def kafka_keeps_what_it_takes(config: Config) -> Findings:
 
 
 def kafka_is_encrypted(config: Config) -> Findings:
-    """Spans and passwords reach the brokers over TLS; without `tls`, or with `insecure`, the client speaks in the clear."""
+    """Spans and passwords reach the brokers over TLS; without `tls`, or with `insecure`, they go in the clear."""
     for name, settings in [*config.get("exporters", {}).items(), *config.get("receivers", {}).items()]:
         if _type(name) != "kafka":
             continue
