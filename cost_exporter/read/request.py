@@ -15,12 +15,12 @@ from cost_exporter.domain.value import copier
 from cost_exporter.read import wire
 from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
 from cost_exporter.read.call import read_call
+from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.mend import DETAILS
 from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
 from cost_exporter.read.plain import read_plain
-from cost_exporter.read.plan import plans_of_scope
+from cost_exporter.read.plan import ScopePlans, plans_of_scope
 from cost_exporter.read.reading import Origin, Plan, Reading
-from cost_exporter.read.strip import strip_content
 from cost_exporter.read.times import latest_start, plausible_times
 from cost_exporter.read.values import clean_text
 from cost_exporter.read.words import words_of
@@ -46,9 +46,14 @@ def read_request(
     """Return the facts of one request. `dead_letters` are those the receiver could not decode."""
     reader = _Reader(namespace, received_at_unix_ns, tenant_is_trusted, trusted_cost_sources, dead_letters)
     for each in resource_spans:
-        origin = origin_of(each.resource, tenant_is_trusted=tenant_is_trusted)
         for scope_spans in each.scope_spans:
-            reader.read_scope(scope_spans, each.resource, origin)
+            try:
+                origin = origin_of(each.resource, tenant_is_trusted=tenant_is_trusted)
+                plans = plans_of_scope(clean_text(scope_spans.scope.name), clean_text(scope_spans.scope.version))
+            except Exception as error:  # noqa: BLE001 - what is wrong with one resource or scope costs no other
+                reader.bury_scope(scope_spans, each.resource, error)
+            else:
+                reader.read_scope(scope_spans, each.resource, origin, plans)
     return reader.facts()
 
 
@@ -99,9 +104,14 @@ class _Reader:
             tenant_claims_ignored_count=self._claims_ignored_count,
         )
 
-    def read_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin) -> None:
+    def bury_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, error: Exception) -> None:
+        for span in scope_spans.spans:
+            self._bury(span, scope_spans.scope, resource, "our_fault", type(error).__name__)
+
+    def read_scope(
+        self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin, plans: ScopePlans
+    ) -> None:
         scope = scope_spans.scope
-        plans = plans_of_scope(clean_text(scope.name), clean_text(scope.version))
         add_link, may_claim = self._links.append, self._counts_claims and origin.tenant_claim is not None
         names_before: list[str] = []
         plan: Plan | None = None
@@ -190,16 +200,4 @@ class _Reader:
         return said if said.tenant is None else without_tenant(said)
 
     def _bury(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
-        try:
-            payload = strip_content(span, scope, resource)
-        except Exception:  # noqa: BLE001 - a span that cannot even be stripped is kept by its ids
-            payload = b""
-        self._dead_letters.append(
-            DeadLetter(
-                reason=reason,
-                detail=detail,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                payload=payload,
-            )
-        )
+        self._dead_letters.append(dead_letter_of(span, scope, resource, reason=reason, detail=detail))

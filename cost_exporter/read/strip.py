@@ -6,20 +6,20 @@ few texts that are ids or names. Prompts, transcripts, URLs, events and links ar
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Final, cast
 
 from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
+from cost_exporter.read.aliases import QUANTITY_ALIASES, TEXT_KEYS
+from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.names import names_of
 from cost_exporter.read.plan import WANTED
 from cost_exporter.read.values import clean_text, text_of
 from cost_exporter.read.vendor_usage import json_object, python_object
 
-__all__ = ["strip_content"]
+__all__ = ["JSON_KEYS", "strip_content"]
 
 PAYLOAD_BYTES_MAX: Final = 64 * 1024
-_JSON_KEYS: Final = frozenset(
+JSON_KEYS: Final = frozenset(
     {
         "output.value",
         "llm.invocation_parameters",
@@ -45,6 +45,14 @@ _JSON_DEPTH_MAX: Final = 4
 _JSON_ITEMS_MAX: Final = 64
 _SHORT: Final = 128
 _EVENTS_MAX: Final = 4
+_ABSURD: Final = 10**30
+"""Larger integers are kept as this, which is as absurd: Python refuses to write the longest of them."""
+_UNREADABLE: Final = "unreadable"
+"""Stands for a value that cannot be kept. Left out, the span might be billed as if it had never stated it."""
+_PRICED_BY: Final = frozenset(key for alias in QUANTITY_ALIASES for key in alias.keys).union(
+    TEXT_KEYS["request_model"], TEXT_KEYS["response_model"]
+)
+"""Only here: elsewhere a word of ours would be somebody's name, or the id of a call."""
 
 
 def strip_content(span: wire.Span, scope: wire.Scope | None = None, resource: wire.Resource | None = None) -> bytes:
@@ -82,19 +90,26 @@ def _request(
 
 
 def _stripped(attributes: wire.Attributes, text_length_max: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield names and values of what is kept; a value that cannot be read is not."""
+    """Yield names and values of what is kept. What is wrong with one of them costs no other."""
     for key in sorted((WANTED | {"service.name"}).intersection(attributes)):
-        with suppress(UnreadableValue):
-            source, target = attributes[key], wire.new_value()
-            if key in _ADDRESS_KEYS:
-                target.string_value = names_of("", "", "", text_of(source)).host
-                yield "server.address", target
+        try:
+            kept = _stripped_value(key, attributes[key], text_length_max)
+        except Exception:  # noqa: BLE001 - UnreadableValue, or a fault of ours; the others are kept
+            if key not in _PRICED_BY:
                 continue
-            if key in _JSON_KEYS:
-                target.string_value = _distilled(source.string_value)
-            else:
-                _copy_value(source, target, text_length_max)
-            yield key, target
+            kept = wire.new_value(string_value=_UNREADABLE)
+        yield "server.address" if key in _ADDRESS_KEYS else key, kept
+
+
+def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None) -> Any:
+    target = wire.new_value()
+    if key in _ADDRESS_KEYS:
+        target.string_value = names_of("", "", "", text_of(source)).host
+    elif key in JSON_KEYS:
+        target.string_value = _distilled(source.string_value)
+    else:
+        _copy_value(source, target, text_length_max)
+    return target
 
 
 def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:
@@ -118,11 +133,15 @@ def _distilled(text: str) -> str:
     return json.dumps(_numbers(json_object(text) or python_object(text), _JSON_DEPTH_MAX))
 
 
-def _numbers(said: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, found in list(said.items())[:_JSON_ITEMS_MAX]:
+        if not isinstance(name, str):  # a Python repr may have keys of any kind
+            continue
         if isinstance(found, Mapping) and depth:
-            kept[name[:_SHORT]] = _numbers(cast("Mapping[str, Any]", found), depth - 1)
-        elif isinstance(found, bool | int | float) or (isinstance(found, str) and name in _JSON_TEXTS):
+            kept[name[:_SHORT]] = _numbers(cast("Mapping[Any, Any]", found), depth - 1)
+        elif isinstance(found, bool | float) or (isinstance(found, str) and name in _JSON_TEXTS):
             kept[name[:_SHORT]] = clean_text(found)[:_SHORT] if isinstance(found, str) else found
+        elif isinstance(found, int):
+            kept[name[:_SHORT]] = max(-_ABSURD, min(_ABSURD, found))
     return kept

@@ -72,9 +72,11 @@ def python_object(text: str) -> Mapping[str, Any]:
         return {}
     try:
         parsed = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return {}  # TypeError: a key that cannot be one, as in {[1]: 2}
+    if not isinstance(parsed, dict):
         return {}
-    return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    return {name: said for name, said in cast("dict[object, Any]", parsed).items() if isinstance(name, str)}
 
 
 def add_vendor_usage(quantities: dict[str, Quantity], usage: object) -> None:

@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read import wire
+from cost_exporter.read.dead_letter import dead_letter_of
+from cost_exporter.read.mend import DETAILS, TOO_DEEP
 from cost_exporter.read.plan import WANTED
-from cost_exporter.read.strip import strip_content
 from cost_exporter.receive.bounds import Limits, require_size
 from cost_exporter.receive.json_depth import cut_deep
 from cost_exporter.receive.json_scalars import TooDeep, enum_number, hex_id, set_value, text, unsigned
@@ -22,6 +23,8 @@ from cost_exporter.receive.json_scalars import TooDeep, enum_number, hex_id, set
 __all__ = ["parse_json"]
 
 _MEMORY_BYTES_MAX: Final = 256 * 1024 * 1024
+_NO_VALUE: Final = b"\x0a\x7f"
+"""Stands where a value was that cannot be kept: its dead letter shall not look as if it had never been stated."""
 _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES: Final = ("UNSET", "OK", "ERROR")
 
@@ -129,19 +132,14 @@ def _key_values(given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _add_span(given: Any, resource: Any, scope: Any, dead_letters: list[DeadLetter]) -> None:
     span = scope.spans.add()
-    reason = "undecodable_span"
+    reason, detail = "undecodable_span", "the span is not a JSON object"
     if isinstance(given, dict):
-        reason = _fill_span(span, cast("dict[str, Any]", given))
+        try:
+            reason, detail = _fill_span(span, cast("dict[str, Any]", given)), DETAILS[TOO_DEEP]
+        except Exception as error:  # noqa: BLE001 - a fault of ours with one span costs no other
+            reason, detail = "our_fault", f"{type(error).__name__} in decoding"
     if reason:
-        dead_letters.append(
-            DeadLetter(
-                reason=reason,
-                detail="a value is nested too deeply" if reason == "too_deep" else "the span is not a JSON object",
-                trace_id=bytes(span.trace_id),
-                span_id=bytes(span.span_id),
-                payload=strip_content(span, scope=scope.scope, resource=resource.resource),
-            )
-        )
+        dead_letters.append(dead_letter_of(span, scope.scope, resource.resource, reason=reason, detail=detail))
         del scope.spans[-1]
 
 
@@ -166,7 +164,9 @@ def _fill_span_values(span: Any, given: dict[str, Any]) -> str:
         try:
             set_value(encoded, value)
         except TooDeep:
-            reason = "too_deep" if key in WANTED else reason  # what nobody reads is left out
+            if key in WANTED:  # what nobody reads is left out
+                reason = TOO_DEEP
+                span.attributes[key] = _NO_VALUE
         else:
             span.attributes[key] = encoded.SerializeToString()
     events = given.get("events")

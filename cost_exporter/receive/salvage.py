@@ -10,8 +10,8 @@ from typing import Any, Final
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import Undecodable
 from cost_exporter.read import otlp_bytes, wire
+from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.mend import DETAILS, UNDECODABLE, Mended, mend
-from cost_exporter.read.strip import strip_content
 from cost_exporter.read.wire_shape import LENGTH_DELIMITED, Field, fields_of, shape_of
 
 __all__ = ["salvage"]
@@ -55,7 +55,10 @@ def _salvage_scope_spans(body: bytes, outer: Field, resource: Any, dead_letters:
             _merge(kept.scope, mend(body[field.content : field.end], _SCOPE))
     for field in fields:
         if field.number == 2:  # noqa: PLR2004 - spans
-            _salvage_span(body[field.content : field.end], resource, kept, dead_letters)
+            try:
+                _salvage_span(body[field.content : field.end], resource, kept, dead_letters)
+            except Exception as error:  # noqa: BLE001 - a fault of ours with one span costs no other
+                dead_letters.append(DeadLetter(reason="our_fault", detail=f"{type(error).__name__} in salvaging"))
 
 
 def _merge(target: Any, mended: Mended) -> None:
@@ -76,7 +79,8 @@ def _salvage_span(body: bytes, resource: Any, scope: Any, dead_letters: list[Dea
     if span is None:
         dead_letters.append(DeadLetter(reason=UNDECODABLE, detail="nothing of the span could be read"))
     elif mended.reason:
-        dead_letters.append(_dead_letter(mended.reason, span, resource, scope))
+        detail = DETAILS[mended.reason]
+        dead_letters.append(dead_letter_of(span, scope.scope, resource.resource, reason=mended.reason, detail=detail))
     else:
         scope.spans.append(span)
 
@@ -88,13 +92,3 @@ def _decoded(span: bytes) -> Any:
         return wire.parse_request(request).resource_spans[0].scope_spans[0].spans[0]
     except wire.DecodeError:
         return None
-
-
-def _dead_letter(reason: str, span: wire.Span, resource: Any, scope: Any) -> DeadLetter:
-    return DeadLetter(
-        reason=reason,
-        detail=DETAILS[reason],
-        trace_id=bytes(span.trace_id[:_TRACE_ID_BYTES]),
-        span_id=bytes(span.span_id[:_TRACE_ID_BYTES]),
-        payload=strip_content(span, scope=scope.scope, resource=resource.resource),
-    )

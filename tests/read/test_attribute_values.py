@@ -66,15 +66,21 @@ def test_what_is_no_value_cannot_be_read(encoded: bytes, reason: str) -> None:
     assert raised.value.reason == reason
 
 
-@pytest.mark.parametrize("key", [MODEL, TOKENS, "callfare.tenant.id", "gen_ai.response.id", "gen_ai.request.stream"])
+@pytest.mark.parametrize(
+    ("key", "kept_as"),
+    [(MODEL, "unreadable"), (TOKENS, "unreadable")]
+    + [(key, None) for key in ("callfare.tenant.id", "gen_ai.response.id", "gen_ai.request.stream", "url.full")],
+)
 @pytest.mark.parametrize(("encoded", "reason"), [(BROKEN, "undecodable_span"), (bodies.nested(90), "too_deep")])
-def test_a_span_whose_bill_needs_an_unreadable_value_is_a_dead_letter(key: str, encoded: bytes, reason: str) -> None:
-    """Never a bill without it: that would look right. Its neighbours stay; what is kept of it has the rest."""
+def test_a_span_whose_bill_needs_an_unreadable_value_is_a_dead_letter(
+    key: str, kept_as: str | None, encoded: bytes, reason: str
+) -> None:
+    """Never a bill without it: that would look right. What is kept has the rest, and no other price when replayed."""
     found = read({key: encoded})
     (letter,) = found.dead_letters
     assert (letter.reason, found.calls, found.links) == (reason, [], [])
     (kept,) = wire.parse_request(letter.payload).resource_spans[0].scope_spans[0].spans
-    assert key not in kept.attributes
+    assert (plain(kept.attributes[key]) if key in kept.attributes else None) == kept_as
     assert plain(kept.attributes["gen_ai.operation.name"]) == "chat"
 
 

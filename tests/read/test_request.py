@@ -199,17 +199,6 @@ def test_our_own_fault_costs_one_span_only(monkeypatch: pytest.MonkeyPatch) -> N
     assert replayed.calls == facts(first).calls
 
 
-def test_a_span_that_cannot_even_be_stripped_is_kept_by_its_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the dead letter has no payload."""
-
-    def fail(*_: object) -> bytes:
-        raise RuntimeError
-
-    monkeypatch.setattr(reading_of_requests, "strip_content", fail)
-    (letter,) = facts(document(CHAT, traceId="")).dead_letters
-    assert letter.payload == b""
-
-
 def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender who makes up names costs time, never memory, and is read right."""
     from cost_exporter.read import origin, plan, words
