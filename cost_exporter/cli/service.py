@@ -49,7 +49,7 @@ from cost_exporter.store.reading import ReaderPool
 from cost_exporter.store.rerate import retry_unpriced
 from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.session import open_pool
-from cost_exporter.store.tokens import TokenDirectory
+from cost_exporter.store.token_directory import TokenDirectory
 
 __all__ = ["Service"]
 
@@ -87,7 +87,7 @@ class Service:
         pool = open_pool(database_url, size_max=_POOL_CONNECTIONS_MAX, wait_seconds_max=3, name="service")
         self._pool = self._stopped_by(pool, ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
-        self._tokens = TokenDirectory(self._pool.connection)
+        self._tokens = TokenDirectory(self._pool.connection, is_always_closed=not _is_local(settings))
         self._known_tenants = KnownTenants(self._tokens, self._pool.connection)
         self._metrics = self._make_metrics()
         self._final_costs = FinalCosts(self._metrics.registry, self._known_tenants)
@@ -162,15 +162,13 @@ class Service:
         return server.start(self._settings.web_addr, self._tls)
 
     def _require_safe_addresses(self) -> None:
-        settings = self._settings
-        wanted = {"--grpc": settings.otlp_grpc_addr, "--http": settings.otlp_http_addr, "--web": settings.web_addr}
-        for name, address in wanted.items():
+        for name, address in _addresses(self._settings).items():
             require_safe_address(
                 address,
                 name,
                 has_tokens=self._tokens.has_tokens,
                 has_tls=self._tls is not None,
-                is_insecure=settings.insecure,
+                is_insecure=self._settings.insecure,
             )
 
     # ---------------------------------------------------------------------------------------------- what repeats
@@ -270,6 +268,16 @@ def _total_span(final: FinalisedTrace) -> OutgoingSpan:
 def _newest_check(book: PriceBook) -> date:
     """Return when a price was last checked. Thousands of rows, so it is looked up once a book."""
     return date.fromisoformat(max((row.checked[:10] for row in book.rows if row.checked), default="1970-01-01"))
+
+
+def _addresses(settings: Settings) -> dict[str, Address]:
+    """Return where the service listens, by the option that chooses it."""
+    return {"--grpc": settings.otlp_grpc_addr, "--http": settings.otlp_http_addr, "--web": settings.web_addr}
+
+
+def _is_local(settings: Settings) -> bool:
+    """Whether only this machine can connect."""
+    return all(address.is_loopback for address in _addresses(settings).values())
 
 
 def _at_once(*stops: Callable[[], object]) -> None:

@@ -9,7 +9,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from cost_exporter.domain.cost import DEFAULT_TENANT
-from cost_exporter.store.tokens import TokenDirectory, list_all
+from cost_exporter.store.token_directory import TokenDirectory
+from cost_exporter.store.tokens import list_all
 
 __all__ = ["KnownTenants"]
 

@@ -15,7 +15,7 @@ import grpc
 from cost_exporter.errors import Overloaded, Undecodable
 from cost_exporter.receive.admission import Admission
 from cost_exporter.receive.answer import SlowSender, answer_to, success
-from cost_exporter.receive.auth import TENANT_HEADER, Authenticate, sender_of
+from cost_exporter.receive.auth import TENANT_HEADER, sender_of
 from cost_exporter.receive.decode import Encoding
 from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.ingest import CountRefused
@@ -24,6 +24,7 @@ from cost_exporter.receive.lanes import Lanes, is_refusing
 from cost_exporter.receive.listen import require_free, unavailable
 from cost_exporter.receive.watchdog import Watchdog
 from cost_exporter.settings import Address, Tls
+from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["GrpcReceiver"]
 
@@ -97,7 +98,8 @@ class GrpcReceiver:
         if is_refusing():
             raise Overloaded("too busy (too many calls); try again")
         metadata = _texts(context)
-        sender = sender_of(self._authenticate, metadata.get("authorization"), metadata.get(TENANT_HEADER))
+        authorization = [text for key, text in metadata if key == "authorization"]
+        sender = sender_of(self._authenticate, authorization, dict(metadata).get(TENANT_HEADER))
         with self._admission.enter() as permit:
             body = self._message(messages, context)
             permit.hold(len(body))
@@ -143,8 +145,8 @@ class _Export(grpc.GenericRpcHandler):  # pyright: ignore[reportMissingTypeArgum
         return self._handler if handler_call_details.method == _METHOD else None
 
 
-def _texts(context: grpc.ServicerContext) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+def _texts(context: grpc.ServicerContext) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
 
 
 def _options(body_bytes_max: int) -> list[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import Overloaded, UnsupportedMedia
 from cost_exporter.receive.admission import Admission, Permit
 from cost_exporter.receive.answer import Answer, answer_to, success
-from cost_exporter.receive.auth import TENANT_HEADER, Authenticate, sender_of
+from cost_exporter.receive.auth import TENANT_HEADER, sender_of
 from cost_exporter.receive.body import Body
 from cost_exporter.receive.bounds import require_size
 from cost_exporter.receive.decode import Encoding, Sender
@@ -29,6 +29,7 @@ from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.inflate import inflate, require_known
 from cost_exporter.receive.ingest import CountRefused, Refusal
 from cost_exporter.receive.intake import Intake
+from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["HttpReceiver"]
 
@@ -93,7 +94,7 @@ class HttpReceiver:
         permit = await self._permit()
         with permit:
             sender = await self._in_thread(
-                partial(sender_of, self._authenticate, headers.get("authorization"), headers.get(TENANT_HEADER))
+                partial(sender_of, self._authenticate, headers.getlist("authorization"), headers.get(TENANT_HEADER))
             )
             content = await body.read(self._intake.limits, self._body_seconds_max)
             return await self._in_thread(partial(self._store, content, content_encoding, encoding, sender, permit))

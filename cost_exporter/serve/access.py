@@ -3,16 +3,16 @@
 A token of one tenant sees that tenant alone; what belongs to another is as if it did not exist.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import PermissionDenied
-from cost_exporter.store.tokens import Credential, Scope
+from cost_exporter.store.token_directory import Authenticate, bearer_token
+from cost_exporter.store.tokens import Scope
 
-__all__ = ["OPEN", "Access", "Authenticate", "access_of", "everybody"]
+__all__ = ["OPEN", "Access", "access_of"]
 
 _READING_SCOPES: Final = frozenset({Scope.READ, Scope.ADMIN})
 
@@ -26,22 +26,11 @@ class Access:
 
 
 OPEN: Final = Access(tenant=None)
-Authenticate = Callable[[str | None], Credential | None]
-"""Takes the token, or None where the request has none; returns None where no tokens are configured.
-
-`store.tokens.TokenDirectory` in a running service. Raises `Unauthenticated`.
-"""
-
-
-def everybody(token: str | None) -> None:
-    """Let everybody see everything: for a loopback address without tokens."""
-    del token
 
 
 def access_of(request: Request, authenticate: Authenticate) -> Access:
     """Return what the sender of a request may see. Raises `Unauthenticated` or `PermissionDenied`."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    credential = authenticate(token.strip() or None if scheme.lower() == "bearer" else None)
+    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
     if credential is None:
         return OPEN
     if credential.scope not in _READING_SCOPES:

@@ -12,9 +12,10 @@ from starlette.routing import Route
 
 from cost_exporter.report.spend import COLUMN_BY_DIMENSION, Spend, spend_of
 from cost_exporter.report.workflow import WorkflowReport, trace_json
-from cost_exporter.serve.access import Access, Authenticate, access_of
+from cost_exporter.serve.access import Access, access_of
 from cost_exporter.serve.views import costs_body, success, usage_stats_body
 from cost_exporter.store.reading import Period, Reader
+from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["BadRequest", "LendReader", "NotFound", "api_routes", "find_workflows", "trace_id_of"]
 

@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Unauthenticated
-from cost_exporter.serve.access import Authenticate, everybody
 from cost_exporter.serve.api import BadRequest, LendReader, NotFound, api_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
 from cost_exporter.serve.views import failure
+from cost_exporter.store.token_directory import Authenticate, anyone
 
 __all__ = ["create_app"]
 
@@ -31,7 +31,7 @@ def create_app(
     *,
     lend: LendReader,
     metrics: ServiceMetrics,
-    authenticate: Authenticate = everybody,
+    authenticate: Authenticate = anyone,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
 ) -> Starlette:
     """Return the application. Its routes are plain functions: Starlette runs them in threads, off the event loop."""

@@ -20,8 +20,9 @@ from cost_exporter.domain.money import to_plain, total
 from cost_exporter.report.amounts import time_text
 from cost_exporter.report.margin import unpriced_counts
 from cost_exporter.report.workflow import WorkflowReport
-from cost_exporter.serve.access import Authenticate, access_of
+from cost_exporter.serve.access import access_of
 from cost_exporter.serve.api import LendReader, find_workflows, trace_id_of
+from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["PAGE_HEADERS", "figure", "page_routes", "start_page", "workflow_page"]
 

@@ -12,11 +12,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from cost_exporter.errors import Overloaded, SettingsError, StoreUnavailable
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.receive.admission import Admission, AdmissionLimits
-from cost_exporter.receive.auth import anyone
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.ingest import Refusal, count_nothing
 from cost_exporter.receive.otlp_grpc import GrpcReceiver
 from cost_exporter.settings import Address
+from cost_exporter.store.token_directory import anyone
 from tests.receive import bodies
 from tests.receive.conftest import FakeIngest, Service, Start
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
