@@ -157,6 +157,49 @@ def test_no_todo_without_an_issue() -> None:
     assert [line for line in without if not line.startswith(("tests/test_tidy.py", "pyproject.toml"))] == []
 
 
+RULE_REFERENCE = re.compile(r"\b(?:semantics|rules?) (\d+(?:(?:, | and | to )\d+)*)", re.IGNORECASE)
+REFERRING = ("*.py", "*.sql", "*.md", "*.yaml", "*.toml", "Makefile")
+
+
+def rules() -> set[int]:
+    text = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    return {int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)}
+
+
+def rule_references(text: str) -> Iterator[int]:
+    """The numbers of the rules that a text refers to, also where a line breaks before the number."""
+    for match in RULE_REFERENCE.finditer(re.sub(r"\s*\n[\s#]*", " ", text)):
+        yield from map(int, re.findall(r"\d+", match[1]))
+
+
+def test_every_rule_that_is_referred_to_exists() -> None:
+    """A number in code or documents leads to a rule in docs/reference/rules.md, whose numbers have no gap."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--", *REFERRING], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    found = {
+        (name, number)
+        for name in listed
+        if not name.startswith("tests/fixtures/")
+        for number in rule_references((ROOT / name).read_text(encoding="utf-8"))
+    }
+    assert sorted(rules()) == list(range(1, max(rules()) + 1))
+    assert len(found) > 20
+    assert {(name, number) for name, number in found if number not in rules()} == set()
+
+
+def test_tidy_sees_a_rule_that_does_not_exist() -> None:
+    """The check above can fail: numbers are found one by one, in lists, and after a line break."""
+    assert set(rule_references("(rules 4, 16 and 22), rule\n    # 5, Rule 6 of 7 rules; 8 rules 9")) == {
+        4,
+        16,
+        22,
+        5,
+        6,
+        9,
+    }
+
+
 def shipped_prices() -> list[tuple[str, dict[str, object]]]:
     rows: list[tuple[str, dict[str, object]]] = []
     for path in sorted((ROOT / "cost_exporter" / "prices").rglob("*.yaml")):
