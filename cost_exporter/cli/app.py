@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from cost_exporter.cli import checks, deadletters, demo, migrate, rerate, service_commands, spend, tokens, workflows
+from cost_exporter.cli import (
+    checks,
+    deadletters,
+    demo,
+    migrate,
+    purge,
+    rerate,
+    service_commands,
+    spend,
+    tokens,
+    workflows,
+)
 from cost_exporter.cli.output import prepare_output, print_error, print_line
 from cost_exporter.cli.prices import prices
 from cost_exporter.errors import CallfareError, MissingExtra, SettingsError
@@ -39,6 +50,7 @@ rerate.register(app)
 app.add_typer(tokens.tokens, name="token")
 app.add_typer(deadletters.deadletters, name="deadletter")
 checks.register(app)
+purge.register(app)
 migrate.register(app)
 
 

@@ -1,4 +1,4 @@
-"""Retention: drop the records of whole months, and keep what they added up to.
+"""Retention (`callfare purge`): drop the records of whole months, and keep what they added up to.
 
 Rollups stay. What the dropped records had added to the days goes into a closing balance first, so that the days
 can still be checked to the last digit; the header of each trace stays as well, so that a late span is known to
@@ -11,26 +11,32 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.buckets import partition_name
 from cost_exporter.store.statements import statement
 
-__all__ = ["purge_before"]
+__all__ = ["months_before", "purge_before"]
 
 _AT_ONCE: Final = 10_000
 
 
-def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
-    """Drop the partitions of all months that end before `day`, and return them.
+def months_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
+    """Return the first days of the months of receipt that ended before `day` and still have their records."""
+    return [row[0] for row in connection.execute(statement("months_to_purge"), {"limit": day.replace(day=1)})]
 
-    Takes an autocommit connection. Each month goes in one transaction; ingest of newer months goes on.
+
+def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
+    """Drop the partitions of all months that ended before `day`, and return them.
+
+    Takes an autocommit connection. Each month goes in one transaction; ingest of newer months goes on. Raises
+    `StoreUnavailable` where a month is in use; the months before it are dropped by then.
     """
-    limit = day.replace(day=1)
-    rows = connection.execute(
-        "select bucket from callfare.bucket where bucket < %s and purged_at is null order by bucket", (limit,)
-    ).fetchall()
-    months: list[date] = [row[0] for row in rows]
+    months = months_before(connection, day)
     for month in months:
-        _purge(connection, month)
+        try:
+            _purge(connection, month)
+        except psycopg.errors.LockNotAvailable as error:
+            raise StoreUnavailable(f"the records of {month:%Y-%m} are in use; try again later") from error
         while connection.execute(statement("forget_provider_calls"), {"bucket": month, "count": _AT_ONCE}).rowcount:
             pass
     return months

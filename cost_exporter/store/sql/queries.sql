@@ -338,6 +338,10 @@ with empty as (
 delete from callfare.trace using empty
 where trace.trace_id = empty.trace_id and trace.namespace = empty.namespace;
 
+-- months_to_purge --
+-- The months of receipt before a day that still have their records.
+select bucket from callfare.bucket where bucket < %(limit)s and purged_at is null order by bucket;
+
 -- close_bucket --
 -- Carry what the records of a month added to the days over into the closing balance, before they go.
 insert into callfare.daily_purged as balance (
