@@ -1,4 +1,4 @@
-"""The service, put together: the one place that knows every part.
+"""The service, put together: receivers, ingest, what repeats in the background, and the web address.
 
     receivers ──▶ intake: gate ──▶ pipeline ──▶ committer ──▶ PostgreSQL ◀── web address
                   (here, or in worker processes)    └──▶ outbox ──▶ forwarding
