@@ -1,4 +1,6 @@
-"""The whole story: what happens between the bytes of a request and its acknowledgement.
+"""From the spans of a request to its acknowledgement: read them, and submit the facts to the ledger.
+
+The steps of a span, and where each is. Settling, pricing and storing happen in `store/ledger.py`, in one transaction:
 
     read      spans become facts: calls with usage, links of the trace, dead letters     read/
     settle    all facts of a trace together: one bill per call, on whose account         domain/settle.py
@@ -10,29 +12,16 @@ A request is acknowledged after COMMIT and not before. Whatever goes wrong on th
 fault (a dead letter, its neighbours are stored) or a passing one of ours (the sender tries again).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import Facts, Receipt
-from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.read.estimate import with_estimates
 from cost_exporter.read.request import read_request
 
-__all__ = ["Books", "Ledger", "Observe", "Pipeline"]
-
-
-class Books(Protocol):
-    """The price book in force; it changes while the service runs."""
-
-    def price(self, usage: UsageRecord) -> Quote:
-        """Return what a usage costs by the book in force now, at the prices of the usage's own time."""
-        ...
+__all__ = ["Ledger", "Observe", "Pipeline"]
 
 
 class Ledger(Protocol):
@@ -94,8 +83,3 @@ class Pipeline:
             outgoing = outgoing_spans(request.resource_spans, calls, keeps_content=self._keeps_content)
             facts = replace(facts, outgoing=outgoing)
         return facts
-
-
-Enrich = Callable[[CostRecord], bytes]
-ENRICH: Enrich = cost_attributes
-"""What the ledger appends to a forwarded span when its record is settled."""

@@ -6,11 +6,10 @@ exact sum of the lines; a line is quantised once; nothing is rounded after it. W
 `None`, never 0.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
-from importlib import import_module
 from typing import Any, Final, Protocol
 
 from cost_exporter.domain.money import CONTEXT
@@ -106,15 +105,6 @@ class PriceBook:
         self._catalogues: dict[str, Catalogue] = {}
         self._entries: dict[tuple[Any, ...], Entry | Quote] = {}
         self.version = version or self._content_version()
-
-    @staticmethod
-    def load(*paths: Any) -> "PriceBook":
-        """Return the book of the prices shipped with the package, with the given YAML files over them.
-
-        Files are read by `cost_exporter.prices`, which this module must not know: it is looked up by name.
-        """
-        load_book: Callable[..., PriceBook] = import_module("cost_exporter.prices").load_book
-        return load_book(paths)
 
     @classmethod
     def of(cls, rows: Iterable[PriceRow], **options: Any) -> "PriceBook":

@@ -1,14 +1,13 @@
 """Rollups: records summed by key, exactly.
 
 Two sets of keys: by workflow (tenant, trace, category, leg) and by day (tenant, day, category, provider,
-model, operation). A rollup is a mapping from key to `Measures`; it always equals the sum of its records, and
-a change moves it by `difference(before, after)`. Duplicates add only to `duplicate_count`; what is not known
-adds nothing but a count of unknowns; invalid counts never enter a sum.
+model, operation). A rollup always equals the sum of its records: `store/plan.py` adds up by how much a
+transaction moves each key. Duplicates add only to `duplicate_count`; what is not known adds nothing but a count of
+unknowns; invalid counts never enter a sum.
 """
 
-from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from cost_exporter.domain.cost import CostRecord, Leg
 from cost_exporter.domain.money import CONTEXT, ZERO
@@ -21,9 +20,7 @@ __all__ = [
     "Measures",
     "WorkflowKey",
     "daily_key",
-    "difference",
     "measures_of",
-    "rollup",
     "workflow_key",
 ]
 
@@ -78,7 +75,6 @@ class Measures(NamedTuple):
 NOTHING = Measures()
 _DUPLICATE = Measures(duplicate_count=1)
 _NO_COUNTS: Quantities = {}
-Key = TypeVar("Key")
 
 
 def workflow_key(record: CostRecord) -> WorkflowKey:
@@ -114,27 +110,6 @@ def measures_of(record: CostRecord) -> Measures:
         Decimal(counts["call_seconds"]) if "call_seconds" in counts else ZERO,
         call.ended_at_unix_ns - call.started_at_unix_ns,
     )
-
-
-def rollup(records: Iterable[CostRecord], key_of: Callable[[CostRecord], Key]) -> dict[Key, Measures]:
-    """Return the records summed by key."""
-    sums: dict[Key, Measures] = {}
-    for record in records:
-        key = key_of(record)
-        known = sums.get(key)
-        measures = measures_of(record)
-        sums[key] = measures if known is None else known.plus(measures)
-    return sums
-
-
-def difference(before: Mapping[Key, Measures], after: Mapping[Key, Measures]) -> dict[Key, Measures]:
-    """Return by how much each key moves from `before` to `after`; keys that do not move are left out."""
-    moves: dict[Key, Measures] = {}
-    for key in before.keys() | after.keys():
-        move = after.get(key, NOTHING).minus(before.get(key, NOTHING))
-        if move != NOTHING:
-            moves[key] = move
-    return moves
 
 
 def _add(one: Any, other: Any) -> Any:

@@ -6,7 +6,7 @@ same set gives the same records: that is what makes rollups reproducible (semant
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
@@ -21,7 +21,6 @@ from cost_exporter.domain.verdict import Verdict, judge
 __all__ = ["Price", "SpanKey", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
 
 Price = Callable[[UsageRecord], Quote]
-Fact = TypeVar("Fact", Call, Link)
 
 
 @value
@@ -33,15 +32,6 @@ class TraceFacts:
     """False where the namespace comes from a credential: then it is the tenant, whatever attributes say."""
     calls: Mapping[SpanKey, Call]
     links: Mapping[SpanKey, Link]
-
-    def merged_with(self, other: "TraceFacts") -> "TraceFacts":
-        """Return all facts of both. Commutative, associative, idempotent: under one key the better content stays."""
-        return TraceFacts(
-            namespace=self.namespace,
-            tenant_is_trusted=self.tenant_is_trusted,
-            calls=_merged(self.calls, other.calls, better_call),
-            links=_merged(self.links, other.links, better_link),
-        )
 
 
 @value
@@ -90,18 +80,6 @@ def better_call(one: Call, other: Call) -> Call:
 def better_link(one: Link, other: Link) -> Link:
     """The same for links: the one that says more, then the later end; the rest is a tie-break on content."""
     return max(one, other, key=_link_rank)
-
-
-def _merged(
-    one: Mapping[SpanKey, Fact], other: Mapping[SpanKey, Fact], better: Callable[[Fact, Fact], Fact]
-) -> Mapping[SpanKey, Fact]:
-    if not one or not other:
-        return one or other
-    merged = dict(one)
-    for key, fact in other.items():
-        known = merged.get(key)
-        merged[key] = fact if known is None else better(known, fact)
-    return merged
 
 
 def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: Verdict, price: Price) -> CostRecord:

@@ -6,7 +6,7 @@ from typing import Protocol
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.read.decoded import DecodedRequest
 
-__all__ = ["CountRefused", "Ingest", "Refusal", "count_nothing"]
+__all__ = ["CountRefused", "Ingest", "Refusal"]
 
 
 class Ingest(Protocol):
@@ -41,8 +41,3 @@ class CountRefused(Protocol):
     def __call__(self, reason: Refusal) -> None:
         """Count one refused request. Must not raise and must not block."""
         ...
-
-
-def count_nothing(reason: Refusal) -> None:
-    """Count nowhere: for uses without metrics."""
-    del reason

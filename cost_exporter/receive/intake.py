@@ -12,7 +12,8 @@ from typing import Final, Protocol
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.domain.settle import Price
 from cost_exporter.domain.value import value
-from cost_exporter.pipeline import ENRICH, Pipeline
+from cost_exporter.forward.enrich import cost_attributes
+from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender
@@ -67,7 +68,7 @@ class LocalIntake:
         """`before` is called before each request is read."""
         self._before = before
         self._committer = Committer(
-            lambda: LedgerStore(options.database_url, enrich=ENRICH if options.is_forwarding else None),
+            lambda: LedgerStore(options.database_url, enrich=cost_attributes if options.is_forwarding else None),
             price,
             writers=writers,
             observe_seconds=observer.committed,

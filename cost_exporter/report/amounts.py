@@ -12,7 +12,7 @@ from uuid import UUID
 
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["cost_text", "jsonable", "plain_or_none", "time_text", "total_text", "with_thousands"]
+__all__ = ["cost_text", "jsonable", "time_text", "total_text", "with_thousands"]
 
 
 def cost_text(cost_usd: Decimal | None) -> str:
@@ -28,11 +28,6 @@ def total_text(total_cost_usd: Decimal, unpriced_count: int) -> str:
     if unpriced_count == 0:
         return cost_text(total_cost_usd)
     return f"≥ {cost_text(total_cost_usd)} ({unpriced_count} unpriced)"
-
-
-def plain_or_none(number: Decimal | None) -> str | None:
-    """Return money as JSON has it: an exact string, or null for unknown."""
-    return None if number is None else to_plain(number)
 
 
 def with_thousands(number_text: str) -> str:

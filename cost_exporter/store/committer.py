@@ -89,11 +89,6 @@ class Committer:
         assert ticket.receipt is not None
         return ticket.receipt
 
-    @property
-    def queued_span_count(self) -> int:
-        """How many spans wait for a writer."""
-        return self._queued_spans
-
     def close(self, *, timeout_seconds: float = 20.0) -> None:
         """Store what is queued, refuse what comes later, and stop the writers."""
         with self._changed:

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -25,16 +25,13 @@ from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
 from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
 from cost_exporter.store.isolate import Isolated, describe, halves, is_data_error, letters_of, sum_of
 from cost_exporter.store.known import Known, NeedsMore, call_hashes, load_known, trace_keys_of
-from cost_exporter.store.plan import Change, Plan, plan_component
+from cost_exporter.store.plan import Plan, plan_component
 from cost_exporter.store.trace_state import merge
 from cost_exporter.store.write import Enrich, Letter, OvertakenError, write_letters, write_plan
 
-__all__ = ["LedgerStore", "OnCommit"]
+__all__ = ["LedgerStore"]
 
 _log = logging.getLogger(__name__)
-
-OnCommit = Callable[[Sequence[Change]], None]
-"""Told after a commit which records are new or changed: for metrics. Must not raise."""
 
 _ATTEMPTS_MAX: Final = 5
 _RETRY_SECONDS_MAX: Final = 0.05
@@ -50,13 +47,10 @@ _PASSING: Final = (
 class LedgerStore:
     """One connection to the ledger, made when it is needed and again after it broke. Use from one thread at a time."""
 
-    def __init__(
-        self, database_url: str, *, enrich: Enrich | None = None, on_commit: OnCommit | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, database_url: str, *, enrich: Enrich | None = None, seed: int = 0) -> None:
         """Name the database. `enrich` returns what to append to a forwarded span; None forwards nothing."""
         self._database_url = database_url
         self._enrich = enrich
-        self._on_commit = on_commit
         self._connection: psycopg.Connection[Any] | None = None
         self._buckets: set[int] = set()
         self._refused: list[str] = []
@@ -155,7 +149,6 @@ class LedgerStore:
                 write_plan(connection, plan, known, self._enrich)
             write_letters(connection, all_letters)
             connection.commit()
-        self._tell(plan)
         return receipts
 
     def _known(
@@ -165,10 +158,6 @@ class LedgerStore:
         if not keys:
             return Known(states={})
         return load_known(connection, keys, call_hashes(batches), bucket_day)
-
-    def _tell(self, plan: Plan) -> None:
-        if self._on_commit is not None and plan.changes:
-            self._on_commit(plan.changes)
 
     # ---------------------------------------------------------------------------------------------- connection
 

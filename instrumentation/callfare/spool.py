@@ -66,11 +66,6 @@ class Spool:
         """Where the batches are."""
         return self._folder
 
-    @property
-    def dropped_count(self) -> int:
-        """Spans that this process gave up because the folder was full."""
-        return self._dropped_count
-
     def add(self, body: bytes, span_count: int, *, is_held: bool = False) -> Parcel:
         """Keep a batch, durably. Raises OSError where it cannot be kept.
 

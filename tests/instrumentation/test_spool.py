@@ -22,7 +22,7 @@ def test_the_oldest_make_room_and_are_counted(tmp_path, caplog) -> None:
         spool.add(b"x" * BLOCK_BYTES, span_count=number)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 * BLOCK_BYTES
     assert [parcel.span_count for parcel in spool.waiting()] == [2, 3, 4, 5]
-    assert spool.dropped_count == 0 + 1
+    assert spool._dropped_count == 0 + 1
     assert "CALLFARE_SPOOL_MAX_MIB" in caplog.text
 
 

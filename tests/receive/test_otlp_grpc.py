@@ -13,7 +13,7 @@ from cost_exporter.errors import Overloaded, SettingsError, StoreUnavailable
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.receive.admission import Admission, AdmissionLimits
 from cost_exporter.receive.gate import Gate
-from cost_exporter.receive.ingest import Refusal, count_nothing
+from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.otlp_grpc import GrpcReceiver
 from cost_exporter.settings import Address
 from cost_exporter.store.token_directory import anyone
@@ -250,7 +250,9 @@ def test_stopping_lets_calls_in_flight_commit_and_refuses_new_ones(service: Serv
 
 
 def receiver() -> GrpcReceiver:
-    return GrpcReceiver(Gate(FakeIngest()), authenticate=anyone, admission=Admission(), count_refused=count_nothing)
+    return GrpcReceiver(
+        Gate(FakeIngest()), authenticate=anyone, admission=Admission(), count_refused=lambda _reason: None
+    )
 
 
 def test_an_address_in_use_is_one_line_that_says_the_mend(service: Service) -> None:

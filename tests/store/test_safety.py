@@ -188,7 +188,7 @@ def test_requests_that_wait_together_share_a_transaction(database_url: str, data
     assert entered.wait(PATIENCE_SECONDS)
     for thread in threads[1:]:
         thread.start()
-    wait_until("the others wait", lambda: committer.queued_span_count == 4)
+    wait_until("the others wait", lambda: committer._queued_spans == 4)
     go_on.set()
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
@@ -227,7 +227,7 @@ def test_a_full_queue_refuses_and_closing_drains(monkeypatch: pytest.MonkeyPatch
     assert store.is_entered.wait(PATIENCE_SECONDS)
     for sender in senders[1:]:
         sender.start()
-    wait_until("the queue is full", lambda: committer.queued_span_count == 2)
+    wait_until("the queue is full", lambda: committer._queued_spans == 2)
     with pytest.raises(Overloaded):
         committer.submit(request(call("b")))
     store.may_go_on.set()
