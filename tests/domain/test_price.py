@@ -272,11 +272,6 @@ def test_version_is_of_the_content() -> None:
     assert others[1].factors == (Factor(book="operator", factor=D(1)),)
 
 
-def test_book_of_the_shipped_prices() -> None:
-    """`PriceBook.load()` is the book everybody uses."""
-    assert PriceBook.load().price(usage(provider="openai", model="gpt-4o")).status == "priced"
-
-
 # Laws
 
 PRICES = st.decimals(min_value=0, max_value=1_000, places=6)
