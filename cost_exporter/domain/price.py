@@ -166,10 +166,15 @@ class PriceBook:
         """Return what a call costs of which a span told this usage.
 
         A quote prices what it is given. A span may tell of a chat without its input or its output, which the vendor
-        bills all the same: then the quote is `partial`, and names what was not stated.
+        bills all the same: then the quote is `partial`, and names what was not stated. So it is where the span spoke
+        of usage that was not understood.
         """
         quote = self.price(usage)
-        if quote.status not in _COSTED or not (missing := totals_not_stated(usage)):
+        if quote.status not in _COSTED:
+            return quote
+        if usage.is_incomplete and not usage.is_refused:
+            quote = replace(quote, status="partial")
+        if not (missing := totals_not_stated(usage)):
             return quote
         entry = self._entry(usage)
         assert isinstance(entry, Entry)

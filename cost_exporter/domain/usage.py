@@ -49,6 +49,8 @@ class UsageRecord:
     has_failed: bool = False
     is_estimated: bool = False
     """The quantities are the emitter's or our own estimate, not a meter reading."""
+    is_incomplete: bool = False
+    """More may have been used than the quantities say: something on the span spoke of usage and was not understood."""
     session_before: Quantities | None = None
     """What the same session consumed before this delta: prices that round by the session bill the difference."""
     vendor_cost_usd: Decimal | None = None

@@ -19,7 +19,9 @@ from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.quantities import mend_quantities, read_quantities
 from cost_exporter.read.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.scopes import ScopeRule
+from cost_exporter.read.unread import name_unread_usage
 from cost_exporter.read.values import ID_LENGTH_MAX
+from cost_exporter.read.vendor_usage import read_containers
 from cost_exporter.read.words import words_meaning
 
 __all__ = ["read_call"]
@@ -57,10 +59,14 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
             response_id = first_text(reading.attributes, plan.response_id_keys)
         reading.response_id = response_id
+    if plan.containers:
+        read_containers(reading)
     if plan.completes:
         _complete(reading)
     if plan.has_cache or plan.completes or not (are_counts_plain and plan.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
+    if plan.unread or reading.usage_objects:
+        name_unread_usage(reading)
     return _call(reading, trusted_cost_sources)
 
 
@@ -162,7 +168,8 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             base_url=names.host,
             is_refused=failure.is_refused,
             has_failed=failure.has_failed,
-            is_estimated=words.is_estimated,
+            is_estimated=words.is_estimated or reading.has_unread_usage,
+            is_incomplete=reading.is_incomplete,
             vendor_cost_usd=cost.amount_usd if cost.is_trusted else None,
         ),
         attribution=reading.attribution,

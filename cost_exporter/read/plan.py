@@ -18,6 +18,7 @@ from cost_exporter.read.aliases import (
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
 from cost_exporter.read.reading import Dialect, Keys, Plan, Scope
 from cost_exporter.read.scopes import scope_rule
+from cost_exporter.read.usage_names import UsageName, is_container, usage_name
 from cost_exporter.read.words import FLAGS, WORDS
 
 __all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
@@ -60,6 +61,36 @@ _TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key 
 most of all spans, only link others."""
 
 
+_ALIASED: Final = frozenset(
+    _QUANTITY_KEYS
+    | _COST_KEYS
+    | {
+        key
+        for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
+        for keys in table.values()
+        for key in keys
+    }
+)
+"""Names that are read whatever the dialect."""
+_HARMLESS_MAX: Final = 65_536
+_HARMLESS_LENGTH_MAX: Final = 128
+"""Longer ones are judged each time: so a sender that makes them up takes little memory."""
+_harmless: set[str] = set()
+"""Names that were judged, and speak of no usage."""
+
+
+def _suspects(names: Sequence[str]) -> frozenset[str]:
+    """Return those of the names that nobody wants and that speak of usage. Each name is judged once."""
+    unknown = set(names).difference(WANTED, _harmless)
+    if not unknown:
+        return frozenset()
+    suspects = frozenset(name for name in unknown if usage_name(name) is not None or is_container(name))
+    if len(_harmless) >= _HARMLESS_MAX:
+        _harmless.clear()
+    _harmless.update(name for name in unknown - suspects if len(name) <= _HARMLESS_LENGTH_MAX)
+    return suspects
+
+
 class ScopePlans:
     """The plans for the spans of one scope."""
 
@@ -73,9 +104,10 @@ class ScopePlans:
 
     def plan(self, names: Sequence[str]) -> Plan | None:
         """Return the plan for spans with attributes of these names; None if none of them tells anything."""
-        if _TELLING.isdisjoint(names):
+        suspects = _suspects(names)
+        if not suspects and _TELLING.isdisjoint(names):
             return None
-        present = WANTED.intersection(names)
+        present = WANTED.intersection(names) | suspects
         plan = self._plans.get(present)
         if plan is None:
             if len(self._plans) >= _PLANS_MAX:
@@ -96,7 +128,10 @@ class ScopePlans:
         costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
         operation = None if dialect.needs_marker and dialect.markers.isdisjoint(present) else dialect.operation
         may_tell_failure = "error_type" in texts or "http_status" in texts or "is_refused" in flags
-        is_plain = not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes
+        unread, containers = _unread(present - _ALIASED - dialect.markers - dialect.keys)
+        is_plain = (
+            not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
+        )
         rule = self.scope.rule
         return Plan(
             scope=self.scope,
@@ -118,6 +153,8 @@ class ScopePlans:
                 if (found := _present(alias.keys, present))
             ),
             has_cache=not _CACHE_KEYS.isdisjoint(present),
+            unread=unread,
+            containers=containers,
             response_id_keys=texts.get("response_id", ()),
             texts=texts,
             flags=flags,
@@ -141,6 +178,13 @@ def plans_of_scope(name: str, version: str) -> ScopePlans:
             _scopes.clear()
         plans = _scopes[name, version] = ScopePlans(name, version)
     return plans
+
+
+def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:
+    """Return the names that speak of usage with what they say, and those of usage objects; in a fixed order."""
+    containers = tuple(sorted(name for name in names if is_container(name)))
+    judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
+    return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers
 
 
 def _present(keys: Keys, present: frozenset[str]) -> Keys:

@@ -6,7 +6,8 @@ and a single span costs only its ids, times and counts. A `Reading` is that span
 alias table cannot find.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from cost_exporter.domain.span import Call
 from cost_exporter.domain.value import value
 from cost_exporter.read.names import Names
 from cost_exporter.read.scopes import ScopeRule
+from cost_exporter.read.usage_names import UsageName
 from cost_exporter.read.values import count_of, flag_of, is_empty, number_of, text_of
 from cost_exporter.read.wire import Attributes, Span
 
@@ -70,6 +72,16 @@ class Origin(NamedTuple):
     """Stands for all of it."""
 
 
+class UsageObject(NamedTuple):
+    """A usage object found inside an attribute."""
+
+    name: str
+    leaves: Mapping[str, Quantity]
+    """Its numbers by their paths."""
+    read: AbstractSet[str]
+    """The paths that somebody reads."""
+
+
 class Reading:
     """One span being read, and the call it tells of as far as that is known."""
 
@@ -87,6 +99,10 @@ class Reading:
 
     operation: str = ""
     response_id: str = ""
+    has_unread_usage: bool = False
+    """Something on the span speaks of usage that was not read, see `unread.py`."""
+    is_incomplete: bool = False
+    """What was not read may be more than the totals that were."""
 
     def __init__(  # noqa: PLR0917 - built once a span, where keywords would cost
         self,
@@ -111,6 +127,13 @@ class Reading:
         self.origin = origin
         self.issues: list[str] = []
         self.quantities: dict[str, Quantity] = {}
+        self.usage_objects: list[UsageObject] | None = None
+
+    def saw_usage(self, name: str, leaves: Mapping[str, Quantity], read: AbstractSet[str]) -> None:
+        """Remember the numbers of a usage object, and which of them can be read: the others are named at the end."""
+        if self.usage_objects is None:
+            self.usage_objects = []
+        self.usage_objects.append(UsageObject(name, leaves, read))
 
     def text(self, key: str) -> str:
         """Return one attribute as text; "" where it is absent or empty."""
@@ -210,6 +233,10 @@ class Plan:
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
     has_cache: bool
+    unread: tuple[tuple[str, UsageName], ...]
+    """Attributes whose names speak of usage and that nothing reads."""
+    containers: Keys
+    """Attributes that may hold a usage object and that the dialect does not read."""
     response_id_keys: Keys
     texts: dict[str, Keys]
     flags: dict[str, Keys]

@@ -13,7 +13,8 @@ from cost_exporter.read.aliases import QUANTITY_ALIASES, TEXT_KEYS
 from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.names import names_of
 from cost_exporter.read.plan import WANTED
-from cost_exporter.read.values import clean_text, text_of
+from cost_exporter.read.usage_names import is_container, usage_name
+from cost_exporter.read.values import clean_text, number_of, text_of
 from cost_exporter.read.vendor_usage import json_object, python_object
 
 __all__ = ["JSON_KEYS", "strip_content"]
@@ -91,7 +92,8 @@ def _request(
 
 def _stripped(attributes: wire.Attributes, text_length_max: int | None) -> Iterator[tuple[str, Any]]:
     """Yield names and values of what is kept. What is wrong with one of them costs no other."""
-    for key in sorted((WANTED | {"service.name"}).intersection(attributes)):
+    wanted = (WANTED | {"service.name"}).intersection(attributes)
+    for key in sorted(wanted | {key for key in attributes if _speaks_of_usage(key)}):
         try:
             kept = _stripped_value(key, attributes[key], text_length_max)
         except Exception:  # noqa: BLE001 - UnreadableValue, or a fault of ours; the others are kept
@@ -105,11 +107,16 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
     target = wire.new_value()
     if key in _ADDRESS_KEYS:
         target.string_value = names_of("", "", "", text_of(source)).host
-    elif key in JSON_KEYS:
+    elif key in JSON_KEYS or is_container(key):
         target.string_value = _distilled(source.string_value)
-    else:
+    elif key in WANTED or key == "service.name" or number_of(source) is not None:
         _copy_value(source, target, text_length_max)
     return target
+
+
+def _speaks_of_usage(key: str) -> bool:
+    """Return whether an attribute that nothing reads may make its record less than whole, see `unread.py`."""
+    return usage_name(key) is not None or is_container(key)
 
 
 def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:

@@ -114,6 +114,12 @@ def test_langfuse_hands_on_what_openai_sent() -> None:
         ),
         ({"output": 5, "input_audio": 40}, {"input_tokens": 40, "input_audio_tokens": 40, "output_tokens": 5}),
         ({"input": 5, "input_priority": 5}, {"input_tokens": 5}),
+        ({"output": 5}, {"output_tokens": 5}),
+        (
+            {"input": 0, "output": 0, "total": 9, "input_flex": 3, "input_flex_cache_read": 4, "output_flex": 2},
+            {"input_tokens": 7, "output_tokens": 2, "cache_read_tokens": 4},
+        ),
+        ({"input": 5, "output": 7, "input_foo": 2}, {"input_tokens": 7, "output_tokens": 7}),
         (
             {"input_tokens": 50, "output_tokens": 120, "cache_read_input_tokens": 1000},
             {"input_tokens": 50 + 1000, "output_tokens": 120, "cache_read_tokens": 1000},

@@ -1,19 +1,19 @@
 """Langfuse's SDK: observations with a type, the usage in a JSON text, and nobody named who was asked.
 
 Of OpenAI's client `usage_details` is what the vendor sent. Of LangChain, and as Langfuse's guide has it written by
-hand, it is parts that add up: `input` without `input_cached_tokens` or `cache_read_input_tokens` (measured 5.0.4). An
-error has a message and no name.
+hand, it is parts that add up: `input` without `input_cached_tokens` or `cache_read_input_tokens` (measured 5.0.4). The
+tier stands in the names of the parts (`input_flex_cache_read`). An error has a message and no name.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.makers import assume_provider
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import clean_text, json_count, json_number
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+from cost_exporter.read.values import clean_text, json_number
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage, usage_leaves
 
 __all__ = ["DIALECT"]
 
@@ -25,14 +25,23 @@ _PARAMETERS: Final = _PREFIX + "model.parameters"
 _FIRST_OUTPUT: Final = _PREFIX + "completion_start_time"
 _PROVIDER: Final = _PREFIX + "metadata.ls_provider"
 _CALLS: Final = {"generation": "chat", "embedding": "embeddings"}
-_TOTALS: Final = (("input_tokens", "input"), ("output_tokens", "output"))
+_TIERS: Final = frozenset({"flex", "priority"})
+_SIDES: Final = ("input", "output")
 _PARTS: Final = (
-    ("input_tokens", "cache_read_tokens", ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens")),
-    ("input_tokens", "cache_write_tokens", ("input_cache_creation", "cache_creation_input_tokens")),
-    ("input_tokens", "input_audio_tokens", ("input_audio_tokens", "input_audio")),
-    ("output_tokens", "output_audio_tokens", ("output_audio_tokens", "output_audio")),
-    ("output_tokens", "reasoning_tokens", ("output_reasoning_tokens", "output_reasoning")),
+    ("input", {"cache", "read"}, "cache_read_tokens"),
+    ("input", {"cached"}, "cache_read_tokens"),
+    ("input", {"cache", "creation", "5m"}, "cache_write_5m_tokens"),
+    ("input", {"cache", "creation", "1h"}, "cache_write_1h_tokens"),
+    ("input", {"cache", "creation"}, "cache_write_tokens"),
+    ("input", {"cache", "write"}, "cache_write_tokens"),
+    ("input", {"audio"}, "input_audio_tokens"),
+    ("input", {"image"}, "input_image_tokens"),
+    ("output", {"audio"}, "output_audio_tokens"),
+    ("output", {"image"}, "output_image_tokens"),
+    ("output", {"reasoning"}, "reasoning_tokens"),
 )
+"""Side, words in the name, and what it counts; the first that fits. `input_text` and `input_flex` count the rest."""
+_REST: Final = frozenset({"input", "output", "text", "tokens"}) | _TIERS
 
 
 def _operation(reading: Reading) -> str | None:
@@ -44,10 +53,10 @@ def _operation(reading: Reading) -> str | None:
 
 def _complete(reading: Reading) -> None:
     usage = json_object(reading.whole_text(_USAGE, JSON_LENGTH_MAX))
-    if any(name in usage for _, name in _TOTALS):
-        _add_parts(reading, usage)
+    if any(side in usage for side in _SIDES):
+        _add_parts(reading, usage_leaves(usage))
     else:
-        add_vendor_usage(reading.quantities, usage)
+        read_usage(reading, _USAGE, usage)
     reading.reported_cost = json_number(json_object(reading.whole_text(_COST, JSON_LENGTH_MAX)).get("total"))
     tier = json_object(reading.whole_text(_PARAMETERS, JSON_LENGTH_MAX)).get("service_tier")
     if isinstance(tier, str):
@@ -59,20 +68,39 @@ def _complete(reading: Reading) -> None:
     assume_provider(reading)
 
 
-def _add_parts(reading: Reading, usage: Mapping[str, Any]) -> None:
-    """Add counts that are disjoint: a total here is the rest of it and its parts."""
+def _add_parts(reading: Reading, leaves: Mapping[str, Quantity]) -> None:
+    """Add counts that are disjoint: a total here is the rest of it and its parts.
+
+    LangChain's `priority` is the exception: there `input` is the sum of the parts beside it.
+    """
+    totals: dict[str, Quantity] = {}
     found: dict[str, Quantity] = {}
-    for quantity, name in _TOTALS:
-        number = json_count(usage.get(name))
-        if number is not None:
-            found[quantity] = number
-    for total, quantity, names in _PARTS:
-        number = next((number for name in names if (number := json_count(usage.get(name)))), None)
-        if number is not None:
-            found[quantity] = number
-            found[total] = found.get(total, 0) + number
-    for quantity, number in found.items():
+    read: set[str] = set()
+    for side in _SIDES:
+        total = leaves.get(side, 0)
+        parts = {name: count for name, count in leaves.items() if name != side and side in name.split("_")}
+        counted = sum(parts.values())
+        if parts and total == counted and leaves.get("total") != _sum_of_all(leaves):
+            total = 0
+        if side in leaves or parts:
+            totals[f"{side}_tokens"] = total + counted
+        for name, count in parts.items():
+            words = frozenset(name.split("_"))
+            tier = next(iter(words & _TIERS), "")
+            if tier and count:
+                reading.service_tier = reading.service_tier or tier
+            quantity = next((each for of, needed, each in _PARTS if of == side and needed <= words), "")
+            if quantity:
+                found[quantity] = found.get(quantity, 0) + count
+            if quantity or words <= _REST:
+                read.add(name)
+    for quantity, number in (totals | {quantity: number for quantity, number in found.items() if number}).items():
         reading.quantities.setdefault(quantity, number)
+    reading.saw_usage(_USAGE, leaves, read.union(_SIDES))
+
+
+def _sum_of_all(leaves: Mapping[str, Quantity]) -> Quantity:
+    return sum(count for name, count in leaves.items() if name != "total")
 
 
 DIALECT = Dialect(

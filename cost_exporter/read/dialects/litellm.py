@@ -12,7 +12,7 @@ from typing import Final
 
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, python_object
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, python_object, read_usage
 
 __all__ = ["DIALECT"]
 
@@ -35,7 +35,7 @@ def _complete(reading: Reading) -> None:
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
     usage = python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX))
-    add_vendor_usage(reading.quantities, usage)
+    read_usage(reading, _USAGE_OBJECT, usage)
     is_counted = reading.quantities.get("output_tokens", 0) > 0 and not usage.get(_INPUT_DETAILS)
     if usage and is_counted and reading.is_stream and reading.provider.lower() in _ALWAYS_DETAILED:
         reading.is_estimated = True

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import json_count, json_number
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
 
 __all__ = ["DIALECT"]
 
@@ -43,7 +43,7 @@ def _complete(reading: Reading) -> None:
     metrics = json_object(reading.whole_text(_STT, JSON_LENGTH_MAX))
     _add(reading, "audio_seconds", _seconds(metrics))
     _add_tokens(reading, metrics)
-    add_vendor_usage(reading.quantities, json_object(reading.whole_text(_REALTIME, JSON_LENGTH_MAX)))
+    read_usage(reading, _REALTIME, json_object(reading.whole_text(_REALTIME, JSON_LENGTH_MAX)))
 
 
 def _add_tokens(reading: Reading, metrics: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import number_of
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
 
 __all__ = ["DIALECT"]
 
@@ -52,7 +52,7 @@ def _is_half_of_a_stream(reading: Reading) -> bool:
 
 def _complete(reading: Reading) -> None:
     for key in (_RAW, _AGENTS_SDK_USAGE):
-        add_vendor_usage(reading.quantities, json_object(reading.whole_text(key, JSON_LENGTH_MAX)))
+        read_usage(reading, key, json_object(reading.whole_text(key, JSON_LENGTH_MAX)))
     if reading.text(_SPAN_TYPE) == "log":
         reading.is_stream = True
         _start_when_the_stream_did(reading)

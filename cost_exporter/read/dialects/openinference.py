@@ -11,7 +11,7 @@ from typing import Any, Final
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
 from cost_exporter.read.values import clean_text
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, add_vendor_usage, json_object
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
 
 __all__ = ["DIALECT"]
 
@@ -62,7 +62,7 @@ def _take_answer(answer: Mapping[str, Any], reading: Reading) -> None:
     reading.response_id = reading.response_id or _text(answer.get("id"))
     reading.response_model = reading.response_model or _text(answer.get("model"))
     reading.service_tier = reading.service_tier or _text(answer.get("service_tier"))
-    add_vendor_usage(reading.quantities, answer.get("usage"))
+    read_usage(reading, f"{_OUTPUT}.usage", answer.get("usage"))
 
 
 def _text(found: object) -> str:

@@ -1,0 +1,41 @@
+"""Name the usage on a span that nothing read, so that the rest does not get a price that looks whole.
+
+A number whose name speaks of usage and that no table consumed is unread usage. Where it can only be a part of a
+total that was read, the record is an estimate: a part may have a price of its own. Where it may be more, the record
+is partial. A number that says again what was read under another name is neither.
+"""
+
+from typing import Final
+
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.reading import Reading
+from cost_exporter.read.usage_names import UsageName, may_show_value, usage_name
+from cost_exporter.read.values import number_of
+
+__all__ = ["name_unread_usage"]
+
+_NAME_LENGTH_MAX: Final = 80
+
+
+def name_unread_usage(reading: Reading) -> None:
+    """Name the attributes of a span, and the leaves of its usage objects, that speak of usage and were not read."""
+    for key, meaning in reading.plan.unread:
+        number = number_of(reading.attributes[key])
+        if number is not None:
+            _judge(reading, key, number, meaning)
+    for name, leaves, read in reading.usage_objects or ():
+        for path, number in leaves.items():
+            meaning = None if path in read else usage_name(path, is_in_container=True)
+            if meaning is not None:
+                _judge(reading, f"{name}.{path}", number, meaning)
+
+
+def _judge(reading: Reading, name: str, number: Quantity, meaning: UsageName) -> None:
+    quantities = reading.quantities
+    if number <= 0 or any(quantities.get(quantity) == number for quantity in meaning.says):
+        return
+    shown = f" = {number}" if may_show_value(name) else ""
+    reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]}{shown}")
+    reading.has_unread_usage = True
+    if number > quantities.get(meaning.total, 0):
+        reading.is_incomplete = True

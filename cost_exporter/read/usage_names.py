@@ -1,0 +1,164 @@
+"""Does a name speak of usage, and of which side? Judged by the words in it, whoever made it up.
+
+The alias table holds the names that were seen. This is for those that nobody has seen: an attribute, or a leaf of a
+usage object, whose name says that something was used and that nothing reads. To price the rest as if it were not
+there would give a wrong figure that looks right.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+__all__ = ["UsageName", "is_container", "may_show_value", "usage_name"]
+
+_JUDGED_LENGTH_MAX: Final = 256
+"""What is longer was made of data and is no name."""
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+_TOKENS: Final = frozenset({"token", "tokens"})
+_CACHE: Final = frozenset({"cache", "cached", "caching"})
+_REASONING: Final = frozenset({"reason", "reasoning", "thought", "thoughts", "think", "thinking"})
+_INPUT: Final = _CACHE | {"input", "inputs", "prompt", "prompts"}
+_OUTPUT: Final = _REASONING | {"output", "outputs", "completion", "completions", "candidates", "generated"}
+_MEDIA: Final = frozenset({"audio", "image", "images", "video", "videos"})
+_METERS: Final = frozenset(
+    {"character", "characters", "char", "chars", "second", "seconds", "minute", "minutes", "billed"}
+    | {"credit", "credits", "search", "searches"}
+)
+"""Other measures than tokens: what they count may be billed beside the tokens."""
+_SPEAKING: Final = _TOKENS | _CACHE | _REASONING | _MEDIA | _METERS
+_CONTAINER: Final = "usage"
+_CONTAINER_ENDS: Final = (
+    ("usage",),
+    ("usage", "metadata"),
+    ("usage", "details"),
+    ("usage", "object"),
+    ("usage", "raw"),
+    ("token", "usage"),
+)
+_FAMILIES: Final = re.compile(r"(?:gen_?ai|llm|ai|openai|anthropic|tts|stt)[._]")
+"""How the names of the instrumentations of language models and speech begin: there a weaker word is enough."""
+
+_HARMLESS: Final[dict[str, str]] = {
+    **dict.fromkeys(("total", "totals", "sum", "aggregated", "accumulated", "cumulative", "established"), "a sum"),
+    **dict.fromkeys(("text", "uncached", "noncached", "prediction", "predicted"), "priced as the rest of its total"),
+    **dict.fromkeys(("per", "rate", "ratio", "percent", "percentage", "pct", "throughput", "tps"), "a rate"),
+    **dict.fromkeys(("speed", "utilization", "utilisation", "score", "probability", "logprob", "logprobs"), "a rate"),
+    **dict.fromkeys(("time", "ttft", "ttfb", "ttfc", "ttfa", "latency", "delay", "elapsed", "first"), "a latency"),
+    **dict.fromkeys(("ms", "millis", "milliseconds", "timestamp", "duration", "timeout", "retry"), "a time"),
+    **dict.fromkeys(("created", "started", "ended", "expires", "ttl", "age"), "a time"),
+    **dict.fromkeys(("max", "maximum", "min", "minimum", "limit", "limits", "budget", "quota"), "a limit"),
+    **dict.fromkeys(("remaining", "reset", "threshold", "window", "allowed", "available"), "a limit"),
+    **dict.fromkeys(("size", "width", "height", "sample", "bitrate", "quality", "dimensions", "fps"), "a setting"),
+    **dict.fromkeys(("effort", "enabled", "penalty", "seed", "index", "version", "port", "level"), "a setting"),
+    **dict.fromkeys(("temperature", "setting", "settings", "config", "options"), "a setting"),
+    **dict.fromkeys(("cost", "costs", "price", "prices", "usd", "fee"), "money, which has a table of its own"),
+    **dict.fromkeys(("id", "ids", "hash", "key", "uuid", "code", "status"), "a name"),
+    **dict.fromkeys(("content", "contents", "message", "messages", "arguments", "args", "parameters"), "content"),
+    **dict.fromkeys(("schema", "function", "functions", "document", "documents", "url", "uri"), "content"),
+}
+"""Words that make a name harmless, and why."""
+_HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "value", "number"})
+"""Content too, but for the leaf of a usage object."""
+_NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
+"""What is left of the input when its cached part is taken away."""
+
+
+class UsageName(NamedTuple):
+    """What a name says was used."""
+
+    total: str
+    """The total of which it can only be a part; "" where it may be more than was read."""
+    says: frozenset[str]
+    """The quantities that say the same: an equal number there was read, under another name."""
+
+
+@lru_cache(maxsize=8192)
+def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
+    """Return what a name says was used; None where it speaks of no usage, or of none that could be billed."""
+    if len(name) > _JUDGED_LENGTH_MAX:
+        return None
+    words = _words(name)
+    known = frozenset(words)
+    is_in_container = is_in_container or _CONTAINER in known
+    if not is_in_container and not _speaks(name, known):
+        return None
+    if not known.isdisjoint(_HARMLESS) or _NOT_CACHED.search(name):
+        return None
+    if not is_in_container and not known.isdisjoint(_HARMLESS_OUTSIDE):
+        return None
+    if words[-1:] == ("requests",) and known.isdisjoint(_SPEAKING):
+        return None  # how many answers were added up
+    total = _total(words)
+    return UsageName(total, _says(known, total))
+
+
+def is_container(name: str) -> bool:
+    """Return whether an attribute of this name may hold a usage object, by its last words."""
+    words = _words(name) if len(name) <= _JUDGED_LENGTH_MAX else ()
+    return any(words[-len(end) :] == end for end in _CONTAINER_ENDS)
+
+
+def may_show_value(name: str) -> bool:
+    """Return whether the value under a name is a count for sure: not where an application chose the name."""
+    return _CONTAINER in _words(name) or _FAMILIES.match(name) is not None
+
+
+@lru_cache(maxsize=8192)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(name))
+
+
+def _speaks(name: str, known: frozenset[str]) -> bool:
+    """Return whether a name outside of any usage object speaks of usage."""
+    if not known.isdisjoint(_TOKENS):
+        return True
+    return not known.isdisjoint(_SPEAKING) and ("." not in name or _FAMILIES.match(name) is not None)
+
+
+def _total(words: tuple[str, ...]) -> str:
+    """Return the total that what is named must be in: the word next to the end decides between two."""
+    if _TOKENS.isdisjoint(words) and not _METERS.isdisjoint(words):
+        return ""
+    if _TOKENS.isdisjoint(words) and not _MEDIA.isdisjoint(words):
+        return ""
+    for word in reversed(words):
+        if word in _OUTPUT:
+            return "output_tokens"
+        if word in _INPUT:
+            return "input_tokens"
+    return ""
+
+
+_CACHED: Final = frozenset(
+    {"cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"}
+)
+
+
+def _says(known: frozenset[str], total: str) -> frozenset[str]:
+    found: set[str] = set()
+    if not known.isdisjoint(_CACHE):
+        found |= _CACHED
+    if not known.isdisjoint(_REASONING):
+        found.add("reasoning_tokens")
+    side = total.partition("_")[0]
+    for medium in ("audio", "image", "video"):
+        if medium in known or f"{medium}s" in known:
+            found.add(f"{side}_{medium}_tokens")
+            found.add("cache_audio_read_tokens")
+    if not found and total:
+        found.add(total)
+    for meter, quantities in _SAID_BY_METER.items():
+        if meter in known or f"{meter}s" in known or f"{meter}es" in known:
+            found |= quantities
+    return frozenset(found)
+
+
+_SAID_BY_METER: Final = {
+    "character": frozenset({"characters"}),
+    "char": frozenset({"characters"}),
+    "second": frozenset({"audio_seconds", "output_audio_seconds", "session_seconds", "call_seconds"}),
+    "search": frozenset({"web_searches"}),
+    "credit": frozenset({"credits"}),
+    "image": frozenset({"images"}),
+}
