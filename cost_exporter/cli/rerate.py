@@ -2,19 +2,27 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson, OnlyTenant, period_of
 from cost_exporter.cli.output import print_json, print_line, print_sheet
+from cost_exporter.cli.price_book import book_in_database
 from cost_exporter.domain.money import to_plain
-from cost_exporter.report.amounts import cost_text
+from cost_exporter.report.amounts import cost_text, time_text
 from cost_exporter.report.forms import Sheet
-from cost_exporter.settings import load_settings
-from cost_exporter.store.price_books import current_book
-from cost_exporter.store.rerate import Period, RerateTotals, apply_rerate, preview_rerate, resume_rerate, undo_rerate
+from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.rerate import (
+    Period,
+    RerateTotals,
+    apply_rerate,
+    list_rerates,
+    preview_rerate,
+    resume_rerate,
+    undo_rerate,
+)
 
 __all__ = ["register"]
 
@@ -25,13 +33,17 @@ Apply = Annotated[bool, typer.Option("--apply", help="Write the new prices; ever
 Undo = Annotated[int | None, typer.Option("--undo", metavar="ID", help="Put back what a re-rating replaced.")]
 Resume = Annotated[int | None, typer.Option("--resume", metavar="ID", help="Go on with an interrupted one.")]
 
+_rerates = typer.Typer(help="Price history again, or list what was.", invoke_without_command=True)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(rerate)
+    app.add_typer(_rerates, name="rerate")
 
 
+@_rerates.callback(invoke_without_command=True)
 def rerate(
+    context: typer.Context,
     *,
     since: Since = None,
     until: Until = None,
@@ -43,6 +55,10 @@ def rerate(
     as_json: AsJson = False,
 ) -> None:
     """Price the records of a period again, by the book in force now. Exact throughout; can be undone."""
+    if context.invoked_subcommand is not None:
+        if (since, until, tenant, undo, resume, dry_run, apply) != (None, None, None, None, None, False, False):
+            raise typer.BadParameter("`callfare rerate list` takes no options but --json")
+        return
     if sum((dry_run, apply, undo is not None, resume is not None)) > 1:
         raise typer.BadParameter("choose one of --dry-run, --apply, --undo ID and --resume ID")
     is_by_id = undo is not None or resume is not None
@@ -52,7 +68,25 @@ def rerate(
         raise typer.BadParameter("a re-rating's id stands for its period and tenant; leave out the other options")
     with open_database() as url:
         totals = _last(_steps(url, since, until, tenant, undo=undo, resume=resume, is_applied=apply))
-    _print(totals, as_json=as_json)
+    if as_json:
+        print_json(_totals_json(totals))
+        return
+    is_written = apply or is_by_id
+    _print(totals, title=_title(totals, is_written=is_written))
+    print_line(_outcome(totals, undone=undo, is_written=is_written))
+
+
+@_rerates.command(name="list")
+def list_past(*, as_json: AsJson = False) -> None:
+    """List the re-ratings that changed anything, the latest first; also those that new prices caused."""
+    with open_database() as url, connect(url) as connection:
+        check_schema(connection)
+        found = list_rerates(connection)
+    if as_json:
+        print_json({"rerates": [_rerate_json(row) for row in found]})
+        return
+    columns = ("id", "state", "created_at", "since", "until", "tenant", "records", "before", "after")
+    print_sheet(Sheet(title="Re-ratings", columns=columns, rows=tuple(_cells(row) for row in found)))
 
 
 def _steps(
@@ -67,7 +101,7 @@ def _steps(
 ) -> Iterator[RerateTotals]:
     """Return the steps of what was asked for."""
     with connect(url) as connection:
-        book = current_book(connection, load_settings().prices)
+        book = book_in_database(connection)
     if undo is not None:
         return undo_rerate(url, undo, book.price_of_call)
     if resume is not None:
@@ -86,32 +120,44 @@ def _last(steps: Iterator[RerateTotals]) -> RerateTotals:
     return totals
 
 
-def _print(totals: RerateTotals, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "id": totals.rerate_id,
-                "records": totals.records,
-                "before_usd": to_plain(totals.before_usd),
-                "after_usd": to_plain(totals.after_usd),
-                "by_model": _sums_json(totals.by_model),
-                "by_tenant": _sums_json(totals.by_tenant),
-            }
-        )
-        return
+def _title(totals: RerateTotals, *, is_written: bool) -> str:
+    return f"Re-rating {totals.rerate_id}" if is_written and totals.rerate_id is not None else "What changes"
+
+
+def _outcome(totals: RerateTotals, *, undone: int | None, is_written: bool) -> str:
+    """Return what was written, and what to do next."""
+    if undone is not None:
+        return f"Re-rating {undone} is undone: {totals.records} records have the cost they had before it."
+    if not totals.records:
+        return "Nothing changes, so nothing was written."
+    if not is_written:
+        return "Nothing was written. Say --apply to write it."
+    return f"Written: {totals.records} records. `callfare rerate --undo {totals.rerate_id}` puts their costs back."
+
+
+def _print(totals: RerateTotals, *, title: str) -> None:
     rows = [(name, *_change(*sums)) for name, sums in sorted(totals.by_model.items())]
     change = _change(totals.before_usd, totals.after_usd)
     print_sheet(
         Sheet(
-            title="What changes" if totals.rerate_id is None else f"Re-rating {totals.rerate_id}",
+            title=title,
             columns=("model", "before", "after", "difference"),
             rows=tuple(rows),
             right_aligned=frozenset({"before", "after", "difference"}),
             total=f"{totals.records} records: {change[0]} → {change[1]} ({change[2]})",
         )
     )
-    if totals.rerate_id is None and totals.records:
-        print_line("Nothing was written. Say --apply to write it.")
+
+
+def _totals_json(totals: RerateTotals) -> dict[str, Any]:
+    return {
+        "id": totals.rerate_id,
+        "records": totals.records,
+        "before_usd": to_plain(totals.before_usd),
+        "after_usd": to_plain(totals.after_usd),
+        "by_model": _sums_json(totals.by_model),
+        "by_tenant": _sums_json(totals.by_tenant),
+    }
 
 
 def _change(before_usd: Decimal, after_usd: Decimal) -> tuple[str, str, str]:
@@ -123,3 +169,20 @@ def _sums_json(sums: dict[str, tuple[Decimal, Decimal]]) -> dict[str, dict[str, 
         name: {"before_usd": to_plain(before), "after_usd": to_plain(after)}
         for name, (before, after) in sorted(sums.items())
     }
+
+
+def _rerate_json(row: dict[str, Any]) -> dict[str, Any]:
+    moments = ("since", "until", "created_at", "applied_at", "undone_at")
+    money = ("before_usd", "after_usd")
+    said = {name: content for name, content in row.items() if name != "rerate_id"}
+    said |= {name: None if row[name] is None else row[name].isoformat() for name in moments}
+    said |= {name: to_plain(row[name]) for name in money}
+    return {"id": row["rerate_id"], **said}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    period = ("unpriced, any time", "") if row["only_unpriced"] else (time_text(row["since"]), time_text(row["until"]))
+    return (
+        *(str(row["rerate_id"]), row["state"], time_text(row["created_at"]), *period, row["tenant_id"] or "all"),
+        *(str(row["records"]), cost_text(row["before_usd"]), cost_text(row["after_usd"])),
+    )

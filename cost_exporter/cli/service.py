@@ -46,7 +46,7 @@ from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import ReaderPool
-from cost_exporter.store.rerate import retry_unpriced
+from cost_exporter.store.rerate import RerateRunning, retry_unpriced
 from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.session import open_pool
 from cost_exporter.store.token_directory import TokenDirectory
@@ -94,6 +94,9 @@ class Service:
         with self._pool.connection(timeout=_FIRST_CONNECTION_SECONDS_MAX) as connection:
             sync_rules(connection, self._config.revenue, self._config.fees)
             self._book_keeper = BookKeeper(connection, settings.prices)
+        for name, version_id in self._book_keeper.loaded_files.items():
+            _log.info("loaded the prices of %s, which are new, as version %d", name, version_id)
+            self._retries_at_seconds = [time.monotonic()]
 
     def start(self) -> dict[str, Address]:
         """Open the ports and return the addresses by name. Raises `CallfareError` with nothing left running."""
@@ -193,7 +196,10 @@ class Service:
         retries_at_seconds = self._retries_at_seconds
         if not retries_at_seconds or time.monotonic() < retries_at_seconds[0]:
             return
-        totals = retry_unpriced(self._database_url, self._price, self._book_keeper.book.version)
+        try:
+            totals = retry_unpriced(self._database_url, self._price, self._book_keeper.book.version)
+        except RerateRunning:
+            return
         del retries_at_seconds[0]
         if totals is not None and totals.records:
             _log.info("new prices: %d records that had none are priced now", totals.records)

@@ -21,8 +21,7 @@ _PACKAGE = "cost_exporter.prices"
 
 
 def load_book(
-    paths: Sequence[Path | str] = (),
-    *,
+    *paths: Path | str,
     extra_rows: Iterable[PriceRow] = (),
     extra_factors: Iterable[Factor] = (),
     extra_aliases: Iterable[ModelAlias] = (),
@@ -30,8 +29,8 @@ def load_book(
 ) -> PriceBook:
     """Return the book of all prices in force.
 
-    Later ones supersede: the imported list, the curated files, `extra_rows` (from the database), then `paths`
-    (from `CALLFARE_PRICES`). `snapshot` is a newer import than the one that ships.
+    Later ones supersede: the imported list, the curated files, `extra_rows` (from the database), then the files in
+    `paths`, which are for use without a database. `snapshot` is a newer import than the one that ships.
     """
     imported = snapshot or shipped_snapshot()
     given = [read_price_file(Path(path)) for path in paths]

@@ -46,6 +46,15 @@ class Node:
         return PriceFileError(f"{place}{problem}; {mend}")
 
     @property
+    def canonical(self) -> Any:
+        """What the file says, whatever its comments, its layout and the order of its keys."""
+        if self.kind == "list":
+            return [item.canonical for item in self.items]
+        if self.kind == "map":
+            return {name: field.canonical for name, field in sorted(self.fields.items())}
+        return [self.kind, self.text]
+
+    @property
     def is_true(self) -> bool:
         """Whether a node of kind bool says yes."""
         return self.text.lower() in _TRUE

@@ -3,7 +3,9 @@
 In: YAML text. Out: a `PriceFile`, or `PriceFileError` with file, line, column and the mend; never half a file.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +30,8 @@ class PriceFile:
     rows: Sequence[PriceRow] = ()
     factors: Sequence[Factor] = ()
     aliases: Sequence[ModelAlias] = ()
+    content_sha256: str = ""
+    """Hash of what the file says: equal after a change of comments or layout, and in every version of this program."""
 
 
 def read_price_file(path: Path, *, book: str = OPERATOR) -> PriceFile:
@@ -60,6 +64,7 @@ def parse_price_file(text: str, name: str, *, book: str = OPERATOR) -> PriceFile
         rows=[row for row, _ in rows],
         factors=[read_factor(node) for node in _items(root, "factors")],
         aliases=[read_alias(node) for node in _items(root, "aliases")],
+        content_sha256=sha256(json.dumps(root.canonical).encode()).hexdigest(),
     )
 
 

@@ -2,10 +2,12 @@
 
 A service asks `latest_version` every second, which is one index lookup, and loads the book anew only where
 it changed. Rows are written once and never updated; what supersedes what is decided by the order of loading.
+Files named by `CALLFARE_PRICES` take part in that order: each is loaded as a version when it says something new.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -26,7 +28,7 @@ from cost_exporter.domain.price_row import (
     Window,
 )
 from cost_exporter.prices.loader import load_book
-from cost_exporter.prices.price_file import PriceFile
+from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
 from cost_exporter.store.locks import Lock, lock_transaction
 
@@ -35,6 +37,7 @@ __all__ = [
     "current_book",
     "latest_snapshot",
     "latest_version",
+    "load_new_files",
     "loaded_prices",
     "save_price_file",
     "save_snapshot",
@@ -64,6 +67,13 @@ select book, provider, model, factor, valid_from, valid_to from callfare.price_f
 _LOADED_ALIASES: Final = """
 select provider, name, match, model, valid_from, valid_to from callfare.price_alias order by version_id, position
 """
+_LOADED_BEFORE: Final = """
+select content_sha256 = %(content)s from callfare.price_book_version where kind = 'load' and name = %(name)s
+order by version_id desc limit 1
+"""
+_LOADED_ELSEWHERE: Final = """
+select exists (select from callfare.price_book_version where kind = 'load' and content_sha256 = %(content)s)
+"""
 _LATEST_SNAPSHOT: Final = """
 select snapshot from callfare.price_book_version where kind = 'import' order by version_id desc limit 1
 """
@@ -77,9 +87,9 @@ def latest_version(connection: Connection) -> int:
 
 def save_price_file(connection: Connection, file: PriceFile) -> int:
     """Append a price file as a new version, in one transaction, and return its number."""
-    content = repr((file.rows, file.factors, file.aliases))
+    content_sha256 = file.content_sha256 or sha256(repr((file.rows, file.factors, file.aliases)).encode()).hexdigest()
     with connection.transaction(), connection.cursor() as cursor:
-        version_id = _new_version(cursor, name=file.name, content=content, row_count=len(file.rows))
+        version_id = _new_version(cursor, name=file.name, content_sha256=content_sha256, row_count=len(file.rows))
         _insert_rows(cursor, version_id, file.rows)
         for position, factor in enumerate(file.factors):
             cursor.execute(
@@ -96,6 +106,30 @@ def save_price_file(connection: Connection, file: PriceFile) -> int:
     return version_id
 
 
+def load_new_files(connection: Connection, paths: Sequence[Path]) -> dict[str, int]:
+    """Append each file that says something new as a version; return the numbers of the versions by file.
+
+    New is what differs from what the same file said when it was last loaded. A file that was never loaded is not new
+    where another one said the same: `prices load` had it under another path. So a correction that was loaded after
+    a file stays in force until the file itself changes.
+    """
+    loaded: dict[str, int] = {}
+    for file in [read_price_file(path) for path in paths]:
+        named = replace(file, name=str(Path(file.name).resolve()))
+        with connection.transaction(), connection.cursor() as cursor:
+            lock_transaction(cursor, Lock.PRICE_BOOKS)
+            says_anything = bool(named.rows or named.factors or named.aliases)
+            if says_anything and _is_new(cursor, named):
+                loaded[named.name] = save_price_file(connection, named)
+    return loaded
+
+
+def _is_new(cursor: psycopg.Cursor[Any], file: PriceFile) -> bool:
+    said = {"name": file.name, "content": file.content_sha256}
+    before = cursor.execute(_LOADED_BEFORE, said).fetchone() or cursor.execute(_LOADED_ELSEWHERE, said).fetchone()
+    return before is None or not before[0]
+
+
 def save_snapshot(connection: Connection, text: str) -> int | None:
     """Append an import as a new version and return its number; None where the newest import is the same."""
     snapshot = Snapshot(text)
@@ -104,7 +138,10 @@ def save_snapshot(connection: Connection, text: str) -> int | None:
         newest = latest_snapshot(connection)
         if newest is not None and newest.version == snapshot.version:
             return None
-        version_id = _new_version(cursor, name=snapshot.origin, content=text, row_count=len(rows), snapshot=text)
+        content_sha256 = sha256(text.encode()).hexdigest()
+        version_id = _new_version(
+            cursor, name=snapshot.origin, content_sha256=content_sha256, row_count=len(rows), snapshot=text
+        )
         _insert_rows(cursor, version_id, rows)
     return version_id
 
@@ -126,10 +163,10 @@ def loaded_prices(connection: Connection) -> PriceFile:
 
 
 def current_book(connection: Connection, paths: Sequence[Path] = ()) -> PriceBook:
-    """Return the book in force: shipped, imported, loaded, and the operator's files over them."""
+    """Return the book in force: shipped, imported, and loaded, which the new ones of the operator's files are first."""
+    load_new_files(connection, paths)
     loaded = loaded_prices(connection)
     return load_book(
-        paths,
         extra_rows=loaded.rows,
         extra_factors=loaded.factors,
         extra_aliases=loaded.aliases,
@@ -141,28 +178,28 @@ class BookKeeper:
     """Holds the book in force for a running service and replaces it when a new version appears."""
 
     def __init__(self, connection: Connection, paths: Sequence[Path] = ()) -> None:
-        """Load the book. Files in `paths` are read now and at each change."""
-        self._paths = tuple(paths)
+        """Load the files in `paths` that say something new as versions, and the book."""
+        self.loaded_files = load_new_files(connection, paths)
+        """Number of the version by file, of what was new."""
         self._version_id = latest_version(connection)
-        self.book = current_book(connection, self._paths)
+        self.book = current_book(connection)
 
     def refresh(self, connection: Connection) -> bool:
         """Load the book anew if a version appeared, and return whether one did. An error leaves the book in force."""
         version_id = latest_version(connection)
         if version_id == self._version_id:
             return False
-        self.book = current_book(connection, self._paths)
+        self.book = current_book(connection)
         self._version_id = version_id
         return True
 
 
 def _new_version(
-    cursor: psycopg.Cursor[Any], *, name: str, content: str, row_count: int, snapshot: str | None = None
+    cursor: psycopg.Cursor[Any], *, name: str, content_sha256: str, row_count: int, snapshot: str | None = None
 ) -> int:
     lock_transaction(cursor, Lock.PRICE_BOOKS)
-    digest = sha256(content.encode()).hexdigest()
     kind = "load" if snapshot is None else "import"
-    cursor.execute(_NEW_VERSION, (kind, name, digest, row_count, snapshot))
+    cursor.execute(_NEW_VERSION, (kind, name, content_sha256, row_count, snapshot))
     row = cursor.fetchone()
     assert row is not None
     return cast("int", row[0])

@@ -8,6 +8,7 @@ Only what costs something else is touched: a new book that says the same leaves 
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -33,7 +34,19 @@ from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
 from cost_exporter.store.write import OvertakenError, write_plan
 
-__all__ = ["Period", "RerateTotals", "apply_rerate", "preview_rerate", "resume_rerate", "retry_unpriced", "undo_rerate"]
+__all__ = [
+    "Period",
+    "RerateRunning",
+    "RerateTotals",
+    "apply_rerate",
+    "list_rerates",
+    "preview_rerate",
+    "price_unpriced",
+    "reserve_rerates",
+    "resume_rerate",
+    "retry_unpriced",
+    "undo_rerate",
+]
 
 _TRACES_AT_ONCE: Final = 200
 _ATTEMPTS_MAX: Final = 5
@@ -44,6 +57,10 @@ _END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 QuoteOf = Callable[[Price, Sequence[CostRecord]], Price]
 """Given the price in force and the stored records of a component, returns the price to settle it with."""
+
+
+class RerateRunning(StoreError):
+    """Another re-rating is under way."""
 
 
 @value
@@ -64,12 +81,15 @@ class Period:
         return self.since <= started_at < self.until and self.tenant in {None, record.tenant}
 
 
+_UNPRICED: Final = Period(since=_BEGINNING, until=_END, only_unpriced=True)
+
+
 @dataclass(slots=True)
 class RerateTotals:
     """How far a re-rating came, over the records that change. Money that is not known counts as nothing."""
 
     rerate_id: int | None = None
-    """None for a dry run."""
+    """None for a dry run, and where nothing changes: then nothing is written either."""
     traces: int = 0
     records: int = 0
     before_usd: Decimal = ZERO
@@ -104,32 +124,40 @@ def preview_rerate(database_url: str, period: Period, price: Price) -> Generator
 
 def apply_rerate(database_url: str, period: Period, price: Price, book_version: str) -> Generator[RerateTotals]:
     """Re-rate, yielding the totals after each committed step. Stop at any time: `resume_rerate` goes on."""
+    with reserve_rerates(database_url) as connection:
+        yield from _apply(connection, _Job(period=period, price=price, book_version=book_version))
+
+
+@contextmanager
+def reserve_rerates(database_url: str) -> Generator[psycopg.Connection[Any]]:
+    """Lend a connection that holds off all other re-ratings. Raises `RerateRunning` where there is one."""
     with connect_ledger(database_url) as connection:
         _lock(connection)
-        parameters = {
-            "since": period.since,
-            "until": period.until,
-            "tenant": period.tenant,
-            "book_version": book_version,
-            "only_unpriced": period.only_unpriced,
-        }
-        row = connection.execute(statement("begin_rerate"), parameters).fetchone()
-        connection.commit()
-        assert row is not None
-        yield from _apply(connection, int(row[0]), period, price, (_FIRST_BUCKET, _FIRST_TRACE))
+        yield connection
 
 
 def retry_unpriced(database_url: str, price: Price, book_version: str) -> RerateTotals | None:
-    """Price again what had no price, by a new version of the book; None where nothing is waiting for one.
+    """Price again what had no price, or one in part, by a new version of the book; None where nothing waits for one.
 
     An ordinary re-rating: audited, undoable, the rollups exact at every step.
     """
-    period = Period(since=_BEGINNING, until=_END, only_unpriced=True)
     with connect_ledger(database_url) as connection:
-        if _next_traces(connection, period, (_FIRST_BUCKET, _FIRST_TRACE)) is None:
+        if _next_traces(connection, _UNPRICED, (_FIRST_BUCKET, _FIRST_TRACE)) is None:
             return None
-    *_, totals = apply_rerate(database_url, period, price, book_version)
+    with reserve_rerates(database_url) as connection:
+        return price_unpriced(connection, price, book_version)
+
+
+def price_unpriced(connection: psycopg.Connection[Any], price: Price, book_version: str) -> RerateTotals:
+    """Do what `retry_unpriced` does, on a connection that `reserve_rerates` lent."""
+    *_, totals = _apply(connection, _Job(period=_UNPRICED, price=price, book_version=book_version))
     return totals
+
+
+def list_rerates(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Return every re-rating that wrote anything, the latest first, by the columns of table `rerate`."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement("rerates")).fetchall()
 
 
 def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[RerateTotals]:
@@ -138,7 +166,7 @@ def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[
         _lock(connection)
         audit = _audit(connection, rerate_id)
         if audit["state"] != "applying":
-            raise StoreError(f"re-rating {rerate_id} is {audit['state']}, there is nothing to resume")
+            raise StoreError(f"re-rating {rerate_id} is {audit['state']}: only an interrupted one can be resumed")
         period = Period(
             since=audit["since"],
             until=audit["until"],
@@ -146,7 +174,8 @@ def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[
             only_unpriced=audit["only_unpriced"],
         )
         place = audit["last_bucket"] or _FIRST_BUCKET, audit["last_trace"] or _FIRST_TRACE
-        yield from _apply(connection, rerate_id, period, price, place)
+        job = _Job(period=period, price=price, book_version=audit["book_version"], rerate_id=rerate_id)
+        yield from _apply(connection, job, place)
 
 
 def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[RerateTotals]:
@@ -176,34 +205,68 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[Re
 # ----------------------------------------------------------------------------------------------------- the steps
 
 
+@value
+class _Job:
+    """What a re-rating is to do."""
+
+    period: Period
+    price: Price
+    book_version: str
+    rerate_id: int | None = None
+    """The one to go on with; None for a new one, which gets its number with its first change."""
+
+
 def _apply(
-    connection: psycopg.Connection[Any], rerate_id: int, period: Period, price: Price, place: tuple[date, UUID]
+    connection: psycopg.Connection[Any], job: _Job, place: tuple[date, UUID] = (_FIRST_BUCKET, _FIRST_TRACE)
 ) -> Generator[RerateTotals]:
-    totals = RerateTotals(rerate_id=rerate_id)
-    while found := _next_traces(connection, period, place):
+    totals = RerateTotals(rerate_id=job.rerate_id)
+    while found := _next_traces(connection, job.period, place):
         keys, place = found
-        step = RerateTotals()
+        step = RerateTotals(rerate_id=totals.rerate_id)
         with rolled_back_unless_committed(connection):
-            plan, known = _planned(connection, keys, price, _requoting(period))
+            plan, known = _planned(connection, keys, job.price, _requoting(job.period))
             _count(step, keys, plan)
-            _write(connection, plan, known, f"rerate:{rerate_id}")
-            connection.execute(
-                statement("step_rerate"),
-                {
-                    "rerate_id": rerate_id,
-                    "last_bucket": place[0],
-                    "last_trace": place[1],
-                    "records": step.records,
-                    "before_usd": step.before_usd,
-                    "after_usd": step.after_usd,
-                },
-            )
+            if plan.changes and step.rerate_id is None:
+                step.rerate_id = _begin(connection, job)
+            _write(connection, plan, known, f"rerate:{step.rerate_id}")
+            _keep_place(connection, step, place)
             connection.commit()
+        totals.rerate_id = step.rerate_id
         _count(totals, keys, plan)
         yield totals
-    connection.execute(statement("end_rerate"), {"rerate_id": rerate_id, "state": "applied"})
-    connection.commit()
+    if totals.rerate_id is not None:
+        connection.execute(statement("end_rerate"), {"rerate_id": totals.rerate_id, "state": "applied"})
+        connection.commit()
     yield totals
+
+
+def _begin(connection: psycopg.Connection[Any], job: _Job) -> int:
+    """Write the audit row, in the transaction of the first change: what changes nothing has none, and no number."""
+    parameters = {
+        "since": job.period.since,
+        "until": job.period.until,
+        "tenant": job.period.tenant,
+        "book_version": job.book_version,
+        "only_unpriced": job.period.only_unpriced,
+    }
+    row = connection.execute(statement("begin_rerate"), parameters).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _keep_place(connection: psycopg.Connection[Any], step: RerateTotals, place: tuple[date, UUID]) -> None:
+    """Write how far a re-rating came, in the transaction of the step."""
+    if step.rerate_id is None:
+        return
+    parameters = {
+        "rerate_id": step.rerate_id,
+        "last_bucket": place[0],
+        "last_trace": place[1],
+        "records": step.records,
+        "before_usd": step.before_usd,
+        "after_usd": step.after_usd,
+    }
+    connection.execute(statement("step_rerate"), parameters)
 
 
 def _planned(
@@ -362,7 +425,7 @@ def _lock(connection: psycopg.Connection[Any]) -> None:
     is_ours = try_lock_session(connection, Lock.RERATE)
     connection.commit()
     if not is_ours:
-        raise StoreError("another re-rating is running; wait for it to end")
+        raise RerateRunning("another re-rating is running; wait for it to end")
 
 
 def _count(totals: RerateTotals, keys: Sequence[TraceKey], plan: Plan) -> None:

@@ -116,6 +116,18 @@ def test_quote_takes_the_files_of_the_environment(environment: dict[str, str], t
     assert 'quote it: price: "0.43"' in done.stderr
 
 
+def test_quote_goes_on_without_the_database(environment: dict[str, str], tmp_path: Path) -> None:
+    """No database is needed; where the one that is set does not answer, that is said and the files are used."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(OVERRIDE)
+    environment["CALLFARE_PRICES"] = str(path)
+    environment["CALLFARE_DATABASE_URL"] = "postgresql://127.0.0.1:1/none"
+    usage = '{"provider": "deepgram", "model": "nova-2", "usage": {"audio_seconds": 60}}\n'
+    done = run(environment, "quote", given=usage)
+    assert json.loads(done.stdout)["amount"] == "0.43"
+    assert "quoting by the shipped prices and CALLFARE_PRICES alone" in done.stderr
+
+
 def test_show_and_list(environment: dict[str, str]) -> None:
     """A model's rows at a time, at every provider that has it; a near name where there is none."""
     rows = said(run(environment, "show", "gpt-5.6-sol", "--at", "2026-08-20", "--provider", "openai", "--json"))
@@ -129,6 +141,21 @@ def test_show_and_list(environment: dict[str, str]) -> None:
     listed = said(run(environment, "list", "--provider", "ElevenLabs", "--json"))
     assert {row["provider"] for row in listed} == {"elevenlabs"}
     assert "nova-3" in run(environment, "list", "--provider", "deepgram").stdout
+
+
+def test_show_says_when_a_model_has_a_price(environment: dict[str, str], tmp_path: Path) -> None:
+    """A model that is known and has no price at that time is not taken for a misspelt one."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(
+        "prices:\n  - {provider: acme, model: model-z, unit: characters, price: '1', per: '1',"
+        " valid_from: 2026-02-01T00:00:00Z, valid_to: 2026-03-01T00:00:00Z}\n"
+    )
+    environment["CALLFARE_PRICES"] = str(path)
+    assert run(environment, "show", "model-z", "--at", "2026-02-10").returncode == 0
+    for at in ("2026-01-31", "2026-03-01"):
+        done = run(environment, "show", "Model-Z", "--at", at)
+        assert done.returncode == 1
+        assert f"at {at}; it has one from 2026-02-01 on until 2026-03-01 at acme: choose another --at" in done.stderr
 
 
 def test_lint(environment: dict[str, str], tmp_path: Path) -> None:
@@ -168,7 +195,7 @@ def test_load_and_import_into_the_database(environment: dict[str, str], tmp_path
     path.write_text(OVERRIDE)
     done = run(environment, "load", str(path))
     assert done.returncode == 0
-    assert done.stdout == "loaded 1 rows, 0 factors as version 1\n"
+    assert done.stdout.startswith("loaded 1 rows, 0 factors as version 1\nre-priced no record")
     assert "cents written as dollars" in done.stderr
     assert done.stderr.startswith("warning: ")
     assert said(run(environment, "load", str(path), "--json"))["version_id"] == 2

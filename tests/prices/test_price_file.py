@@ -214,10 +214,10 @@ def test_a_bad_file_leaves_the_book_in_force(tmp_path: Path) -> None:
     """Loading fails as a whole; a book that was loaded goes on as it was."""
     path = tmp_path / "prices.yaml"
     path.write_text(one(ROW))
-    book = load_book([path])
+    book = load_book(path)
     path.write_text(one(ROW.replace('\n    per: "1"', "")))
     with pytest.raises(PriceFileError, match="'per' is missing"):
-        load_book([path])
+        load_book(path)
     assert len(book.catalogue("a").rows) == 1
 
 
@@ -233,5 +233,5 @@ def test_an_own_row_says_that_extras_are_included(tmp_path: Path) -> None:
         quantities={"audio_seconds": 60, "paid_extras": 1},
         at_unix_ns=unix_ns("2026-11-20T12:00:00+00:00"),
     )
-    quotes = [book.price(usage) for book in (load_book(), load_book([path]))]
+    quotes = [book.price(usage) for book in (load_book(), load_book(path))]
     assert [(quote.status, quote.amount_usd) for quote in quotes] == [("partial", D("0.0048")), ("priced", D("0.0048"))]

@@ -1,5 +1,6 @@
 """Price books in PostgreSQL: appended, superseding, seen at once by who asks for the version."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cost_exporter.store.price_books import (
     current_book,
     latest_snapshot,
     latest_version,
+    load_new_files,
     loaded_prices,
     save_price_file,
     save_snapshot,
@@ -67,33 +69,69 @@ def test_a_later_load_supersedes_an_equal_row_and_both_stay(database: Connection
     assert database.execute("select price::int from callfare.price_in_force").fetchall() == [(3,)]
 
 
-def test_files_of_the_operator_outrank_the_database(database: Connection, tmp_path: Path) -> None:
-    """`CALLFARE_PRICES` is the nearest to the operator."""
+def test_a_file_of_the_operator_takes_part_in_the_one_history(database: Connection, tmp_path: Path) -> None:
+    """`CALLFARE_PRICES` is loaded when it says something new: what is loaded after it supersedes it, and stays."""
+    path = written(tmp_path / "prices.yaml", "7")
     load(database, OVERRIDE.format(price="1"))
-    path = tmp_path / "prices.yaml"
-    path.write_text(OVERRIDE.format(price="7"))
+    assert input_price(BookKeeper(database, [path]).book) == "7"
+    load(database, OVERRIDE.format(price="3"))
+    for _ in range(2):  # every later start, and every command
+        assert input_price(BookKeeper(database, [path]).book) == "3"
+        assert input_price(current_book(database, [path])) == "3"
+    assert latest_version(database) == 3
+    written(path, "8")
+    assert input_price(current_book(database, [path])) == "8"
+    written(path, "7")  # back to what it said two versions ago: that is a change too
+    assert input_price(current_book(database)) == "8"
     assert input_price(current_book(database, [path])) == "7"
 
 
-def test_a_running_service_sees_a_new_version(database: Connection, tmp_path: Path) -> None:
-    """The keeper of the book loads it anew when the version changes, and only then; an error changes nothing."""
-    path = tmp_path / "prices.yaml"
-    path.write_text("")
-    keeper = BookKeeper(database, [path])
+def test_what_is_new_is_decided_by_what_a_file_says(database: Connection, tmp_path: Path) -> None:
+    """Neither its path, nor comments and layout, nor an empty file make a version."""
+    path = written(tmp_path / "prices.yaml", "7")
+    assert list(load_new_files(database, [path]).values()) == [1]
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(f"# the same\n{path.read_text()}\n\n")
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("# nothing yet\n")
+    for paths in ([copy], [path], [empty], [path, copy, empty]):
+        assert load_new_files(database, paths) == {}
+    assert list(load_new_files(database, [written(copy, "8")]).values()) == [2]
+    (tmp_path / "broken.yaml").write_text("prices: 7")
+    with pytest.raises(PriceFileError):
+        load_new_files(database, [written(path, "9"), tmp_path / "broken.yaml"])
+    assert latest_version(database) == 2
+
+
+def test_many_processes_that_start_at_once_load_a_file_once(
+    database: Connection, database_url: str, tmp_path: Path
+) -> None:
+    """Workers and commands look under one lock."""
+    path = written(tmp_path / "prices.yaml", "7")
+
+    def start(_: int) -> str:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            return input_price(BookKeeper(connection, [path]).book)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(start, range(12))) == {"7"}
+    assert latest_version(database) == 1
+
+
+def written(path: Path, price: str) -> Path:
+    path.write_text(OVERRIDE.format(price=price))
+    return path
+
+
+def test_a_running_service_sees_a_new_version(database: Connection) -> None:
+    """The keeper of the book loads it anew when the version changes, and only then."""
+    keeper = BookKeeper(database)
     book = keeper.book
     assert not keeper.refresh(database)
     assert keeper.book is book
     load(database, OVERRIDE.format(price="1"))
     assert keeper.refresh(database)
     assert input_price(keeper.book) == "1"
-    load(database, OVERRIDE.format(price="3"))
-    path.write_text("prices: 7")
-    with pytest.raises(PriceFileError):
-        keeper.refresh(database)
-    assert input_price(keeper.book) == "1"
-    path.write_text("")
-    assert keeper.refresh(database)
-    assert input_price(keeper.book) == "3"
 
 
 def test_import_is_kept_once(database: Connection) -> None:

@@ -429,10 +429,19 @@ from callfare.record_revision
 join unnest(%(trace_id)s::uuid[], %(namespace)s::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
 where reason = %(reason)s;
 
+-- rerates --
+-- Every re-rating that wrote anything, the latest first.
+select rerate_id, state, since, until, tenant_id, only_unpriced, records, before_usd, after_usd, book_version,
+  created_at, applied_at, undone_at
+from callfare.rerate order by rerate_id desc;
+
 -- begin_rerate --
 -- The audit row of a re-rating.
-insert into callfare.rerate (since, until, tenant_id, book_version, only_unpriced, state)
-values (%(since)s, %(until)s, %(tenant)s, %(book_version)s, %(only_unpriced)s, 'applying')
+-- Numbered by what is there, not by a sequence, which a transaction that is rolled back would use up.
+insert into callfare.rerate (rerate_id, since, until, tenant_id, book_version, only_unpriced, state)
+overriding system value
+select coalesce(max(rerate_id), 0) + 1, %(since)s, %(until)s, %(tenant)s, %(book_version)s, %(only_unpriced)s, 'applying'
+from callfare.rerate
 returning rerate_id;
 
 -- step_rerate --

@@ -1,0 +1,169 @@
+"""`callfare prices diff|import|load`: what would change in the price book, and changing it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.options import AsJson
+from cost_exporter.cli.output import print_json, print_line, print_notice
+from cost_exporter.cli.price_book import book_in_database, book_in_force, open_prices_if_any
+from cost_exporter.domain.money import to_plain
+from cost_exporter.domain.price_row import PriceRow
+from cost_exporter.errors import CallfareError
+from cost_exporter.prices import load_book
+from cost_exporter.prices.diff import Change, diff_rows
+from cost_exporter.prices.genai import import_genai, library_version
+from cost_exporter.prices.lint import Finding, lint_rows
+from cost_exporter.prices.loader import shipped_snapshot
+from cost_exporter.prices.price_file import PriceFile, read_price_file
+from cost_exporter.prices.snapshot import Snapshot, dump_snapshot
+from cost_exporter.report.amounts import cost_text
+from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.price_books import latest_snapshot, save_price_file, save_snapshot
+from cost_exporter.store.rerate import RerateRunning, RerateTotals, price_unpriced, reserve_rerates
+
+__all__ = ["diff", "finding_text", "import_prices", "load"]
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A price file, YAML.")]
+
+
+def diff(
+    path: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A price file, YAML.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show what loading a file would change; without one, what `callfare prices import` would change."""
+    if path is not None:
+        with book_in_force() as book:
+            before = {row.supersede_key: row for row in book.rows}
+        rows = read_price_file(path).rows
+        changes = diff_rows([before[row.supersede_key] for row in rows if row.supersede_key in before], rows)
+    else:
+        with open_prices_if_any() as connection:
+            imported = (latest_snapshot(connection) if connection else None) or shipped_snapshot()
+        changes = diff_rows(_snapshot_rows(imported), _snapshot_rows(Snapshot(_new_snapshot())))
+    _print_changes(changes, as_json=as_json)
+
+
+def import_prices(
+    *,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the import to a file instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the list prices of the installed genai-prices as a new version of the book."""
+    text = _new_snapshot()
+    if to is not None:
+        _write(to, text)
+        if as_json:
+            print_json({"written_to": str(to)})
+        else:
+            print_line(f"written to {to}")
+        return
+    version_id, repriced = _changed_book(text)
+    if as_json:
+        print_json({"version_id": version_id, "is_new": version_id is not None, "repriced": _repriced_json(repriced)})
+    elif version_id is None:
+        print_line("nothing changed since the last import")
+    else:
+        print_line(f"imported genai-prices {library_version()} as version {version_id}")
+        print_line(_repriced_text(repriced))
+
+
+def load(path: File, *, as_json: AsJson = False) -> None:
+    """Load a price file into the database, and price what had no price. A running service uses it within a second."""
+    file = replace(read_price_file(path), name=str(path.resolve()))
+    findings = lint_rows(load_book(path), file.rows)
+    version_id, repriced = _changed_book(file)
+    if as_json:
+        body: dict[str, Any] = {"version_id": version_id, "row_count": len(file.rows)}
+        body |= {"findings": [one.as_json() for one in findings], "repriced": _repriced_json(repriced)}
+        print_json(body)
+        return
+    for finding in findings:
+        print_notice(finding_text(finding))
+    print_line(f"loaded {len(file.rows)} rows, {len(file.factors)} factors as version {version_id}")
+    print_line(_repriced_text(repriced))
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding of lint as one line."""
+    return f"{finding.severity}: {finding.code}: {finding.text}"
+
+
+def _changed_book(content: PriceFile | str) -> tuple[int | None, RerateTotals | None]:
+    """Save a price file or an import, and price what had no price by the new book.
+
+    Returns the number of the version (None for an import that is not new) and what was priced again, which is None
+    where another re-rating runs just now. While it is reserved here, a running service does not do the same work.
+    """
+    with open_database() as url:
+        try:
+            with reserve_rerates(url) as reserved:
+                version_id = _save(url, content)
+                with connect(url) as connection:
+                    book = book_in_database(connection)
+                return version_id, price_unpriced(reserved, book.price_of_call, book.version)
+        except RerateRunning:
+            return _save(url, content), None
+
+
+def _save(url: str, content: PriceFile | str) -> int | None:
+    with connect(url) as connection:
+        check_schema(connection)
+        if isinstance(content, PriceFile):
+            return save_price_file(connection, content)
+        return save_snapshot(connection, content)
+
+
+def _repriced_json(repriced: RerateTotals | None) -> dict[str, Any] | None:
+    if repriced is None:
+        return None
+    return {
+        "id": repriced.rerate_id,
+        "records": repriced.records,
+        "before_usd": to_plain(repriced.before_usd),
+        "after_usd": to_plain(repriced.after_usd),
+    }
+
+
+def _repriced_text(repriced: RerateTotals | None) -> str:
+    """Return what happened to records without a price, and what to do about those that have one."""
+    if repriced is None:
+        done = "another re-rating is running: a running service prices what has no price after it"
+    elif repriced.records:
+        change = f"{cost_text(repriced.before_usd)} → {cost_text(repriced.after_usd)}"
+        done = f"re-priced {repriced.records} records that had no price or only part of one: {change}"
+        done += f" (re-rating {repriced.rerate_id}; `callfare rerate --undo {repriced.rerate_id}` puts it back)"
+    else:
+        done = "re-priced no record: the new prices apply to none that lacks one"
+    return f"{done}; priced records keep their price until `callfare rerate --since DATE --until DATE --apply`"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CallfareError(f"{path} cannot be written: {error.strerror}; choose another file") from None
+
+
+def _new_snapshot() -> str:
+    today = datetime.now(UTC).date().isoformat()
+    return dump_snapshot(import_genai(), origin=f"genai-prices {library_version()}", imported_on=today)
+
+
+def _snapshot_rows(snapshot: Snapshot) -> list[PriceRow]:
+    return [row for provider in snapshot.providers for row in snapshot.rows(provider)]
+
+
+def _print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
+    if as_json:
+        print_json([change.as_json() for change in changes])
+        return
+    for change in changes:
+        print_line(f"{change.kind}: {change.price_id}  {change.before or '-'} -> {change.after or '-'}")
+    print_line(f"{len(changes)} changes")
