@@ -7,6 +7,7 @@ CallfareError                 something the operator or the caller can mend; the
 ├── UsageError                a usage that cannot be priced because it is malformed
 ├── StoreError                the database
 │   ├── StoreUnavailable      passing: retry later (UNAVAILABLE / 503)
+│   │   └── StoreFault        perhaps for ever: retry for a bounded time (UNAVAILABLE / 503)
 │   └── SchemaMismatch        the schema is newer than the program, or not migrated
 └── ReceiveError              an OTLP request that is refused
     ├── TooLarge              permanently: RESOURCE_EXHAUSTED / 413
@@ -27,6 +28,7 @@ __all__ = [
     "SchemaMismatch",
     "SettingsError",
     "StoreError",
+    "StoreFault",
     "StoreUnavailable",
     "TooLarge",
     "Unauthenticated",
@@ -66,6 +68,10 @@ class StoreError(CallfareError):
 
 class StoreUnavailable(StoreError):
     """The database cannot take the batch at the moment; the sender should retry."""
+
+
+class StoreFault(StoreUnavailable):
+    """The batch could not be stored for a reason that may not pass; a sender that retries for ever would be stuck."""
 
 
 class SchemaMismatch(StoreError):

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.settle import Price
-from cost_exporter.errors import Overloaded, StoreUnavailable
+from cost_exporter.errors import Overloaded, StoreFault, StoreUnavailable
 
 __all__ = ["Committer", "Store"]
 
@@ -154,10 +154,14 @@ class Committer:
             outcome = store.commit([ticket.facts for ticket in group], self._price)
         except StoreUnavailable as error:
             outcome = error
-        except Exception as error:  # noqa: BLE001 - the writer must live; the senders try again
-            outcome = StoreUnavailable(f"unexpected {type(error).__name__} while storing")
+        except Exception as error:  # noqa: BLE001 - the writer must live; the senders try again, for a bounded time
+            outcome = StoreFault(f"unexpected {type(error).__name__} while storing")
         if self._observe_seconds is not None:
             self._observe_seconds(time.perf_counter() - started)
+        if isinstance(outcome, StoreFault) and len(group) > 1:
+            for ticket in group:  # whose fault it is shows only alone
+                self._commit(store, [ticket])
+            return
         if isinstance(outcome, StoreUnavailable):
             for ticket in group:
                 _fail(ticket, outcome)

@@ -1,12 +1,14 @@
 """Find the one span that spoils a batch: divide it, and make dead letters of what cannot be stored.
 
 A batch is one transaction, so a single value that PostgreSQL or the engine refuses would stop its neighbours
-too. Which errors mean the content and which mean the database is decided here.
+too. Which errors mean the content and which mean the database is decided here. In doubt it is the database: then
+the senders keep their spans, while what is blamed on the content is acknowledged.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -15,11 +17,9 @@ from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import value
 from cost_exporter.store.call_json import call_payload
 
-__all__ = ["Isolated", "describe", "halves", "is_data_error", "letters_of", "sum_of"]
+__all__ = ["Isolated", "describe", "halves", "is_content_error", "is_missing_partition", "letters_of", "sum_of"]
 
-_DATA_ERRORS = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
+_CONTENT_ERRORS: Final = (
     ArithmeticError,
     ValueError,
     TypeError,
@@ -28,6 +28,18 @@ _DATA_ERRORS = (
     RecursionError,
     struct.error,
 )
+_VALUE_ERRORS: Final = (
+    psycopg.DataError,
+    # A row that no index can hold: several names near the longest that are kept. PostgreSQL calls it operational.
+    psycopg.errors.ProgramLimitExceeded,
+)
+_NO_VALUE_ERRORS: Final = (psycopg.errors.InvalidParameterValue,)
+"""Of class 22 too, but said of settings and by triggers."""
+_CONTENT_CHECK: Final = re.compile(
+    r"(?:record|trace|trace_join|workflow_rollup|daily_rollup|record_revision|amendment|dead_letter)_\w*check\d*"
+    r"|cost_known_when_billed|only_duplicates_name_a_winner|duplicates_have_no_lines"
+)
+"""The checks of values, by name. There are others, such as that of a partition, which no content can break."""
 
 
 @value
@@ -37,9 +49,23 @@ class Isolated:
     remainder: Facts
 
 
-def is_data_error(error: BaseException) -> bool:
+def is_content_error(error: BaseException) -> bool:
     """Return whether the content is to blame: trying again cannot help, trying without it does."""
-    return isinstance(error, _DATA_ERRORS)
+    if isinstance(error, psycopg.errors.CheckViolation):
+        is_ours = error.diag.schema_name == "callfare"
+        return is_ours and _CONTENT_CHECK.fullmatch(error.diag.constraint_name or "") is not None
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, _VALUE_ERRORS) and not isinstance(error, _NO_VALUE_ERRORS)
+    return isinstance(error, _CONTENT_ERRORS)
+
+
+def is_missing_partition(error: BaseException) -> bool:
+    """Return whether a record has no partition to go to. PostgreSQL calls that a check without a name."""
+    return (
+        isinstance(error, psycopg.errors.CheckViolation)
+        and (error.diag.schema_name, error.diag.table_name) == ("callfare", "record")
+        and not error.diag.constraint_name
+    )
 
 
 def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:

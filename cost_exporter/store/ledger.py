@@ -20,10 +20,18 @@ import psycopg
 
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settle import Price
-from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
+from cost_exporter.errors import StoreFault, StoreUnavailable
+from cost_exporter.store.buckets import bucket_day_of, ensure_bucket, is_purged
 from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
-from cost_exporter.store.isolate import Isolated, describe, halves, is_data_error, letters_of, sum_of
+from cost_exporter.store.isolate import (
+    Isolated,
+    describe,
+    halves,
+    is_content_error,
+    is_missing_partition,
+    letters_of,
+    sum_of,
+)
 from cost_exporter.store.known import Known, NeedsMore, call_hashes, load_known, trace_keys_of
 from cost_exporter.store.plan import Plan, plan_component
 from cost_exporter.store.trace_state import merge
@@ -35,13 +43,19 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPTS_MAX: Final = 5
 _RETRY_SECONDS_MAX: Final = 0.05
-_PASSING: Final = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    # A record that is there already: its trace was made by another writer between our look and our write.
-    psycopg.errors.UniqueViolation,
-    OvertakenError,
-)
+_PASSING: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, OvertakenError)
+
+
+class _PurgedMonthError(ValueError):
+    """The records of the month that a span belongs to were dropped: it came too late, which is no fault of ours."""
+
+
+class _MissingPartitionError(Exception):
+    """The months of some traces have no partition."""
+
+    def __init__(self, bucket_days: set[int]) -> None:
+        super().__init__(f"{len(bucket_days)} months")
+        self.bucket_days = bucket_days
 
 
 class LedgerStore:
@@ -61,12 +75,15 @@ class LedgerStore:
         """Store all batches in one transaction and return their receipts after COMMIT.
 
         What the database or the engine refuses for its content becomes a dead letter and its neighbours are
-        stored. Raises `StoreUnavailable` where nothing is wrong with the batch: the senders should try again.
+        stored. Raises `StoreUnavailable` where nothing is wrong with the batch: the senders should try again; its
+        kind `StoreFault` where that may not help.
         """
         with self._lock:
             self._refused.clear()
             try:
                 receipts = self._commit_isolating(list(batches), price)
+            except StoreUnavailable:
+                raise
             except psycopg.OperationalError as error:
                 self._drop_connection()
                 raise StoreUnavailable(f"the database cannot take the batch: {_first_line(error)}") from error
@@ -88,10 +105,8 @@ class LedgerStore:
         """Commit all, or, where some content is refused, each half by itself down to the one span at fault."""
         try:
             return self._commit_retrying(batches, (), price)
-        except psycopg.OperationalError:
-            raise
         except Exception as error:
-            if not is_data_error(error):
+            if not is_content_error(error):
                 raise
             if len(batches) > 1:
                 middle = len(batches) // 2
@@ -114,8 +129,9 @@ class LedgerStore:
     # -------------------------------------------------------------------------------------------- one transaction
 
     def _commit_retrying(self, batches: list[Facts], letters: Sequence[Letter], price: Price) -> list[Receipt]:
-        """Commit in one transaction, again after losing a race or a deadlock."""
+        """Commit in one transaction, again after losing a race or a deadlock, or once a missing partition is made."""
         extra: set[tuple[bytes, str]] = set()
+        made: set[int] = set()
         failures = 0
         while True:
             try:
@@ -123,11 +139,34 @@ class LedgerStore:
             except NeedsMore as more:
                 # Grows by at least one trace each time, and components are bounded.
                 extra |= more.keys
-            except _PASSING:
+            except _MissingPartitionError as missing:
+                self._make_partitions(missing.bucket_days, made)
+                made |= missing.bucket_days
+            except (*_PASSING, psycopg.errors.UniqueViolation) as error:
                 failures += 1
                 if failures >= _ATTEMPTS_MAX:
-                    raise StoreUnavailable("writers keep getting in each other's way; try again") from None
+                    raise self._not_passing(error) from error
                 time.sleep(self._random.uniform(0, _RETRY_SECONDS_MAX * failures))
+
+    def _not_passing(self, error: Exception) -> StoreUnavailable:
+        """Return what to raise for an error that was taken for a race and has not passed."""
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            # As a rule another writer made the trace between our look and our write. But a row may also be there
+            # without what belongs to it, after an incomplete restore, and then it will be there next time.
+            return StoreFault(f"the database has rows that do not fit together: {describe(error)}")
+        return StoreUnavailable("writers keep getting in each other's way; try again")
+
+    def _make_partitions(self, bucket_days: set[int], made: set[int]) -> None:
+        """Make what the database should have had: it was replaced under us, or restored from long ago."""
+        connection = self._connected()
+        if any(is_purged(connection, bucket_day) for bucket_day in bucket_days):
+            raise _PurgedMonthError
+        if bucket_days <= made:
+            raise StoreUnavailable("the database has no partition for a month, and none can be made")
+        for bucket_day in sorted(bucket_days - made):
+            _log.warning("the database has no partition for a month that had one; it is made again")
+            ensure_bucket(connection, bucket_day)
+        connection.commit()
 
     def _commit_once(
         self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[tuple[bytes, str]]
@@ -146,10 +185,18 @@ class LedgerStore:
             for component in known.components():
                 plan_component(component, price, plan)
             if plan.headers or plan.revisions:
-                write_plan(connection, plan, known, self._enrich)
+                self._write(connection, plan, known)
             write_letters(connection, all_letters)
             connection.commit()
         return receipts
+
+    def _write(self, connection: psycopg.Connection[Any], plan: Plan, known: Known) -> None:
+        try:
+            write_plan(connection, plan, known, self._enrich)
+        except psycopg.errors.CheckViolation as error:
+            if not is_missing_partition(error):
+                raise
+            raise _MissingPartitionError({each.state.bucket_day for each in plan.headers}) from error
 
     def _known(
         self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[tuple[bytes, str]], bucket_day: int
