@@ -1,25 +1,29 @@
 """From the bytes of one admitted request to its receipt, the same for every transport.
 
 A sender's mistake is refused for good; what passes is refused for the moment. An exception that nobody expected
-is our fault: the sender is told to try again, and after a bounded time the batch becomes dead letters instead.
+is our fault: the sender is told to try again, and after a bounded time the batch is given up: it is tried in parts,
+and only the spans that fail alone become dead letters.
 """
 
 import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from cost_exporter.domain.facts import DeadLetter, Receipt
-from cost_exporter.errors import Overloaded, ReceiveError, StoreUnavailable
+from cost_exporter.errors import CallfareError, Overloaded, ReceiveError, StoreFault, StoreUnavailable
+from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.read.strip import strip_content
+from cost_exporter.receive.apart import Piece, joined, pieces_of, taken_in_parts
 from cost_exporter.receive.bounds import Limits
 from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.receive.ingest import Ingest
 from cost_exporter.receive.stuck import StuckBatches, batch_name
+from cost_exporter.store.isolate import sum_of
 
 __all__ = ["Gate", "place_of"]
 
@@ -56,11 +60,14 @@ class Gate:
         request: DecodedRequest | None = None
         try:
             request = self._decoded(body, encoding, sender)
-            return self._ingest(request)
-        except (ReceiveError, StoreUnavailable):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the sender must not lose its batch for it
-            return self._after_our_fault(error, body, request, sender)
+            receipt = self._ingest(request)
+        except Exception as error:
+            if not _is_our_fault(error):
+                raise
+            return self._after_our_fault(error, body, encoding, request, sender)
+        if not self._stuck.is_empty:
+            self._stuck.forget(batch_name(sender.namespace, body))
+        return receipt
 
     def give_up(self, sender: Sender) -> Receipt:
         """Bury a request that nobody dares to look at again, as one dead letter. Raises as `take`."""
@@ -72,16 +79,40 @@ class Gate:
             return decode(body, encoding, sender, received_at_unix_ns=received_at_unix_ns, limits=self.limits)
 
     def _after_our_fault(
-        self, error: Exception, body: bytes, request: DecodedRequest | None, sender: Sender
+        self, error: Exception, body: bytes, encoding: Encoding, request: DecodedRequest | None, sender: Sender
     ) -> Receipt:
         batch = batch_name(sender.namespace, body)
-        _LOG.error("our fault, batch %s: %s", batch.hex()[:12], place_of(error))
+        _LOG.error("our fault, batch %s: %s", batch.hex()[:12], _detail_of(error))
         if not self._stuck.is_given_up(batch):
             raise Overloaded("something went wrong on our side; try again") from error
-        receipt = self._buried(list(_dead_letters(error, request)), sender)
+        pieces = pieces_of(body, encoding)
+        if pieces:
+            receipt = self._taken_in_parts(pieces, encoding, sender)
+        else:
+            receipt = self._buried(list(_dead_letters(error, request)), sender)
         self._stuck.forget(batch)
-        _LOG.error("batch %s is given up: its spans are dead letters now", batch.hex()[:12])
+        _LOG.error("batch %s is given up: %d spans are dead letters now", batch.hex()[:12], receipt.dead_letter)
         return receipt
+
+    def _taken_in_parts(self, pieces: list[Piece], encoding: Encoding, sender: Sender) -> Receipt:
+        """Take the spans that can be taken and bury the others."""
+        dead_letters: list[DeadLetter] = []
+
+        def take(part: Sequence[Piece]) -> Receipt:
+            request: DecodedRequest | None = None
+            try:
+                request = self._decoded(joined(part, encoding), encoding, sender)
+                return self._ingest(request)
+            except Exception as error:
+                if len(part) == 1 and _may_blame(error):
+                    keeps_payload = len(dead_letters) < _STRIPPED_SPANS_MAX
+                    dead_letters.extend(_dead_letters(error, request, part[0], keeps_payload=keeps_payload))
+                raise
+
+        receipts, _ = taken_in_parts(pieces, take, _may_blame)
+        if dead_letters:
+            receipts.append(self._buried(dead_letters, sender))
+        return sum_of(receipts)
 
     def _buried(self, dead_letters: list[DeadLetter], sender: Sender) -> Receipt:
         buried = DecodedRequest(
@@ -106,22 +137,33 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {place}"
 
 
-def _dead_letters(error: Exception, request: DecodedRequest | None) -> Iterator[DeadLetter]:
-    detail = place_of(error)
+def _detail_of(error: Exception) -> str:
+    """Return an error in one line that quotes no span: the text only of one that we made."""
+    return str(error) if isinstance(error, CallfareError) else place_of(error)
+
+
+def _is_our_fault(error: Exception) -> bool:
+    """Return whether an error is neither the sender's mistake nor bound to pass."""
+    return isinstance(error, StoreFault) or not isinstance(error, ReceiveError | StoreUnavailable)
+
+
+def _may_blame(error: Exception) -> bool:
+    """Return whether an error may be due to the one span that is tried: also where it alone is refused for good."""
+    return _is_our_fault(error) or (isinstance(error, ReceiveError) and not isinstance(error, Overloaded))
+
+
+def _dead_letters(
+    error: Exception, request: DecodedRequest | None, piece: Piece | None = None, *, keeps_payload: bool = True
+) -> Iterator[DeadLetter]:
+    detail = _detail_of(error)
     if request is None:
-        yield DeadLetter(reason="our_fault", detail=f"{detail}; the request could not be decoded")
+        ids = (b"", b"") if piece is None else (piece.trace_id, piece.span_id)
+        detail = f"{detail}; it could not be decoded"
+        yield DeadLetter(reason="our_fault", detail=detail, trace_id=ids[0], span_id=ids[1])
         return
     yield from request.dead_letters
-    kept_count = 0
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
-                kept_count += 1
-                payload = strip_content(span, scope=scope.scope, resource=resource.resource)
-                yield DeadLetter(
-                    reason="our_fault",
-                    detail=detail,
-                    trace_id=span.trace_id[:16],
-                    span_id=span.span_id[:8],
-                    payload=payload if kept_count <= _STRIPPED_SPANS_MAX else b"",
-                )
+                kept = dead_letter_of(span, scope.scope, resource.resource, reason="our_fault", detail=detail)
+                yield kept if keeps_payload else replace(kept, payload=b"")

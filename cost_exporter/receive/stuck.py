@@ -33,6 +33,11 @@ class StuckBatches:
         self._first_failed_seconds: OrderedDict[bytes, float] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch is failing. Cheap, for the way of the others."""
+        return not self._first_failed_seconds
+
     def is_given_up(self, batch: bytes) -> bool:
         """Note that a batch failed; return whether it has been failing for longer than our patience."""
         now_seconds = self._monotonic_seconds()
