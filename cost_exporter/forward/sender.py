@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Protocol
 
+from cost_exporter.forward.answers import Taken
 from cost_exporter.read.otlp_bytes import halves_of
 
 __all__ = ["Claim", "Outbox", "RefusedForGood", "Sender", "Transport"]
@@ -31,8 +32,8 @@ class RefusedForGood(Exception):
 class Transport(Protocol):
     """How a request reaches the backend."""
 
-    def send(self, request: bytes) -> None:
-        """Return when taken. Raises `RefusedForGood`, or anything else where it is worth trying again."""
+    def send(self, request: bytes) -> Taken:
+        """Return what was taken. Raises `RefusedForGood`, or anything else where it is worth trying again."""
         ...
 
     def close(self) -> None:
@@ -73,6 +74,7 @@ class Sender:
         self._outbox = outbox
         self._transport = transport
         self._max_age = max_age
+        self._last_warning = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callfare-forward", daemon=True)
 
@@ -91,7 +93,8 @@ class Sender:
         """Send one claim and return it, its spans gone. Raises where the backend could not be reached."""
         with self._outbox.claim() as claim:
             if claim.requests:
-                claim.done(given_up_count=self._send(claim.requests))
+                # A receiver that claims to reject more than it was sent cannot raise the count above what there was.
+                claim.done(given_up_count=min(self._send(claim.requests), claim.span_count))
             return claim
 
     def _send(self, requests: Sequence[bytes]) -> int:
@@ -100,14 +103,23 @@ class Sender:
         Returns how many spans were given up.
         """
         try:
-            self._transport.send(b"".join(requests))
+            taken = self._transport.send(b"".join(requests))
         except RefusedForGood as refusal:
             halves = _halves(requests)
             if not halves:
                 logger.warning("gave up a span that the forward endpoint refuses: %s", refusal)
                 return 1
             return sum(self._send(half) for half in halves)
-        return 0
+        self._report_what_was_rejected(taken)
+        return taken.rejected_count
+
+    def _report_what_was_rejected(self, taken: Taken) -> None:
+        """Log a partial success. What was rejected must not be sent again (OTLP), and is not known by name."""
+        if taken.rejected_count:
+            logger.warning("gave up %d spans that the forward endpoint rejects: %s", taken.rejected_count, taken.reason)
+        elif taken.reason and taken.reason != self._last_warning:
+            self._last_warning = taken.reason
+            logger.info("the forward endpoint took all spans and warns: %s", taken.reason)
 
     def _run(self) -> None:
         failures = 0

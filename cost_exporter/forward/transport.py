@@ -1,12 +1,20 @@
-"""OTLP out: raw bytes over gRPC or HTTP. The port or path of the endpoint says which."""
+"""OTLP out: raw bytes over gRPC or HTTP. The port or path of the endpoint says which.
 
+Spans count as taken only where an OTLP receiver says so (`answers.py`). No redirect is followed: it would turn the
+POST into a GET, whose answer says nothing about the spans, and let the endpoint choose which address is called.
+"""
+
+import time
 import urllib.error
 import urllib.request
-from typing import Final
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
+from typing import IO, Final
 from urllib.parse import urlsplit
 
 import grpc
 
+from cost_exporter.forward.answers import ANSWER_BYTES_MAX, NotOtlp, Taken, read_answer
 from cost_exporter.forward.sender import RefusedForGood, Transport
 
 __all__ = ["GrpcTransport", "HttpTransport", "transport_for"]
@@ -21,7 +29,10 @@ _PERMANENT_CODES: Final = {
 }
 """Refusals of this very batch. A wrong token, a wrong path or an internal error may pass: those are retried."""
 _PERMANENT_STATUSES: Final = {400, 413, 422}
+_REDIRECTS: Final = range(300, 400)
 _HTTP_PORT: Final = 4318
+_GRPC_CONTENT_TYPE: Final = "application/x-protobuf"
+_READ_AT_ONCE_BYTES: Final = 8 * 1024
 
 
 def transport_for(endpoint: str) -> Transport:
@@ -45,15 +56,16 @@ class GrpcTransport:
             self._channel = grpc.insecure_channel(target, options)
         self._export = self._channel.unary_unary(_EXPORT, request_serializer=None, response_deserializer=None)
 
-    def send(self, request: bytes) -> None:
-        """Return when taken."""
+    def send(self, request: bytes) -> Taken:
+        """Return what was taken."""
         try:
-            self._export(request, timeout=SEND_SECONDS)
+            answer = self._export(request, timeout=SEND_SECONDS)
         except grpc.RpcError as error:
             code = error.code()  # pyright: ignore[reportAttributeAccessIssue] - grpc's stubs lack Call on RpcError
             if code in _PERMANENT_CODES:
                 raise RefusedForGood(str(code)) from error
             raise ConnectionError(str(code)) from error
+        return read_answer(answer, _GRPC_CONTENT_TYPE)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -65,18 +77,57 @@ class HttpTransport:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._opener = urllib.request.build_opener(_NoRedirects)
 
-    def send(self, request: bytes) -> None:
-        """Return when taken."""
+    def send(self, request: bytes) -> Taken:
+        """Return what was taken."""
         headers = {"Content-Type": "application/x-protobuf"}
         prepared = urllib.request.Request(self._url, data=request, headers=headers, method="POST")  # noqa: S310 - settings allow http(s) only
+        deadline_seconds = time.monotonic() + SEND_SECONDS
         try:
-            with urllib.request.urlopen(prepared, timeout=SEND_SECONDS) as response:  # noqa: S310 - same
-                response.read()
+            with self._opener.open(prepared, timeout=SEND_SECONDS) as response:
+                return read_answer(_content(response, deadline_seconds), response.headers.get("Content-Type", ""))
         except urllib.error.HTTPError as error:
-            if error.code in _PERMANENT_STATUSES:
-                raise RefusedForGood(f"HTTP {error.code}") from error
-            raise
+            with error:
+                raise _refusal(error) from error
+        except HTTPException as error:
+            raise NotOtlp(f"its answer is not HTTP ({type(error).__name__})") from error
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as the error that it is here."""
+
+    def redirect_request(  # noqa: PLR0917 - as the base class has it
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
+        """Follow none."""
+        del req, fp, code, msg, headers, newurl
+
+
+def _content(response: HTTPResponse, deadline_seconds: float) -> bytes:
+    """Return the body, at most one byte more than an answer may have, and not for ever."""
+    content = b""
+    while len(content) <= ANSWER_BYTES_MAX:
+        if time.monotonic() > deadline_seconds:
+            raise TimeoutError("its answer does not end")
+        part = response.read1(min(_READ_AT_ONCE_BYTES, ANSWER_BYTES_MAX + 1 - len(content)))
+        if not part:
+            break
+        content += part
+    if response.length:
+        raise NotOtlp("its answer is cut off")
+    return content
+
+
+def _refusal(error: urllib.error.HTTPError) -> Exception:
+    if error.code in _PERMANENT_STATUSES:
+        return RefusedForGood(f"HTTP {error.code}")
+    if error.code in _REDIRECTS:
+        return NotOtlp(
+            f"HTTP {error.code}, a redirect, which is not followed; set CALLFARE_FORWARD_ENDPOINT to the address"
+            " that takes spans itself"
+        )
+    return ConnectionError(f"HTTP {error.code}")

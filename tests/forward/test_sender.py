@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cost_exporter.forward.answers import Taken
 from cost_exporter.forward.sender import RefusedForGood, Sender, Transport
 from cost_exporter.forward.transport import GrpcTransport, HttpTransport, transport_for
 from cost_exporter.read.otlp_bytes import framed_span, trace_request
@@ -214,7 +215,7 @@ def test_what_waited_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> N
             return count
 
     class Away:
-        def send(self, request: bytes) -> None:
+        def send(self, request: bytes) -> Taken:
             raise ConnectionError("away")
 
         def close(self) -> None:
@@ -245,3 +246,29 @@ def test_a_refusal_names_its_reason() -> None:
     backend.poison = "bad"
     with http_endpoint(backend) as endpoint, pytest.raises(RefusedForGood, match="HTTP 400"):
         transport_for(endpoint).send(waiting("bad"))
+
+
+class Rejecting:
+    """Takes what it is sent, but for so many spans."""
+
+    def __init__(self, rejected_count: int) -> None:
+        self.rejected_count = rejected_count
+        self.sent: list[bytes] = []
+
+    def send(self, request: bytes) -> Taken:
+        self.sent.append(request)
+        return Taken(rejected_count=self.rejected_count, reason="too old")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("rejected", "given_up"), [(0, 0), (2, 2), (3, 3), (10**9, 3)])
+def test_spans_that_are_rejected_are_given_up_and_counted(
+    rejected: int, given_up: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A partial success is final: nothing is sent again, and what was lost is counted and logged."""
+    outbox, transport = MemoryOutbox(waiting("a", "b"), waiting("c")), Rejecting(rejected)
+    Sender(outbox, transport).drain_once()
+    assert (outbox.rows, outbox.given_up, len(transport.sent)) == ([], given_up, 1)
+    assert ("too old" in caplog.text) is bool(rejected)
