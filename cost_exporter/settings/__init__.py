@@ -4,33 +4,16 @@ Wrong settings are one line that names the variable or the place in the file, an
 """
 
 from cost_exporter.settings.address import Address, Tls, require_safe_address
-from cost_exporter.settings.config_file import (
-    Alert,
-    AlertKind,
-    AlertOn,
-    Budget,
-    Config,
-    Fee,
-    Revenue,
-    Tier,
-    Window,
-    load_config,
-)
+from cost_exporter.settings.config_file import Config, Fee, Revenue, load_config
 from cost_exporter.settings.environment import Settings, load_settings
 
 __all__ = [
     "Address",
-    "Alert",
-    "AlertKind",
-    "AlertOn",
-    "Budget",
     "Config",
     "Fee",
     "Revenue",
     "Settings",
-    "Tier",
     "Tls",
-    "Window",
     "load_config",
     "load_settings",
     "require_safe_address",

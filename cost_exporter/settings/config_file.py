@@ -1,35 +1,30 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, tiers, alerts, trusted cost sources.
+"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, trusted cost sources.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
-the file, the line number, the field and the mend. An unknown field is a mistake: a budget that is misspelt
-and silently ignored would be no budget.
+the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
+mistake, and so is a section for something that this version cannot do, such as a budget.
 """
 
 import re
 from decimal import Decimal, InvalidOperation
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cost_exporter.errors import SettingsError
 
-__all__ = [
-    "Alert",
-    "AlertKind",
-    "AlertOn",
-    "Budget",
-    "Config",
-    "Fee",
-    "Revenue",
-    "Tier",
-    "Window",
-    "load_config",
-]
+__all__ = ["Config", "Fee", "Revenue", "load_config"]
 
 _AMOUNT_MAX = Decimal(10) ** 12
+_NOT_BUILT: Final = {
+    "budgets": "no budget is enforced",
+    "tiers": "no budget of a request is enforced",
+    "alerts": "no alert is sent",
+    "reports": "no report is sent",
+}
+"""Sections that a later version reads, and what does not happen until then."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,31 +60,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Window(StrEnum):
-    """How long a budget lasts; windows are UTC and by span start."""
-
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
-
-
-class AlertKind(StrEnum):
-    """Where an alert goes."""
-
-    WEBHOOK = "webhook"
-    SLACK = "slack"
-    DISCORD = "discord"
-    EMAIL = "email"
-
-
-class AlertOn(StrEnum):
-    """What an alert tells of."""
-
-    BUDGET = "budget"
-    UNPRICED = "unpriced"
-    WORKFLOW_OVER = "workflow_over"
-
-
 class Revenue(_Part):
     """What a customer pays for a workflow of this name and outcome, where its span does not say."""
 
@@ -106,63 +76,13 @@ class Fee(_Part):
     fixed: DecimalString = Decimal(0)
 
 
-class Budget(_Part):
-    """A limit for what matches all of tenant, category, API key and user that are given."""
-
-    name: str = Field(min_length=1)
-    limit_usd: DecimalString
-    window: Annotated[Window, Field(strict=False)]
-    tenant: str | None = None
-    soft_percent: int = Field(default=80, ge=1, le=100)
-    hard: bool = False
-    category: str | None = None
-    api_key: str | None = None
-    user: str | None = None
-
-
-class Tier(_Part):
-    """What one request of this tier may cost, in all and by task."""
-
-    total_usd: DecimalString
-    per_task_usd: dict[str, DecimalString] = Field(default_factory=dict)
-
-
-class Alert(_Part):
-    """Tell somebody when one of `on` happens."""
-
-    kind: Annotated[AlertKind, Field(strict=False)]
-    url: str = Field(pattern=r"^(https?|smtps?|mailto):")
-    on: tuple[Annotated[AlertOn, Field(strict=False)], ...] = Field(default=tuple(AlertOn), strict=False)
-    over_usd: DecimalString | None = None
-    """Only for `workflow_over`: the cost above which a workflow is told of."""
-    allow_private: bool = False
-    """Let the URL lead to a private address: off, so that nobody is tricked into calling internal services."""
-
-    @model_validator(mode="after")
-    def _has_threshold(self) -> "Alert":
-        if AlertOn.WORKFLOW_OVER in self.on and "on" in self.model_fields_set and self.over_usd is None:
-            raise ValueError('workflow_over needs a threshold; add over_usd: "0.50"')
-        return self
-
-
 class Config(_Part):
     """The whole file; everything in it is optional."""
 
     revenue: tuple[Revenue, ...] = Field(default=(), strict=False)
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
-    budgets: tuple[Budget, ...] = Field(default=(), strict=False)
-    tiers: dict[str, Tier] = Field(default_factory=dict)
-    alerts: tuple[Alert, ...] = Field(default=(), strict=False)
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Scope or provider names whose stated cost counts (semantics 14)."""
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Config":
-        names = [budget.name for budget in self.budgets]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two budgets are called {name!r}; give each its own name")
-        return self
 
 
 def load_config(path: Path | None) -> Config:
@@ -187,6 +107,10 @@ def _validated(path: Path, text: str) -> Config:
         return Config()
     if not isinstance(content, dict):
         raise SettingsError(f"{path}:1: must be a mapping; begin a line with one of {_field_names(Config)}")
+    for name, consequence in _NOT_BUILT.items():
+        if name in content:
+            line = _line_of(root, (name,))
+            raise SettingsError(f"{path}:{line}: {name}: this version has no {name}, so {consequence}; remove {name}")
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -218,13 +142,7 @@ def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
 
 
 def _names_at(location: tuple[int | str, ...]) -> str:
-    parts: dict[str, type[BaseModel]] = {
-        "revenue": Revenue,
-        "fees": Fee,
-        "budgets": Budget,
-        "tiers": Tier,
-        "alerts": Alert,
-    }
+    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee}
     return _field_names(Config if len(location) == 1 else parts[str(location[0])])
 
 

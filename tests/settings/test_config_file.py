@@ -4,16 +4,11 @@ from pathlib import Path
 import pytest
 
 from cost_exporter.errors import SettingsError
-from cost_exporter.settings import AlertKind, AlertOn, Config, Window, load_config
+from cost_exporter.settings import Config, load_config
 
 WHOLE = """\
 revenue: [{workflow: support-call, outcome: completed, amount: "4.99"}]
 fees: [{percent: "2.9", fixed: "0.30"}]
-budgets:
-  - {name: acme-day, tenant: acme, window: day, limit_usd: "5", soft_percent: 75, hard: true, category: bot}
-tiers: {quick: {total_usd: "0.50", per_task_usd: {analysis: "0.30"}}, standard: {total_usd: "2"}}
-alerts:
-  - {kind: slack, url: "https://hooks.example/x", on: [budget, workflow_over], over_usd: "0.50", allow_private: false}
 trusted_cost_sources: [openrouter]
 """
 
@@ -33,14 +28,6 @@ def test_whole_file_is_read_exactly(tmp_path: Path) -> None:
         Decimal("4.99"),
     )
     assert (config.fees[0].percent, config.fees[0].fixed) == (Decimal("2.9"), Decimal("0.30"))
-    budget = config.budgets[0]
-    assert (budget.name, budget.tenant, budget.window, budget.limit_usd) == ("acme-day", "acme", Window.DAY, Decimal(5))
-    assert (budget.soft_percent, budget.hard, budget.category, budget.user) == (75, True, "bot", None)
-    assert config.tiers["quick"].per_task_usd == {"analysis": Decimal("0.30")}
-    assert config.tiers["standard"].total_usd == Decimal(2)
-    assert config.alerts[0].kind is AlertKind.SLACK
-    assert config.alerts[0].on == (AlertOn.BUDGET, AlertOn.WORKFLOW_OVER)
-    assert config.alerts[0].over_usd == Decimal("0.50")
     assert config.trusted_cost_sources == ("openrouter",)
 
 
@@ -56,23 +43,13 @@ def test_no_file_and_an_empty_file_are_an_empty_configuration(tmp_path: Path) ->
         ('fees:\n  - percent: "lots"\n', 2, "fees.0.percent: 'lots' is not a decimal number"),
         ('fees:\n  - percent: "NaN"\n', 2, "must be at least 0"),
         ('fees:\n  - percent: "-1"\n', 2, "must be at least 0"),
-        ('budgets:\n  - name: a\n    limit_usd: "5"\n', 2, "budgets.0.window: is missing"),
-        ('budgets:\n  - {name: a, window: year, limit_usd: "5"}\n', 2, "'hour', 'day' or 'month'"),
+        ("fee:\n  - percent: a\n", 1, "fee: is not a setting; remove it, or write one of revenue, fees, trusted"),
         (
-            'budgets:\n  - {name: a, window: day, limit_usd: "5"}\n  - {name: a, window: hour, limit_usd: "1"}\n',
-            1,
-            "two",
-        ),
-        ("budget:\n  - name: a\n", 1, "budget: is not a setting; remove it, or write one of revenue, fees, budgets"),
-        (
-            '\ntiers:\n  quick:\n    total: "1"\n',
+            '\nrevenue:\n  - workflow: a\n    sum: "1"\n',
             4,
-            "tiers.quick.total: is not a setting; remove it, or write one of total",
+            "revenue.0.sum: is not a setting; remove it, or write one of",
         ),
-        ("tiers:\n  quick: {}\n", 2, "tiers.quick.total_usd: is missing"),
-        ('alerts:\n  - kind: slack\n    url: "gopher://x"\n', 3, "alerts.0.url"),
-        ('alerts:\n  - {kind: slack, url: "https://x", on: [workflow_over]}\n', 2, "needs a threshold"),
-        ('alerts:\n  - {kind: slack, url: "https://x", on: workflow_over}\n', 2, "alerts.0.on"),
+        ("revenue:\n  - workflow: a\n", 2, "revenue.0.amount: is missing"),
         ("fees: [\n", 2, "not YAML"),
         ("- fees\n", 1, "must be a mapping"),
     ],
@@ -97,3 +74,15 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "control.yaml").write_bytes(b"fees: \x07")
     with pytest.raises(SettingsError, match="control characters"):
         load_config(tmp_path / "control.yaml")
+
+
+@pytest.mark.parametrize("name", ["budgets", "tiers", "alerts", "reports"])
+@pytest.mark.parametrize("content", ["[]", "{}", "[{name: acme-day, hard: true}]", "null"])
+def test_what_would_have_no_effect_is_refused_by_name(tmp_path: Path, name: str, content: str) -> None:
+    """A hard budget that nobody enforces is worse than none: the section is refused, whatever is in it."""
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, f'fees: [{{percent: "2.9"}}]\n{name}: {content}\n')
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path / 'callfare.yaml'}:2: {name}: ")
+    assert message.endswith(f"; remove {name}")
+    assert "\n" not in message
