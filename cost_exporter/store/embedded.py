@@ -9,6 +9,7 @@ PostgreSQL refuses to run as root. Started by root, it runs as the user `postgre
 
 import contextlib
 import hashlib
+import logging
 import os
 import pwd
 import shutil
@@ -28,6 +29,7 @@ from cost_exporter.errors import MissingExtra, StoreError, StoreUnavailable
 
 __all__ = ["EmbeddedPostgres"]
 
+_log = logging.getLogger(__name__)
 _DATABASE: Final = "callfare"
 _USER: Final = "callfare"
 _PORT: Final = 5432  # names the socket; nothing listens on TCP
@@ -309,11 +311,28 @@ def _let_account_execute(programs_dir: Path) -> None:
 
 
 def _let_through(directory: Path) -> None:
-    """Let other accounts pass through (not list) the directories above, where only root may: `chmod o+x`."""
+    """Let other accounts pass through (not list) the directories above, where only root may: `chmod o+x`.
+
+    Each change is logged: it lets every account of the machine pass. What is not root's own is left alone.
+    """
     for each in (directory, *directory.parents):
-        mode = each.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            each.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        found = each.stat()
+        if found.st_mode & stat.S_IXOTH:
+            continue
+        if found.st_uid != 0:
+            raise StoreError(
+                f"PostgreSQL does not run as root, and its account cannot enter {each}; run `chmod o+x {each}`, run"
+                " callfare as another user, or set CALLFARE_DATA_DIR"
+            )
+        before = stat.S_IMODE(found.st_mode)
+        each.chmod(before | stat.S_IXOTH)
+        _log.warning(
+            "changed permissions: %s was %o and is %o now, so that PostgreSQL, which does not run as root, can enter"
+            " it; to avoid that, run callfare as another user or set CALLFARE_DATABASE_URL",
+            each,
+            before,
+            before | stat.S_IXOTH,
+        )
 
 
 def _last_line(text: str) -> str:
