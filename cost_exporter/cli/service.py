@@ -160,7 +160,12 @@ class Service:
         }
 
     def _start_web(self) -> Address:
-        app = create_app(lend=self._readers.lend, metrics=self._metrics, authenticate=self._tokens)
+        app = create_app(
+            lend=self._readers.lend,
+            metrics=self._metrics,
+            authenticate=self._tokens,
+            is_local=self._settings.web_addr.is_loopback,
+        )
         server = self._stopped_by(HttpServer(app, option="--web", grace_seconds=5), HttpServer.stop)
         return server.start(self._settings.web_addr, self._tls)
 

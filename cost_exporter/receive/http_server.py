@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cost_exporter.errors import SettingsError
 from cost_exporter.receive.listen import bind, unavailable
+from cost_exporter.receive.own_host import OwnHostOnly
 from cost_exporter.settings import Address, Tls
 
 __all__ = ["HttpServer"]
@@ -38,7 +39,7 @@ class HttpServer:
 
     def start(self, address: Address, tls: Tls | None = None) -> Address:
         """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
-        config = self._config(tls)
+        config = self._config(OwnHostOnly(self._app) if address.is_loopback else self._app, tls)
         listener = bind(address, self._option)
         try:
             listener.listen(_CONNECTIONS_MAX)
@@ -60,9 +61,9 @@ class HttpServer:
         self._thread.join(self._grace_seconds + 2)
         self._server = self._thread = None
 
-    def _config(self, tls: Tls | None) -> uvicorn.Config:
+    def _config(self, app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
         config = uvicorn.Config(
-            self._app,
+            app,
             http=self._protocol,
             loop="asyncio",
             ws="none",

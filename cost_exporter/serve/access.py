@@ -12,7 +12,7 @@ from cost_exporter.errors import PermissionDenied
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import Scope
 
-__all__ = ["OPEN", "Access", "access_of"]
+__all__ = ["OPEN", "Access", "access_of", "require_metrics_scope"]
 
 _READING_SCOPES: Final = frozenset({Scope.READ, Scope.ADMIN})
 
@@ -36,3 +36,19 @@ def access_of(request: Request, authenticate: Authenticate) -> Access:
     if credential.scope not in _READING_SCOPES:
         raise PermissionDenied(f"a token of scope {credential.scope} may not read; create one of scope read")
     return Access(tenant=credential.tenant)
+
+
+def require_metrics_scope(request: Request, authenticate: Authenticate, *, is_local: bool) -> None:
+    """Raise `Unauthenticated` or `PermissionDenied` unless the sender may see the metrics of all tenants.
+
+    On loopback no token is needed; one that is presented must still be one for metrics.
+    """
+    token = bearer_token(*request.headers.getlist("authorization"))
+    if token is None and is_local:
+        return
+    credential = authenticate(token)
+    if credential is not None and credential.scope is not Scope.METRICS:
+        raise PermissionDenied(
+            f"a token of scope {credential.scope} may not read metrics, which show every tenant;"
+            " create one of scope metrics"
+        )

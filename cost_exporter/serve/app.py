@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Unauthenticated
+from cost_exporter.serve.access import require_metrics_scope
 from cost_exporter.serve.api import BadRequest, LendReader, NotFound, api_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
@@ -32,9 +33,13 @@ def create_app(
     lend: LendReader,
     metrics: ServiceMetrics,
     authenticate: Authenticate = anyone,
+    is_local: bool = True,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
 ) -> Starlette:
-    """Return the application. Its routes are plain functions: Starlette runs them in threads, off the event loop."""
+    """Return the application; `is_local` where only this machine can reach it.
+
+    Its routes are plain functions: Starlette runs them in threads, off the event loop.
+    """
 
     def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -44,7 +49,8 @@ def create_app(
             reader.is_alive()
         return PlainTextResponse("ready\n")
 
-    def metrics_text(_: Request) -> Response:
+    def metrics_text(request: Request) -> Response:
+        require_metrics_scope(request, authenticate, is_local=is_local)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return Starlette(

@@ -33,6 +33,8 @@ class Scope(StrEnum):
     ADMIN = "admin"
     RELAY = "relay"
     """A Collector that may state the tenant of what it relays."""
+    METRICS = "metrics"
+    """Prometheus: /metrics, with the totals of every tenant, and nothing else."""
 
 
 @value

@@ -1,0 +1,53 @@
+"""/metrics shows every tenant's spend: outside loopback only a token of scope metrics sees it."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from cost_exporter.errors import Unauthenticated
+from cost_exporter.serve.app import create_app
+from cost_exporter.serve.metrics import ServiceMetrics
+from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.tokens import Credential, Scope
+
+
+def authenticate(token: str | None) -> Credential | None:
+    """Each scope's name is a token of it."""
+    if token not in {scope.value for scope in Scope}:
+        raise Unauthenticated("a token is needed")
+    return Credential(tenant="acme", scope=Scope(token))
+
+
+@pytest.mark.parametrize(
+    ("is_local", "token", "status"),
+    [
+        (False, None, 401),
+        (False, "wrong", 401),
+        *((False, scope.value, 200 if scope is Scope.METRICS else 403) for scope in Scope),
+        (True, None, 200),
+        (True, "wrong", 401),
+        (True, "read", 403),
+        (True, "metrics", 200),
+    ],
+)
+def test_metrics_need_their_scope(metrics: ServiceMetrics, token: str | None, status: int, *, is_local: bool) -> None:
+    """Not even an administrator of one tenant sees what the others spend; a presented token is never ignored."""
+    readers = ReaderPool("postgresql://127.0.0.1:1/nowhere")
+    app = create_app(lend=readers.lend, metrics=metrics, authenticate=authenticate, is_local=is_local)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        client = TestClient(app, raise_server_exceptions=False)
+        assert client.get("/metrics", headers=headers).status_code == status
+        assert client.get("/healthz", headers=headers).status_code == 200
+    finally:
+        readers.close()
+
+
+def test_a_token_for_metrics_reads_nothing_else(metrics: ServiceMetrics) -> None:
+    """Whoever scrapes does not see calls."""
+    readers = ReaderPool("postgresql://127.0.0.1:1/nowhere")
+    client = TestClient(create_app(lend=readers.lend, metrics=metrics, authenticate=authenticate, is_local=False))
+    try:
+        for path in ("/", "/v1/costs", f"/v1/workflows/{'f' * 32}/cost"):
+            assert client.get(path, headers={"Authorization": "Bearer metrics"}).status_code == 403
+    finally:
+        readers.close()
