@@ -1,6 +1,6 @@
 # callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format types bench crash run-environment environment clean
+.PHONY: help demo up test lint format types reference docs bench crash run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
 
@@ -28,6 +28,12 @@ format: environment  ## put the code into the house's format
 
 types: environment  ## check types strictly
 	@$(BIN)basedpyright
+
+reference: environment  ## write docs/reference from the code
+	@PYTHONPATH=.:instrumentation $(BIN)python -m scripts.reference
+
+docs: environment  ## build the manual into build/manual; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)python -m mkdocs build --strict
 
 bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
 	@$(BIN)python benchmarks/ingest.py

@@ -64,16 +64,20 @@ class Revenue(_Part):
     """What a customer pays for a workflow of this name and outcome, where its span does not say."""
 
     workflow: str
+    """Name of the workflow."""
     amount: DecimalString
+    """Revenue in US dollars for each such workflow."""
     outcome: str | None = None
-    """None for any outcome."""
+    """Only workflows with this outcome, such as `completed`. Unset: any outcome."""
 
 
 class Fee(_Part):
     """The payment fee on revenue: a percentage plus a fixed amount."""
 
     percent: DecimalString = Decimal(0)
+    """Percentage of the revenue."""
     fixed: DecimalString = Decimal(0)
+    """Amount in US dollars for each payment."""
 
 
 class Config(_Part):
@@ -82,7 +86,7 @@ class Config(_Part):
     revenue: tuple[Revenue, ...] = Field(default=(), strict=False)
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
-    """Scope or provider names whose stated cost counts (semantics 14)."""
+    """Names of instrumentation scopes or providers whose reported cost is used instead of ours (semantics 14)."""
 
 
 def load_config(path: Path | None) -> Config:

@@ -63,29 +63,39 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr | None = None
-    """`postgresql://...`; None for the embedded PostgreSQL. Secret: it may hold a password."""
+    """`postgresql://user:password@host:5432/database`. Unset: the embedded PostgreSQL."""
     data_dir: Path = Field(default_factory=lambda: default_data_dir(os.environ))
+    """Folder of the embedded database."""
     otlp_grpc_addr: ListenAddress = Address(host="127.0.0.1", port=4317)
+    """Where OTLP over gRPC is received; `HOST:PORT`."""
     otlp_http_addr: ListenAddress = Address(host="127.0.0.1", port=4318)
+    """Where OTLP over HTTP is received; `HOST:PORT`."""
     web_addr: ListenAddress = Address(host="127.0.0.1", port=4319)
+    """Where API, pages and metrics are served; `HOST:PORT`."""
     prices: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
     """Extra price files, separated by commas (or the platform's path separator)."""
     config: Path | None = None
+    """The configuration file: revenue and fee rules, trusted cost sources."""
     forward_endpoint: str | None = None
+    """OTLP endpoint to which spans are forwarded with their cost: `http://host:port` or `https://host:port`."""
     forward_content: bool = False
     """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
     jaeger_url: str | None = None
+    """Address of the Jaeger page, for links from a workflow to its trace."""
     estimate_usage: bool = False
     """Estimate the tokens of calls without usage from the text on their spans, where there is any."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     processes: int | None = Field(default=None, ge=1, le=64)
-    """Processes that ingest works in; 1 is the service's own. None lets the command decide."""
+    """Processes that receive spans; 1 is the service's own. Unset: the command decides."""
     tls_cert: Path | None = None
+    """Certificate for all three addresses, PEM; together with its key."""
     tls_key: Path | None = None
+    """Key of the certificate, PEM."""
     tls_client_ca: Path | None = None
+    """Authority whose client certificates OTLP senders must show, PEM."""
     insecure: bool = False
-    """The explicit word: listen on an outside address without TLS, because a proxy in front does it."""
+    """Listen on an outside address without TLS, because a proxy in front does it."""
 
     @classmethod
     def settings_customise_sources(

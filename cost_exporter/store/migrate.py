@@ -69,11 +69,20 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
             lock_session(connection, Lock.MIGRATE)
             connection.execute("set client_min_messages = warning")
             connection.execute(_BOOTSTRAP)
-            return [_apply(connection, step) for step in _missing(_applied(connection), steps)]
+            applied = [_apply(connection, step) for step in _missing(_applied(connection), steps)]
+            if applied and known is None:
+                connection.execute(_comments())
+            return applied
     except psycopg.errors.LockNotAvailable as error:
         raise StoreUnavailable("the schema is in use and could not be changed in 10 s; try again") from error
     except psycopg.OperationalError as error:
         raise unreachable(error) from error
+
+
+def _comments() -> LiteralString:
+    """Return what each table and column is for. Not a migration: a description may be corrected later."""
+    text = files("cost_exporter.store").joinpath("sql/comments.sql").read_text(encoding="utf-8")
+    return cast("LiteralString", text)
 
 
 def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:

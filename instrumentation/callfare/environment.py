@@ -35,7 +35,7 @@ def _flag(name: str, *, default: bool) -> bool:
 
 
 def is_disabled() -> bool:
-    """CALLFARE_DISABLED: nothing of ours loads."""
+    """CALLFARE_DISABLED, default off: nothing of callfare loads."""
     return _flag("CALLFARE_DISABLED", default=False)
 
 
@@ -45,7 +45,7 @@ def records_all() -> bool:
 
 
 def trusts_baggage() -> bool:
-    """CALLFARE_TRUST_BAGGAGE, default on: callers may say by baggage on whose account their requests go."""
+    """CALLFARE_TRUST_BAGGAGE, default on: callers may set attribution, such as the tenant, by W3C baggage."""
     return _flag("CALLFARE_TRUST_BAGGAGE", default=True)
 
 
@@ -79,12 +79,12 @@ def report_seconds() -> float:
 
 
 def spool_folder() -> str:
-    """CALLFARE_SPOOL_DIR: where spans wait while their receiver is away; "" for no spool."""
+    """CALLFARE_SPOOL_DIR: folder in which spans wait while their receiver is away; empty for none."""
     return os.environ.get("CALLFARE_SPOOL_DIR", "").strip()
 
 
 def spool_bytes_max() -> int:
-    """CALLFARE_SPOOL_MAX_MIB, default 256: what may wait there; then the oldest spans are given up."""
+    """CALLFARE_SPOOL_MAX_MIB, default 256: MiB that may wait there; beyond it the oldest spans are dropped."""
     text = os.environ.get("CALLFARE_SPOOL_MAX_MIB", "").strip()
     mebibytes = int(text) if text.isdecimal() and int(text) else _SPOOL_MAX_MIB_DEFAULT
     return mebibytes << 20

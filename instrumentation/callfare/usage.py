@@ -79,9 +79,9 @@ _warned: set[str] = set()
 def record_usage(
     operation: str, provider: str, model: str = "", *, vendor_cost_usd: Stated = None, **quantities: Stated
 ) -> None:
-    """Record what an operation used, now, on the account of the current context. None leaves a quantity out.
+    """Record what an operation used, now, with the attribution of the current context. None leaves a quantity out.
 
-    `vendor_cost_usd` is money that the vendor stated: the record is then `reported` at it, whatever the price list.
+    `vendor_cost_usd` is the cost that the vendor reported: the record then has status `reported` and this cost.
     """
     if environment.is_disabled():
         return

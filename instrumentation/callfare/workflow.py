@@ -1,7 +1,7 @@
-"""`workflow(...)`: one piece of work as one trace, on somebody's account.
+"""`workflow(...)`: one piece of work as one trace, attributed to a tenant, a category and so on.
 
     with workflow("support-call", tenant="acme", category="bot", revenue="4.99") as run:
-        ...                                  # every call in here, in any thread or task, goes on this account
+        ...                                  # every call in here, in any thread or task, is attributed like this
     async with workflow("support-call"): ...
     @workflow("insights", category="insights")
     async def summarise(call): ...           # functions, coroutines and generators of either kind
@@ -137,7 +137,7 @@ class Workflow:
         return _decorated(self, function)
 
     def copy(self) -> "Workflow":
-        """A fresh run on the same account."""
+        """A fresh run with the same attribution."""
         fresh = Workflow(self._name, revenue=self._revenue)
         fresh._account = self._account
         return fresh

@@ -1,0 +1,80 @@
+"""The command line, from the commands themselves."""
+
+import enum
+from collections.abc import Iterator
+
+import typer.main
+from typer.core import TyperGroup
+
+from cost_exporter.cli.app import app
+from scripts.reference.markdown import code, described, table
+
+
+def page() -> list[str]:
+    """Return the page: every command, its arguments and options."""
+    lines = [
+        "Every command has `--help`. Commands that print data take `--json`. Exit codes: 0 ok, 1 a problem was found or",
+        "something could not be done, 2 the command was used wrongly. Errors are one line on standard error.",
+        "",
+    ]
+    for path, command in commands():
+        lines += [f"## {path}", "", described(command.help, path, "the command's docstring"), ""]
+        lines += ["```", usage(path, command), "```", ""]
+        rows = [cells(path, parameter) for parameter in command.params if parameter.name != "help"]
+        if rows:
+            lines += table(["argument or option", "value", "default", "meaning"], rows)
+    return lines
+
+
+def commands() -> Iterator[tuple[str, object]]:
+    """Yield every command with its full name."""
+    yield from _below("callfare", typer.main.get_command(app))
+
+
+def _below(path: str, command: object) -> Iterator[tuple[str, object]]:
+    if isinstance(command, TyperGroup):
+        for name, each in sorted(command.commands.items()):
+            if not each.hidden:
+                yield from _below(f"{path} {name}", each)
+    else:
+        yield path, command
+
+
+def usage(path: str, command: object) -> str:
+    """Return the line that shows how the command is called."""
+    options = [each for each in command.params if each.param_type_name == "option"]
+    arguments = [argument(each) for each in command.params if each.param_type_name == "argument"]
+    return " ".join([path, *(["[OPTIONS]"] if options else []), *arguments])
+
+
+def argument(parameter: object) -> str:
+    """Return how an argument is written."""
+    name = (parameter.metavar or parameter.name.upper()).strip("[]") + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
+def cells(path: str, parameter: object) -> tuple[str, str, str, str]:
+    """Return the row of one argument or option."""
+    is_option = parameter.param_type_name == "option"
+    name = ", ".join([*parameter.opts, *parameter.secondary_opts]) if is_option else argument(parameter)
+    return code(name), values(parameter), default(parameter), described(parameter.help, f"{path} {name}", "its `help=`")
+
+
+def values(parameter: object) -> str:
+    """Return what may be given: the choices, else what the help calls it."""
+    if getattr(parameter, "is_flag", False):
+        return ""
+    kind = parameter.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return ", ".join(code(str(each.value)) for each in kind)
+    return (parameter.metavar or "").strip("[]") or getattr(kind, "__name__", "")
+
+
+def default(parameter: object) -> str:
+    """Return the default as a person types it."""
+    if parameter.required:
+        return "required"
+    given = parameter.default
+    if given is None or callable(given) or getattr(parameter, "is_flag", False):
+        return ""
+    return code(str(getattr(given, "value", given)))

@@ -1,0 +1,67 @@
+"""Tables and views, from the catalogue of a migrated database and its comments."""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from scripts.reference.markdown import code, described, table
+
+RELATIONS = """
+select class.oid, class.relname, class.relkind, obj_description(class.oid, 'pg_class')
+from pg_class as class join pg_namespace as namespace on namespace.oid = class.relnamespace
+where namespace.nspname = 'callfare' and class.relkind in ('r', 'p', 'v') and not class.relispartition
+order by class.relname
+"""
+COLUMNS = """
+select attribute.attname, format_type(attribute.atttypid, attribute.atttypmod), attribute.attnotnull,
+  col_description(attribute.attrelid, attribute.attnum)
+from pg_attribute as attribute
+where attribute.attrelid = %s and attribute.attnum > 0 and not attribute.attisdropped
+order by attribute.attnum
+"""
+STABLE = (
+    *("cost_record", "workflow_cost", "daily_cost", "usage_stats", "dead_letter", "record_revision", "amendment"),
+    *("price", "price_book_version", "integrity_check", "producer_gap"),
+)
+"""What users may rely on. Every column of these has a comment in the database."""
+WHERE = "cost_exporter/store/sql/comments.sql"
+
+
+def page(database_url: str) -> list[str]:
+    """Return the page: the stable relations column by column, then the internal ones."""
+    lines = [
+        "Schema `callfare`. Times are `timestamptz`; money is `numeric` in US dollars and exact. `cost_usd` is null where a cost is",
+        "unknown, never 0. `psql` shows the same descriptions with `\\d+ callfare.cost_record`.",
+        "",
+    ]
+    with psycopg.connect(database_url) as connection:
+        found = {name: (oid, kind, text) for oid, name, kind, text in connection.execute(RELATIONS)}
+        for name in STABLE:
+            oid, kind, text = found.pop(name)
+            lines += [f"## {name}", f"{'View' if kind == 'v' else 'Table'}. {described(text, name, WHERE)}", ""]
+            lines += table(["column", "type", "meaning"], column_rows(connection, oid, name))
+        lines += [
+            "## Internal",
+            "These may change with every release. Columns are listed so that you can find your way.",
+            "",
+        ]
+        lines += table(["table or view", "what for", "columns"], internal_rows(connection, found))
+    return lines
+
+
+def column_rows(connection: psycopg.Connection, oid: int, relation: str) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each column of a stable relation."""
+    for name, kind, _, text in connection.execute(COLUMNS, (oid,)):
+        yield code(name), short(kind), described(text, f"{relation}.{name}", WHERE)
+
+
+def internal_rows(connection: psycopg.Connection, found: dict) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each internal relation, with its columns by name."""
+    for name, (oid, _, text) in found.items():
+        columns = ", ".join(code(column) for column, *_ in connection.execute(COLUMNS, (oid,)))
+        yield code(name), described(text, name, WHERE), columns
+
+
+def short(kind: str) -> str:
+    """Return a type's short name."""
+    return {"timestamp with time zone": "timestamptz"}.get(kind, kind)

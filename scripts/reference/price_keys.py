@@ -1,0 +1,87 @@
+"""What the keys of a price file mean, and the quantities. `files.py` refuses a key without a meaning."""
+
+SECTIONS = {
+    "prices": "A list of prices, see below.",
+    "factors": "A list of factors on prices of the book, for a discount on everything of a provider or a model.",
+    "aliases": "A list of other names under which calls report a model.",
+    "inherit": "`none` (default): a quantity that the file leaves out is unpriced. `list`: it gets the list price.",
+}
+
+ROW_KEYS = {
+    "provider": "Required. Canonical provider name; spellings such as `ElevenLabs` are accepted.",
+    "model": "Required unless `match` is given. Exact model name, in any case.",
+    "match": "Instead of `model`: `{prefix: nova-2}` or `{regex: 'nova-2(-general)?'}`. A regex must match the whole name.",
+    "unit": "Required. The quantity that is priced, see below.",
+    "price": 'Required. Quoted decimal string, in US dollars, for `per` units. `"0"` is free.',
+    "per": 'Required. Quoted decimal: how many units the price is for, such as `"1000000"` tokens or `"60"` seconds.',
+    "valid_from": "First instant at which the price applies. Default: always. A date is its midnight, UTC.",
+    "valid_to": "End, exclusive. Default: until a later row of the same price starts.",
+    "book": "`list`, `operator` (default in a loaded file), `tenant:NAME` or `api_key:ID`. The most specific one wins.",
+    "increment": "Round the quantity up to a multiple of this.",
+    "minimum": "Bill at least this quantity.",
+    "round_scope": "What is rounded: one `request` (default), a `leg`, or a `session`.",
+    "multiplier": "Another quantity that multiplies this one, such as `channels`.",
+    "when": "Conditions that must all hold: `mode`, `service_tier`, `region`, `speed`, `plan`, `search_context`.",
+    "context_tier": "`{basis: input_tokens, above: 200000, inclusive: false}`: prices the whole request beyond that size.",
+    "bill_on_error": "`true`: a refused call is billed as well. Default `false`.",
+    "window": 'Times at which the row applies: `{weekdays: [mon, tue], utc: ["01:00-04:00"]}`.',
+    "currency": "Only `USD`.",
+    "source": "Address of the page that states the price. Required in shipped files.",
+    "checked": "Date on which the page was read. Required in shipped files.",
+    "confidence": "`high`, `medium` or `low`. Required in shipped files.",
+    "assumed": "What the price takes for granted, such as a plan; a quote that uses it names it as an issue.",
+    "note": "Free text.",
+}
+
+FACTOR_KEYS = {
+    "factor": "Required. Quoted decimal string that multiplies the price.",
+    "book": "Whom it is for: `operator` (default), `tenant:NAME` or `api_key:ID`.",
+    "provider": "Only prices of this provider.",
+    "model": "Only prices of this model.",
+    "valid_from": "First instant. Default: always.",
+    "valid_to": "End, exclusive. Default: never.",
+}
+
+ALIAS_KEYS = {
+    "provider": "Required. Canonical provider name.",
+    "name": "The name that calls report. Required unless `match` is given.",
+    "match": "Instead of `name`: `{prefix: …}` or `{regex: …}`.",
+    "model": "Required. The model whose price applies.",
+    "valid_from": "First instant. Default: always.",
+    "valid_to": "End, exclusive. Default: never.",
+}
+
+QUANTITY_MEANINGS = {
+    "input_tokens": "All input tokens, cached ones included. In a cost line: those without a line of their own.",
+    "output_tokens": "All output tokens, reasoning included.",
+    "cache_read_tokens": "Part of the input that was read from the prompt cache.",
+    "cache_write_tokens": "Part of the input that was written to the prompt cache, in all.",
+    "cache_write_5m_tokens": "Part of the cache writes that is kept for five minutes.",
+    "cache_write_1h_tokens": "Part of the cache writes that is kept for an hour.",
+    "input_audio_tokens": "Part of the input that is audio.",
+    "cache_audio_read_tokens": "Part of the input that is audio and was read from the cache.",
+    "input_image_tokens": "Part of the input that is images.",
+    "output_audio_tokens": "Part of the output that is audio.",
+    "output_image_tokens": "Part of the output that is images.",
+    "reasoning_tokens": "Part of the output that was spent on reasoning.",
+    "characters": "Code points of text sent to speech synthesis.",
+    "credits": "The vendor's own credits.",
+    "audio_seconds": "Seconds of audio sent to recognition.",
+    "output_audio_seconds": "Seconds of audio produced.",
+    "session_seconds": "Seconds that a socket was open.",
+    "call_seconds": "Seconds that a telephone call was connected.",
+    "channels": "Audio channels that are billed; a multiplier.",
+    "calls": "Telephone calls.",
+    "messages": "Text messages, by segment.",
+    "requests": "Requests.",
+    "web_searches": "Searches that a model made.",
+    "images": "Images produced.",
+    "pages": "Pages read.",
+    "vectors": "Vectors stored or written.",
+    "read_units": "A vector store's read units.",
+    "write_units": "A vector store's write units.",
+    "rerank_units": "Units of reranking.",
+    "paid_extras": "Add-ons that are billed and have no metered quantity, such as diarisation.",
+    "charge_usd": "Money paid by the customer, for payment fees.",
+    "charges": "Payments, for payment fees.",
+}

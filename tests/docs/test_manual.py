@@ -1,0 +1,53 @@
+"""The manual builds without a warning, and a broken one does not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def manual(tmp_path: Path) -> Path:
+    """A copy of what the manual is made from."""
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    return tmp_path
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    # Not --quiet: it silences the warnings that --strict counts, and the worst manual would pass.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    # Material's makers print an appeal on standard error unless told not to.
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_manual_builds_without_a_warning(manual: Path) -> None:
+    """Every page is in the navigation, and every link and anchor leads somewhere."""
+    built = build(manual)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "WARNING" not in built.stderr
+    assert (manual / "build" / "manual" / "reference" / "sql" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "finding"),
+    [
+        ("index.md", "[nowhere](how-to/nowhere.md)", "nowhere.md"),
+        ("index.md", "[no anchor](glossary.md#no-such-heading)", "no-such-heading"),
+        ("index.md", "[outside](../README.md)", "README.md"),
+        ("left-out.md", "# A page that no navigation names", "left-out.md"),
+    ],
+)
+def test_a_broken_manual_is_refused(manual: Path, page: str, text: str, finding: str) -> None:
+    """A link, an anchor or a page that is lost is an error and named."""
+    path = manual / "docs" / page
+    path.write_text((path.read_text() if path.exists() else "") + f"\n{text}\n")
+    built = build(manual)
+    assert built.returncode != 0
+    assert finding in built.stdout + built.stderr

@@ -1,0 +1,143 @@
+"""The reference is what the code is: current, complete, and no public name goes without a description."""
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+import typer
+
+from cost_exporter.cli.app import app
+from cost_exporter.serve.metrics import ServiceMetrics
+from scripts.reference import __main__ as reference
+from scripts.reference import cli, database, files, http_api, metrics
+from scripts.reference.markdown import ROOT, Undescribed
+
+SOURCES = ("cost_exporter", "instrumentation/callfare")
+
+
+@pytest.fixture(scope="module")
+def made(postgres_url: str, template_database: str) -> dict[str, str]:
+    """Every page as the code makes it now."""
+    return reference.pages(psycopg.conninfo.make_conninfo(postgres_url, dbname=template_database))
+
+
+@pytest.mark.parametrize("name", [*reference.PAGES, "sql.md"])
+def test_a_page_is_current(name: str, made: dict[str, str]) -> None:
+    """The page in the repository is the one that the code makes."""
+    assert (reference.FOLDER / name).read_text() == made[name], "run: make reference"
+
+
+def test_every_page_of_the_folder_is_made_or_linked() -> None:
+    """No page in docs/reference is left out of the manual's navigation."""
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert [path.name for path in reference.FOLDER.glob("*.md") if f"reference/{path.name}" not in navigation] == []
+
+
+def test_every_variable_of_the_source_is_described(made: dict[str, str]) -> None:
+    """A CALLFARE_* name that the product reads or prints stands in the page."""
+    named = {
+        name
+        for folder in SOURCES
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"CALLFARE_[A-Z][A-Z_]*[A-Z]", path.read_text())
+    }
+    assert named
+    assert {name for name in named if f"`{name}`" not in made["environment.md"]} == set()
+
+
+def test_every_command_and_option_is_described(made: dict[str, str]) -> None:
+    """Each command has a section, and each of its options a row there."""
+    sections = dict(re.findall(r"^## (callfare [^\n]+)\n(.*?)(?=^## |\Z)", made["cli.md"], re.MULTILINE | re.DOTALL))
+    found = dict(cli.commands())
+    assert sections.keys() == found.keys()
+    assert {"callfare up", "callfare report", "callfare prices load", "callfare token create"} <= found.keys()
+    for path, command in found.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and parameter.name != "help":
+                assert f"`{', '.join([*parameter.opts, *parameter.secondary_opts])}`" in sections[path]
+
+
+def test_every_column_of_the_database_is_listed(made: dict[str, str], database_url: str) -> None:
+    """Tables, views and their columns are those of the catalogue."""
+    with psycopg.connect(database_url) as connection:
+        columns = connection.execute(
+            "select table_name, column_name from information_schema.columns where table_schema = 'callfare'"
+        ).fetchall()
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (`.*) \|$", made["sql.md"], re.MULTILINE))
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", made["sql.md"], re.MULTILINE | re.DOTALL))
+    partition = re.compile(r"record_\d+")
+    missing = [
+        (table, column)
+        for table, column in columns
+        if not partition.match(table) and f"`{column}`" not in sections.get(table, rows.get(table, ""))
+    ]
+    assert len(columns) > 100
+    assert missing == []
+
+
+def test_a_command_without_help_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that does not say what it does is named."""
+    spoilt = typer.Typer()
+    spoilt.command("silent")(lambda: None)
+    spoilt.command("other")(lambda: None)
+    monkeypatch.setattr(cli, "app", spoilt)
+    with pytest.raises(Undescribed, match=r"callfare (silent|other) has no description"):
+        cli.page()
+    assert cli.app is not app
+
+
+def test_a_column_without_a_comment_is_refused(database_url: str) -> None:
+    """A stable column that nobody described is named, with the file to write in."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("comment on column callfare.cost_record.leg is null")
+    with pytest.raises(Undescribed, match=r"cost_record\.leg has no description; write one in .*comments\.sql"):
+        database.page(database_url)
+
+
+def test_a_table_without_a_comment_is_refused(database_url: str) -> None:
+    """An internal table needs a line as well."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create table callfare.planted (id integer)")
+    with pytest.raises(Undescribed, match="planted has no description"):
+        database.page(database_url)
+
+
+def test_a_setting_without_a_docstring_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the service that nobody described is named."""
+    known = files.fields(files.Settings)
+    monkeypatch.setattr(files, "fields", lambda _: known | {"web_addr": ""})
+    with pytest.raises(Undescribed, match="CALLFARE_WEB_ADDR has no description"):
+        files.environment_page()
+
+
+def test_a_price_key_without_a_meaning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that the reader knows and the page does not is named, and the other way round."""
+    monkeypatch.setattr(files.rows, "_ROW_KEYS", files.rows._ROW_KEYS | {"planted"})
+    with pytest.raises(Undescribed, match="planted"):
+        files.price_page()
+    monkeypatch.setattr(files.rows, "_ROW_KEYS", files.rows._ROW_KEYS - {"planted", "note"})
+    with pytest.raises(AssertionError, match="note"):
+        files.price_page()
+
+
+def test_a_route_without_a_meaning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new address is named until somebody describes it."""
+    monkeypatch.delitem(http_api.MEANINGS, "/v1/costs")
+    with pytest.raises(Undescribed, match="/v1/costs"):
+        http_api.page()
+
+
+def test_a_metric_that_is_not_shown_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric that the source registers and the page lacks is named."""
+    monkeypatch.setattr(metrics, "registry", ServiceMetrics)
+    with pytest.raises(AssertionError, match="callfare_spans_missing"):
+        metrics.page()
+
+
+def test_the_price_example_is_a_price_file() -> None:
+    """The example on the page can be loaded."""
+    from cost_exporter.prices.price_file import read_price_file
+
+    example = read_price_file(Path(ROOT / "tests" / "fixtures" / "prices" / "example.yaml"))
+    assert (len(example.rows), len(example.factors), len(example.aliases)) == (2, 1, 1)
