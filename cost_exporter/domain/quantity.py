@@ -11,7 +11,9 @@ from typing import Final
 
 __all__ = [
     "FREE_WITHOUT_PRICE",
+    "INPUT_PARTS",
     "MAX_QUANTITY",
+    "OUTPUT_PARTS",
     "QUANTITIES",
     "TOKEN_QUANTITIES",
     "WHOLE_QUANTITIES",
@@ -84,7 +86,7 @@ WHOLE_QUANTITIES: Final = TOKEN_QUANTITIES | {
 }
 """Quantities that are counted, not measured: a fraction of one is a mistake of the meter."""
 
-_INPUT_PARTS: Final = (
+INPUT_PARTS: Final = (
     "cache_read_tokens",
     "cache_write_tokens",
     "cache_write_5m_tokens",
@@ -94,7 +96,8 @@ _INPUT_PARTS: Final = (
     "input_image_tokens",
 )
 _OUTPUT_PARTS: Final = ("output_audio_tokens", "output_image_tokens")
-_SUBSETS: Final = frozenset({*_INPUT_PARTS, *_OUTPUT_PARTS, "reasoning_tokens"})
+OUTPUT_PARTS: Final = (*_OUTPUT_PARTS, "reasoning_tokens")
+_SUBSETS: Final = frozenset({*INPUT_PARTS, *OUTPUT_PARTS})
 
 
 class InconsistentUsage(ValueError):
@@ -120,7 +123,7 @@ def disjoint_parts(quantities: Quantities) -> dict[str, Quantity]:
             _split_cache_writes(parts)
         if "cache_audio_read_tokens" in parts:
             _split_cached_audio(parts)
-        _take_out(parts, "input_tokens", _INPUT_PARTS)
+        _take_out(parts, "input_tokens", INPUT_PARTS)
         _take_out(parts, "output_tokens", _OUTPUT_PARTS)
         if "reasoning_tokens" in parts:
             _check_reasoning(parts, quantities)

@@ -5,8 +5,10 @@ Certain first, then likely:
 1. Equal identity: the same response id, phone call id, or (session id, sequence).
 2. Lineage: one span above the other, the same model, the same usage.
 3. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
-4. Lineage or overlap where one states the input without what was cached, and the other says that the rest was.
-5. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
+4. The same, where one does not report a part that the other does: what was cached, the reasoning, the output.
+5. Lineage or overlap where one states the input without what was cached, and the other says that the rest was.
+6. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
+7. Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
 
 All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
 different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
@@ -14,30 +16,30 @@ calls stay two, and a span that says little never makes one call of two. The sur
 order depends on the spans alone, never on their arrival.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final
 
 from cost_exporter.domain.base_model import are_one_model, base_model
+from cost_exporter.domain.identity import Identities
 from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.look_alike import (
+    OUTPUT_TOKENS_SLACK,
+    OVERLAP_SLACK_NS,
+    alike_across_traces,
+    are_compatible,
+    look_alike,
+)
 from cost_exporter.domain.quantity import Quantities, Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
-__all__ = ["is_unique", "leaves_cache_out", "same_call_evidence", "same_call_groups"]
+__all__ = ["leaves_cache_out", "same_call_evidence", "same_call_groups"]
 
-OVERLAP_SLACK_NS = 5_000_000
 OVERLAPPING_MAX = 64
 """Of the spans alike that are open at one time, a span is compared with the ones that started last: two tellings of
 a call start next to each other. It bounds what a crowd of identical calls without ids costs."""
-OUTPUT_TOKENS_SLACK = 2
-"""One emitter sums the start and the end of a stream and is off by one (traceloop-anthropic 0.62)."""
-
-# Ollama's OpenAI API draws the id of an answer, below 999 or 999,999 (ollama, middleware/openai.go, seen 2026-11-26).
-_DRAWN_ID = re.compile(r"response:(?:(?:chatcmpl|cmpl)-\d{1,3}|resp_(?:0|[1-9]\d{0,5}))")
 
 
 class _Evidence(IntEnum):
@@ -45,35 +47,41 @@ class _Evidence(IntEnum):
 
     NESTED = 0
     OVERLAPPING = 1
-    NESTED_CACHE_UNSAID = 2
-    OVERLAPPING_CACHE_UNSAID = 3
-    USAGE_LOST = 4
+    NESTED_PART_UNSAID = 2
+    OVERLAPPING_PART_UNSAID = 3
+    NESTED_CACHE_UNSAID = 4
+    OVERLAPPING_CACHE_UNSAID = 5
+    USAGE_LOST = 6
 
 
 _Guess = tuple[_Evidence, SpanKey, SpanKey]
 
 
-@lru_cache(maxsize=4096)
-def is_unique(call_id: str) -> bool:
-    """Return whether equal ids mean one call. An id drawn from few says only that unequal ones are different calls."""
-    return bool(call_id) and _DRAWN_ID.fullmatch(call_id) is None
-
-
-def same_call_groups(calls: Mapping[SpanKey, Call], lineage: Lineage) -> list[list[SpanKey]]:
+def same_call_groups(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    identities: Identities,
+    namespace: str,
+    shared_keys: frozenset[int] = frozenset(),
+) -> list[list[SpanKey]]:
     """Return the groups of two or more spans that tell of one call."""
-    groups = _Groups(calls, lineage)
-    for keys in _by_identity(calls).values():
+    groups = _Groups(calls, lineage, identities)
+    for keys in _by_identity(calls, identities).values():
         for key in keys[1:]:
             groups.join(keys[0], key)
-    for _, one, other in sorted(_guesses(calls, lineage), key=lambda guess: _likelihood(calls, guess)):
+    for _, one, other in sorted(_guesses(calls, lineage, identities), key=lambda guess: _likelihood(calls, guess)):
         groups.join_if_compatible(one, other)
+    for pairs in alike_across_traces(calls, namespace, shared_keys, _may_be_one_elsewhere):
+        _match_across_traces(groups, pairs)
     return groups.of_several()
 
 
-def same_call_evidence(calls: Mapping[SpanKey, Call], lineage: Lineage, one: SpanKey, other: SpanKey) -> str:
+def same_call_evidence(
+    calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities, one: SpanKey, other: SpanKey
+) -> str:
     """Return in a word why two spans of one group are taken for one call."""
     mine, theirs = calls[one], calls[other]
-    if (identity := _identity(mine)) is not None and identity == _identity(theirs):
+    if (identity := identities.of(mine)) is not None and identity == identities.of(theirs):
         if isinstance(identity, tuple):
             return "session"
         return "phone_call_id" if mine.call_id.startswith("phone:") else "response_id"
@@ -81,6 +89,8 @@ def same_call_evidence(calls: Mapping[SpanKey, Call], lineage: Lineage, one: Spa
         return "usage_lost"
     if _one_leaves_cache_out(mine, theirs):
         return "cache_unsaid"
+    if one[0] != other[0]:
+        return "look_alike"
     return "nested" if lineage.are_related(one, other) else "overlap"
 
 
@@ -114,22 +124,15 @@ def _uncached_input(quantities: Quantities) -> Quantity | None:
     return input_tokens - quantities.get("cache_read_tokens", 0) - quantities.get("cache_write_tokens", 0)
 
 
-def _by_identity(calls: Mapping[SpanKey, Call]) -> dict[object, list[SpanKey]]:
+def _by_identity(calls: Mapping[SpanKey, Call], identities: Identities) -> dict[object, list[SpanKey]]:
     found: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
-        if (identity := _identity(call)) is not None:
+        if (identity := identities.of(call)) is not None:
             found[identity].append(key)
     return {identity: sorted(keys) for identity, keys in found.items() if len(keys) > 1}
 
 
-def _identity(call: Call) -> object | None:
-    """Return who the call is. A session's delta is its (session, sequence), whatever its response id."""
-    if call.session_id and call.session_sequence is not None:
-        return call.session_id, call.session_sequence
-    return call.call_id if is_unique(call.call_id) else None
-
-
-def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[_Guess]:
+def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities) -> Iterator[_Guess]:
     """Yield pairs (ancestor, descendant) or (smaller key, greater key) that may be one call, and why."""
     if len(calls) < 2:  # noqa: PLR2004 - a pair needs two
         return
@@ -140,9 +143,19 @@ def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage) -> Iterator[_Guess
     if len({call.scope for call in calls.values()}) < 2:  # noqa: PLR2004 - by far the most traces: nothing to compare
         return
     for keys in _by_usage(calls):
-        yield from _overlapping(calls, keys, _Evidence.OVERLAPPING, _outputs_agree)
+        yield from _overlapping(calls, keys, identities, _overlap_evidence)
     for keys in _by_uncached_input(calls):
-        yield from _overlapping(calls, keys, _Evidence.OVERLAPPING_CACHE_UNSAID, _one_leaves_cache_out)
+        yield from _overlapping(calls, keys, identities, _cache_unsaid_evidence)
+
+
+def _overlap_evidence(one: Call, other: Call) -> _Evidence | None:
+    if not _agree_where_both_report(one, other):
+        return None
+    return _Evidence.OVERLAPPING if _report_the_same(one, other) else _Evidence.OVERLAPPING_PART_UNSAID
+
+
+def _cache_unsaid_evidence(one: Call, other: Call) -> _Evidence | None:
+    return _Evidence.OVERLAPPING_CACHE_UNSAID if _one_leaves_cache_out(one, other) else None
 
 
 def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
@@ -167,12 +180,17 @@ def _by_uncached_input(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]
     return [keys for keys in buckets.values() if len({is_uncached(calls[key].usage.quantities) for key in keys}) > 1]
 
 
-_COMPARED = frozenset({"input_tokens", "cache_read_tokens", "characters", "audio_seconds", "call_seconds", "images"})
-"""Two emitters rarely agree on more than these."""
+_COMPARED: Final = frozenset({"input_tokens", "characters", "audio_seconds", "call_seconds", "images"})
+"""Two emitters of one call agree on these."""
+_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+"""They agree on these where both report them; many report none."""
 
 
 def _overlapping(
-    calls: Mapping[SpanKey, Call], keys: list[SpanKey], evidence: _Evidence, are_alike: Callable[[Call, Call], bool]
+    calls: Mapping[SpanKey, Call],
+    keys: list[SpanKey],
+    identities: Identities,
+    evidence_of: Callable[[Call, Call], _Evidence | None],
 ) -> Iterator[_Guess]:
     """Yield the pairs from different scopes that overlap in time, by a sweep along the start times."""
     named: list[SpanKey] = []
@@ -180,7 +198,7 @@ def _overlapping(
     for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
         call = calls[key]
         nameless = _still_open(calls, nameless, call)
-        has_name = is_unique(call.call_id)
+        has_name = identities.is_unique(call.call_id)
         if has_name:  # two that have a name are one call by that, or none
             candidates = nameless
         else:
@@ -188,8 +206,10 @@ def _overlapping(
             candidates = named + nameless
         for each in candidates:
             other = calls[each]
-            if other.scope != call.scope and are_alike(other, call) and _models_agree(other, call):
-                yield evidence, min(key, each), max(key, each)
+            if other.scope != call.scope and _models_agree(other, call):
+                evidence = evidence_of(other, call)
+                if evidence is not None:
+                    yield evidence, min(key, each), max(key, each)
         (named if has_name else nameless).append(key)
 
 
@@ -204,10 +224,13 @@ def _look_alike(one: Call, other: Call) -> _Evidence | None:
     if one.session_sequence is not None or other.session_sequence is not None:
         return None
     if _agree(one, other):
-        if one.usage.quantities and other.usage.quantities:
+        if not one.usage.quantities or not other.usage.quantities:
+            # One of the two emitters lost the usage of this call (a stream, mostly).
+            return None if one.scope == other.scope else _Evidence.USAGE_LOST
+        if _report_the_same(one, other):
             return _Evidence.NESTED
-        # One of the two emitters lost the usage of this call (a stream, mostly).
-        return None if one.scope == other.scope else _Evidence.USAGE_LOST
+        is_output_lost = one.scope == other.scope and _lacks_output(one) != _lacks_output(other)
+        return None if is_output_lost else _Evidence.NESTED_PART_UNSAID
     return _Evidence.NESTED_CACHE_UNSAID if _agree_but_for_cache(one, other) else None
 
 
@@ -218,7 +241,35 @@ def _agree(one: Call, other: Call) -> bool:
     mine, theirs = one.usage.quantities, other.usage.quantities
     if not mine or not theirs:
         return True
-    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _outputs_agree(one, other)
+    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _agree_where_both_report(one, other)
+
+
+def _agree_where_both_report(one: Call, other: Call) -> bool:
+    """Return whether the parts and the output agree, as far as both calls report them; a part of 0 is none."""
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    for name in _PARTS:
+        part, other_part = mine.get(name), theirs.get(name)
+        if part and other_part and part != other_part:
+            return False
+    if _lacks_output(one) or _lacks_output(other):
+        return bool(mine.get("input_tokens")) or _lacks_output(one) == _lacks_output(other)
+    return abs(mine["output_tokens"] - theirs["output_tokens"]) <= OUTPUT_TOKENS_SLACK
+
+
+def _may_be_one_elsewhere(one: Call, other: Call) -> bool:
+    return _agree_where_both_report(one, other) and _models_agree(one, other)
+
+
+def _report_the_same(one: Call, other: Call) -> bool:
+    """Return whether two calls that agree report the same parts."""
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    return mine.get("cache_read_tokens") == theirs.get("cache_read_tokens") and _lacks_output(one) == _lacks_output(
+        other
+    )
+
+
+def _lacks_output(call: Call) -> bool:
+    return "output_tokens" not in call.usage.quantities
 
 
 def _agree_but_for_cache(one: Call, other: Call) -> bool:
@@ -239,11 +290,6 @@ def _kind(call: Call) -> str:
     return "chat" if call.usage.operation in CHAT_OPERATIONS else call.usage.operation
 
 
-def _outputs_agree(one: Call, other: Call) -> bool:
-    mine, theirs = one.usage.quantities, other.usage.quantities
-    return abs(mine.get("output_tokens", 0) - theirs.get("output_tokens", 0)) <= OUTPUT_TOKENS_SLACK
-
-
 def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence, int, SpanKey, SpanKey]:
     """Return what guesses are sorted by: the surer, then the closer in time; ties go by the keys."""
     evidence, *pair = guess
@@ -257,9 +303,10 @@ def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence
 class _Groups:
     """Disjoint groups of span keys that grow by joining."""
 
-    def __init__(self, calls: Mapping[SpanKey, Call], lineage: Lineage) -> None:
-        self._calls = calls
+    def __init__(self, calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities) -> None:
+        self.calls = calls
         self._lineage = lineage
+        self._identities = identities
         self._members: dict[SpanKey, list[SpanKey]] = {}
 
     def of_several(self) -> list[list[SpanKey]]:
@@ -268,7 +315,7 @@ class _Groups:
 
     def join(self, one: SpanKey, other: SpanKey) -> None:
         """Make one group of two different ones."""
-        mine, theirs = self._group(one), self._group(other)
+        mine, theirs = self.of(one), self.of(other)
         assert mine is not theirs
         mine.extend(theirs)
         for key in theirs:
@@ -276,33 +323,34 @@ class _Groups:
 
     def join_if_compatible(self, one: SpanKey, other: SpanKey) -> None:
         """Make one group of two, unless that would put two different calls into it."""
-        mine, theirs = self._group(one), self._group(other)
-        if mine is theirs or any(self._differ(a, b) for a in mine for b in theirs):
+        mine, theirs = self.of(one), self.of(other)
+        if mine is theirs or any(self.differ(a, b) for a in mine for b in theirs):
             return
         # Spans of one identity may say what they like of it: one that agrees is enough.
         named, others = self._by_identity(mine), self._by_identity(theirs)
         if all(any(self._may_be_one(a, b) for a in some for b in more) for some in named for more in others):
             self.join(one, other)
 
-    def _group(self, key: SpanKey) -> list[SpanKey]:
+    def of(self, key: SpanKey) -> list[SpanKey]:
+        """Return the group of a span, itself at least."""
         return self._members.setdefault(key, [key])
 
     def _by_identity(self, keys: Sequence[SpanKey]) -> Iterable[Sequence[SpanKey]]:
         found: defaultdict[object, list[SpanKey]] = defaultdict(list)
         for key in keys:
-            found[_identity(self._calls[key]) or key].append(key)
+            found[self._identities.of(self.calls[key]) or key].append(key)
         return found.values()
 
-    def _differ(self, one: SpanKey, other: SpanKey) -> bool:
+    def differ(self, one: SpanKey, other: SpanKey) -> bool:
         """Return whether two spans are known to tell of different calls, by their ids or as neighbours of one scope."""
-        mine, theirs = self._calls[one], self._calls[other]
+        mine, theirs = self.calls[one], self.calls[other]
         if mine.call_id and theirs.call_id:
             return mine.call_id != theirs.call_id
         return mine.scope == theirs.scope and not self._lineage.are_related(one, other)
 
     def _may_be_one(self, one: SpanKey, other: SpanKey) -> bool:
         """Return whether two spans could be guessed to be one call, directly or through a third one."""
-        mine, theirs = self._calls[one], self._calls[other]
+        mine, theirs = self.calls[one], self.calls[other]
         is_alike = _agree(mine, theirs) or _agree_but_for_cache(mine, theirs)
         return is_alike and (_overlap(mine, theirs) or self._lineage.are_related(one, other))
 
@@ -310,3 +358,69 @@ class _Groups:
 def _overlap(one: Call, other: Call) -> bool:
     starts, ends = (one.started_at_unix_ns, other.started_at_unix_ns), (one.ended_at_unix_ns, other.ended_at_unix_ns)
     return max(starts) <= min(ends) + OVERLAP_SLACK_NS
+
+
+_Unit = list[SpanKey]
+"""Spans of one call, as far as is known before calls are matched across traces."""
+
+
+def _match_across_traces(groups: _Groups, pairs: Sequence[tuple[SpanKey, SpanKey]]) -> None:
+    """Match the calls of each connected run, scope against scope, in the order of their start."""
+    units = [(groups.of(one), groups.of(other)) for one, other in pairs]
+    for run in _runs([(one, other) for one, other in units if one is not other]):
+        for keys in _matched(groups, run):
+            for key in keys[1:]:
+                groups.join(keys[0], key)
+
+
+def _runs(pairs: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[tuple[_Unit, _Unit]]]:
+    """Yield the pairs by the connected run that they are in."""
+    run_of: dict[int, list[tuple[_Unit, _Unit]]] = {}
+    for pair in pairs:
+        mine, theirs = (run_of.get(id(unit), []) for unit in pair)
+        run = mine if mine is theirs else [*mine, *theirs]
+        run.append(pair)
+        for unit in {id(each): each for other in run for each in other}.values():
+            run_of[id(unit)] = run
+    yield from {id(run): run for run in run_of.values()}.values()
+
+
+def _matched(groups: _Groups, run: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[SpanKey]]:
+    """Yield, for each call of a run, one span of each unit that tells of it."""
+    calls = groups.calls
+    partners: defaultdict[int, set[int]] = defaultdict(set)
+    for one, other in run:
+        partners[id(one)].add(id(other))
+        partners[id(other)].add(id(one))
+    units = {id(unit): unit for pair in run for unit in pair}
+    start = {each: min((calls[key].started_at_unix_ns, key) for key in unit) for each, unit in units.items()}
+    by_scope: defaultdict[str, list[int]] = defaultdict(list)
+    for each in sorted(units, key=lambda each: start[each]):
+        for scope in {calls[key].scope for key in units[each]}:
+            by_scope[scope].append(each)
+    matches: list[list[int]] = []
+    placed: set[int] = set()
+    for scope in sorted(by_scope, key=lambda scope: (-len(by_scope[scope]), scope)):
+        for each in by_scope[scope]:
+            if each not in placed:
+                placed.add(each)
+                free = [match for match in matches if all(_fit(groups, units[each], units[it]) for it in match)]
+                # Those that overlap first; else any of the run, so that it has as many calls as its greatest scope.
+                match = next(
+                    (match for match in free if not partners[each].isdisjoint(match)), free[0] if free else None
+                )
+                if match is None:
+                    matches.append([each])
+                else:
+                    match.append(each)
+    yield from ([units[each][0] for each in match] for match in matches)
+
+
+def _fit(groups: _Groups, one: _Unit, other: _Unit) -> bool:
+    """Return whether two units may be one call, going by all that they say of it but its time."""
+    calls = groups.calls
+    pairs = [(a, b) for a in one for b in other]
+    return not any(groups.differ(a, b) for a, b in pairs) and any(
+        are_compatible(look_alike(calls[a]), look_alike(calls[b])) and _may_be_one_elsewhere(calls[a], calls[b])
+        for a, b in pairs
+    )

@@ -10,6 +10,7 @@ from typing import Final
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
+from cost_exporter.domain.identity import Identities, ids_of_keys, repeated_ids
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
@@ -32,6 +33,8 @@ class TraceFacts:
     """False where the namespace comes from a credential: then it is the tenant, whatever attributes say."""
     calls: Mapping[SpanKey, Call]
     links: Mapping[SpanKey, Link]
+    shared_keys: frozenset[int] = frozenset()
+    """Keys of ids, and of slots of time, that too many calls share to mean one call, also where these are not here."""
 
 
 @value
@@ -51,7 +54,9 @@ _BILLED_AS_SAID = Verdict()
 def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
     """Return the cost record of every call in `facts`."""
     lineage = Lineage(facts.calls, facts.links)
-    verdicts = judge(facts.calls, lineage)
+    calls = facts.calls.values()
+    repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
+    verdicts = judge(facts.calls, lineage, Identities(repeated), facts.namespace, facts.shared_keys)
     return {
         key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _BILLED_AS_SAID), price)
         for key in facts.calls

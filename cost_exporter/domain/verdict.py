@@ -1,6 +1,7 @@
 """Judge the calls of a trace: which span of each call is billed, and with which figures.
 
-The richest span of a call is billed and the others are kept as duplicates of it. Three cases differ:
+The richest span of a call is billed, with every part of the usage that any of its spans reports, and the others are
+kept as duplicates of it. Three cases differ:
 a phone call is billed on the span that ended first with the figures of its best one (the vendor's price
 arrives late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
 and a span that its emitter calls not billable never is.
@@ -10,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from cost_exporter.domain.cost import leg_of
+from cost_exporter.domain.finest_split import finest_split
+from cost_exporter.domain.identity import Identities
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.same_call import is_unique, leaves_cache_out, same_call_evidence, same_call_groups
+from cost_exporter.domain.same_call import leaves_cache_out, same_call_evidence, same_call_groups
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.value import value
 
@@ -32,13 +35,19 @@ class Verdict:
     issues: tuple[str, ...] = ()
 
 
-def judge(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, Verdict]:
+def judge(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    identities: Identities,
+    namespace: str,
+    shared_keys: frozenset[int] = frozenset(),
+) -> dict[SpanKey, Verdict]:
     """Return the verdicts on calls that are not simply billed as they are."""
     verdicts: dict[SpanKey, Verdict] = {}
-    groups = same_call_groups(calls, lineage)
+    groups = same_call_groups(calls, lineage, identities, namespace, shared_keys)
     for keys in groups:
-        verdicts.update(_one_of_many(calls, keys, lineage))
-    _let_frameworks_yield(calls, lineage, groups, verdicts)
+        verdicts.update(_one_of_many(calls, keys, lineage, identities))
+    _let_frameworks_yield(calls, lineage, identities, groups, verdicts)
     for key, call in calls.items():
         if not call.is_billable and not _is_duplicate(verdicts, key):
             verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
@@ -59,7 +68,7 @@ def richness(call: Call) -> tuple[bool, bool, bool, int, int]:
 
 
 def _one_of_many(
-    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], lineage: Lineage
+    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], lineage: Lineage, identities: Identities
 ) -> Iterator[tuple[SpanKey, Verdict]]:
     """Bill one span of a call; none where its emitters call all of them not billable."""
     billable = [key for key in keys if calls[key].is_billable]
@@ -70,9 +79,10 @@ def _one_of_many(
         yield from amended
     else:
         home = _richest(calls, billable)
+        yield from _completed(calls, home, keys)
     for key in keys:
         if key != home:
-            yield key, _duplicate(home, same_call_evidence(calls, lineage, key, home))
+            yield key, _duplicate(home, same_call_evidence(calls, lineage, identities, key, home))
 
 
 def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
@@ -85,6 +95,17 @@ def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
     # However good an emitter is else: of a part of the input and the whole of it, the whole is billed.
     whole = [key for key in keys if leaves_cache_out(calls[richest], calls[key]) and not calls[key].usage.is_estimated]
     return max(whole, key=rank, default=richest)
+
+
+def _completed(
+    calls: Mapping[SpanKey, Call], home: SpanKey, keys: Sequence[SpanKey]
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Bill a call with the parts that only others of its spans report; nothing where these know no more."""
+    others = sorted((key for key in keys if key != home), key=lambda key: (richness(calls[key]), key), reverse=True)
+    quantities, helpers = finest_split(calls[home], [calls[key] for key in others])
+    if helpers:
+        issues = tuple(f"completed_by:{calls[others[each]].span_id.hex()}" for each in helpers)
+        yield home, Verdict(quantities=quantities, issues=issues)
 
 
 def _duplicate(billed: SpanKey, why: str) -> Verdict:
@@ -118,6 +139,7 @@ def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
 def _let_frameworks_yield(
     calls: Mapping[SpanKey, Call],
     lineage: Lineage,
+    identities: Identities,
     groups: Sequence[Sequence[SpanKey]],
     verdicts: dict[SpanKey, Verdict],
 ) -> None:
@@ -129,7 +151,8 @@ def _let_frameworks_yield(
     for framework in sorted(below, key=lambda key: (-len(lineage.calls_above(key)), key)):
         if not _is_duplicate(verdicts, framework):
             tellings = told_with.get(framework, (framework,))
-            verdicts.update(_framework_or_vendors(calls, framework, below[framework], tellings, verdicts))
+            if not _is_known_by_id(calls, identities, framework, tellings):
+                verdicts.update(_framework_or_vendors(calls, framework, below[framework], tellings, verdicts))
     verdicts.update(_pointed_at_the_billed(verdicts))
 
 
@@ -153,6 +176,14 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
     return len(providers) < 2 and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)  # noqa: PLR2004
 
 
+def _is_known_by_id(
+    calls: Mapping[SpanKey, Call], identities: Identities, framework: SpanKey, tellings: Sequence[SpanKey]
+) -> bool:
+    """Return whether a framework's one call is known by its id: then others below it are calls of their own."""
+    call_id = calls[framework].call_id
+    return identities.is_unique(call_id) and any(calls[key].call_id == call_id for key in tellings if key != framework)
+
+
 def _framework_or_vendors(
     calls: Mapping[SpanKey, Call],
     framework: SpanKey,
@@ -164,9 +195,8 @@ def _framework_or_vendors(
     told = calls[framework]
     others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
     others = [key for key in others if calls[key].is_billable]
-    name = told.call_id if is_unique(told.call_id) else None
-    if not others or any(calls[key].call_id == name for key in tellings if key != framework):
-        return  # nothing to yield to; or its one call is known by its id, and the others are calls of their own
+    if not others:
+        return
     if told.is_billable and told.usage.quantities and not any(calls[key].usage.quantities for key in others):
         for key in others:
             yield key, _duplicate(framework, "usage_lost")
@@ -178,6 +208,7 @@ def _framework_or_vendors(
     if alone:
         home = _richest(calls, alone)
         yield home, Verdict()
+        yield from _completed(calls, home, [key for key in tellings if key != framework])
         for key in tellings:
             if key not in {framework, home}:
                 yield key, _duplicate(home, "usage_lost")

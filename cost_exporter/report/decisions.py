@@ -19,6 +19,7 @@ _SAME_CALL: Final = {
     "session": "both are the same part of one session",
     "nested": "one is above the other, with the same model and usage",
     "overlap": "another instrumentation tells of the same model and usage at the same time",
+    "look_alike": "a span in another trace has the same model, usage, service and time",
     "cache_unsaid": "another instrumentation tells of the cached tokens too, which only one of the two leaves out",
     "usage_lost": "one is above the other, and only one of them knows the usage",
     "framework": "a framework's span yields to the calls of the vendor below it",
@@ -45,4 +46,6 @@ def issue_explained(record: Row, issue: str) -> str:
         return f"not billed: the call is billed as {record['duplicate_of']}; {_SAME_CALL.get(detail, detail)} ({issue})"
     if kind == "amended_by":
         return f"billed with the figures of span {detail}, which knows more of this phone call ({issue})"
+    if kind == "completed_by":
+        return f"billed with a part of the usage that only span {detail} of this call reports ({issue})"
     return f"{_DECISIONS[issue]} ({issue})" if issue in _DECISIONS else issue

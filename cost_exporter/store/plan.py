@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import OutgoingSpan
+from cost_exporter.domain.identity import call_key, repeated_ids
 from cost_exporter.domain.lineage import Lineage, SpanKey
 from cost_exporter.domain.money import CONTEXT
 from cost_exporter.domain.quantity import Quantities
@@ -113,6 +114,8 @@ class Plan:
     amendments: list[Amendment] = field(default_factory=list[Amendment])
     outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
     """Spans without a cost that are forwarded as they are."""
+    shared_keys: set[int] = field(default_factory=set[int])
+    """Keys of ids that turned out to be shared by too many calls."""
 
     def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[DailyKey, Measures]]:
         """Return by how much the rollups move, by (namespace, workflow key) and by daily key."""
@@ -133,8 +136,9 @@ def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> No
     """Settle traces that belong together and add the difference to `plan`."""
     # Of a purged trace nothing is left to be settled; its header stays as it was.
     states = [state for state in states if not state.is_purged]
-    if not any(state.has_changed for state in states):
+    if not any(state.has_changed or state.has_new_keys for state in states):
         return
+    _share_repeated_ids(states, plan)
     stored = [record for state in states for record in state.records.values()]
     planned = len(plan.changes)
     plan_settled(states, keeping_quotes(stored, price) if stored else price, plan)
@@ -148,6 +152,18 @@ def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None
         _plan_trace(state, records, plan)
 
 
+def _share_repeated_ids(states: Sequence[TraceState], plan: Plan) -> None:
+    """Keep on each trace, and for those to come, which ids identify nothing: then no other trace need be asked."""
+    repeated = repeated_ids([call for state in states for call in state.calls.values()])
+    if not repeated:
+        return
+    for state in states:
+        mine = repeated.intersection(call.call_id for call in state.calls.values())
+        keys = {call_key(state.key[1], f"call:{call_id}") for call_id in mine}
+        if state.share(keys):
+            plan.shared_keys |= keys
+
+
 def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
     """Return the facts of all, which are of different traces; each is copied once, however many there are."""
     facts = states[0].facts
@@ -158,7 +174,8 @@ def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
     for state in states:
         calls |= state.calls
         links |= state.links
-    return replace(facts, calls=calls, links=links)
+    shared_keys = frozenset[int]().union(*(state.shared_keys for state in states))
+    return replace(facts, calls=calls, links=links, shared_keys=shared_keys)
 
 
 def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
@@ -229,7 +246,7 @@ def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: 
     plan.changes += changes
     plan.outgoing_links += state.outgoing_links
     plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
-    if state.has_changed or state.has_new_joins or changes:
+    if state.has_changed or state.has_new_keys or changes:
         plan.headers.append(_header(state, records))
         if state.is_finalised and changes:
             plan.amendments += _amendments(state, changes)

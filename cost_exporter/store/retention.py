@@ -37,8 +37,9 @@ def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
             _purge(connection, month)
         except psycopg.errors.LockNotAvailable as error:
             raise StoreUnavailable(f"the records of {month:%Y-%m} are in use; try again later") from error
-        while connection.execute(statement("forget_provider_calls"), {"bucket": month, "count": _AT_ONCE}).rowcount:
-            pass
+        for name in ("forget_provider_calls", "forget_look_alikes"):
+            while connection.execute(statement(name), {"bucket": month, "count": _AT_ONCE}).rowcount:
+                pass
     return months
 
 

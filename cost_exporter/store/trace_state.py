@@ -5,6 +5,7 @@ contents under one key the better one stays, whatever the order, and the other o
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +16,7 @@ from cost_exporter.domain.settle import TraceFacts, better_call, better_link
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.store.call_json import call_payload
 
-__all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge"]
+__all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge", "shared_keys_from"]
 
 TraceKey = tuple[bytes, str]
 """(trace id, namespace): in this order traces are locked."""
@@ -23,6 +24,8 @@ CALLS_PER_TRACE_MAX: Final = 20_000
 """A trace is settled as a whole, so its size bounds what one span may cost; calls beyond are dead letters."""
 LINKS_PER_TRACE_MAX: Final = 20_000
 """Links beyond these are counted and not kept, but for the root, which ends last and arrives last."""
+
+_KEY_BYTES: Final = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,16 +55,41 @@ class TraceState:
     """Contents that lost a conflict, by key and content hash."""
     has_changed: bool = False
     has_new_links: bool = False
-    has_new_joins: bool = False
+    has_new_keys: bool = False
     new_span_count: int = 0
     dropped_link_count: int = 0
+    shared_keys: frozenset[int] = frozenset()
+    """Keys that calls of this trace have and that too many calls share."""
 
     @property
     def facts(self) -> TraceFacts:
         """What is to be settled."""
         return TraceFacts(
-            namespace=self.key[1], tenant_is_trusted=self.is_tenant_trusted, calls=self.calls, links=self.links
+            namespace=self.key[1],
+            tenant_is_trusted=self.is_tenant_trusted,
+            calls=self.calls,
+            links=self.links,
+            shared_keys=self.shared_keys,
         )
+
+    def share(self, keys: AbstractSet[int]) -> bool:
+        """Keep that too many calls share these keys; return whether that is new here."""
+        if keys <= self.shared_keys:
+            return False
+        self.shared_keys |= keys
+        self.has_new_keys = True
+        return True
+
+    @property
+    def shared_key_bytes(self) -> bytes:
+        """The keys as stored."""
+        return b"".join(key.to_bytes(_KEY_BYTES, "big", signed=True) for key in sorted(self.shared_keys))
+
+
+def shared_keys_from(stored: bytes) -> frozenset[int]:
+    """Return the keys as they were stored."""
+    places = range(0, len(stored), _KEY_BYTES)
+    return frozenset(int.from_bytes(stored[each : each + _KEY_BYTES], "big", signed=True) for each in places)
 
 
 def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:

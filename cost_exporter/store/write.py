@@ -25,8 +25,9 @@ from cost_exporter.store.arrays import (
     TimestampArray,
     UuidArray,
 )
-from cost_exporter.store.known import Known
+from cost_exporter.store.known import Join, Known
 from cost_exporter.store.link_bytes import NO_LINKS, pack_links
+from cost_exporter.store.look_alikes import insert_members
 from cost_exporter.store.outbox import insert_outgoing
 from cost_exporter.store.plan import Change, Header, Plan, Revision
 from cost_exporter.store.quote_json import decision_json
@@ -64,8 +65,10 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
     new_changes = sorted((each for each in plan.changes if each.before is None), key=_change_key)
     old_changes = sorted((each for each in plan.changes if each.before is not None), key=_change_key)
     # A name of a call is remembered only with a trace that was written.
-    written = {each.state.key for each in plan.headers}
+    written = {each.state.key: each.state.bucket_day for each in plan.headers}
     homes = {call_hash: key for call_hash, key in known.new_homes.items() if key in written}
+    shared = known.shared | plan.shared_keys
+    joins = sorted(join for join in known.joins if join.call_hash not in shared)
     with (
         connection.pipeline(),
         connection.cursor() as traces,
@@ -78,8 +81,11 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
             rest.execute(statement("update_traces"), _header_parameters(old_headers))
         if homes:
             calls.execute(statement("insert_provider_calls"), _home_parameters(homes, known))
-        if known.joins:
-            rest.execute(statement("insert_trace_joins"), _join_parameters(known))
+        if shared:
+            _share_keys(rest, sorted(shared), plan.headers)
+        if joins:
+            rest.execute(statement("insert_trace_joins"), _join_parameters(joins))
+        insert_members(rest, known.members, written)
         if new_changes:
             rest.execute(statement("insert_records"), record_parameters(new_changes))
         if old_changes:
@@ -143,6 +149,7 @@ def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
         "links": ByteaArray.of([each.links for each in packed]),
         "attributions": TextArray.of([each.attributions for each in packed]),
         "roots": TextArray.of([each.roots for each in packed]),
+        "shared_keys": ByteaArray.of([state.shared_key_bytes for state in states]),
     }
 
 
@@ -155,13 +162,28 @@ def _home_parameters(homes: Mapping[int, TraceKey], known: Known) -> dict[str, A
     }
 
 
-def _join_parameters(known: Known) -> dict[str, Any]:
-    pairs = sorted(known.joins)
+def _join_parameters(joins: Sequence[Join]) -> dict[str, Any]:
+    pairs = sorted(
+        (*pair, join.call_hash) for join in joins for pair in ((join.one, join.other), (join.other, join.one))
+    )
     return {
-        "namespace": TextArray.of([one[1] for one, _ in pairs]),
-        "trace_id": UuidArray.of([one[0] for one, _ in pairs]),
-        "other_trace_id": UuidArray.of([other[0] for _, other in pairs]),
+        "namespace": TextArray.of([one[1] for one, _, _ in pairs]),
+        "trace_id": UuidArray.of([one[0] for one, _, _ in pairs]),
+        "other_trace_id": UuidArray.of([other[0] for _, other, _ in pairs]),
+        "call_hash": Int8Array.of([call_hash for _, _, call_hash in pairs]),
     }
+
+
+def _share_keys(cursor: Cursor, shared: Sequence[int], headers: Sequence[Header]) -> None:
+    """Let these keys join no traces from now on, and part those that they joined: all of them are under lock."""
+    keys = sorted(each.state.key for each in headers)
+    parameters = {
+        "call_hash": Int8Array.of(shared),
+        "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
+        "namespace": TextArray.of([namespace for _, namespace in keys]),
+    }
+    for name in ("share_provider_calls", "part_traces", "forget_crowded_look_alikes"):
+        cursor.execute(statement(name), parameters)
 
 
 def _write_history(cursor: Cursor, plan: Plan) -> None:

@@ -9,7 +9,7 @@ select
   (extract(epoch from trace.last_received_at) * 1000000)::bigint as last_received_at_us,
   trace.is_tenant_trusted, trace.is_joined, trace.finalised_at is not null as is_finalised, trace.record_count,
   exists (select from callfare.bucket where bucket.bucket = trace.bucket and purged_at is not null) as is_purged,
-  trace.links, trace.attributions::text as attributions, trace.roots::text as roots
+  trace.links, trace.attributions::text as attributions, trace.roots::text as roots, trace.shared_keys
 from callfare.trace
 join unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
 order by trace.trace_id, trace.namespace
@@ -17,8 +17,24 @@ for update of trace;
 
 -- homes_of_calls --
 -- Which trace each provider call was first seen in, where it was seen.
-select call_hash, uuid_send(trace_id) as trace_id
+select call_hash, uuid_send(trace_id) as trace_id, is_shared
 from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[]);
+
+-- lock_look_alikes --
+-- The same of slots of time that calls alike share, under lock: who stores the other half of a call waits here.
+select call_hash, uuid_send(trace_id) as trace_id, is_shared
+from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[])
+order by call_hash
+for update;
+
+-- look_alikes --
+-- The calls under these keys, which are locked.
+select
+  call_hash, namespace, uuid_send(trace_id) as trace_id, int8send(span_id) as span_id, scope, started_at_ns,
+  ended_at_ns, output_tokens, call_id, is_root
+from callfare.look_alike
 where call_hash = any(%(call_hash)b::bigint[]);
 
 -- joined_traces --
@@ -52,20 +68,20 @@ join unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[]) as 
 -- New traces. Fewer rows than asked for means that another writer was faster: the batch starts again.
 insert into callfare.trace (
   trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
-  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
 select
   trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
   revenue_usd::numeric, started_at, ended_at, record_count, last_received_at, links, attributions::jsonb,
-  roots::jsonb
+  roots::jsonb, shared_keys
 from unnest(
   %(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[], %(is_tenant_trusted)b::boolean[],
   %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
   %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
   %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
-  %(roots)b::text[]
+  %(roots)b::text[], %(shared_keys)b::bytea[]
 ) as new (
   trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
-  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
 order by trace_id, namespace
 on conflict (trace_id, namespace) do nothing;
 
@@ -75,7 +91,7 @@ update callfare.trace set
   version = trace.version + 1, is_tenant_trusted = new.is_tenant_trusted, is_joined = new.is_joined,
   tenant_id = new.tenant_id, state = new.state, workflow_id = new.workflow_id, workflow_name = new.workflow_name,
   revenue_usd = new.revenue_usd::numeric, started_at = new.started_at, ended_at = new.ended_at,
-  record_count = new.record_count, last_received_at = new.last_received_at,
+  record_count = new.record_count, last_received_at = new.last_received_at, shared_keys = new.shared_keys,
   links = case when new.has_new_links then new.links else trace.links end,
   attributions = case when new.has_new_links then new.attributions::jsonb else trace.attributions end,
   roots = case when new.has_new_links then new.roots::jsonb else trace.roots end
@@ -84,10 +100,10 @@ from unnest(
   %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
   %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
   %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
-  %(roots)b::text[]
+  %(roots)b::text[], %(shared_keys)b::bytea[]
 ) as new (
   trace_id, namespace, has_new_links, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
-  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots)
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
 where trace.trace_id = new.trace_id and trace.namespace = new.namespace;
 
 -- insert_provider_calls --
@@ -98,13 +114,49 @@ from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[]) a
 order by call_hash
 on conflict (call_hash) do nothing;
 
+-- share_provider_calls --
+-- These keys join no traces any more.
+update callfare.provider_call set is_shared = true
+where call_hash in (
+  select call_hash from callfare.provider_call
+  where call_hash = any(%(call_hash)b::bigint[]) and not is_shared
+  order by call_hash
+  for update);
+
+-- part_traces --
+-- Traces that only these keys joined; all of them are locked.
+delete from callfare.trace_join using unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as parted (trace_id, namespace)
+where trace_join.trace_id = parted.trace_id and trace_join.namespace = parted.namespace
+  and trace_join.call_hash = any(%(call_hash)b::bigint[]);
+
+-- forget_crowded_look_alikes --
+-- Calls under keys that join nothing any more.
+delete from callfare.look_alike where call_hash = any(%(call_hash)b::bigint[]);
+
+-- insert_look_alikes --
+-- Calls that are looked for in other traces. The same span with another content is looked for by both.
+insert into callfare.look_alike as known (
+  call_hash, namespace, trace_id, span_id, bucket, scope, started_at_ns, ended_at_ns, output_tokens, call_id, is_root)
+select *
+from unnest(
+  %(call_hash)b::bigint[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(bucket)b::date[],
+  %(scope)b::text[], %(started_at_ns)b::bigint[], %(ended_at_ns)b::bigint[], %(output_tokens)b::bigint[],
+  %(call_id)b::text[], %(is_root)b::boolean[])
+order by 1, 3, 4, 2, 6
+on conflict (call_hash, trace_id, span_id, namespace, scope) do update set
+  started_at_ns = least(known.started_at_ns, excluded.started_at_ns),
+  ended_at_ns = greatest(known.ended_at_ns, excluded.ended_at_ns),
+  output_tokens = case when known.output_tokens = excluded.output_tokens then known.output_tokens end,
+  call_id = case when known.call_id = excluded.call_id then known.call_id else '' end,
+  is_root = known.is_root or excluded.is_root;
+
 -- insert_trace_joins --
 -- Traces that turned out to tell of the same call, in both directions.
-insert into callfare.trace_join (namespace, trace_id, other_trace_id)
-select namespace, trace_id, other_trace_id
-from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uuid[])
-  as new (namespace, trace_id, other_trace_id)
-order by 2, 1, 3
+insert into callfare.trace_join (namespace, trace_id, other_trace_id, call_hash)
+select namespace, trace_id, other_trace_id, call_hash
+from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uuid[], %(call_hash)b::bigint[])
+  as new (namespace, trace_id, other_trace_id, call_hash)
+order by 2, 1, 3, 4
 on conflict do nothing;
 
 -- insert_records --
@@ -371,6 +423,11 @@ on conflict (tenant_id, day, category, provider, model, operation) do update set
 -- Names of calls whose records are gone, some at a time.
 delete from callfare.provider_call
 where ctid = any(array(select ctid from callfare.provider_call where bucket = %(bucket)s limit %(count)s));
+
+-- forget_look_alikes --
+-- Calls whose records are gone, some at a time.
+delete from callfare.look_alike
+where ctid = any(array(select ctid from callfare.look_alike where bucket = %(bucket)s limit %(count)s));
 
 -- letters_to_replay --
 -- Dead letters that wait and hold what can be replayed, oldest first.

@@ -1,0 +1,140 @@
+"""Spans of one call that differ in what they report: one call, and the bill takes every part that any of them knows."""
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from cost_exporter.domain.span import Call, Detail
+from tests.domain.builders import billed, call, key, settled, span_id
+
+WHOLE = {"input_tokens": 1049, "output_tokens": 221}
+SPLIT = WHOLE | {"cache_read_tokens": 107, "reasoning_tokens": 27}
+
+
+def plain(name: str, **fields: Any) -> Call:
+    """The preferred instrumentation, which reports the totals alone."""
+    said: dict[str, Any] = {"scope": "sdk", "detail": Detail.GENAI, "quantities": WHOLE, "start_ms": 1, "end_ms": 999}
+    return call(name, **said | fields)
+
+
+def detailed(name: str, **fields: Any) -> Call:
+    """A framework's span that knows more."""
+    said: dict[str, Any] = {"scope": "framework", "detail": Detail.FRAMEWORK, "quantities": SPLIT}
+    return call(name, **said | fields)
+
+
+@pytest.mark.parametrize("parent", ["root", "d"])
+def test_what_one_does_not_report_makes_no_second_call(parent: str) -> None:
+    """Side by side and above one another: billed once, with the cached and reasoning tokens of the other."""
+    records = settled(plain("p", parent=parent), detailed("d"))
+    record = records[key("p")]
+    assert (record.status, record.quantities) == ("priced", SPLIT)
+    assert record.issues == (f"completed_by:{span_id('d').hex()}",)
+    assert records[key("d")].status == "duplicate"
+
+
+def test_calls_one_after_the_other_stay_two() -> None:
+    """Two calls of one size, each told twice, one teller without the cached tokens."""
+    later = {"start_ms": 2000, "end_ms": 3000}
+    spans = [plain("p"), detailed("d"), plain("q", **later), detailed("e", **later)]
+    assert billed(*spans) == {span_id("p"), span_id("q")}
+
+
+def test_what_both_report_decides_first() -> None:
+    """Four spans at once: those that say the same are one call, before those that say less."""
+    spans = [
+        plain("p", quantities=SPLIT),
+        plain("q", quantities=SPLIT | {"cache_read_tokens": 900}),
+        detailed("d", quantities=SPLIT | {"cache_read_tokens": 900}),
+        detailed("e"),
+    ]
+    records = settled(*spans)
+    assert records[key("d")].duplicate_of == span_id("q")
+    assert records[key("e")].duplicate_of == span_id("p")
+
+
+@pytest.mark.parametrize(
+    "different",
+    [{"cache_read_tokens": 108}, {"reasoning_tokens": 26}, {"cache_write_tokens": 4, "cache_read_tokens": 1}],
+)
+def test_parts_that_both_report_and_that_differ_are_two_calls(different: dict[str, int]) -> None:
+    """A contradiction is none between what is said and what is not."""
+    assert len(billed(plain("p", quantities=SPLIT | different), detailed("d"))) == 2
+
+
+def test_a_part_of_nothing_is_not_reported() -> None:
+    """Some write 0 for what they do not know."""
+    record = settled(plain("p", quantities=WHOLE | {"cache_read_tokens": 0}), detailed("d"))[key("p")]
+    assert record.quantities == SPLIT
+
+
+@pytest.mark.parametrize("scope", ["sdk", "framework"])
+def test_the_output_of_a_stream_that_was_left_is_the_parents(scope: str) -> None:
+    """The SDK's span ended with the break and knows the split of the input, the one above counted to the end."""
+    vendor = {"input_tokens": 20622, "cache_read_tokens": 5343, "cache_write_tokens": 10186}
+    split = {"cache_write_5m_tokens": 5103, "cache_write_1h_tokens": 5083}
+    outer = call("o", scope="framework", quantities=vendor | {"output_tokens": 15229}, end_ms=6000)
+    inner = call("i", parent="o", scope=scope, detail=Detail.NATIVE, quantities=vendor | split)
+    if scope == "framework":
+        assert len(billed(outer, inner)) == 2  # one scope reports alike: these are two
+        return
+    record = settled(outer, inner)[key("i")]
+    assert record.quantities == vendor | split | {"output_tokens": 15229}
+    assert record.issues == (f"completed_by:{span_id('o').hex()}",)
+
+
+def test_a_part_that_does_not_fit_is_not_taken() -> None:
+    """More reasoning than output, more cached than went in: whoever says so is not believed."""
+    wrong = detailed("d", call_id="response:1", quantities=WHOLE | {"cache_read_tokens": 2000})
+    assert settled(plain("p", call_id="response:1"), wrong)[key("p")].quantities == WHOLE
+
+
+def test_parts_of_another_total_are_not_taken() -> None:
+    """Of one id, but counted otherwise: the input without what was cached, an output of other tokens."""
+    other = detailed("d", call_id="response:1", quantities=SPLIT | {"input_tokens": 942, "output_tokens": 230})
+    assert settled(plain("p", call_id="response:1"), other)[key("p")].quantities == WHOLE
+    near = detailed("d", call_id="response:1", quantities=SPLIT | {"input_tokens": 942, "output_tokens": 222})
+    assert settled(plain("p", call_id="response:1"), near)[key("p")].quantities == WHOLE | {"reasoning_tokens": 27}
+
+
+def test_an_estimate_completes_only_an_estimate() -> None:
+    """A guess is no count."""
+    same: dict[str, Any] = {"call_id": "response:1"}
+    guess = detailed("d", is_estimated=True, **same)
+    assert settled(plain("p", **same), guess)[key("p")].quantities == WHOLE
+    assert settled(plain("p", is_estimated=True, **same), guess)[key("p")].quantities == SPLIT
+
+
+def test_each_teller_gives_what_the_better_ones_do_not() -> None:
+    """Of three, the second best knows what was cached, the third the audio in it."""
+    same: dict[str, Any] = {"call_id": "response:1"}
+    better = detailed("d", detail=Detail.TRACELOOP, quantities=WHOLE | {"cache_read_tokens": 107}, **same)
+    other = detailed("e", quantities=WHOLE | {"cache_read_tokens": 100, "input_audio_tokens": 40}, **same)
+    record = settled(plain("p", **same), better, other)[key("p")]
+    assert record.quantities == WHOLE | {"cache_read_tokens": 107, "input_audio_tokens": 40}
+    assert len(record.issues) == 2
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"characters": 40}, {"characters": 40, "audio_seconds": D(2)}),
+        ({"output_tokens": 9}, {"input_tokens": 30, "output_tokens": 9}),
+        ({"input_tokens": 30}, {"input_tokens": 31, "output_tokens": 9}),
+        ({}, SPLIT),
+    ],
+)
+def test_what_cannot_be_completed_stays(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Alternative meters are never put together, an input is not made up, and without usage another span is billed."""
+    same: dict[str, Any] = {"call_id": "response:1"}
+    records = settled(plain("p", quantities=mine, **same), detailed("d", is_estimated=True, quantities=theirs, **same))
+    records |= settled(plain("q", quantities=mine, **same), detailed("e", quantities=theirs, **same))
+    assert all("completed_by" not in str(record.issues) for record in records.values())
+
+
+def test_deltas_of_a_session_are_not_completed() -> None:
+    """What a session took is corrected by its own rule."""
+    same: dict[str, Any] = {"session_id": "s", "session_sequence": 0}
+    record = settled(plain("p", **same), detailed("d", **same))[key("p")]
+    assert record.quantities == WHOLE
