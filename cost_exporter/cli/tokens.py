@@ -1,8 +1,10 @@
 """`callfare token create|list|revoke`: credentials. A token is shown once, when it is made."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final
 
 import psycopg
 import typer
@@ -19,19 +21,27 @@ from cost_exporter.store.tokens import Scope, Token
 
 __all__ = ["tokens"]
 
+_DURATION: Final = re.compile(r"([0-9]{1,6})([dh])")
+_HOURS: Final = {"d": 24, "h": 1}
 tokens = typer.Typer(help="Credentials for sending and reading.", no_args_is_help=True)
 
 
 @tokens.command()
 def create(
     *,
-    tenant: Annotated[str, typer.Option(metavar="NAME", help="On whose account its bearer sends, or reads.")],
+    tenant: Annotated[
+        str, typer.Option(metavar="NAME", help="The tenant its bearer sends for, or reads; '*' reads all of them.")
+    ],
     scope: Annotated[Scope, typer.Option(help="What its bearer may do.")] = Scope.INGEST,
+    expires: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="When it ends: YYYY-MM-DD (UTC), or in 90d or 12h. [never]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and show it, this once. From the first one on, every sender and reader needs one."""
+    expires_at = None if expires is None else expiry_of(expires, datetime.now(UTC))
     with _connection() as connection:
-        token = credentials.create(connection, tenant, scope)
+        token = credentials.create(connection, tenant, scope, expires_at)
     if as_json:
         print_json({"token": token})
     else:
@@ -58,6 +68,20 @@ def revoke(token_id: Annotated[int, typer.Argument(metavar="ID", help="From `cal
     print_line(f"token {token_id} is revoked")
 
 
+def expiry_of(text: str, now: datetime) -> datetime:
+    """Return the moment that `90d`, `12h` or `YYYY-MM-DD` means. Raises `CallfareError` unless it is to come."""
+    try:
+        if match := _DURATION.fullmatch(text.strip()):
+            expires_at = now + timedelta(hours=int(match[1]) * _HOURS[match[2]])
+        else:
+            expires_at = datetime.combine(date.fromisoformat(text.strip()), datetime.min.time(), UTC)
+    except (ValueError, OverflowError):
+        raise CallfareError(f"--expires {text!r} is no time; write YYYY-MM-DD, 90d or 12h") from None
+    if expires_at <= now:
+        raise CallfareError(f"--expires {text!r} has passed; name a later time")
+    return expires_at
+
+
 @contextmanager
 def _connection() -> Generator[psycopg.Connection[TupleRow]]:
     with open_database() as url, connect(url) as connection:
@@ -71,13 +95,14 @@ def _token_json(token: Token) -> dict[str, object]:
         "scope": token.scope.value,
         "created_at": jsonable(token.created_at),
         "revoked_at": jsonable(token.revoked_at),
+        "expires_at": jsonable(token.expires_at),
     }
 
 
 def _token_sheet(found: list[Token]) -> Sheet:
     return Sheet(
         title="Tokens",
-        columns=("id", "tenant", "scope", "created_at", "revoked_at"),
+        columns=("id", "tenant", "scope", "created_at", "revoked_at", "expires_at"),
         rows=tuple(
             (
                 str(token.token_id),
@@ -85,6 +110,7 @@ def _token_sheet(found: list[Token]) -> Sheet:
                 token.scope.value,
                 time_text(token.created_at),
                 "" if token.revoked_at is None else time_text(token.revoked_at),
+                "" if token.expires_at is None else time_text(token.expires_at),
             )
             for token in found
         ),

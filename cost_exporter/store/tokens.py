@@ -17,12 +17,25 @@ from psycopg.rows import TupleRow
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 
-__all__ = ["Connection", "Credential", "Scope", "Token", "create", "in_force", "list_all", "revoke", "token_hash"]
+__all__ = [
+    "ALL_TENANTS",
+    "Connection",
+    "Credential",
+    "Scope",
+    "Token",
+    "create",
+    "in_force",
+    "list_all",
+    "revoke",
+    "token_hash",
+]
 
 Connection = psycopg.Connection[TupleRow]
 _PREFIX: Final = "cf_"
 """So that secret scanners and people recognise one."""
 _TOKEN_BYTES: Final = 32
+ALL_TENANTS: Final = "*"
+"""The tenant of a token that reads every tenant."""
 
 
 class Scope(StrEnum):
@@ -35,6 +48,9 @@ class Scope(StrEnum):
     """A Collector that may state the tenant of what it relays."""
     METRICS = "metrics"
     """Prometheus: /metrics, with the totals of every tenant, and nothing else."""
+
+
+_READING_SCOPES: Final = frozenset({Scope.READ, Scope.ADMIN, Scope.METRICS})
 
 
 @value
@@ -55,6 +71,7 @@ class Token:
     scope: Scope
     created_at: datetime
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 def token_hash(token: str) -> bytes:
@@ -62,14 +79,16 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def create(connection: Connection, tenant: str, scope: Scope) -> str:
+def create(connection: Connection, tenant: str, scope: Scope, expires_at: datetime | None = None) -> str:
     """Return a new token. It cannot be shown again."""
     if not tenant.strip():
         raise CallfareError("a token needs a tenant: --tenant NAME")
+    if tenant.strip() == ALL_TENANTS and scope not in _READING_SCOPES:
+        raise CallfareError(f"a token of scope {scope} is for one tenant: --tenant NAME; only readers may have '*'")
     token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
     connection.execute(
-        "insert into callfare.token (token_hash, tenant_id, scope) values (%s, %s, %s)",
-        (token_hash(token), tenant.strip(), scope.value),
+        "insert into callfare.token (token_hash, tenant_id, scope, expires_at) values (%s, %s, %s, %s)",
+        (token_hash(token), tenant.strip(), scope.value, expires_at),
     )
     return token
 
@@ -77,11 +96,19 @@ def create(connection: Connection, tenant: str, scope: Scope) -> str:
 def list_all(connection: Connection) -> list[Token]:
     """Return every token ever created, the newest first."""
     found = connection.execute(
-        "select token_id, tenant_id, scope, created_at, revoked_at from callfare.token order by token_id desc"
+        "select token_id, tenant_id, scope, created_at, revoked_at, expires_at from callfare.token"
+        " order by token_id desc"
     )
     return [
-        Token(token_id=token_id, tenant=tenant, scope=Scope(scope), created_at=created_at, revoked_at=revoked_at)
-        for token_id, tenant, scope, created_at, revoked_at in found
+        Token(
+            token_id=token_id,
+            tenant=tenant,
+            scope=Scope(scope),
+            created_at=created_at,
+            revoked_at=revoked_at,
+            expires_at=expires_at,
+        )
+        for token_id, tenant, scope, created_at, revoked_at, expires_at in found
     ]
 
 
@@ -100,7 +127,8 @@ def in_force(connection: Connection) -> tuple[dict[bytes, Credential], bool]:
     rows may open the door to all.
     """
     rows: Sequence[tuple[Any, ...]] = connection.execute(
-        "select token_hash, tenant_id, scope, token_id, revoked_at is null from callfare.token"
+        "select token_hash, tenant_id, scope, token_id, revoked_at is null and coalesce(expires_at > now(), true)"
+        " from callfare.token"
     ).fetchall()
     credentials = {
         bytes(hashed): Credential(tenant=tenant, scope=Scope(scope), token_id=token_id)

@@ -1,12 +1,20 @@
 import json
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from cost_exporter.cli.tokens import expiry_of
+from cost_exporter.errors import CallfareError
+from cost_exporter.store.tokens import in_force, token_hash
 from tests.cli.running import Ran, run_command
 from tests.support.stored import SUPPORT_CALL, as_url, filling, running_service, send
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -42,7 +50,12 @@ def test_api_shows_a_tenant_its_own_alone(callfare: Any, own_database: str) -> N
         send(addresses["grpc"], filling(1_790_000_000 * 10**9))
     tokens = {
         name: callfare("token", "create", "--tenant", tenant, "--scope", scope, "--json").json["token"]
-        for name, tenant, scope in (("acme", "acme", "read"), ("beta", "beta", "read"), ("sender", "acme", "ingest"))
+        for name, tenant, scope in (
+            ("acme", "acme", "read"),
+            ("beta", "beta", "read"),
+            ("sender", "acme", "ingest"),
+            ("everybody", "*", "read"),
+        )
     }
     with running_service(own_database) as addresses:
         url = f"http://{addresses['web']}/v1/workflows/{SUPPORT_CALL.hex()}/cost"
@@ -51,7 +64,46 @@ def test_api_shows_a_tenant_its_own_alone(callfare: Any, own_database: str) -> N
         assert status_of(url, tokens["sender"]) == 403
         assert status_of(url, tokens["beta"]) == 404
         assert status_of(url, tokens["acme"]) == 200
+        assert status_of(url, tokens["everybody"]) == 200
         assert status_of(f"http://{addresses['web']}/healthz", None) == 200
+
+
+@pytest.mark.parametrize("scope", ["ingest", "relay"])
+def test_no_sender_is_of_all_tenants(callfare: Any, scope: str) -> None:
+    """Spans belong to one tenant."""
+    refused: Ran = callfare("token", "create", "--tenant", "*", "--scope", scope)
+    assert (refused.exit_code, refused.err.count("\n")) == (1, 1)
+
+
+def test_a_token_can_end_by_itself(callfare: Any, own_database: str) -> None:
+    """It is listed with its end, and out of force from then on."""
+    token = callfare("token", "create", "--tenant", "acme", "--expires", "90d", "--json").json["token"]
+    assert callfare("token", "list", "--json").json["tokens"][0]["expires_at"] is not None
+    with psycopg.connect(own_database, autocommit=True) as connection:
+        assert token_hash(token) in in_force(connection)[0]
+        connection.execute("update callfare.token set created_at = now() - interval '2 s', expires_at = now()")
+        assert in_force(connection) == ({}, True)
+    assert callfare("token", "create", "--tenant", "acme", "--expires", "2020-01-01").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expires_at"),
+    [
+        ("12h", NOW + timedelta(hours=12)),
+        ("90d", NOW + timedelta(days=90)),
+        ("2027-01-01", datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_when_a_token_ends(text: str, expires_at: datetime) -> None:
+    """A duration from now on, or the beginning of a day in UTC."""
+    assert expiry_of(text, NOW) == expires_at
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0d", "-1d", "2026-11-30", "9999999d", "1w", "2027-13-01"])
+def test_a_time_that_cannot_be_is_refused(text: str) -> None:
+    """Past, or not a time: one line that says what to write."""
+    with pytest.raises(CallfareError, match="--expires"):
+        expiry_of(text, NOW)
 
 
 def status_of(url: str, token: str | None) -> int:

@@ -1,9 +1,13 @@
 """/metrics shows every tenant's spend: outside loopback only a token of scope metrics sees it."""
 
+import logging
+
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from cost_exporter.errors import Unauthenticated
+from cost_exporter.serve.access import OPEN, Access, access_of
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.store.reading import ReaderPool
@@ -51,3 +55,15 @@ def test_a_token_for_metrics_reads_nothing_else(metrics: ServiceMetrics) -> None
             assert client.get(path, headers={"Authorization": "Bearer metrics"}).status_code == 403
     finally:
         readers.close()
+
+
+@pytest.mark.parametrize(("tenant", "access", "logged"), [("*", OPEN, 1), ("acme", Access(tenant="acme"), 0)])
+def test_reads_across_tenants_are_logged(
+    tenant: str, access: Access, logged: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token of all tenants sees them all, and the log says which token read what."""
+    request = Request({"type": "http", "method": "GET", "path": "/v1/costs", "query_string": b"", "headers": []})
+    with caplog.at_level(logging.INFO, "cost_exporter.audit"):
+        found = access_of(request, lambda _: Credential(tenant=tenant, scope=Scope.READ, token_id=7))
+    assert found == access
+    assert ["token 7" in line and "GET /v1/costs" in line for line in caplog.messages] == [True] * logged
