@@ -23,6 +23,12 @@ def test_migrating_twice_applies_nothing_more(empty_database_url: str) -> None:
         check_schema(connection)
 
 
+def test_no_two_steps_have_one_number() -> None:
+    """Two steps written side by side must not take the same number: the second would fail in every database."""
+    versions = [each.version for each in migrations()]
+    assert len(versions) == len(set(versions))
+
+
 def test_a_step_that_fails_leaves_nothing(empty_database_url: str) -> None:
     """Each step is one transaction; those before it stay."""
     steps = [step(1, "create table callfare.one ()"), step(2, "create table callfare.two (); select 1/0")]
