@@ -195,3 +195,4 @@ comment on table callfare.outbox is 'Spans that wait to be forwarded with their 
 comment on table callfare.outbox_given_up is 'How many spans were dropped from the outbox.';
 comment on table callfare.producer is 'How many numbered spans of each process arrived.';
 comment on table callfare.token_ever is 'Whether there ever was a token here; the service then stays closed without one.';
+comment on table callfare.look_alike is 'Calls that spans of another trace may report too, by a key of model, input, service and time.';
