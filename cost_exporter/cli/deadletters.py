@@ -1,6 +1,7 @@
 """`callfare deadletter list|replay`: spans that could not be kept as records, held until they can."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated
 
 import psycopg
@@ -10,17 +11,17 @@ from psycopg.rows import TupleRow
 from cost_exporter.cli.database import connect, open_database, open_reader
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
-from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError
-from cost_exporter.pipeline import Pipeline
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.receive.books import RefreshedBooks
+from cost_exporter.receive.decode import Sender
+from cost_exporter.receive.intake import LocalIntake
+from cost_exporter.receive.observed import Unobserved
+from cost_exporter.receive.options import ingest_options
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.forms import Sheet
 from cost_exporter.settings import Settings, load_config, load_settings
-from cost_exporter.store.committer import Committer
 from cost_exporter.store.deadletter import Replayed, WaitingLetter, replay
-from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.price_books import current_book
 
 __all__ = ["deadletters"]
 
@@ -80,25 +81,18 @@ def replay_letters(
 def _replayed(
     connection: psycopg.Connection[TupleRow], url: str, settings: Settings, ids: list[int] | None
 ) -> Iterator[Replayed]:
-    """Yield what became of each letter, stored by a pipeline of our own."""
-    trusted = frozenset(load_config(settings.config).trusted_cost_sources)
-    committer = Committer(lambda: LedgerStore(url), current_book(connection, settings.prices).price, writers=1)
-    pipeline = Pipeline(committer, _count_nothing, trusted_cost_sources=trusted)
+    """Yield what became of each letter, stored in the way of the service."""
+    options = ingest_options(settings, load_config(settings.config), url)
+    with (
+        closing(RefreshedBooks(url, settings.prices)) as books,
+        closing(LocalIntake(options, books.price, Unobserved(), writers=1, before=books.refresh)) as intake,
+    ):
 
-    def submit(letter: WaitingLetter) -> Receipt:
-        sender = Sender(namespace=letter.namespace, tenant_is_trusted=letter.tenant_is_trusted)
-        received_at_unix_ns = letter.received_at_unix_ns
-        return pipeline(decode(letter.payload, Encoding.PROTOBUF, sender, received_at_unix_ns=received_at_unix_ns))
+        def take_again(letter: WaitingLetter) -> Receipt:
+            sender = Sender(namespace=letter.namespace, tenant_is_trusted=letter.tenant_is_trusted)
+            return intake.take_again(letter.payload, sender, received_at_unix_ns=letter.received_at_unix_ns)
 
-    try:
-        yield from replay(connection, submit, committer.submit, ids)
-    finally:
-        committer.close()
-
-
-def _count_nothing(facts: Facts, receipt: Receipt) -> None:
-    """Observe nothing: the service's metrics are another process's."""
-    del facts, receipt
+        yield from replay(connection, take_again, intake.store, ids)
 
 
 def _cell(content: object) -> str:

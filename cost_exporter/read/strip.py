@@ -17,7 +17,7 @@ from cost_exporter.read.usage_names import is_container, usage_name
 from cost_exporter.read.values import clean_text, number_of, text_of
 from cost_exporter.read.vendor_usage import json_object, python_object
 
-__all__ = ["JSON_KEYS", "strip_content"]
+__all__ = ["JSON_KEYS", "PAYLOAD_BYTES_MAX", "strip_content"]
 
 PAYLOAD_BYTES_MAX: Final = 64 * 1024
 JSON_KEYS: Final = frozenset(

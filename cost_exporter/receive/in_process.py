@@ -13,7 +13,7 @@ from cost_exporter.domain.facts import Receipt
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decode import Encoding, Sender
 from cost_exporter.receive.intake import Intake, LocalIntake
-from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.observed import Unobserved
 from cost_exporter.receive.options import ingest_options
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.embedded import EmbeddedPostgres
@@ -66,7 +66,7 @@ def open_ingest(settings: Settings | None = None) -> InProcessIngest:
         # What is forwarded is sent by a service, and an application has none.
         options = replace(ingest_options(settings, config, database_url), is_forwarding=False)
         books = opened.enter_context(closing(RefreshedBooks(database_url, settings.prices)))
-        intake = LocalIntake(options, books.price, _CountNothing(), writers=1, before=books.refresh)
+        intake = LocalIntake(options, books.price, Unobserved(), writers=1, before=books.refresh)
         opened.callback(intake.close)
         return GatedIngest(intake, opened.pop_all().close)
 
@@ -79,13 +79,3 @@ def _database_url(settings: Settings, opened: ExitStack) -> str:
     if not server.was_adopted:
         opened.callback(server.stop)
     return url
-
-
-class _CountNothing:
-    """An application has metrics of its own."""
-
-    def stored(self, observed: Observed) -> None:
-        del observed
-
-    def committed(self, duration_seconds: float) -> None:
-        del duration_seconds

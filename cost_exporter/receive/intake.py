@@ -1,7 +1,8 @@
 """The way in: what takes the bytes of an admitted request and returns after COMMIT.
 
 Receivers need an `Intake` and do not care where it works: `LocalIntake` in this process, or `workers.WorkerPool`
-in several. Behind either stand the same gate, pipeline and committer, put together here.
+in several. Behind either stand the same gate, pipeline and committer, put together here and nowhere else: whatever
+brings spans, a replay of dead letters too, gets the same prices and the same way to the forward endpoint.
 """
 
 from collections.abc import Callable
@@ -9,14 +10,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Final, Protocol
 
-from cost_exporter.domain.facts import Receipt
+from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.settle import Price
 from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.decode import Encoding, Sender, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
 from cost_exporter.store.committer import WRITERS, Committer
@@ -95,6 +96,17 @@ class LocalIntake:
     def give_up(self, sender: Sender) -> Receipt:
         """Keep of a request that ends its worker each time that there was one. Raises as `take`."""
         return self._gate.give_up(sender)
+
+    def take_again(self, body: bytes, sender: Sender, *, received_at_unix_ns: int) -> Receipt:
+        """Store what a dead letter kept of a request, as of when it was received. Raises what reading it raises."""
+        return self._ingest(
+            decode(body, Encoding.PROTOBUF, sender, received_at_unix_ns=received_at_unix_ns, limits=self.limits)
+        )
+
+    def store(self, facts: Facts) -> Receipt:
+        """Store what was read before. Raises as `take`."""
+        self._before()
+        return self._committer.submit(facts)
 
     def close(self) -> None:
         """Commit what is on its way, for a bounded time, and let go of the database."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.value import value
 
-__all__ = ["Observed", "Observer", "ServiceScope", "Watch"]
+__all__ = ["Observed", "Observer", "ServiceScope", "Unobserved", "Watch"]
 
 ServiceScope = tuple[str, str]
 """A service's name, and a scope that tells of calls in it."""
@@ -39,6 +39,18 @@ class Observer(Protocol):
     def committed(self, duration_seconds: float) -> None:
         """Count a commit."""
         ...
+
+
+class Unobserved:
+    """An `Observer` where nobody counts: the metrics, if any, are another process's."""
+
+    def stored(self, observed: Observed) -> None:
+        """Count nothing."""
+        del observed
+
+    def committed(self, duration_seconds: float) -> None:
+        """Count nothing."""
+        del duration_seconds
 
 
 class Watch:

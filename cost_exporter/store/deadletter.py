@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.value import value
-from cost_exporter.errors import CallfareError, StoreError, StoreUnavailable
+from cost_exporter.errors import CallfareError, StoreError, StoreFault, StoreUnavailable
 from cost_exporter.store.call_json import call_from_payload
 from cost_exporter.store.locks import Lock, try_lock_session, unlock_session
 from cost_exporter.store.statements import statement
@@ -88,6 +88,8 @@ def _replay_one(
     try:
         is_call = letter["payload_kind"] == "call"
         receipt = submit_facts(_facts_of(waiting)) if is_call else submit_request(waiting)
+    except StoreFault as error:
+        return str(error)
     except StoreUnavailable:
         raise
     except (CallfareError, ValueError, LookupError, TypeError) as error:
@@ -96,9 +98,11 @@ def _replay_one(
 
 
 def _facts_of(letter: WaitingLetter) -> Facts:
+    call, outgoing = call_from_payload(letter.payload)
     return Facts(
         namespace=letter.namespace,
         received_at_unix_ns=letter.received_at_unix_ns,
         tenant_is_trusted=letter.tenant_is_trusted,
-        calls=[call_from_payload(letter.payload)],
+        calls=[call],
+        outgoing={} if outgoing is None else {(call.trace_id, call.span_id): outgoing},
     )

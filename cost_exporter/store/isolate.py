@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
-from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
+from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import value
 from cost_exporter.store.call_json import call_payload
@@ -105,7 +105,7 @@ def letters_of(batch: Facts, error: BaseException) -> list[DeadLetter]:
             detail=describe(error),
             trace_id=call.trace_id,
             span_id=call.span_id,
-            payload=_payload(call),
+            payload=_payload(call, batch.outgoing.get((call.trace_id, call.span_id))),
         )
         for call in batch.calls
     ]
@@ -148,8 +148,8 @@ def _part(batch: Facts, calls: Sequence[Call], links: Sequence[Link], *, is_firs
     )
 
 
-def _payload(call: Call) -> bytes:
+def _payload(call: Call, outgoing: OutgoingSpan | None) -> bytes:
     try:
-        return call_payload(call)
+        return call_payload(call, outgoing)
     except Exception:  # noqa: BLE001 - a call so broken that it cannot even be written down is still counted
         return b""

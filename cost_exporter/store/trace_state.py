@@ -100,10 +100,11 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
     for call in batch.calls:
         state = states[call.trace_id, batch.namespace]
         if state.is_purged:
-            letters.append(_letter("too_old", "the records of this trace were purged", call))
+            letters.append(_letter("too_old", "the records of this trace were purged", call, batch))
             continue
         if len(state.calls) >= CALLS_PER_TRACE_MAX and (call.trace_id, call.span_id) not in state.calls:
-            letters.append(_letter("trace_too_large", f"a trace has {CALLS_PER_TRACE_MAX} calls at most", call))
+            detail = f"a trace has {CALLS_PER_TRACE_MAX} calls at most"
+            letters.append(_letter("trace_too_large", detail, call, batch))
             continue
         outcome = _merge_call(state, call, received_at_us)
         accepted += outcome is None
@@ -179,7 +180,6 @@ def _traces_of(batch: Facts) -> Iterable[TraceKey]:
     return {(each.trace_id, batch.namespace) for each in (*batch.calls, *batch.links)}
 
 
-def _letter(reason: str, detail: str, call: Call) -> DeadLetter:
-    return DeadLetter(
-        reason=reason, detail=detail, trace_id=call.trace_id, span_id=call.span_id, payload=call_payload(call)
-    )
+def _letter(reason: str, detail: str, call: Call, batch: Facts) -> DeadLetter:
+    payload = call_payload(call, batch.outgoing.get((call.trace_id, call.span_id)))
+    return DeadLetter(reason=reason, detail=detail, trace_id=call.trace_id, span_id=call.span_id, payload=payload)
