@@ -12,7 +12,7 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.read.content_hash import content_hash
+from cost_exporter.read.content_hash import Extras, content_hash, said_beyond
 from cost_exporter.read.costs import NO_COST, stated_cost
 from cost_exporter.read.failure import failure_of
 from cost_exporter.read.operations import WRAPPER
@@ -120,21 +120,29 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     words, origin, span = reading.words, reading.origin, reading.span
     names = words.names
     failure = failure_of(reading)
-    cost, session, call_id, producer = NO_COST, _NO_SESSION, "", _NO_PRODUCER
+    cost, session, phone_call_id, producer = NO_COST, _NO_SESSION, "", _NO_PRODUCER
     if not reading.plan.is_plain:
         cost = stated_cost(reading, names.provider, trusted_cost_sources)
         session = _session(reading)
-        call_id = _phone_call_id(reading)
+        phone_call_id = reading.first_text(reading.plan.texts.get("phone_call_id", NO_KEYS))
         producer = _producer(reading)
-    if reading.response_id and not call_id:
-        call_id = _response_call_id(reading, names.provider)
+    call_id = f"phone:{phone_call_id}" if phone_call_id else _response_call_id(reading, names.provider)
     mode = words.mode if session is _NO_SESSION else words.mode or "stream"
     if words.is_stream is False and reading.operation == "speech_to_text":
         # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
         mode = mode or ("batch" if TOKEN_QUANTITIES.isdisjoint(reading.quantities) else "")
-    rest = None
-    if not reading.plan.is_plain or failure.said or reading.issues or reading.attribution is not NO_ATTRIBUTION:
-        rest = (call_id, tuple(reading.attribution), failure.said, tuple(session), cost[:2], reading.issues)
+    rest = ""
+    if not reading.plan.is_plain or failure.has_failed or reading.issues or reading.attribution is not NO_ATTRIBUTION:
+        extras = Extras(
+            phone_call_id=phone_call_id,
+            error_type=failure.error_type,
+            has_failed=failure.has_failed,
+            is_refused=failure.is_refused,
+            reported_cost_usd=cost.amount_usd,
+            reported_cost_source=cost.source,
+            issues=tuple(reading.issues),
+        )
+        rest = said_beyond(reading.attribution, session, extras)
     hashed = content_hash(
         span.trace_id + span.span_id + (reading.parent_span_id or b""),
         span.start_time_unix_nano,
@@ -203,14 +211,9 @@ def _is_pattern(call: Call, rule: ScopeRule) -> bool:
     return not call.issues and not usage.has_failed and not may_be_mended
 
 
-def _phone_call_id(reading: Reading) -> str:
-    phone_call_id = reading.first_text(reading.plan.texts.get("phone_call_id", NO_KEYS))
-    return f"phone:{phone_call_id}" if phone_call_id else ""
-
-
 def _response_call_id(reading: Reading, provider: str) -> str:
     """Return who the call is by its response id, unless the emitter made that up."""
-    if reading.scope.rule.has_own_ids and provider != "openai":
+    if not reading.response_id or (reading.scope.rule.has_own_ids and provider != "openai"):
         return ""
     return f"response:{reading.response_id}"
 

@@ -2,20 +2,27 @@
 
 Over the facts, not the bytes: protobuf and JSON, any order of attributes and any batching give one hash. Left
 out is what is not the sender's: the time of receipt, and what the operator's settings make of a cost.
+
+Hashes are stored, so a span must have the same one after an upgrade: otherwise all that is sent again is a conflict.
+Each fact goes in by its name, and only where it says something: a field that is added later changes no hash of a span
+that does not use it. Whatever does change them needs another `_VERSION`; a test pins some.
 """
 
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.fingerprint import named
 from cost_exporter.read.reading import Origin, Words
 
-__all__ = ["content_hash", "said_by"]
+__all__ = ["Extras", "content_hash", "said_beyond", "said_by"]
 
-_EMPTY: Final = blake2b(digest_size=8)
+_VERSION: Final = b"\x01"
+_EMPTY: Final = blake2b(_VERSION, digest_size=8)
 """Copied, which is cheaper than to make one."""
 _SIGNED_64_BITS: Final = Struct(">q")
 
@@ -30,16 +37,15 @@ def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
     origin: Origin,
     scope_name: str,
     response_id: str,
-    rest: object,
+    rest: str,
 ) -> int:
     """Return a signed 64-bit hash of a call.
 
-    `ids` are those of trace, span and parent, the times as sent. `rest` is what few spans say, None or something
-    whose text tells it; see `said_by`.
+    `ids` are those of trace, span and parent, the times as sent. `rest` is what few spans say; see `said_beyond`.
     """
-    used = " ".join([*quantities, *map(str, quantities.values())]) or " "  # names, a blank, numbers
+    used = " ".join([f"{name}={number}" for name, number in sorted(quantities.items())])
     said = (
-        f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used}"
+        f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used};"
         f" {words.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rest}"
     ).encode("utf-8", "backslashreplace")
     hashed = _EMPTY.copy()
@@ -47,7 +53,24 @@ def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
     return _SIGNED_64_BITS.unpack(hashed.digest())[0]
 
 
+class Extras(NamedTuple):
+    """What few spans say."""
+
+    phone_call_id: str = ""
+    error_type: str | None = None
+    has_failed: bool = False
+    is_refused: bool = False
+    reported_cost_usd: Decimal | None = None
+    reported_cost_source: str = ""
+    issues: tuple[str, ...] = ()
+
+
+def said_beyond(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:
+    """Return as text what few spans say. Of a plain span with an attribution it is `said_by`."""
+    return " ".join(filter(None, (said_by(attribution), named(session), named(extras))))
+
+
 @lru_cache(maxsize=4096)
 def said_by(attribution: Attribution) -> str:
-    """Return a text that tells all of an attribution. Remembered: the spans of a trace say the same."""
-    return repr(tuple(attribution))
+    """Return as text what an attribution says. Remembered: the spans of a trace say the same."""
+    return named(attribution)

@@ -96,14 +96,13 @@ _QUALIFIED_REFUSALS: Final = frozenset(
 class Failure:
     """How a call ended."""
 
-    __slots__ = ("error_type", "has_failed", "is_refused", "said")
+    __slots__ = ("error_type", "has_failed", "is_refused")
 
     def __init__(self, *, error_type: str, has_failed: bool, is_refused: bool) -> None:
         """Say how it ended."""
         self.error_type = error_type
         self.has_failed = has_failed
         self.is_refused = is_refused
-        self.said = (error_type, has_failed, is_refused) if has_failed else None
 
 
 _NONE: Final = Failure(error_type="", has_failed=False, is_refused=False)

@@ -1,10 +1,22 @@
 """A short text that stands for what many spans say alike, so that hashing one of them is cheap."""
 
 from hashlib import blake2b
+from typing import NamedTuple
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "named"]
 
 
-def fingerprint(said: object) -> str:
-    """Return a short text for what many spans say alike: texts, numbers, flags, None, and plain tuples of these."""
-    return blake2b(repr(said).encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+def fingerprint(said: str) -> str:
+    """Return a short text for what many spans say alike."""
+    return blake2b(said.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+
+
+def named(said: NamedTuple) -> str:
+    """Return as text what a named tuple says, each field by its name, in the order of the names.
+
+    Fields that say nothing are left out. So a field that is added later, or one that moves, changes no text of a
+    tuple that says nothing there.
+    """
+    defaults = said._field_defaults
+    fields = sorted(said._asdict().items())
+    return " ".join([f"{name}={value!r}" for name, value in fields if value not in (None, "", defaults.get(name))])

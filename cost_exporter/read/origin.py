@@ -10,7 +10,7 @@ from typing import Final
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.read.aliases import ATTRIBUTION_KEYS
 from cost_exporter.read.attribute_values import SpanAttributes
-from cost_exporter.read.fingerprint import fingerprint
+from cost_exporter.read.fingerprint import fingerprint, named
 from cost_exporter.read.reading import Keys, Origin, Plan, first_text
 from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, EncodedAttributes, Resource
@@ -37,7 +37,7 @@ def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:
         service_name=service_name,
         attribution=said if tenant_is_trusted or said.tenant is None else said._replace(tenant=None),
         tenant_claim=said.tenant,
-        fingerprint=fingerprint((service_name, tuple(said))),
+        fingerprint=fingerprint(f"{service_name!r} {named(said)}"),
     )
 
 

@@ -88,7 +88,7 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
             origin,
             pattern.scope,
             response_id,
-            None if attribution is NO_ATTRIBUTION else _rest(call_id, attribution),
+            "" if attribution is NO_ATTRIBUTION else said_by(attribution),
         ),
     )
 
@@ -110,8 +110,3 @@ def _plain_quantities(attributes: EncodedAttributes, plan: Plan) -> dict[str, Qu
         if quantities.get("input_tokens", 0) < cached:  # perhaps stated without
             return None
     return quantities
-
-
-def _rest(call_id: str, attribution: Attribution) -> str:
-    """Return as text what `call.py` hashes of a plain call with attribution: no failure, session, cost nor issue."""
-    return f"({call_id!r}, {said_by(attribution)}, None, ('', None, False, None), (None, ''), [])"

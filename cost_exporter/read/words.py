@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cost_exporter.read.attribute_values import SpanAttributes
-from cost_exporter.read.fingerprint import fingerprint
+from cost_exporter.read.fingerprint import fingerprint, named
 from cost_exporter.read.names import is_model, names_of, tier_named
 from cost_exporter.read.operations import operation_named
 from cost_exporter.read.reading import NO_KEYS, Plan, Words, first_flag, first_text
@@ -65,7 +65,7 @@ def words_meaning(
         is_stream=is_stream,
         is_billable=is_billable,
         is_estimated=is_estimated,
-        fingerprint=fingerprint((tuple(names), tier, is_stream, is_billable, is_estimated)),
+        fingerprint=fingerprint(f"{named(names)} {tier!r} {is_stream} {is_billable} {is_estimated}"),
     )
 
 
