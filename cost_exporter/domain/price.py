@@ -14,11 +14,18 @@ from typing import Any, Final, Protocol
 
 from cost_exporter.domain.money import CONTEXT
 from cost_exporter.domain.price_match import Candidate, Catalogue, name_forms, nearest
+from cost_exporter.domain.price_names import elsewhere, names_to_try
 from cost_exporter.domain.price_plan import Entry, Level
 from cost_exporter.domain.price_quote import invalid_quote, planned_quote, refused_quote, reported_quote
 from cost_exporter.domain.price_row import CONDITIONS, LIST, OPERATOR, Factor, ModelAlias, PriceRow, stated_conditions
 from cost_exporter.domain.provider import RESALE, canonical_provider, host_provider
-from cost_exporter.domain.quantity import QUANTITIES, InconsistentUsage, disjoint_parts
+from cost_exporter.domain.quantity import (
+    QUANTITIES,
+    InconsistentUsage,
+    PartsExceedInput,
+    disjoint_parts,
+    without_overlap,
+)
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord, totals_not_stated
 
@@ -156,11 +163,23 @@ class PriceBook:
         try:
             parts = disjoint_parts(quantities)
         except InconsistentUsage as error:
-            return invalid_quote(f"inconsistent_usage: {error}", self.version)
+            return self._inconsistent(usage, error)
         entry = self._entry(usage)
         if isinstance(entry, Quote):
             return entry
         return planned_quote(entry.plan(usage.at_unix_ns, quantities), parts, usage, self.version)
+
+    def _inconsistent(self, usage: UsageRecord, error: InconsistentUsage) -> Quote:
+        """Answer a usage that cannot be, unless it can: where cached tokens were also counted by kind."""
+        quantities = without_overlap(usage.quantities) if isinstance(error, PartsExceedInput) else usage.quantities
+        if quantities == usage.quantities:
+            return invalid_quote(f"inconsistent_usage: {error}", self.version)
+        quote = self.price(replace(usage, quantities=quantities, is_estimated=True))
+        if quote.status == "invalid":
+            return quote
+        kinds = [kind for kind, count in quantities.items() if count != usage.quantities[kind]]
+        issue = f"assumed_overlap: cache_read_tokens and {', '.join(kinds)} count the same tokens, billed once"
+        return replace(quote, issues=(*quote.issues, issue))
 
     def price_of_call(self, usage: UsageRecord) -> Quote:
         """Return what a call costs of which a span told this usage.
@@ -245,14 +264,13 @@ class PriceBook:
         return provider, model
 
     def _first_known(self, usage: UsageRecord, provider: str, model: str, context: dict[str, str]) -> Entry | None:
-        """Return the prices of the response model, else of the requested one, which makes it an estimate."""
-        for name in dict.fromkeys((model, usage.request_model)):
+        """Return the prices of the first name that has any; of any but the response model they are an estimate."""
+        for name, reason in names_to_try(provider, model, usage.request_model):
             seller, levels = self._levels(usage, provider, name)
             if not any(level.candidates for level in levels):
                 continue
-            issues: tuple[str, ...] = ()
-            if name != model:
-                issues = (f"request_model: {model} has no price, {name} was asked for",)
+            estimated = reason or elsewhere(provider, name, levels)
+            issues = (estimated,) if estimated else ()
             if seller != provider:
                 issues = (*issues, f"resale: at the list price of {seller}")
             return Entry(
@@ -260,7 +278,7 @@ class PriceBook:
                 unit_names=usage.quantities,
                 context=context,
                 issues=issues,
-                is_estimated=name != model,
+                is_estimated=bool(estimated),
                 scale=self._scale,
             )
         return None

@@ -19,6 +19,11 @@ __all__ = ["Candidate", "Catalogue", "matches_empty_name", "name_forms", "neares
 
 _DATE = re.compile(r"(?<!\d)(20\d{2})(-?)(\d{2})\2(\d{2})(?!\d)")
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
+_OTHER_MODEL = re.compile(
+    r"(?<![a-z0-9])(?:cyber|distill|embedding|image|lite|live|max|micro|mini|nano|pro|realtime|transcribe|tts|ultra)"
+    r"(?![a-z0-9])"
+)
+"""Parts of a name that make another model of it, with another price, whatever it begins with."""
 _ALIAS_DEPTH_MAX = 4
 _EXACT, _PREFIX, _REGEX = 0, 1, 2
 _NEAREST_PERCENT_MAX = 34
@@ -184,10 +189,18 @@ class Catalogue:
     def _first_pattern(self, name: str) -> list[ModelAlias]:
         if name in self._exact or not has_possible_dates(name, self._snapshots_until):
             return []
+        variant = _variant_of(name)
         for alias in self._alias_patterns:
-            if _matches(alias.match, alias.name, name):
+            is_named = _matches(alias.match, alias.name, name)
+            if is_named and variant <= _variant_of(alias.name) | _variant_of(alias.model):
                 return [alias]
         return []
+
+
+def _variant_of(name: str) -> set[str]:
+    """Return the parts of a name, or of a pattern of names, that make it another model than the one it begins with."""
+    base = name.split(":")[1] if name.startswith("ft:") else name  # what follows is whose fine-tune it is
+    return set(_OTHER_MODEL.findall(base.replace("\\", "")))
 
 
 def _keep_best(found: dict[int, Candidate], row: PriceRow, rank: tuple[int, int, int], name: _Name) -> None:

@@ -86,6 +86,10 @@ _ALIASES: Final[dict[str, str]] = {
     "livekit_agents": "livekit",
     "livekit_inference": "livekit",
     # Speech and telephony products whose product name is used as the provider's
+    "aws.polly": "aws",
+    "aws.transcribe": "aws",
+    "amazon_transcribe": "aws",
+    "transcribe": "aws",
     "amazon_polly": "aws",
     "polly": "aws",
     "azure_speech": "azure",

@@ -18,9 +18,11 @@ __all__ = [
     "TOKEN_QUANTITIES",
     "WHOLE_QUANTITIES",
     "InconsistentUsage",
+    "PartsExceedInput",
     "Quantities",
     "Quantity",
     "disjoint_parts",
+    "without_overlap",
 ]
 
 Quantity = int | Decimal
@@ -41,6 +43,8 @@ TOKEN_QUANTITIES: Final = frozenset(
         "cache_audio_read_tokens",
         "output_audio_tokens",
         "input_image_tokens",
+        "cache_image_read_tokens",
+        "input_video_tokens",
         "output_image_tokens",
         "reasoning_tokens",
     }
@@ -58,6 +62,8 @@ QUANTITIES: Final = TOKEN_QUANTITIES | {
     "requests",
     "web_searches",
     "images",
+    "video_seconds",
+    "citation_tokens",
     "pages",
     "vectors",
     "read_units",
@@ -79,6 +85,7 @@ WHOLE_QUANTITIES: Final = TOKEN_QUANTITIES | {
     "requests",
     "web_searches",
     "images",
+    "citation_tokens",
     "vectors",
     "channels",
     "paid_extras",
@@ -94,7 +101,10 @@ INPUT_PARTS: Final = (
     "input_audio_tokens",
     "cache_audio_read_tokens",
     "input_image_tokens",
+    "cache_image_read_tokens",
+    "input_video_tokens",
 )
+_MAY_BE_CACHED: Final = ("input_image_tokens", "input_video_tokens")
 _OUTPUT_PARTS: Final = ("output_audio_tokens", "output_image_tokens")
 OUTPUT_PARTS: Final = (*_OUTPUT_PARTS, "reasoning_tokens")
 _SUBSETS: Final = frozenset({*INPUT_PARTS, *OUTPUT_PARTS})
@@ -104,14 +114,18 @@ class InconsistentUsage(ValueError):
     """A count is negative, fractional, absurd, or a part exceeds its whole."""
 
 
+class PartsExceedInput(InconsistentUsage):
+    """The parts of the input add up to more than it."""
+
+
 def disjoint_parts(quantities: Quantities) -> dict[str, Quantity]:
     """Split inclusive totals into parts that do not overlap.
 
     In the result `input_tokens` and `output_tokens` mean what is left after the other parts, and likewise
-    `cache_read_tokens` after its audio part and `input_audio_tokens` after its cached part. The parts of a
-    total add up to it. `cache_write_tokens` holds what is not known to be 5-minute or 1-hour writes.
-    `reasoning_tokens` stays in the result for price rows that name it, but is not taken out of the output.
-    A total that is not given stays unknown: its parts are kept and nothing is made up for the rest.
+    `cache_read_tokens` after its audio and image parts, and `input_audio_tokens` and `input_image_tokens` after their
+    cached parts. The parts of a total add up to it. `cache_write_tokens` holds what is not known to be 5-minute or
+    1-hour writes. `reasoning_tokens` stays in the result for price rows that name it, but is not taken out of the
+    output. A total that is not given stays unknown: its parts are kept and nothing is made up for the rest.
     Raises `InconsistentUsage` where a part exceeds its whole.
     """
     parts = dict(quantities)
@@ -122,7 +136,9 @@ def disjoint_parts(quantities: Quantities) -> dict[str, Quantity]:
         if "cache_write_tokens" in parts:
             _split_cache_writes(parts)
         if "cache_audio_read_tokens" in parts:
-            _split_cached_audio(parts)
+            _split_cached(parts, "cache_audio_read_tokens", "input_audio_tokens")
+        if "cache_image_read_tokens" in parts:
+            _split_cached(parts, "cache_image_read_tokens", "input_image_tokens")
         _take_out(parts, "input_tokens", INPUT_PARTS)
         _take_out(parts, "output_tokens", _OUTPUT_PARTS)
         if "reasoning_tokens" in parts:
@@ -157,14 +173,43 @@ def _split_cache_writes(parts: dict[str, Quantity]) -> None:
         parts["cache_write_tokens"] = rest
 
 
-def _split_cached_audio(parts: dict[str, Quantity]) -> None:
-    """Take cached audio, which is cached *and* audio, out of both."""
-    cached_audio = parts["cache_audio_read_tokens"]
-    for whole in ("cache_read_tokens", "input_audio_tokens"):
+def _split_cached(parts: dict[str, Quantity], both: str, kind: str) -> None:
+    """Take cached audio, which is cached *and* audio, out of both; cached images likewise."""
+    for whole in ("cache_read_tokens", kind):
         if whole in parts:
-            parts[whole] -= cached_audio
+            parts[whole] -= parts[both]
             if parts[whole] < 0:
-                raise InconsistentUsage(f"cache_audio_read_tokens exceeds {whole}")
+                raise InconsistentUsage(f"{both} exceeds {whole}")
+
+
+def without_overlap(quantities: Quantities) -> dict[str, Quantity]:
+    """Return quantities whose cached tokens and whose image or video tokens no longer count the same tokens twice.
+
+    Vendors count both against the whole input: 800 cached and 600 of images in 1,000 tokens have at least 400 in
+    common. Those are billed as cached. Where nothing is in common by necessity, nothing is changed.
+    """
+    counted = dict(quantities)
+    if "input_tokens" not in counted or not counted.get("cache_read_tokens"):
+        return counted
+    cached_kinds = ("cache_audio_read_tokens", "cache_image_read_tokens")
+    written = max(
+        counted.get("cache_write_tokens", 0),
+        counted.get("cache_write_5m_tokens", 0) + counted.get("cache_write_1h_tokens", 0),
+    )
+    by_itself = (counted["cache_read_tokens"] + written, *[counted.get(kind, 0) for kind in _MAY_BE_CACHED])
+    if max(by_itself) > counted["input_tokens"]:
+        return counted  # no overlap explains that
+    kinds = sum(counted.get(kind, 0) for kind in ("input_audio_tokens", *_MAY_BE_CACHED))
+    stated_twice = sum(counted.get(kind, 0) for kind in cached_kinds)
+    excess = counted["cache_read_tokens"] + written + kinds - stated_twice - counted["input_tokens"]
+    room = counted["cache_read_tokens"] - stated_twice
+    for kind in _MAY_BE_CACHED:
+        own = counted.get(kind, 0) - (counted.get("cache_image_read_tokens", 0) if kind == "input_image_tokens" else 0)
+        common = min(excess, own, room)
+        if common > 0:
+            counted[kind] -= common
+            excess, room = excess - common, room - common
+    return counted
 
 
 def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) -> None:
@@ -176,7 +221,8 @@ def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) 
         if subset in parts:
             rest -= parts[subset]
     if rest < 0:
-        raise InconsistentUsage(f"the parts of {total} exceed it")
+        error = PartsExceedInput if total == "input_tokens" else InconsistentUsage
+        raise error(f"the parts of {total} exceed it")
     parts[total] = rest
 
 

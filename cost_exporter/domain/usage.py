@@ -14,7 +14,7 @@ __all__ = ["CHAT_OPERATIONS", "UsageRecord", "totals_not_stated"]
 CHAT_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion"})
 """Emitters differ in what they call an answer of a language model, which reads tokens and writes some."""
 _STATED_BY: Final = {
-    "input_tokens": frozenset({"input_tokens", "input_audio_tokens", "input_image_tokens"}),
+    "input_tokens": frozenset({"input_tokens", "input_audio_tokens", "input_image_tokens", "input_video_tokens"}),
     "output_tokens": frozenset({"output_tokens", "output_audio_tokens", "output_image_tokens"}),
 }
 """What says how much went in or came out: the total, or its parts by kind. What was cached is never all of it."""

@@ -43,6 +43,9 @@ UNITS: Final[dict[str, tuple[str, Decimal]]] = {
     "output_audio_mtok": ("output_audio_tokens", _MILLION),
     "input_image_mtok": ("input_image_tokens", _MILLION),
     "output_image_mtok": ("output_image_tokens", _MILLION),
+    "cache_image_read_mtok": ("cache_image_read_tokens", _MILLION),
+    "input_video_mtok": ("input_video_tokens", _MILLION),
+    "output_citation_mtok": ("citation_tokens", _MILLION),
     "output_reasoning_mtok": ("reasoning_tokens", _MILLION),
     "input_mchars": ("characters", _MILLION),
     "audio_hours": ("audio_seconds", _HOUR),
@@ -55,10 +58,7 @@ UNITS: Final[dict[str, tuple[str, Decimal]]] = {
 }
 _WITHOUT_QUANTITY: Final = frozenset(
     {
-        "cache_image_read_mtok",  # cached images are reported as cached tokens
-        "input_video_mtok",
         "output_video_mtok",
-        "output_citation_mtok",
         "storage_searches_kcount",
         "input_annotated_document_kpages",
     }
@@ -207,14 +207,17 @@ def _rows(provider: str, model: str, prices: dict[str, Any], period: _Period) ->
 def _same_price_rows(provider: str, model: str, rows: Sequence[PriceRow]) -> list[PriceRow]:
     """Add parts that the vendor prices like their total, and says so, where the library names only the total.
 
-    Google: "input price (text / image / video)". Speech models: what they put out is audio.
+    Google: "input price (text / image / video)". Speech models: what they put out is audio; image models: images.
     """
     units = {row.unit for row in rows}
     same: list[tuple[str, str]] = []
     if provider == "google" and model.startswith("gemini"):
-        same.append(("input_tokens", "input_image_tokens"))
+        same += [("input_tokens", "input_image_tokens"), ("input_tokens", "input_video_tokens")]
+        same.append(("cache_read_tokens", "cache_image_read_tokens"))
     if re.search(r"-tts\b", model):
         same.append(("output_tokens", "output_audio_tokens"))
+    if re.match(r"gpt-image-", model):
+        same.append(("output_tokens", "output_image_tokens"))
     return [_with(row, unit=part) for total, part in same if part not in units for row in rows if row.unit == total]
 
 

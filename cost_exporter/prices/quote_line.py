@@ -63,7 +63,7 @@ class QuoteDesk:
         try:
             asked = _parse(line)
             usage = _usage(asked, now)
-            if isinstance(asked.get("rates"), list):
+            if isinstance(asked.get("rates"), list) and _factor(asked["rates"]) is None:
                 usage = _for_rates(usage)
             quote = self._book_for(asked, usage).price(usage)
             return Answer(body=quote_json(quote), explanation=explain(usage, quote), is_readable=True)
@@ -86,12 +86,19 @@ class QuoteDesk:
         return book
 
     def _new_book(self, rates: Any, usage: UsageRecord) -> PriceBook:
-        if isinstance(rates, dict) and rates.keys() == {"factor"}:
-            return self._book.scaled(read_factor(wrap(rates, "rates")).factor)
+        factor = _factor(rates)
+        if factor is not None:
+            return self._book.scaled(read_factor(wrap(factor, "rates")).factor)
         if not isinstance(rates, list) or not rates:
-            raise UsageError('rates is neither a list of price rows nor {"factor": "0.875"}')
+            raise UsageError('rates is neither a list of price rows nor [{"factor": "0.875"}]')
         rows = parse_rates(rates, provider=usage.provider, model=usage.model)
         return PriceBook.of(rows, override_books={OPERATOR, *[row.book for row in rows]})
+
+
+def _factor(rates: Any) -> dict[str, Any] | None:
+    """Return the factor on the book's rows that `rates` are: `[{"factor": "0.875"}]`, or that object alone."""
+    only: Any = rates[0] if isinstance(rates, list) and len(rates) == 1 else rates
+    return only if isinstance(only, dict) and only.keys() == {"factor"} else None
 
 
 def quote_json(quote: Quote) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_what_the_library_has_in_its_engine_or_leaves_unsaid() -> None:
     whisper = _model_rows("groq", model(types.ModelPrice(audio_hours=D(1)), model_id="whisper-large-v3"))
     assert [(row.unit, row.minimum) for row in whisper] == [("audio_seconds", D(10))]
     gemini = _model_rows("google", model(types.ModelPrice(input_mtok=D(1)), model_id="gemini-x"))
-    assert [row.unit for row in gemini] == ["input_tokens", "input_image_tokens"]
+    assert [row.unit for row in gemini] == ["input_tokens", "input_image_tokens", "input_video_tokens"]
     speech = _model_rows("openai", model(types.ModelPrice(output_mtok=D(1)), model_id="x-tts"))
     assert [row.unit for row in speech] == ["output_tokens", "output_audio_tokens"]
     free = _model_rows("openrouter", model(types.ModelPrice(), model_id="x:free"))
@@ -199,7 +199,7 @@ def test_new_keys_conditions_and_clauses_are_errors() -> None:
         (types.ClauseRegex(r"kimi"), ["a-kimi-b"], ["kim"]),
         (
             types.ClauseAnd([types.ClauseStartsWith("gemini"), types.ClauseRegex("^(?!.*-tts)")]),
-            ["gemini", "gemini-pro"],
+            ["gemini", "gemini-exp"],
             ["gemini-tts", "x-gemini"],
         ),
     ],

@@ -126,7 +126,11 @@ def test_ad_hoc_rates_hold_whatever_the_names(asked: dict[str, str]) -> None:
 def test_ad_hoc_factor() -> None:
     """A factor is on the book's rows."""
     asked = {"provider": "openai", "model": "gpt-4o", "usage": {"input_tokens": 1_000_000}}
-    assert answer(asked | {"rates": {"factor": "0.875"}}).body["amount"] == "2.1875"  # 2.5 x 0.875
+    for rates in ([{"factor": "0.875"}], {"factor": "0.875"}):
+        assert answer(asked | {"rates": rates}).body["amount"] == "2.1875"  # 2.5 x 0.875
+    assert answer(asked | {"rates": [{"factor": "0.875"}, {"factor": "1"}]}).body["status"] == "invalid"
+    unknown = answer(asked | {"model": "no-such-model", "rates": [{"factor": "0.875"}]}).body
+    assert (unknown["status"], unknown["amount"]) == ("unpriced", None)
 
 
 def test_conditions_reach_the_book() -> None:
