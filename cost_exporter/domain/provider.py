@@ -87,6 +87,7 @@ _ALIASES: Final[dict[str, str]] = {
     "livekit_inference": "livekit",
     # Speech and telephony products whose product name is used as the provider's
     "aws.polly": "aws",
+    "aws_polly": "aws",
     "aws.transcribe": "aws",
     "amazon_transcribe": "aws",
     "transcribe": "aws",
