@@ -220,3 +220,15 @@ def test_override_on_a_model_covers_its_declared_snapshots() -> None:
     override = rows({"input_tokens": "1", "output_tokens": "1"}, book="operator")
     book = PriceBook([PriceRows([*LIST, *override], aliases)])
     assert book.price(usage(model="nova-2024-01-01")).amount_usd == D(1_100) / M
+
+
+def test_a_window_outranks_how_well_the_name_matches() -> None:
+    """A night price by prefix beats a day price by the exact name while it is night."""
+    window = Window(weekdays=frozenset({4}), minutes=((12 * 60, 13 * 60),))
+    exact = row("input_tokens", "1", model="nova-2")
+    by_prefix = row("input_tokens", "9", model="nova", match="prefix", window=window)
+    for book in (PriceBook.of([exact, by_prefix]), PriceBook.of([by_prefix, exact])):
+        quote = book.price(usage({"input_tokens": 1_000}, model="nova-2"))
+        assert quote.amount_usd == D(9) * 1_000 / M
+        quote = book.price(usage({"input_tokens": 1_000}, model="nova-2", at_unix_ns=NOON + DAY))
+        assert quote.amount_usd == D(1) * 1_000 / M

@@ -120,3 +120,12 @@ def test_the_root_speaks_for_the_workflow_before_any_other_span() -> None:
     chat = call("chat", attribution=Attribution(workflow_name="z", workflow_id="7"))
     workflow = workflow_of(TRACE, facts(root, chat, call("elsewhere", trace=OTHER_TRACE)))
     assert (workflow.workflow_name, workflow.workflow_id) == ("a", "7")
+
+
+def test_the_calls_own_resource_speaks_before_the_roots() -> None:
+    """A call made in another service than the root's: what its own resource says is nearer."""
+    own, roots = Attribution(category="own"), Attribution(category="root", tenant="root")
+    chat = call("chat", resource_attribution=own)
+    root = call("root", parent=None, resource_attribution=roots, is_billable=False)
+    record = settled(chat, root)[key("chat")]
+    assert (record.category, record.tenant) == ("own", "root")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,3 +81,13 @@ def test_every_call_is_billed_or_names_why_not(pieces: list[Call]) -> None:
             assert not record.call.is_billable
         else:
             assert records[record.duplicate_trace_id or trace, record.duplicate_of].status != "duplicate"
+
+
+@pytest.mark.parametrize(
+    ("operation", "count"),
+    [("chat", 1), ("embeddings", 1), ("text_to_speech", 0), ("speech_to_text", 0), ("phone_call", 0), ("retrieval", 0)],
+)
+def test_only_calls_of_a_language_model_are_counted_as_such(operation: str, count: int) -> None:
+    """`llm_calls` is one of the measures that a report shows beside the cost."""
+    record = settled(call("a", operation=operation))[key("a")]
+    assert (measures_of(record).llm_calls, measures_of(record).request_count) == (count, 1)

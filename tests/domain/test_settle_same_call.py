@@ -226,8 +226,8 @@ def test_a_session_below_a_span_of_equal_usage_is_billed_beside_it() -> None:
     assert len(billed(call("outer"), delta)) == 2
 
 
-def test_an_overlapping_span_of_an_earlier_time_does_not_match() -> None:
-    """A delta is not compared with the span above it, even under another scope's name."""
+def test_a_span_below_a_delta_is_a_call_of_its_own() -> None:
+    """A delta is not compared with the span below it, even under another scope's name."""
     outer = call("outer", session_id="s", session_sequence=1)
     assert len(billed(outer, call("inner", parent="outer", scope="scope.b"))) == 2
 
@@ -326,3 +326,29 @@ def test_a_duplicate_says_why_it_is_one(one: dict[str, object], other: dict[str,
     records = settled(call("one", **one), call("other", scope="sdk", detail=Detail.GENAI, **other))  # pyright: ignore[reportArgumentType]
     (duplicate,) = [record for record in records.values() if record.status == "duplicate"]
     assert duplicate.issues == (f"same_call:{why}",)
+
+
+@pytest.mark.parametrize(("start_ms", "calls"), [(1005, 1), (1006, 2)])
+def test_clocks_may_be_five_milliseconds_apart(start_ms: int, calls: int) -> None:
+    """Two side by side overlap up to and including the slack, by the sweep and by the last check of a group."""
+    other = call("b", scope="scope.b", start_ms=start_ms, end_ms=2000)
+    assert len(billed(call("a"), other)) == calls
+    third = call("c", scope="scope.c", start_ms=start_ms, end_ms=2000)
+    assert len(billed(call("a"), other, third)) == calls
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 3])
+@pytest.mark.parametrize("parent", ["root", "a"])
+def test_an_output_may_be_two_tokens_off(more: int, parent: str) -> None:
+    """Up to and including two, in both directions; three are another answer."""
+    usage = {"input_tokens": 1200, "output_tokens": 345 + more}
+    other = call("b", scope="scope.b", parent=parent, start_ms=1, quantities=usage)
+    assert len(billed(call("a"), other)) == (2 if more > 2 else 1)
+    assert len(billed(call("a", quantities=usage), call("b", scope="scope.b", start_ms=1))) == (2 if more > 2 else 1)
+
+
+def test_of_equal_tellers_the_one_that_reports_more_is_billed() -> None:
+    """Whoever is the leaf: more quantities are more detail."""
+    more = {"input_tokens": 1200, "output_tokens": 345, "reasoning_tokens": 7}
+    rich = call("rich", call_id="response:1", quantities=more, start_ms=0)
+    assert billed(rich, call("poor", call_id="response:1", start_ms=5)) == {span_id("rich")}

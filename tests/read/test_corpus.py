@@ -69,6 +69,9 @@ OUTPUT_OFF_BY_ONE = {"messages_stream", "messages_stream_helper", "messages_asyn
 """Traceloop sums the 1 of the start and the 120 of the end of an Anthropic stream."""
 
 
+CALLS_WITHOUT_DATA = 39
+
+
 def cases(path: Path) -> dict[bytes, str]:
     """Return the name of the case behind each trace: its root span says it."""
     return {
@@ -148,14 +151,29 @@ def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
             assert said == expected, (case, quantity, call.scope)
 
 
-@pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
-def test_a_call_without_data_is_kept_without_quantities(path: Path) -> None:
+def calls_without_data() -> list[Any]:
+    """Each call of the corpus of which its provider sent no usage, with whether somebody guessed one."""
+    found: list[Any] = []
+    for path in EMITTERS:
+        case_by_trace = cases(path)
+        for call in calls(path):
+            case = case_by_trace[call.trace_id]
+            if case in TRUTH["unpriced_by_provider"]:
+                number = len(found)
+                found.append(pytest.param(call, (path.stem, case) in GUESSED, id=f"{number}-{path.stem}-{case}"))
+    return found
+
+
+@pytest.mark.parametrize(("call", "is_guessed"), calls_without_data())
+def test_a_call_without_data_is_kept_without_quantities(call: Call, is_guessed: bool) -> None:
     """Where the provider sent no usage, the call is a call with no quantity at all, never with zeros."""
-    case_by_trace = cases(path)
-    without = [call for call in calls(path) if case_by_trace[call.trace_id] in TRUTH["unpriced_by_provider"]]
-    for call in without:
-        assert not call.usage.is_refused
-        assert bool(call.usage.quantities) == ((path.stem, case_by_trace[call.trace_id]) in GUESSED)
+    assert not call.usage.is_refused
+    assert bool(call.usage.quantities) == is_guessed
+
+
+def test_the_corpus_has_calls_without_data() -> None:
+    """Of emitters of every kind, guessed and not: else the test above could not fail."""
+    assert len(calls_without_data()) == CALLS_WITHOUT_DATA
 
 
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)

@@ -218,7 +218,9 @@ def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatc
     for number in range(5):
         found = call({**CHAT, "gen_ai.request.model": f"m{number}", "user.id": f"u{number}"}, scope="one")
         assert (found.usage.model, found.attribution.user) == (f"m{number}", f"u{number}")
-    assert len(plan.plans_of_scope("one", "1.0")._plans) <= 2
+    plans = plan.plans_of_scope("one", "1.0")._plans
+    assert len(plans) <= 2
+    assert all(1 <= len(each.words) <= 2 for each in plans.values())
     assert len(plan._scopes) <= 2
 
 

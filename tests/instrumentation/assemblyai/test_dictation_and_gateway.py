@@ -11,12 +11,18 @@ from callfare import attributes as names
 from tests.instrumentation.assemblyai.sdk import client_of, settings_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
 from tests.instrumentation.recording import Recorded
+from tests.instrumentation.releases import is_too_old
 from tests.support.waiting import PATIENCE_SECONDS
 
 MESSAGES = [{"role": "user", "content": "canary question"}]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of pydantic
-dictates = pytest.mark.skipif(not hasattr(assemblyai, "DictationTranscriber"), reason="dictation came with 1.5")
-completes = pytest.mark.skipif(not hasattr(assemblyai, "LLMGateway"), reason="the gateway came with 1.6")
+dictates = pytest.mark.skipif(
+    is_too_old("assemblyai", "dictation", has=hasattr(assemblyai, "DictationTranscriber")),
+    reason="dictation came with 1.5",
+)
+completes = pytest.mark.skipif(
+    is_too_old("assemblyai", "LLM gateway", has=hasattr(assemblyai, "LLMGateway")), reason="the gateway came with 1.6"
+)
 
 
 def _in_async(fake: FakeAssemblyAI, use: Any) -> Any:

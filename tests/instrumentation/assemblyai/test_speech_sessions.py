@@ -11,11 +11,15 @@ from callfare import attributes as names
 from tests.instrumentation.assemblyai.sdk import client_of, settings_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
 from tests.instrumentation.recording import Recorded, until
+from tests.instrumentation.releases import is_too_old
 from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"
 pytestmark = [
-    pytest.mark.skipif(not hasattr(assemblyai, "TTSSession"), reason="speech sessions came after 1.6"),
+    pytest.mark.skipif(
+        is_too_old("assemblyai", "speech sessions", has=hasattr(assemblyai, "TTSSession")),
+        reason="speech sessions came after 1.6",
+    ),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the SDK uses old ways of websockets
 ]
 

@@ -10,11 +10,13 @@ from callfare import attributes as names
 from tests.instrumentation.assemblyai.sdk import client_of, settings_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
 from tests.instrumentation.recording import Recorded
+from tests.instrumentation.releases import is_too_old
 from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of pydantic
 hears_live = pytest.mark.skipif(
-    not hasattr(assemblyai.SyncTranscriber, "transcribe_live"), reason="live uploads came with 1.5"
+    is_too_old("assemblyai", "live uploads", has=hasattr(assemblyai.SyncTranscriber, "transcribe_live")),
+    reason="live uploads came with 1.5",
 )
 
 

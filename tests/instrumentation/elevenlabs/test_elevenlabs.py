@@ -5,6 +5,9 @@ import base64
 import enum
 import inspect
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from elevenlabs import VoiceSettings
@@ -19,6 +22,7 @@ from callfare import attributes as names
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
 from callfare.session import reporter
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
+from tests.instrumentation.releases import skip_where_older_lacks
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes
@@ -166,8 +170,7 @@ def test_timestamps_dialogue_and_effects(fake, spans, instrumented, client) -> N
     """The other paid methods: each is one span with its characters or credits."""
     client.text_to_speech.convert_with_timestamps(voice_id="v1", text=TEXT)
     list(client.text_to_speech.stream_with_timestamps(voice_id="v1", text=TEXT))
-    if not hasattr(client, "text_to_dialogue"):
-        pytest.skip("this release has no dialogues")
+    skip_where_older_lacks("elevenlabs", "dialogues", has=hasattr(client, "text_to_dialogue"))
     list(client.text_to_dialogue.convert(inputs=[{"text": "ab", "voice_id": "1"}, {"text": "cdé", "voice_id": "2"}]))
     list(client.text_to_sound_effects.convert(text="boom", duration_seconds=2.5))
     assert spans.total(names.INPUT_CHARACTERS) == fake.characters == 14 + 14 + 5
@@ -181,8 +184,8 @@ def test_timestamps_dialogue_and_effects(fake, spans, instrumented, client) -> N
 
 def test_dialogues_with_timestamps_are_counted(fake, spans, instrumented, client) -> None:
     """Whole and streamed, blocking and not: the texts of all speakers."""
-    if not hasattr(getattr(client, "text_to_dialogue", None), "convert_with_timestamps"):
-        pytest.skip("this release has no timestamps of dialogues")
+    has_timestamps = hasattr(getattr(client, "text_to_dialogue", None), "convert_with_timestamps")
+    skip_where_older_lacks("elevenlabs", "timestamps of dialogues", has=has_timestamps)
     inputs = [{"text": "ab", "voice_id": "1"}, {"text": "cdé", "voice_id": "2"}]
     client.text_to_dialogue.convert_with_timestamps(inputs=inputs)
     list(client.text_to_dialogue.stream_with_timestamps(inputs=inputs))
@@ -251,8 +254,8 @@ def test_realtime_text_that_fails_was_sent_all_the_same(fake, spans, instrumente
 def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, client, wav) -> None:
     """The answer's duration wins over the measured upload; channels stand beside it."""
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(2))
-    if "use_multi_channel" not in inspect.signature(client.speech_to_text.convert).parameters:
-        pytest.skip("this release does not know channels")
+    takes = inspect.signature(client.speech_to_text.convert).parameters
+    skip_where_older_lacks("elevenlabs", "channels", has="use_multi_channel" in takes)
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), use_multi_channel=True)
 
     async def listen(client: AsyncElevenLabs) -> object:
@@ -266,8 +269,8 @@ def test_transcription_takes_the_vendors_seconds(fake, spans, instrumented, clie
 
 def test_a_combined_transcript_counts_every_channel(fake, spans, instrumented, client, wav) -> None:
     """One transcript of all channels: the upload tells how many there are, else the words do."""
-    if "multichannel_output_style" not in inspect.signature(client.speech_to_text.convert).parameters:
-        pytest.skip("this release does not combine channels")
+    takes = inspect.signature(client.speech_to_text.convert).parameters
+    skip_where_older_lacks("elevenlabs", "combined channels", has="multichannel_output_style" in takes)
     combined = {"model_id": "scribe_v2", "use_multi_channel": True, "multichannel_output_style": "combined"}
     client.speech_to_text.convert(**combined, file=wav(2, channels=3))
     client.speech_to_text.convert(**combined, file=b"OggS of two channels")
@@ -277,8 +280,8 @@ def test_a_combined_transcript_counts_every_channel(fake, spans, instrumented, c
 
 def test_surcharges_of_a_transcription_are_named(fake, spans, instrumented, client, wav) -> None:
     """By their names alone, not a key term of the caller's; diarisation is included in the price."""
-    if "keyterms" not in inspect.signature(client.speech_to_text.convert).parameters:
-        pytest.skip("this release knows no key terms")
+    takes = inspect.signature(client.speech_to_text.convert).parameters
+    skip_where_older_lacks("elevenlabs", "key terms", has="keyterms" in takes)
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), diarize=True)
     asked = {"keyterms": ["canary"], "entity_detection": "pii"}
     client.speech_to_text.convert(model_id="scribe_v2", file=wav(2), **asked)
@@ -300,9 +303,16 @@ def test_voice_conversion_names_the_model_that_the_vendor_takes(fake, spans, ins
     assert spans.only[names.REQUEST_MODEL] == "eleven_english_sts_v2"
 
 
+def realtime_scribe() -> Any:
+    """The SDK's module of the realtime recogniser."""
+    has_scribe = find_spec("elevenlabs.realtime") is not None and find_spec("elevenlabs.realtime.scribe") is not None
+    skip_where_older_lacks("elevenlabs", "realtime recogniser", has=has_scribe)
+    return import_module("elevenlabs.realtime.scribe")
+
+
 def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented) -> None:
     """The session's deltas add up to the bytes the fake heard, and the last one is closed."""
-    scribe = pytest.importorskip("elevenlabs.realtime.scribe", reason="this release has no realtime recogniser")
+    scribe = realtime_scribe()
 
     async def listen(client: AsyncElevenLabs) -> None:
         client.speech_to_text.realtime.base_url = fake.ws_url
@@ -332,7 +342,7 @@ def test_realtime_transcription_reports_the_audio_sent(fake, spans, instrumented
 
 def test_a_refused_recogniser_is_one_free_span(fake, spans, instrumented) -> None:
     """401 at the handshake; options that the SDK refuses itself are no call."""
-    scribe = pytest.importorskip("elevenlabs.realtime.scribe", reason="this release has no realtime recogniser")
+    scribe = realtime_scribe()
     good = {"model_id": "scribe_v2_realtime", "audio_format": scribe.AudioFormat.PCM_16000, "sample_rate": 16_000}
 
     async def listen(client: AsyncElevenLabs) -> None:
