@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain.identity import (
-    CALLS_PER_ID_MAX,
     SPANS_PER_ID_MAX,
     Identities,
     call_key,
@@ -16,7 +15,7 @@ from cost_exporter.domain.settle import settle
 from cost_exporter.domain.span import Call
 from tests.domain.builders import billed, call, facts, price_by_sum, span_id
 
-BOUND = CALLS_PER_ID_MAX
+BOUND = 8
 
 
 def one_after_the_other(count: int, **fields: Any) -> list[Call]:

@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from cost_exporter.domain.identity import CALLS_PER_ID_MAX
 from cost_exporter.domain.span import Call
 from cost_exporter.store.finalise import finalise
 from cost_exporter.store.ledger import LedgerStore
@@ -17,7 +16,7 @@ from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, s
 from tests.store.test_order import clear
 
 Database = psycopg.Connection[Any]
-BOUND = CALLS_PER_ID_MAX
+BOUND = 8
 
 
 def one_after_the_other(count: int, **fields: Any) -> list[Call]:
