@@ -1,6 +1,6 @@
 # callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format types reference docs bench crash run-environment environment clean
+.PHONY: help demo up test full lint format types reference docs release bench crash run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
 
@@ -34,6 +34,13 @@ reference: environment  ## write docs/reference from the code
 
 docs: environment  ## build the manual into build/manual; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)python -m mkdocs build --strict
+
+release: environment  ## build wheel and sdist, try both on each Python of this machine, list the parts (dist/)
+	@$(BIN)python scripts/release.py
+
+full: environment  ## what is slow and rarely broken: once a release, its date and figures into benchmarks/RESULTS.md
+	@$(MAKE) --no-print-directory crash release bench
+	@$(MAKE) --no-print-directory demo DEMO=pipeline
 
 bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
 	@$(BIN)python benchmarks/ingest.py

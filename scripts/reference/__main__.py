@@ -11,10 +11,11 @@ from pathlib import Path
 
 from cost_exporter.store.embedded import EmbeddedPostgres
 from cost_exporter.store.migrate import migrate
-from scripts.reference import attributes, cli, database, files, http_api, metrics, python_api
+from scripts.reference import attributes, cli, database, decisions, files, http_api, metrics, python_api
 from scripts.reference.markdown import ROOT, Undescribed
 
 FOLDER = ROOT / "docs" / "reference"
+DECISIONS = "../adr/index.md"
 MADE = "<!-- Made from the code by `make reference`: edit the code, not this page. -->"
 PAGES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "cli.md": ("Command line", cli.page),
@@ -25,6 +26,7 @@ PAGES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "http-api.md": ("HTTP API", http_api.page),
     "attributes.md": ("Attributes", attributes.page),
     "python-api.md": ("Python API", python_api.page),
+    DECISIONS: ("Decisions", decisions.page),
 }
 
 
