@@ -44,6 +44,7 @@ def render(title: str, lines: list[str]) -> str:
 def main() -> int:
     """Write the pages, or name those that differ."""
     with tempfile.TemporaryDirectory(prefix="callfare-reference-") as folder:
+        Path(folder).chmod(0o711)  # where this runs as root, PostgreSQL runs as another user and must pass
         server = EmbeddedPostgres(Path(folder) / "pg")
         try:
             url = server.start()

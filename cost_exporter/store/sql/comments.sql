@@ -196,3 +196,4 @@ comment on table callfare.outbox_given_up is 'How many spans were dropped from t
 comment on table callfare.producer is 'How many numbered spans of each process arrived.';
 comment on table callfare.token_ever is 'Whether there ever was a token here; the service then stays closed without one.';
 comment on table callfare.look_alike is 'Calls that spans of another trace may report too, by a key of model, input, service and time.';
+comment on table callfare.look_alike is 'Calls that may be one call in several traces, by what they have in common.';
