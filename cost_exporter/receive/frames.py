@@ -54,7 +54,7 @@ class Request:
     encoding: Encoding
     sender: Sender
     is_given_up: bool = False
-    """It ended its workers. The body stays behind; what is left to do is to bury it."""
+    """It ended its workers, and is to be buried. The body stays behind; here are the ids of its trace and its span."""
 
 
 @value

@@ -28,6 +28,7 @@ from cost_exporter.store.isolate import sum_of
 __all__ = ["Gate", "place_of"]
 
 _LOG = logging.getLogger(__name__)
+_TRACE_ID_BYTES: Final = 16
 _DECODERS: Final = 2
 """Decoding holds the interpreter: more at a time would only hold more memory."""
 _DEADLY: Final = "the worker ended each time; the request was not decoded"
@@ -69,9 +70,14 @@ class Gate:
             self._stuck.forget(batch_name(sender.namespace, body))
         return receipt
 
-    def give_up(self, sender: Sender) -> Receipt:
-        """Bury a request that nobody dares to look at again, as one dead letter. Raises as `take`."""
-        return self._buried([DeadLetter(reason="our_fault", detail=_DEADLY)], sender)
+    def give_up(self, sender: Sender, ids: bytes = b"") -> Receipt:
+        """Bury what nobody dares to look at again, as one dead letter. Raises as `take`.
+
+        `ids` are those of its trace and its span; empty where it is a request of which nothing is known.
+        """
+        trace_id, span_id = ids[:_TRACE_ID_BYTES], ids[_TRACE_ID_BYTES:]
+        letter = DeadLetter(reason="our_fault", detail=_DEADLY, trace_id=trace_id, span_id=span_id)
+        return self._buried([letter], sender)
 
     def _decoded(self, body: bytes, encoding: Encoding, sender: Sender) -> DecodedRequest:
         received_at_unix_ns = self._now_unix_ns()

@@ -93,9 +93,9 @@ class LocalIntake:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         return self._gate.take(body, encoding, sender)
 
-    def give_up(self, sender: Sender) -> Receipt:
-        """Keep of a request that ends its worker each time that there was one. Raises as `take`."""
-        return self._gate.give_up(sender)
+    def give_up(self, sender: Sender, ids: bytes = b"") -> Receipt:
+        """Keep of what ends its worker each time that there was one. Raises as `take`."""
+        return self._gate.give_up(sender, ids)
 
     def take_again(self, body: bytes, sender: Sender, *, received_at_unix_ns: int) -> Receipt:
         """Store what a dead letter kept of a request, as of when it was received. Raises what reading it raises."""

@@ -122,7 +122,7 @@ class _Worker:
     def _reply(self, request: Request) -> Reply:
         try:
             if request.is_given_up:
-                receipt = self._intake.give_up(request.sender)
+                receipt = self._intake.give_up(request.sender, request.body)
             else:
                 receipt = self._intake.take(request.body, request.encoding, request.sender)
         except CallfareError as error:

@@ -7,7 +7,8 @@ it touches. A request goes to the worker with the fewest in flight.
 
 A worker that ends takes with it only what was not yet committed, or was and is recognised when it comes again:
 its senders are told to try again, and it is started anew. A request that ends its worker each time is given up after
-a bounded time, as one that fails each time is. Nothing is queued here: admission bounds what is on its way.
+a bounded time, as one that fails each time is, and then tried in parts as well (`quarantine.py`). Nothing is queued
+here: admission bounds what is on its way.
 """
 
 import logging
@@ -22,8 +23,10 @@ from cost_exporter.receive.decode import Encoding, Sender
 from cost_exporter.receive.frames import Reply, Request
 from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observer
+from cost_exporter.receive.quarantine import Quarantine
 from cost_exporter.receive.stuck import StuckBatches, batch_name
 from cost_exporter.receive.worker_process import WorkerEnded, WorkerProcess
+from cost_exporter.store.isolate import sum_of
 
 __all__ = ["WorkerPool"]
 
@@ -46,6 +49,7 @@ class WorkerPool:
         self._options = options
         self._observer = observer
         self._stuck = stuck or StuckBatches()
+        self._quarantine = Quarantine(self._started, self._told)
         self._changed = threading.Condition()
         self._alive: list[WorkerProcess] = []
         self._ready: list[WorkerProcess] = []
@@ -74,14 +78,21 @@ class WorkerPool:
     def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         try:
-            return self._taken(body, encoding, sender)
+            receipt = self._taken(body, encoding, sender)
         except WorkerEnded:
             batch = batch_name(sender.namespace, body)
             if not self._stuck.is_given_up(batch):
                 raise
-        receipt = self._taken(b"", encoding, sender, is_given_up=True)
-        self._stuck.forget(batch)
-        _LOG.error("batch %s is given up: each worker that had it ended", batch.hex()[:12])
+            receipt = self._taken_in_parts(body, encoding, sender)
+            self._stuck.forget(batch)
+            _LOG.error(
+                "batch %s is given up: each worker that had it ended; %d of its spans are dead letters",
+                batch.hex()[:12],
+                receipt.dead_letter,
+            )
+            return receipt
+        if not self._stuck.is_empty:
+            self._stuck.forget(batch_name(sender.namespace, body))
         return receipt
 
     def close(self) -> None:
@@ -97,6 +108,21 @@ class WorkerPool:
             worker.kill()
         for keeper in self._keepers:
             keeper.join()
+
+    def _taken_in_parts(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+        """Take what ends no worker; the rest is buried by its ids, or as one where nobody can say what is in it."""
+        receipts, deadly = self._quarantine.take(body, encoding, sender)
+        ids = [each.trace_id + each.span_id for each in deadly] or ([] if receipts else [b""])
+        receipts += [self._taken(each, encoding, sender, is_given_up=True) for each in ids]
+        return sum_of(receipts)
+
+    def _started(self) -> WorkerProcess:
+        """Return a worker for the quarantine. It is ended like all others when the pool is closed."""
+        if self._is_closing.is_set():
+            raise StoreUnavailable("the service is shutting down")
+        worker = WorkerProcess()
+        worker.await_ready(self._options)
+        return worker
 
     def _taken(self, body: bytes, encoding: Encoding, sender: Sender, *, is_given_up: bool = False) -> Receipt:
         with self._changed:

@@ -188,35 +188,71 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url:
         assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (4,)
 
 
-def test_a_request_that_ends_each_worker_is_given_up_after_an_hour(database_url: str) -> None:
-    """Until then its sender tries again; then it is a dead letter, and the next such request has its own hour."""
+DEADLY = """
+import os
+import cost_exporter.receive.gate as gate
+
+def decode(body, *arguments, _decode=gate.decode, **options):
+    if b"deadly" in body:
+        os._exit(9)
+    return _decode(body, *arguments, **options)
+
+gate.decode = decode
+"""
+
+
+@pytest.fixture
+def deadly_pool(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[WorkerPool, Seen, list[float]]]:
+    """Workers that end when they see a certain word, as a fault in the decoder or a lack of memory would end them."""
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(tmp_path)
     now_seconds = [1_000.0]
     stuck = StuckBatches(3_600, monotonic_seconds=lambda: now_seconds[0])
     with pool_on(database_url, stuck=stuck) as (workers, seen):
-        for now_seconds[0] in (1_000.0, 1_000.0 + 3_599):
-            with pytest.raises(WorkerEnded):
-                take_deadly(workers, database_url)
-        now_seconds[0] += 1
-        receipt = take_deadly(workers, database_url)
-        assert (receipt.received, receipt.dead_letter) == (1, 1)
-        assert seen.observed[-1].receipt == receipt
-        with pytest.raises(WorkerEnded):
-            take_deadly(workers, database_url)
-        assert take(workers, 1).accepted == 1
-    with psycopg.connect(database_url) as connection:
-        kept = connection.execute("select reason, detail, namespace from callfare.dead_letter").fetchall()
-    assert kept == [("our_fault", "the worker ended each time; the request was not decoded", "default")]
+        yield workers, seen, now_seconds
 
 
-def take_deadly(pool: WorkerPool, url: str) -> Receipt:
-    """Send a request, and kill the worker that has it, as a fault in the decoder or a lack of memory would."""
+def take_when_ready(pool: WorkerPool, body: bytes) -> Receipt:
     wait_until("both are there", lambda: len(pool.in_flight_counts) == 2)
-    with takes_in_flight(pool, url, 1) as ((sent,), held):
-        (victim,) = (pid for pid, count in pool.in_flight_counts.items() if count)
-        os.kill(victim, signal.SIGKILL)
-        wait_until("its end is noticed", lambda: victim not in pool.in_flight_counts)
-        held.close()
-        return sent.result(PATIENCE_SECONDS)
+    return pool.take(body, Encoding.PROTOBUF, Sender())
+
+
+def test_what_ends_each_worker_is_given_up_after_an_hour_and_costs_its_own_span(
+    deadly_pool: tuple[WorkerPool, Seen, list[float]], database_url: str
+) -> None:
+    """Until then its sender tries again; then the good spans are stored, and the other workers notice nothing."""
+    workers, seen, now_seconds = deadly_pool
+    deadly = bodies.span(3) + bodies.attribute(b"deadly", bodies.field(1, b"x"))
+    body = bodies.body(*(bodies.span(number) for number in (0, 1, 2)), deadly)
+    for now_seconds[0] in (1_000.0, 1_000.0 + 3_599):
+        with pytest.raises(WorkerEnded):
+            take_when_ready(workers, body)
+    now_seconds[0] += 1
+    receipt = take_when_ready(workers, body)
+    assert (receipt.received, receipt.accepted, receipt.dead_letter) == (4, 3, 1)
+    assert sum(each.receipt.accepted for each in seen.observed) == 3
+    with pytest.raises(WorkerEnded):
+        take_when_ready(workers, body)  # the next time it has an hour of its own
+    assert take(workers, 1).duplicate == 1
+    with psycopg.connect(database_url) as connection:
+        kept = connection.execute("select reason, detail, trace_id, span_id from callfare.dead_letter").fetchall()
+    detail = "the worker ended each time; the request was not decoded"
+    assert kept == [("our_fault", detail, bodies.trace_id(0).hex(), bodies.span_id(3).hex())]
+
+
+def test_what_ends_each_worker_and_cannot_be_taken_apart_is_one_dead_letter(
+    deadly_pool: tuple[WorkerPool, Seen, list[float]], database_url: str
+) -> None:
+    """That there was something is all that can be known."""
+    workers, _, now_seconds = deadly_pool
+    with pytest.raises(WorkerEnded):
+        take_when_ready(workers, b"deadly")
+    now_seconds[0] += 3_600
+    assert take_when_ready(workers, b"deadly").dead_letter == 1
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select trace_id, span_id from callfare.dead_letter").fetchall() == [("", "")]
 
 
 def test_a_worker_that_keeps_ending_does_not_stop_the_others(pool: Pool) -> None:
