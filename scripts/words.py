@@ -1,0 +1,109 @@
+"""Find words that this project does not use: `python scripts/words.py [--update]`.
+
+Read are documents, configuration, templates and SQL as they stand; of Python the docstrings, comments and texts. What is
+left over from before the list is counted in `words_left.txt`, a line a file. Without an option the script names what is new; with
+`--update` it writes the counts anew, unless their sum has grown.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LIST = ROOT / "scripts" / "words.txt"
+LEFT = ROOT / "scripts" / "words_left.txt"
+FOLDERS = ("cost_exporter/", "instrumentation/", "collector-config/", "docs/", "examples/", "scripts/")
+KINDS = (".py", ".md", ".yaml", ".yml", ".sql", ".html", ".sh")
+EXCLUDED = (
+    "scripts/words.py",
+    "cost_exporter/store/sql/migrations/",  # a merged migration is never edited
+    "docs/reference/",  # made from the code, where the words are counted
+    "docs/adr/index.md",
+)
+
+
+def rules():
+    """Return (pattern, advice) of each line of the list."""
+    lines = [line for line in LIST.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return [(re.compile(pattern, re.IGNORECASE), advice) for pattern, advice in (line.split("\t") for line in lines)]
+
+
+def files():
+    """Return the files of the repository that people read."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [
+        name
+        for name in listed
+        if name.endswith(KINDS) and (name.startswith(FOLDERS) or "/" not in name) and not name.startswith(EXCLUDED)
+        if name != "CHANGELOG.md" and (ROOT / name).exists()
+    ]
+
+
+def texts(name, source):
+    """Return (line, text) of everything in a file that people read."""
+    if not name.endswith(".py"):
+        return list(enumerate(source.splitlines(), 1))
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            found += list(enumerate(node.value.splitlines(), node.lineno))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            found.append((token.start[0], token.string.lstrip("# ")))
+    return found
+
+
+def findings(name, source, known):
+    """Return (line, word, advice) of each word in a file that is on the list."""
+    found = []
+    for line, text in texts(name, source):
+        for pattern, advice in known:
+            found += [(line, match[0].strip(), advice) for match in pattern.finditer(text)]
+    return found
+
+
+def left():
+    """Return how many words may still be in each file."""
+    lines = [
+        line.split() for line in LEFT.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
+    return {name: int(count) for count, name in lines}
+
+
+def main():
+    """Name what is new, or write the counts."""
+    known, allowed = rules(), left() if LEFT.exists() else None
+    found = {name: findings(name, (ROOT / name).read_text(encoding="utf-8"), known) for name in files()}
+    counts = {name: len(each) for name, each in sorted(found.items()) if each}
+    if "--update" in sys.argv:
+        if allowed is not None and sum(counts.values()) > sum(allowed.values()):
+            return fail(
+                f"{sum(counts.values())} words, more than the {sum(allowed.values())} before: write other words"
+            )
+        head = (
+            "# Words of words.txt that are left, by file. Made by `python scripts/words.py --update`; may only fall.\n"
+        )
+        LEFT.write_text(head + "".join(f"{count:4} {name}\n" for name, count in counts.items()), encoding="utf-8")
+        sys.stdout.write(f"{sum(counts.values())} words left in {len(counts)} files\n")
+        return 0
+    new = [name for name, count in counts.items() if count > (allowed or {}).get(name, 0)]
+    for name in new:
+        for line, word, advice in found[name]:
+            sys.stdout.write(f"{name}:{line}: {word!r}: write {advice}\n")
+    return fail(f"{len(new)} files use words of scripts/words.txt: write others") if new else 0
+
+
+def fail(text):
+    """Print an error; return its exit code."""
+    sys.stderr.write(f"error: {text}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
