@@ -1,6 +1,6 @@
 """A request that ended each worker, tried in parts in a worker of its own, so that its good spans are stored.
 
-Nobody else's request is in that worker, so nobody else is told to try again when it ends.
+No other request is in that worker, so no other sender has to try again when it ends.
 """
 
 import logging
@@ -19,14 +19,14 @@ __all__ = ["Quarantine"]
 
 _LOG = logging.getLogger(__name__)
 _WORKERS_MAX: Final = 64
-"""So many workers a request may end; what is left of it then is not looked at any more."""
+"""Workers that one request may end; what is left of it then is not tried any more."""
 
 
 class Quarantine:
     """Tries one request at a time. Thread-safe."""
 
     def __init__(self, start: Callable[[], WorkerProcess], told: Callable[[Reply], None]) -> None:
-        """`start` returns a worker that is ready; `told` hears of all its replies."""
+        """`start` returns a worker that is ready; `told` gets all its replies."""
         self._start = start
         self._told = told
         self._busy = threading.Lock()

@@ -5,9 +5,9 @@ process receives, and what is behind the gate happens in workers (`worker.py`), 
 price, commit. That is safe for the same reason as several services on one database are: settling locks the traces
 it touches. A request goes to the worker with the fewest in flight.
 
-A worker that ends takes with it only what was not yet committed, or was and is recognised when it comes again:
-its senders are told to try again, and it is started anew. A request that ends its worker each time is given up after
-a bounded time, as one that fails each time is, and then tried in parts as well (`quarantine.py`). Nothing is queued
+If a worker ends, the senders of its uncommitted requests are asked to retry, committed spans are deduplicated, and the
+worker is started again. A request that ends its worker each time is moved to dead letters after a bounded time, like one
+that fails each time, and then tried in parts as well (`quarantine.py`). Nothing is queued
 here: admission bounds what is on its way.
 """
 
@@ -39,7 +39,7 @@ _END_SECONDS_MAX: Final = 20.0
 
 
 class WorkerPool:
-    """So many workers, each started again when it ends. Thread-safe; `close` it once."""
+    """A number of workers, each started again when it ends. Thread-safe; `close` it once."""
 
     def __init__(
         self, options: IngestOptions, observer: Observer, *, count: int, stuck: StuckBatches | None = None
@@ -110,7 +110,7 @@ class WorkerPool:
             keeper.join()
 
     def _taken_in_parts(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
-        """Take what ends no worker; the rest is buried by its ids, or as one where nobody can say what is in it."""
+        """Store what ends no worker; the rest becomes dead letters by its ids, or one dead letter if it cannot be decoded."""
         receipts, deadly = self._quarantine.take(body, encoding, sender)
         ids = [each.trace_id + each.span_id for each in deadly] or ([] if receipts else [b""])
         receipts += [self._taken(each, encoding, sender, is_given_up=True) for each in ids]
