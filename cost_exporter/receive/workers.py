@@ -5,10 +5,10 @@ process receives, and what is behind the gate happens in workers (`worker.py`), 
 price, commit. That is safe for the same reason as several services on one database are: settling locks the traces
 it touches. A request goes to the worker with the fewest in flight.
 
-If a worker ends, the senders of its uncommitted requests are asked to retry, committed spans are deduplicated, and the
-worker is started again. A request that ends its worker each time is moved to dead letters after a bounded time, like one
-that fails each time, and then tried in parts as well (`quarantine.py`). Nothing is queued
-here: admission bounds what is on its way.
+If a worker ends, the senders of its uncommitted requests are asked to retry, committed spans are deduplicated, and
+the worker is started again. A request that ends its worker each time is moved to dead letters after a bounded time,
+like one that fails each time, and then tried in parts as well (`quarantine.py`). Nothing is queued here: admission
+bounds the requests under way.
 """
 
 import logging
@@ -110,7 +110,7 @@ class WorkerPool:
             keeper.join()
 
     def _taken_in_parts(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
-        """Store what ends no worker; the rest becomes dead letters by its ids, or one dead letter if it cannot be decoded."""
+        """Store what ends no worker; the rest becomes dead letters, by span or as one if it cannot be decoded."""
         receipts, deadly = self._quarantine.take(body, encoding, sender)
         ids = [each.trace_id + each.span_id for each in deadly] or ([] if receipts else [b""])
         receipts += [self._taken(each, encoding, sender, is_given_up=True) for each in ids]
