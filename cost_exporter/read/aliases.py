@@ -18,11 +18,15 @@ __all__ = [
     "NUMBER_KEYS",
     "QUANTITY_ALIASES",
     "TEXT_KEYS",
+    "TOTAL_KEYS",
     "CostAlias",
     "QuantityAlias",
 ]
 
 _TRACELOOP: Final = "traceloop.association.properties."
+_LITELLM: Final = ("litellm.metadata.", "metadata.")
+"""LiteLLM's second version, and its first."""
+_LITELLM_TEAM: Final = ("litellm.team.id", *(prefix + "user_api_key_team_id" for prefix in _LITELLM))
 
 
 @value
@@ -55,6 +59,8 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "ai.usage.inputTokens",  # Vercel AI 5, 6
         "ai.usage.promptTokens",  # Vercel AI 3, 4
         "ai.usage.tokens",  # Vercel AI embeddings
+        "gen_ai.response.input_tokens",  # Microsoft.Extensions.AI before 9.6
+        "ai.prompt_tokens.used",  # Sentry before 10
     ),
     _counted(
         "output_tokens",
@@ -65,6 +71,8 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "llm.usage.completion_tokens",
         "ai.usage.outputTokens",
         "ai.usage.completionTokens",
+        "gen_ai.response.output_tokens",
+        "ai.completion_tokens.used",
     ),
     _counted(
         "cache_read_tokens",
@@ -77,6 +85,15 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "ai.usage.inputTokenDetails.cacheReadTokens",
         "ai.usage.cachedInputTokens",
         "gen_ai.usage.details.cache_read_tokens",  # Pydantic AI
+        "gen_ai.usage.cached_input_tokens",  # Mastra, until April 2026
+        "gen_ai.usage.input_tokens.cached",  # Sentry
+        "gen_ai.usage.input_tokens.cache_read",
+        "gen_ai.usage.cached_tokens",
+        "gen_ai.usage.cached_content_tokens",
+        "gen_ai.usage.details.cached_content_tokens",  # Google, under Pydantic AI
+        "gen_ai.usage.details.num_cached_tokens",  # Mistral, under Pydantic AI
+        "gen_ai.usage.details.cached_tokens",
+        "gen_ai.usage.details.cache_read_input_tokens",
     ),
     _counted(
         "cache_write_tokens",
@@ -89,6 +106,10 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "llm.token_count.prompt_details.cache_write",
         "ai.usage.inputTokenDetails.cacheWriteTokens",
         "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.usage.details.cache_creation_input_tokens",
+        "gen_ai.usage.input_tokens.cache_write",  # Sentry
+        "gen_ai.usage.input_tokens.cache_creation",
+        "gen_ai.usage.cache_creation_tokens",
     ),
     _counted(
         "cache_write_5m_tokens",
@@ -107,38 +128,51 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "part of the input. `gen_ai.usage.details.audio_tokens` (Pydantic AI) names no direction and is not read",
         ours.INPUT_AUDIO_TOKENS,
         "gen_ai.usage.input_audio_tokens",  # draft semantic-conventions-genai#390
+        "gen_ai.usage.audio_input_tokens",  # Mastra
         "llm.token_count.prompt_details.audio",
         "gen_ai.usage.details.input_audio_tokens",
+        "gen_ai.usage.details.audio_prompt_tokens",  # Google, under Pydantic AI
     ),
     _counted(
         "cache_audio_read_tokens",
         "part of input_audio_tokens and of cache_read_tokens",
         ours.CACHE_AUDIO_READ_TOKENS,
         "gen_ai.usage.details.cache_audio_read_tokens",
+        "gen_ai.usage.details.audio_cache_tokens",
     ),
     _counted(
         "input_image_tokens",
         "part of the input",
         ours.INPUT_IMAGE_TOKENS,
+        "gen_ai.usage.input_image_tokens",
+        "llm.token_count.prompt_details.image",
+        "gen_ai.usage.details.image_prompt_tokens",
     ),
     _counted(
         "output_audio_tokens",
         "part of the output",
         ours.OUTPUT_AUDIO_TOKENS,
         "gen_ai.usage.output_audio_tokens",
+        "gen_ai.usage.audio_output_tokens",  # Mastra
         "llm.token_count.completion_details.audio",
         "gen_ai.usage.details.output_audio_tokens",
+        "gen_ai.usage.details.audio_candidates_tokens",
     ),
     _counted(
         "output_image_tokens",
         "part of the output",
         ours.OUTPUT_IMAGE_TOKENS,
+        "gen_ai.usage.output_image_tokens",
+        "llm.token_count.completion_details.image",
+        "gen_ai.usage.details.image_candidates_tokens",
     ),
     _counted(
         "reasoning_tokens",
         "part of the output; informational unless a price row names it",
         ours.REASONING_TOKENS,
         "gen_ai.usage.reasoning_tokens",  # Traceloop, OpenLIT
+        "gen_ai.usage.output_tokens.reasoning",  # Sentry
+        "gen_ai.usage.details.thoughts_tokens",  # Google, under Pydantic AI
         "llm.token_count.completion_details.reasoning",
         "ai.usage.outputTokenDetails.reasoningTokens",
         "ai.usage.reasoningTokens",
@@ -184,6 +218,15 @@ def _with_plain_names(aliases: tuple[QuantityAlias, ...]) -> tuple[QuantityAlias
 
 QUANTITY_ALIASES: Final = _with_plain_names(_NAMED)
 
+TOTAL_KEYS: Final = (
+    "gen_ai.usage.total_tokens",
+    "llm.usage.total_tokens",
+    "llm.token_count.total",
+    "ai.usage.totalTokens",
+    "ai.total_tokens.used",
+)
+"""Never billed: a sum of what the others say. Where it is another sum, it proves something, see `totals.py`."""
+
 TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "operation": (ours.OPERATION_NAME,),
     "provider": (
@@ -202,6 +245,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
         "metrics.model",
         "reranker.model_name",
         "langfuse.observation.model.name",
+        _TRACELOOP + "ls_model_name",
     ),
     "response_id": (ours.RESPONSE_ID, "ai.response.id", "llm.response.id"),
     "service_tier": (
@@ -214,6 +258,8 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "host": (ours.SERVER_ADDRESS, "gen_ai.openai.api_base", "url.full"),
     "error_type": (ours.ERROR_TYPE,),
+    "error_level": ("langfuse.observation.level",),
+    "error_text": ("langfuse.observation.status_message",),
     "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),
     "source": (ours.USAGE_SOURCE,),
     "billed_unit": (ours.BILLED_UNIT,),
@@ -246,7 +292,7 @@ NUMBER_KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 ATTRIBUTION_KEYS: Final[dict[str, tuple[str, ...]]] = {
-    "tenant": (ours.TENANT_ID, _TRACELOOP + "tenant", _TRACELOOP + "tenant_id"),
+    "tenant": (ours.TENANT_ID, _TRACELOOP + "tenant", _TRACELOOP + "tenant_id", *_LITELLM_TEAM),
     "category": (ours.CATEGORY,),
     "task": (ours.TASK,),
     "tier": (ours.TIER,),
@@ -257,8 +303,15 @@ ATTRIBUTION_KEYS: Final[dict[str, tuple[str, ...]]] = {
         "langwatch.user.id",
         _TRACELOOP + "user_id",
         "ai.telemetry.metadata.userId",
+        *(prefix + "user_api_key_end_user_id" for prefix in _LITELLM),
+        *(prefix + "user_api_key_user_id" for prefix in _LITELLM),
     ),
-    "api_key": (ours.API_KEY_ID,),
+    "api_key": (
+        ours.API_KEY_ID,
+        *(prefix + "user_api_key_alias" for prefix in _LITELLM),
+        "litellm.api_key.hash",
+        *(prefix + "user_api_key_hash" for prefix in _LITELLM),
+    ),
     "workflow_id": (
         ours.WORKFLOW_ID,
         ours.CONVERSATION_ID,
@@ -295,5 +348,6 @@ COSTS: Final[tuple[CostAlias, ...]] = (
     CostAlias(amount_key="operation.cost"),  # Logfire, Pydantic AI: from genai-prices
     CostAlias(amount_key="gen_ai.cost.total_cost"),  # LiteLLM; its other gen_ai.cost.* are parts of it
     CostAlias(amount_key="gen_ai.usage.cost"),  # OpenLIT; 0 where its download of prices failed
+    CostAlias(amount_key="litellm.cost.total"),  # LiteLLM's second version
     CostAlias(amount_key="llm.cost.total"),  # OpenInference
 )

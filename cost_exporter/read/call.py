@@ -18,7 +18,7 @@ from cost_exporter.read.failure import failure_of
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.quantities import mend_quantities, read_quantities
 from cost_exporter.read.reading import NO_KEYS, Reading, first_text
-from cost_exporter.read.scopes import ScopeRule
+from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
 from cost_exporter.read.unread import name_unread_usage
 from cost_exporter.read.values import ID_LENGTH_MAX
 from cost_exporter.read.vendor_usage import read_containers
@@ -63,7 +63,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         read_containers(reading)
     if plan.completes:
         _complete(reading)
-    if plan.has_cache or plan.completes or not (are_counts_plain and plan.is_plain):
+    if plan.weighs_totals or not (are_counts_plain and plan.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
     if plan.unread or reading.usage_objects:
         name_unread_usage(reading)
@@ -207,7 +207,10 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
 def _is_pattern(call: Call, rule: ScopeRule) -> bool:
     """Return whether others are copies of it: not where something was mended, or might be on the next span."""
     usage = call.usage
-    may_be_mended = usage.operation == "phone_call" or usage.provider in rule.exclusive_providers
+    exclusive_providers = rule.exclusive_providers if rule.is_known else EXCLUSIVE_PROVIDERS
+    may_be_mended = (
+        usage.operation == "phone_call" or usage.provider in exclusive_providers or rule.tells_thoughts_beside
+    )
     return not call.issues and not usage.has_failed and not may_be_mended
 
 

@@ -21,6 +21,12 @@ _REQUEST_TIMEOUT: Final = frozenset({408, 504})
 _FIRST_OUTPUT_KEY: Final = "gen_ai.response.time_to_first_chunk"
 _FIRST_OUTPUT_EVENT: Final = "First Token Stream Event"  # OpenInference
 _OUTPUTS: Final = ("output_tokens", "output_audio_seconds")
+_WORDS_BYTES_MAX: Final = 512
+_STATUS: Final = re.compile(
+    r"^(?:[\w.]*(?:Error|Exception):\s*)?(?:HTTP\s*)?([45]\d\d)\b"
+    r"|(?:status[ _]?code|error code|status|HTTP(?:/\d(?:\.\d)?)?(?: error)?)[^.\d\n]{1,40}?([45]\d\d)\b",
+    re.IGNORECASE,
+)
 _CLASS_REPR: Final = re.compile(r"^<class '(.+)'>$")
 
 _REFUSALS: Final = frozenset(
@@ -67,6 +73,21 @@ _REFUSALS: Final = frozenset(
         "InvalidArgument",
         "ServiceUnavailable",
         "TooManyRequests",
+        # The same SDKs in Java and .NET, Spring's and Fern's
+        "UnauthorizedException",
+        "BadRequestException",
+        "PermissionDeniedException",
+        "ForbiddenException",
+        "NotFoundException",
+        "UnprocessableEntityException",
+        "RateLimitException",
+        "TooManyRequestsException",
+        "InternalServerException",
+        "Unauthorized",
+        "Forbidden",
+        "BadRequest",
+        "NotFound",
+        "ModelHTTPError",  # Pydantic AI: an answer with an HTTP error
         "AI_APICallError",  # Vercel AI: an HTTP error or no connection; its status is not on the span
         # No connection: nothing was asked
         "ConnectError",
@@ -89,6 +110,8 @@ _QUALIFIED_REFUSALS: Final = frozenset(
         "botocore.exceptions.ClientError",
         "google.genai.errors.ClientError",
         "google.genai.errors.ServerError",
+        "System.ClientModel.ClientResultException",
+        "Azure.RequestFailedException",
     }
 )
 
@@ -114,6 +137,7 @@ def failure_of(reading: Reading) -> Failure:
     if not is_error and not reading.plan.may_tell_failure:
         return _NONE
     texts = reading.plan.texts
+    is_error = is_error or reading.first_text(texts.get("error_level", ())) == "ERROR"
     error_type = _error_name(reading.first_text(texts.get("error_type", ())))
     if not error_type and is_error:
         error_type = _error_name(_exception_type(reading))
@@ -136,6 +160,8 @@ def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
         return False
     if http_status in _HTTP_ERROR:
         return http_status not in _REQUEST_TIMEOUT
+    if not _has_output(reading) and (told := _status_in_words(reading)):
+        return told not in _REQUEST_TIMEOUT
     return _means_refusal(_qualified(error_type, reading)) and not _has_output(reading)
 
 
@@ -152,7 +178,7 @@ def _qualified(error_type: str, reading: Reading) -> str:
 def _means_refusal(error_type: str) -> bool:
     if error_type in _QUALIFIED_REFUSALS:
         return True
-    name = error_type.rpartition(".")[2]
+    name = re.split(r"[.$]", error_type)[-1]
     # LangChain and others put their own name before that of the SDK's error: OpenAIRateLimitError.
     return name in _REFUSALS or any(name.endswith(known) for known in _REFUSALS if known.endswith("Error"))
 
@@ -176,6 +202,25 @@ def _exception_type(reading: Reading) -> str:
             found = event.attributes.get("exception.type")
             if found is not None:
                 return text_of(found)
+    return ""
+
+
+def _status_in_words(reading: Reading) -> int:
+    """Return the HTTP status in what was written of an error: `401: bad key`, `status_code: 400`; 0 where none is."""
+    texts = (
+        reading.span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace"),
+        reading.first_text(reading.plan.texts.get("error_text", ())),
+        _exception_words(reading),
+    )
+    found = (_STATUS.search(text) for text in texts)
+    return next((int(match[1] or match[2]) for match in found if match), 0)
+
+
+def _exception_words(reading: Reading) -> str:
+    for event in reversed(reading.span.events[:_EVENTS_MAX]):
+        found = event.attributes.get("exception.message") if event.name == "exception" else None
+        if found is not None:
+            return text_of(found)[:_WORDS_BYTES_MAX]
     return ""
 
 

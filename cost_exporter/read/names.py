@@ -18,7 +18,23 @@ _SERVICE: Final = re.compile(
 )
 _URL: Final = re.compile(r"^[a-z][a-z0-9+.-]*://")
 _HOST_LENGTH_MAX: Final = 253
-_AWS_REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.amazonaws\.com$")
+_AWS_REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:amazonaws\.com|api\.aws)$")
+_ARN: Final = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z0-9-]*):\d*:[a-z-]+/(.+)")
+_BEDROCK_ID: Final = re.compile(
+    r"(?:[a-z]{2,6}(?:-[a-z]+)?\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|luma|meta|mistral|openai|qwen|stability|writer|zai|moonshotai?|minimax|nvidia)"
+    r"\.[a-z][\w.:-]*"
+)
+"""`us.anthropic.claude-sonnet-4-5-20250929-v1:0`: only Bedrock writes a vendor, a dot and a name so."""
+_VENDORS_OWN: Final = frozenset({"", "anthropic", "openai", "mistral", "cohere", "meta", "deepseek"})
+"""Who calls a model of Bedrock by its Bedrock id has asked Bedrock, whatever SDK it was."""
+_GATEWAYS: Final = frozenset(
+    {"gateway", "vercel", "vercel-ai-gateway", "ai-gateway", "litellm", "litellm_proxy", "litellm-proxy", "portkey"}
+    | {"helicone", "cloudflare", "cloudflare-ai-gateway", "requesty", "eden", "martian", "unify", "aisuite"}
+)
+"""They name the vendor in the model's prefix, and have no models of their own."""
+_DOTTED_CLAUDE: Final = re.compile(r"(claude-[a-z-]*\d+)\.(\d+)")
+"""`claude-sonnet-4.5`, as gateways write it; Anthropic has a dash there."""
 _UNKNOWN_MODELS: Final = frozenset({"unknown", "none", "null", "not_given"})
 _STANDARD_TIERS: Final = frozenset({"default", "standard", "on_demand", "on-demand"})
 
@@ -38,7 +54,14 @@ class Names(NamedTuple):
 def names_of(provider: str, response_model: str, request_model: str, address: str) -> Names:
     """Return the canonical names behind those on a span."""
     host = _host(address)
-    billed_by = host_provider(host) or _provider(provider)
+    asked_host = host_provider(host)
+    billed_by = asked_host or _behind_gateway(_provider(provider), response_model, request_model)
+    region = _region(host)
+    arn = _ARN.fullmatch(request_model)
+    if arn is not None:
+        region, request_model = region or arn[1], arn[2]
+    if billed_by in _VENDORS_OWN and (arn is not None or _BEDROCK_ID.fullmatch(request_model)) and not asked_host:
+        billed_by = "aws"
     requested = _model(request_model, billed_by)
     model = _model(response_model, billed_by) or requested
     if billed_by == "aws" and model in requested:
@@ -49,8 +72,16 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
         model=model,
         request_model=requested,
         host=host,
-        region=_region(host),
+        region=region,
     )
+
+
+def _behind_gateway(provider: str, response_model: str, request_model: str) -> str:
+    """Return the vendor behind a gateway, as the prefix of the model names it."""
+    if provider not in _GATEWAYS:
+        return provider
+    prefix, slash, _ = (response_model if "/" in response_model else request_model).partition("/")
+    return _provider(prefix) if slash else provider
 
 
 def is_model(stated: str) -> bool:
@@ -79,8 +110,8 @@ def _model(stated: str, provider: str) -> str:
         return ""
     prefix, slash, rest = stated.partition("/")
     if slash and rest and (prefix == "models" or (provider and _provider(prefix) == provider)):
-        return rest
-    return stated
+        stated = rest
+    return _DOTTED_CLAUDE.sub(r"\1-\2", stated) if provider == "anthropic" else stated
 
 
 def _host(address: str) -> str:

@@ -109,4 +109,10 @@ def _plain_quantities(attributes: EncodedAttributes, plan: Plan) -> dict[str, Qu
         cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
         if quantities.get("input_tokens", 0) < cached:  # perhaps stated without
             return None
+    if plan.total_keys:  # any other sum than this one proves something
+        total = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
+        if COUNTS[attributes[plan.total_keys[0]]] != total:
+            return None
+    if quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0):
+        return None
     return quantities

@@ -14,6 +14,7 @@ from cost_exporter.read.aliases import (
     NUMBER_KEYS,
     QUANTITY_ALIASES,
     TEXT_KEYS,
+    TOTAL_KEYS,
 )
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
 from cost_exporter.read.reading import Dialect, Keys, Plan, Scope
@@ -34,7 +35,13 @@ _COST_KEYS: Final = frozenset(
 _CACHE_KEYS: Final = frozenset(
     key for alias in QUANTITY_ALIASES if alias.quantity.startswith("cache_") for key in alias.keys
 )
+_WEIGHED_KEYS: Final = (
+    _CACHE_KEYS
+    | frozenset(TOTAL_KEYS)
+    | frozenset(key for alias in QUANTITY_ALIASES if alias.quantity == "reasoning_tokens" for key in alias.keys)
+)
 _RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras"})
+_FAILURES: Final = frozenset({"error_type", "http_status", "error_level"})
 _TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
 _MARKERS: Final = (
     _QUANTITY_KEYS
@@ -46,6 +53,7 @@ _MARKERS: Final = (
 WANTED: Final = frozenset(
     _MARKERS
     | _COST_KEYS
+    | set(TOTAL_KEYS)
     | {
         key
         for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
@@ -64,6 +72,7 @@ most of all spans, only link others."""
 _ALIASED: Final = frozenset(
     _QUANTITY_KEYS
     | _COST_KEYS
+    | set(TOTAL_KEYS)
     | {
         key
         for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
@@ -124,11 +133,13 @@ class ScopePlans:
             if (found := _present(keys, present))
         )
         telling = dialect.markers | dialect.keys
-        completes = dialect.complete is not None and (not telling or not telling.isdisjoint(present))
+        unread, containers = _unread(present - _ALIASED - telling)
+        completes = dialect.complete is not None and (
+            not telling or not telling.isdisjoint(present) or bool(containers)
+        )
         costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
         operation = None if dialect.needs_marker and dialect.markers.isdisjoint(present) else dialect.operation
-        may_tell_failure = "error_type" in texts or "http_status" in texts or "is_refused" in flags
-        unread, containers = _unread(present - _ALIASED - dialect.markers - dialect.keys)
+        may_tell_failure = not _FAILURES.isdisjoint(texts) or "is_refused" in flags
         is_plain = (
             not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
         )
@@ -137,7 +148,7 @@ class ScopePlans:
             scope=self.scope,
             dialect=dialect,
             operation=operation,
-            may_be_call=not rule.is_never_billed and not _MARKERS.isdisjoint(present),
+            may_be_call=not rule.is_never_billed and (bool(containers) or not _MARKERS.isdisjoint(present)),
             attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
             attributions={},
@@ -153,6 +164,8 @@ class ScopePlans:
                 if (found := _present(alias.keys, present))
             ),
             has_cache=not _CACHE_KEYS.isdisjoint(present),
+            total_keys=_present(TOTAL_KEYS, present),
+            weighs_totals=completes or not _WEIGHED_KEYS.isdisjoint(present),
             unread=unread,
             containers=containers,
             response_id_keys=texts.get("response_id", ()),

@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
-from cost_exporter.read.names import Names
 from cost_exporter.read.reading import Reading
-from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS
+from cost_exporter.read.totals import make_inclusive
 from cost_exporter.read.values import NOT_A_NUMBER
 
 __all__ = ["PARTS", "TOTALS", "mend_quantities", "read_quantities", "total_cache_writes"]
@@ -61,9 +60,10 @@ def read_quantities(reading: Reading) -> bool:
 def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     """Make the quantities mean what the conventions mean."""
     quantities, plan = reading.quantities, reading.plan
-    if plan.has_cache or plan.completes:
+    if plan.weighs_totals:
         total_cache_writes(quantities)
-        _make_inclusive(reading, reading.words.names)
+        make_inclusive(reading, reading.words.names)
+    _part_overlapping_cache(reading)
     if are_plain and plan.is_plain:
         return
     if plan.numbers:
@@ -130,17 +130,19 @@ def total_cache_writes(quantities: dict[str, Quantity]) -> None:
         quantities["cache_write_tokens"] = parts
 
 
-def _make_inclusive(reading: Reading, names: Names) -> None:
-    """Rule X: add the cached tokens to an input that was stated without them."""
+def _part_overlapping_cache(reading: Reading) -> None:
+    """Take out writes that are among the tokens read: then both are in the input, but not beside one another.
+
+    OpenRouter states Gemini's so, and bills them for storage on top of the reading: that is not priced here.
+    """
     quantities = reading.quantities
-    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
-    stated = quantities.get("input_tokens")
-    if stated is None or not cached:
-        return
-    is_certain = stated < cached and (names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model)
-    if is_certain or names.provider in reading.scope.rule.exclusive_providers:
-        quantities["input_tokens"] = stated + cached
-        reading.issues.append("exclusive_input")
+    stated, written = quantities.get("input_tokens", 0), quantities.get("cache_write_tokens", 0)
+    cached = quantities.get("cache_read_tokens", 0)
+    if cached + written > stated >= max(cached, written) and cached and written:
+        for part in ("cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"):
+            quantities.pop(part, None)
+        reading.issues.append(f"overlapping_cache: cache_write_tokens = {written} are among those read")
+        reading.has_unread_usage = reading.is_incomplete = True
 
 
 def _drop_zeros_for_unknown(reading: Reading) -> None:

@@ -99,6 +99,8 @@ class Reading:
 
     operation: str = ""
     response_id: str = ""
+    has_vendors_counts: bool = False
+    """The totals are the vendor's own, and inclusive: nothing stands beside them."""
     has_unread_usage: bool = False
     """Something on the span speaks of usage that was not read, see `unread.py`."""
     is_incomplete: bool = False
@@ -233,6 +235,10 @@ class Plan:
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
     has_cache: bool
+    total_keys: Keys
+    """Of input and output together."""
+    weighs_totals: bool
+    """Whether something may stand beside a total that is part of it."""
     unread: tuple[tuple[str, UsageName], ...]
     """Attributes whose names speak of usage and that nothing reads."""
     containers: Keys

@@ -32,6 +32,10 @@ class ScopeRule:
     detail: Detail = Detail.PLAIN
     exclusive_providers: frozenset[str] = frozenset()
     """For these providers the input is stated without the cached tokens: add them (rule X)."""
+    tells_thoughts_beside: bool = False
+    """Google's thoughts are not in its output, as in Google's own answer."""
+    is_known: bool = True
+    """Whether it was seen what its counts mean: if not, an exclusive count cannot be told from an inclusive one."""
     has_own_ids: bool = False
     """Its response ids are its own invention unless the provider is OpenAI: they identify nothing."""
     is_never_billed: bool = False
@@ -125,6 +129,45 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
         exclusive_providers=frozenset({"aws"}),
         why="the same of Converse and of InvokeModel (Traceloop, measured 0.62.4)",
     ),
+    # Anthropic's counts as it states them. Their totals are the sum of input and output whatever is in them.
+    ScopeRule(
+        scope="org.springframework.*",
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="Spring AI: 40204 beside 1204 read and 508 written; inclusive for OpenAI (measured 4.0.7)",
+    ),
+    ScopeRule(
+        scope="@traceloop/instrumentation-anthropic",
+        detail=Detail.TRACELOOP,
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="40200 beside 1200 read and 500 written (measured 0.27.0)",
+    ),
+    ScopeRule(
+        scope="@traceloop/instrumentation-bedrock",
+        detail=Detail.TRACELOOP,
+        exclusive_providers=frozenset({"aws"}),
+        why="Converse's inputTokens as it is, as the Python package",
+    ),
+    ScopeRule(
+        scope="genkit*",
+        detail=Detail.FRAMEWORK,
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="Genkit's Anthropic plugin hands on input_tokens as Anthropic counts",
+    ),
+    ScopeRule(
+        scope="com.anthropic.claude_code*",
+        detail=Detail.NATIVE,
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="input_tokens is Anthropic's own (2.1.114)",
+    ),
+    ScopeRule(
+        scope="mlflow*",
+        detail=Detail.FRAMEWORK,
+        exclusive_providers=EXCLUSIVE_PROVIDERS,
+        why="hands on input_tokens as the vendor counts",
+    ),
+    # Seen to hand on inclusive counts.
+    *_rules(Detail.FRAMEWORK, "@mastra/*", "mastra*", "agent_framework*", "@sentry/*", "sentry*"),
+    *_rules(Detail.PLAIN, "Experimental.Microsoft.Extensions.AI*", "Microsoft.Extensions.AI*", "logfire*"),
     # OpenTelemetry's own GenAI instrumentations.
     *_rules(
         Detail.GENAI,
@@ -140,10 +183,11 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(
         scope="openlit*",
         exclusive_providers=EXCLUSIVE_PROVIDERS,
+        tells_thoughts_beside=True,
         why="input=50 beside cache_read=1000 for Anthropic (measured 1.45.0)",
     ),
 )
-_DEFAULT: Final = ScopeRule(scope="")
+_DEFAULT: Final = ScopeRule(scope="", is_known=False)
 
 
 @lru_cache(maxsize=1024)

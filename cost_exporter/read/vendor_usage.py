@@ -19,8 +19,11 @@ from cost_exporter.read.wire import AnyValue
 
 __all__ = [
     "JSON_LENGTH_MAX",
+    "READ_PATHS",
+    "add_leaves",
     "json_list",
     "json_object",
+    "object_of",
     "python_object",
     "read_containers",
     "read_usage",
@@ -76,7 +79,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
     "web_searches": ("server_tool_use.web_search_requests",),
 }
-_READ: Final = frozenset(
+READ_PATHS: Final = frozenset(
     {
         *_INPUT_TOTALS,
         *_OUTPUT_TOTALS,
@@ -129,10 +132,11 @@ def python_object(text: str) -> Mapping[str, Any]:
 def read_containers(reading: Reading) -> None:
     """Read the usage objects on a span that no dialect reads: JSON, a Python repr or a map."""
     for key in reading.plan.containers:
-        read_usage(reading, key, _object_of(reading.attributes[key]))
+        read_usage(reading, key, object_of(reading.attributes[key]))
 
 
-def _object_of(value: AnyValue) -> Mapping[str, object]:
+def object_of(value: AnyValue) -> Mapping[str, object]:
+    """Return the object in a value: a map, or the JSON or Python repr of one; an empty one where there is none."""
     if value.WhichOneof("value") == "kvlist_value":
         return dict(_members(value, _DEPTH_MAX))
     return json_object(value.string_value) or python_object(value.string_value)
@@ -151,8 +155,8 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
     """Take what a vendor's usage object says beyond the attributes; what it says and nobody reads is named later."""
     if isinstance(usage, Mapping):
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
-        _add_leaves(reading.quantities, leaves)
-        reading.saw_usage(name, leaves, _READ)
+        add_leaves(reading.quantities, leaves)
+        reading.saw_usage(name, leaves, READ_PATHS)
 
 
 def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
@@ -184,7 +188,8 @@ def _snake(name: object) -> str:
     return _HUMP.sub("_", text).lower()
 
 
-def _add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
+def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
+    """Add to `quantities` what the leaves of a vendor's usage object say beyond them."""
     if "seconds" in leaves and leaves.keys() <= {"seconds", "type"}:
         quantities.setdefault("audio_seconds", leaves["seconds"])
         return

@@ -88,9 +88,10 @@ class Scope(Protocol):
 
 
 class Status(Protocol):
-    """0 unset, 1 ok, 2 error."""
+    """0 unset, 1 ok, 2 error. The message is read for an HTTP status, and never kept."""
 
     code: int
+    message: bytes
 
 
 class Event(Protocol):
@@ -199,7 +200,7 @@ def _slim_file(span_attributes: str) -> descriptor_pb2.FileDescriptorProto:
         [("name", 1, _STRING, _ONE, ""), ("version", 2, _STRING, _ONE, ""), ("attributes", 3, _MESSAGE, _MANY, "map")],
     )
     _message(file, "Event", [("name", 2, _STRING, _ONE, ""), ("attributes", 3, _MESSAGE, _MANY, "map")])
-    _message(file, "Status", [("code", 3, _ENUM_AS_INT, _ONE, "")])
+    _message(file, "Status", [("message", 2, _BYTES, _ONE, ""), ("code", 3, _ENUM_AS_INT, _ONE, "")])
     _message(
         file,
         "Span",

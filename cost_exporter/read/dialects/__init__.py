@@ -9,13 +9,16 @@ from typing import Final
 from cost_exporter.read.dialects import (
     anthropic_native,
     callfare,
+    claude_code,
     conventions,
     genai,
+    google_adk,
     langfuse,
     langwatch,
     litellm,
     livekit,
     logfire,
+    mlflow,
     openinference,
     openinference_pipecat,
     openlit,
@@ -25,7 +28,6 @@ from cost_exporter.read.dialects import (
     strands,
     traceloop,
     traceloop_bedrock,
-    traceloop_google,
     vercel_ai,
     vercel_ai_7,
 )
@@ -39,6 +41,9 @@ CONVENTIONS: Final[Dialect] = conventions.DIALECT
 DIALECTS: Final[tuple[Dialect, ...]] = (
     callfare.DIALECT,
     anthropic_native.DIALECT,
+    claude_code.DIALECT,
+    google_adk.DIALECT,
+    mlflow.DIALECT,
     genai.DIALECT,
     pydantic_ai.DIALECT,
     logfire.DIALECT,
@@ -55,7 +60,6 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     strands.DIALECT,
     pinecone.DIALECT,
     traceloop_bedrock.DIALECT,
-    traceloop_google.DIALECT,
     traceloop.DIALECT,
     CONVENTIONS,
 )

@@ -1,37 +1,68 @@
-"""LiteLLM's OpenTelemetry callback: numbers as strings, a zero where a stream said nothing, details in a repr.
+"""LiteLLM's OpenTelemetry callbacks, of the library and of its proxy: details in a repr, and the proxy's own names.
 
-`raw_gen_ai_request` repeats the request below `litellm_request` in names of its own and is no second call.
-Cached counts are only in `metadata.usage_object`, the repr of a Python dict. Embeddings name no provider but in
-the model's prefix, and a refused call has LiteLLM's own call id for a response id (measured 1.106.2). Below a span
-of the application it makes none of its own, and writes all this onto that span. Newer ones count the text of a stream
-without usage themselves, and nothing marks that (8/3 tokens for 1200/345, measured 1.110.2): of OpenAI, whose usage
-always has details of the input, it can be told by their absence.
+Through the proxy `gen_ai.response.model` is the public alias, which may be another real model's name; who was asked is
+`litellm.provider.model`. `raw_gen_ai_request` repeats the answer under the vendor's names: it is the call where nothing
+else tells of it (the proxy's default set-up, 1.108). Operations are told by the type of the request, `aspeech` among
+them. Embeddings name no provider but in the model's prefix, and a refused call has LiteLLM's own call id for a response
+id (measured 1.106.2). Below a span of the application it makes none of its own, and writes all this onto that span.
+Newer ones count the text of a stream without usage themselves, and nothing marks that (8/3 tokens for 1200/345,
+measured 1.110.2): of OpenAI, whose usage always has details of the input, it can be told by their absence.
 """
 
+import re
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER
+from cost_exporter.read.operations import WRAPPER, operation_named
 from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, python_object, read_usage
+from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
 
 __all__ = ["DIALECT"]
 
 _USAGE_OBJECT: Final = "metadata.usage_object"
 _PROVIDER_MODEL: Final = "litellm.provider.model"
+_MODEL_GROUP: Final = "litellm.model_group"
 _CALL_ID: Final = "litellm.call_id"
+_TYPES: Final = ("litellm.call_type", "llm.request.type")
 _INPUT_DETAILS: Final = "prompt_tokens_details"
 _ALWAYS_DETAILED: Final = frozenset({"openai", "azure"})
 _RAW_REQUEST: Final = "raw_gen_ai_request"
+_RAW_USAGE: Final = re.compile(r"llm\.(.+)\.usage")
+_RAW_KEYS: Final = frozenset(
+    f"llm.{vendor}.{name}"
+    for vendor in (
+        *("openai", "azure", "azure_ai", "anthropic", "gemini", "vertex_ai", "bedrock", "cohere", "mistral", "groq"),
+        *("deepseek", "xai", "openrouter", "together_ai", "fireworks_ai", "perplexity", "cerebras", "hosted_vllm"),
+        *("text-completion-openai", "custom_openai", "databricks", "watsonx", "nvidia_nim", "sambanova", "moonshot"),
+    )
+    for name in ("usage", "id", "model", "object", "service_tier")
+)
+_BY_OBJECT: Final = {"list": "embeddings", "text_completion": "text_completion"}
+_IMAGES: Final = re.compile(r"gpt-image-|chatgpt-image")
+"""All that they answer is images, which the list prices as their output."""
 
 
 def _operation(reading: Reading) -> str | None:
-    return WRAPPER if reading.span.name == _RAW_REQUEST else None
+    if reading.span.name == _RAW_REQUEST:
+        vendor = _raw_vendor(reading)
+        return _BY_OBJECT.get(reading.text(f"llm.{vendor}.object"), "chat") if vendor else WRAPPER
+    stated = next(filter(None, (reading.text(key) for key in _TYPES)), "")
+    return operation_named(stated, has_usage=False) or None if stated else None
+
+
+def _raw_vendor(reading: Reading) -> str:
+    """Return whose answer a raw request repeats; "" where it says nothing of usage."""
+    found = (_RAW_USAGE.fullmatch(key) for key in reading.attributes)
+    return next((match[1] for match in found if match and object_of(reading.attributes[match[0]])), "")
 
 
 def _complete(reading: Reading) -> None:
-    prefix, slash, _ = reading.text(_PROVIDER_MODEL).partition("/")
-    if slash and not reading.provider:
-        reading.provider = prefix
+    if reading.span.name == _RAW_REQUEST:
+        _complete_raw(reading)
+        return
+    provider, slash, model = reading.text(_PROVIDER_MODEL).partition("/")
+    if slash:
+        reading.provider = reading.provider or provider
+        _name_the_real_model(reading, model)
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
     usage = python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX))
@@ -39,13 +70,36 @@ def _complete(reading: Reading) -> None:
     is_counted = reading.quantities.get("output_tokens", 0) > 0 and not usage.get(_INPUT_DETAILS)
     if usage and is_counted and reading.is_stream and reading.provider.lower() in _ALWAYS_DETAILED:
         reading.is_estimated = True
+    if _IMAGES.match(reading.request_model):
+        reading.quantities.pop("output_image_tokens", None)
+
+
+def _complete_raw(reading: Reading) -> None:
+    vendor = _raw_vendor(reading)
+    usage_key = f"llm.{vendor}.usage"
+    if usage_key not in reading.plan.containers:
+        read_usage(reading, usage_key, object_of(reading.attributes[usage_key]))
+    reading.provider = vendor
+    reading.response_id = reading.text(f"llm.{vendor}.id")
+    reading.response_model = reading.text(f"llm.{vendor}.model")
+    reading.service_tier = reading.text(f"llm.{vendor}.service_tier")
+
+
+def _name_the_real_model(reading: Reading, model: str) -> None:
+    """Take the model that the proxy asked for: the vendor's answer stays where it is no name of the proxy's own."""
+    aliases = {reading.text(_MODEL_GROUP), reading.request_model}
+    said = reading.response_model
+    is_alias = said in aliases or model.startswith(said)
+    if is_alias and said != model:
+        reading.response_model = model
+    reading.request_model = model
 
 
 DIALECT = Dialect(
     name="litellm",
     scopes=("litellm*",),
-    markers=frozenset({_USAGE_OBJECT}),
-    keys=frozenset({_PROVIDER_MODEL, _CALL_ID}),
+    markers=frozenset({_USAGE_OBJECT, _PROVIDER_MODEL}) | {key for key in _RAW_KEYS if key.endswith(".usage")},
+    keys=frozenset({_CALL_ID, _MODEL_GROUP, *_TYPES}) | _RAW_KEYS,
     operation=_operation,
     complete=_complete,
 )

@@ -7,6 +7,7 @@ version: the provider still reads `openai` (measured 0.62.4).
 
 from typing import Final
 
+from cost_exporter.domain.usage import CHAT_OPERATIONS
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
 
@@ -24,8 +25,11 @@ _REQUEST_TYPES: Final = {
 
 
 def _operation(reading: Reading) -> str | None:
-    if reading.text(_SPAN_KIND):
-        return WRAPPER
+    kind = reading.text(_SPAN_KIND)
+    if kind:
+        # LlamaIndex runs a model as a task (`Cohere.task`), and tells its operation and usage there.
+        is_call = kind == "task" and reading.words.operation in CHAT_OPERATIONS and reading.plan.quantities
+        return reading.words.operation if is_call else WRAPPER
     if reading.plan.texts.get("operation"):
         return None
     return _REQUEST_TYPES.get(reading.text(_REQUEST_TYPE))

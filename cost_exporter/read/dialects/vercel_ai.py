@@ -1,17 +1,32 @@
 """Vercel AI SDK: `ai.generateText` frames one or more `ai.generateText.doGenerate`, and both carry the usage.
 
-Only the `.do...` spans are calls (measured 6.0.322). An id that starts with `aitxt-` was made up by the SDK.
+Only the `.do...` spans are calls (measured 6.0.322). An id that starts with `aitxt-` was made up by the SDK. The
+vendor's own usage is in `ai.response.providerMetadata`: where that is Anthropic's, it has what AI SDK 5 leaves out (all
+that was cached) and 6 (how long it is kept).
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
+from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.values import clean_text, json_number
+from cost_exporter.read.vendor_usage import (
+    JSON_LENGTH_MAX,
+    READ_PATHS,
+    add_leaves,
+    json_object,
+    read_usage,
+    usage_leaves,
+)
 
 __all__ = ["DIALECT"]
 
 _OPERATION_ID: Final = "ai.operationId"
+_METADATA: Final = "ai.response.providerMetadata"
 _INVENTED_ID: Final = "aitxt-"
+_GATEWAY: Final = "gateway"
 _BY_WORD: Final = (
     ("embed", "embeddings"),
     ("rerank", "rerank"),
@@ -36,12 +51,38 @@ def _complete(reading: Reading) -> None:
         reading.response_id = ""
     if reading.text(_OPERATION_ID).endswith(".doStream"):
         reading.is_stream = True
+    for vendor, said in json_object(reading.whole_text(_METADATA, JSON_LENGTH_MAX)).items():
+        if isinstance(said, dict):
+            _take_vendors_word(reading, vendor, cast("Mapping[str, Any]", said))
+
+
+def _take_vendors_word(reading: Reading, vendor: str, said: Mapping[str, Any]) -> None:
+    if vendor == _GATEWAY:
+        reading.reported_cost = json_number(said.get("cost"))
+        return
+    usage = said.get("usage", said.get("usageMetadata"))
+    if not isinstance(usage, Mapping):
+        return
+    leaves = usage_leaves(cast("Mapping[str, object]", usage))
+    if vendor == "anthropic":
+        # Its own counts are whole: the SDK's input is with or without what was cached, depending on its version.
+        whole: dict[str, Quantity] = {}
+        add_leaves(whole, leaves)
+        reading.quantities.update(whole)
+        reading.has_vendors_counts = True
+        reading.saw_usage(f"{_METADATA}.{vendor}.usage", leaves, READ_PATHS)
+    else:
+        read_usage(reading, f"{_METADATA}.{vendor}.usage", usage)
+    tier = usage.get("service_tier")
+    if isinstance(tier, str):
+        reading.service_tier = reading.service_tier or clean_text(tier)
 
 
 DIALECT = Dialect(
     name="vercel-ai",
     scopes=("ai",),
     markers=frozenset({_OPERATION_ID}),
+    keys=frozenset({_METADATA}),
     operation=_operation,
     needs_marker=True,
     complete=_complete,
