@@ -80,6 +80,13 @@ CONTENT_KEYS: Final = frozenset(
 )
 
 
+_RAW_CONTENT: Final = frozenset(
+    {"messages", "choices", "content", "output", "outputs", "candidates", "contents", "data", "system", "tools"}
+    | {"prompt", "input", "text", "message", "generations", "documents", "results", "instructions"}
+)
+"""What LiteLLM's raw request says under the vendor's own names (`llm.anthropic.content`)."""
+
+
 def outgoing_spans(
     resource_spans: Sequence[wire.ResourceSpans], calls: Collection[SpanKey], *, keeps_content: bool = False
 ) -> dict[SpanKey, OutgoingSpan]:
@@ -91,7 +98,7 @@ def outgoing_spans(
     found: dict[SpanKey, OutgoingSpan] = {}
     spans: dict[SpanKey, wire.Span] = {}
     for each in resource_spans:
-        resource = _serialised(each.resource)
+        resource = _serialised(_without_summary(each.resource))
         for group in each.scope_spans:
             scope = _serialised(group.scope)
             for span in group.spans:
@@ -103,6 +110,12 @@ def outgoing_spans(
         for key, span in spans.items():
             found[key] = found[key]._replace(span=_mended(span))
     return found
+
+
+def _without_summary(resource: Any) -> Any:
+    for key in [key for key in resource.attributes if key.startswith(_REDACTION)]:
+        del resource.attributes[key]
+    return resource
 
 
 def _is_wanted(span: wire.Span, key: SpanKey, calls: Collection[SpanKey]) -> bool:
@@ -131,7 +144,8 @@ class _Removal:
         if not self._keeps_events:
             span.ClearField("events")
             if span.status.code == _ERROR:
-                # Its message is that of the exception, which may quote an answer: the slim schema has the code alone.
+                # Its message is that of the exception, which may quote an answer.
+                span.status.ClearField("message")
                 span.status.DiscardUnknownFields()
 
 
@@ -151,15 +165,23 @@ class _Judged(dict[str, bool]):
 
 _ERROR: Final = 2
 _KEYS_REMEMBERED_MAX: Final = 10_000
+_REDACTION: Final = "redaction."
 _OURS: Final = frozenset({*ENRICHED_KEYS, attributes.VIEW})
 
 
+def _is_ours(key: str) -> bool:
+    """Return whether an attribute is written anew, or was meant for us: what our Collector says it removed."""
+    return key in _OURS or key.startswith(_REDACTION)
+
+
 def _is_content(key: str) -> bool:
-    return key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES)
+    if key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES):
+        return True
+    return key.startswith("llm.") and key.rpartition(".")[2] in _RAW_CONTENT
 
 
-_REPLACED: Final = _Judged(lambda key: key in _OURS)
-_REPLACED_AND_CONTENT: Final = _Judged(lambda key: key in _OURS or _is_content(key))
+_REPLACED: Final = _Judged(_is_ours)
+_REPLACED_AND_CONTENT: Final = _Judged(lambda key: _is_ours(key) or _is_content(key))
 
 
 def _mended(span: Any) -> bytes:

@@ -224,6 +224,7 @@ TOTAL_KEYS: Final = (
     "llm.token_count.total",
     "ai.usage.totalTokens",
     "ai.total_tokens.used",
+    "gen_ai.client.token.usage",  # OpenLIT
 )
 """Never billed: a sum of what the others say. Where it is another sum, it proves something, see `totals.py`."""
 
@@ -258,6 +259,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "host": (ours.SERVER_ADDRESS, "gen_ai.openai.api_base", "url.full"),
     "error_type": (ours.ERROR_TYPE,),
+    "redacted": ("redaction.redacted.keys",),  # what our Collector removed, by name
     "error_level": ("langfuse.observation.level",),
     "error_text": ("langfuse.observation.status_message",),
     "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),

@@ -65,7 +65,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         _complete(reading)
     if plan.weighs_totals or not (are_counts_plain and plan.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
-    if plan.unread or reading.usage_objects:
+    if plan.unread or reading.usage_objects or reading.words.redacted:
         name_unread_usage(reading)
     return _call(reading, trusted_cost_sources)
 
@@ -113,6 +113,7 @@ def _complete(reading: Reading) -> None:
         is_stream=reading.is_stream,
         is_billable=reading.is_billable,
         is_estimated=reading.is_estimated,
+        redacted=words.redacted,
     )
 
 

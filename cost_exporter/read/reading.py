@@ -57,6 +57,8 @@ class Words:
     is_estimated: bool
     fingerprint: str
     """Stands for what follows from them."""
+    redacted: Keys = NO_KEYS
+    """Attributes that speak of usage and were removed on the way."""
     pattern: Call | None = None
     """A plain call with these words, once one was read: others are copies of it, see `plain.py`."""
 

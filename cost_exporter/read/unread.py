@@ -2,7 +2,8 @@
 
 A number whose name speaks of usage and that no table consumed is unread usage. Where it can only be a part of a
 total that was read, the record is an estimate: a part may have a price of its own. Where it may be more, the record
-is partial. A number that says again what was read under another name is neither.
+is partial, and so it is where our own Collector removed it (`redaction.redacted.keys` has its name). A number that
+says again what was read under another name is neither.
 """
 
 from typing import Final
@@ -23,6 +24,9 @@ def name_unread_usage(reading: Reading) -> None:
         number = number_of(reading.attributes[key])
         if number is not None:
             _judge(reading, key, number, meaning)
+    for name in reading.words.redacted:
+        reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
+        reading.has_unread_usage = reading.is_incomplete = True
     for name, leaves, read in reading.usage_objects or ():
         for path, number in leaves.items():
             meaning = None if path in read else usage_name(path, is_in_container=True)

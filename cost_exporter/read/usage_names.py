@@ -9,14 +9,14 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-__all__ = ["UsageName", "is_container", "may_show_value", "usage_name"]
+__all__ = ["UsageName", "is_container", "is_surely_usage", "may_show_value", "usage_name"]
 
 _JUDGED_LENGTH_MAX: Final = 256
 """What is longer was made of data and is no name."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _TOKENS: Final = frozenset({"token", "tokens"})
-_CACHE: Final = frozenset({"cache", "cached", "caching"})
+_CACHE: Final = frozenset({"cache", "cached"})
 _REASONING: Final = frozenset({"reason", "reasoning", "thought", "thoughts", "think", "thinking"})
 _INPUT: Final = _CACHE | {"input", "inputs", "prompt", "prompts"}
 _OUTPUT: Final = _REASONING | {"output", "outputs", "completion", "completions", "candidates", "generated"}
@@ -51,9 +51,11 @@ _HARMLESS: Final[dict[str, str]] = {
     **dict.fromkeys(("remaining", "reset", "threshold", "window", "allowed", "available"), "a limit"),
     **dict.fromkeys(("size", "width", "height", "sample", "bitrate", "quality", "dimensions", "fps"), "a setting"),
     **dict.fromkeys(("effort", "enabled", "penalty", "seed", "index", "version", "port", "level"), "a setting"),
+    **dict.fromkeys(("memory", "cpu", "disk", "heap", "gpu", "network", "bytes"), "of a machine"),
     **dict.fromkeys(("temperature", "setting", "settings", "config", "options"), "a setting"),
     **dict.fromkeys(("cost", "costs", "price", "prices", "usd", "fee"), "money, which has a table of its own"),
     **dict.fromkeys(("id", "ids", "hash", "key", "uuid", "code", "status"), "a name"),
+    **dict.fromkeys(("finish", "stop", "oauth", "auth", "access", "refresh", "bearer", "csrf"), "a name"),
     **dict.fromkeys(("content", "contents", "message", "messages", "arguments", "args", "parameters"), "content"),
     **dict.fromkeys(("schema", "function", "functions", "document", "documents", "url", "uri"), "content"),
 }
@@ -97,6 +99,19 @@ def is_container(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object, by its last words."""
     words = _words(name) if len(name) <= _JUDGED_LENGTH_MAX else ()
     return any(words[-len(end) :] == end for end in _CONTAINER_ENDS)
+
+
+def is_surely_usage(name: str) -> bool:
+    """Return whether a name alone, without its value, tells that something was used."""
+    if usage_name(name) is None:
+        return _is_vendors_container(name)
+    words = frozenset(_words(name))
+    return not words.isdisjoint(_TOKENS | _METERS | {_CONTAINER})
+
+
+def _is_vendors_container(name: str) -> bool:
+    """Return whether it holds a usage object of a model or of speech for sure, without a look into it."""
+    return is_container(name) and _FAMILIES.match(name) is not None
 
 
 def may_show_value(name: str) -> bool:

@@ -11,18 +11,22 @@ from cost_exporter.read.attribute_values import SpanAttributes
 from cost_exporter.read.fingerprint import fingerprint, named
 from cost_exporter.read.names import is_model, names_of, tier_named
 from cost_exporter.read.operations import operation_named
-from cost_exporter.read.reading import NO_KEYS, Plan, Words, first_flag, first_text
+from cost_exporter.read.reading import NO_KEYS, Keys, Plan, Words, first_flag, first_text
+from cost_exporter.read.usage_names import is_surely_usage
 from cost_exporter.read.values import text_of
 from cost_exporter.read.wire import Attributes, EncodedAttributes
 
 __all__ = ["FLAGS", "WORDS", "words_meaning", "words_of"]
 
-WORDS: Final = ("operation", "provider", "response_model", "request_model", "service_tier", "source")
+WORDS: Final = ("operation", "provider", "response_model", "request_model", "service_tier", "source", "redacted")
 """The rows of `TEXT_KEYS` that say the same on span after span; and `host`, by its first name only."""
 FLAGS: Final = ("is_stream", "is_billable")
 _WORDS_MAX: Final = 1024
 _WORDS_BYTES_MAX: Final = 2048
 """Longer ones are worked out each time: a sender that makes up words takes at most 2 MiB of memory a plan."""
+
+
+_NAMES_LENGTH_MAX: Final = 65_536
 
 
 def words_of(plan: Plan, attributes: EncodedAttributes) -> Words:
@@ -49,6 +53,7 @@ def words_meaning(
     is_stream: bool | None,
     is_billable: bool,
     is_estimated: bool,
+    redacted: Keys = NO_KEYS,
 ) -> Words:
     """Return words with all that follows from them."""
     names, tier = names_of(provider, response_model, request_model, address), tier_named(service_tier)
@@ -65,6 +70,7 @@ def words_meaning(
         is_stream=is_stream,
         is_billable=is_billable,
         is_estimated=is_estimated,
+        redacted=redacted,
         fingerprint=fingerprint(f"{named(names)} {tier!r} {is_stream} {is_billable} {is_estimated}"),
     )
 
@@ -78,6 +84,7 @@ def _worked_out(plan: Plan, attributes: Attributes) -> Words:
         return next(filter(tells, texts), "")
 
     stated = said("operation")
+    key_list = "".join(attributes[key].string_value for key in plan.texts.get("redacted", NO_KEYS))
     return words_meaning(
         operation=operation_named(stated, has_usage=bool(plan.quantities)) if stated else None,
         provider=said("provider"),
@@ -88,4 +95,10 @@ def _worked_out(plan: Plan, attributes: Attributes) -> Words:
         is_stream=first_flag(attributes, plan.flags.get("is_stream", NO_KEYS)),
         is_billable=first_flag(attributes, plan.flags.get("is_billable", NO_KEYS)) is not False,
         is_estimated=said("source") == "estimated",
+        redacted=_usage_among(key_list),
     )
+
+
+def _usage_among(names: str) -> Keys:
+    """Return those of the names, a list with commas, that speak of usage."""
+    return tuple(name for name in names[:_NAMES_LENGTH_MAX].split(",") if is_surely_usage(name))

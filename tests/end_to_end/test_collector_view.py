@@ -102,7 +102,9 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
     event.attributes.extend(otlp_sender.key_values({"content": CANARY}))
     otlp_sender.send(collector.grpc, otlp_sender.request([call], resource={"process.command_args": CANARY}))
     (arrived,) = wait_until("the span", lambda: cost.spans)
-    assert _attributes(arrived) == {**otlp_sender.CHAT, **speech, **reduced}
+    summary = {key: word for key, word in _attributes(arrived).items() if key.startswith("redaction.")}
+    assert summary["redaction.redacted.keys"] == "ai.prompt,gen_ai.input.messages,gen_ai.prompt.0.content,text"
+    assert _attributes(arrived) == {**otlp_sender.CHAT, **speech, **reduced, **summary}
     assert all(CANARY.encode() not in each.SerializeToString() for each in cost.resource_spans)
     archive = collector.folder / "archive" / "spans.jsonl"
     written = wait_until("the archive", lambda: _whole_lines(archive))
