@@ -9,12 +9,14 @@ from typing import Final, Literal
 import psycopg
 
 from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.price_book import open_prices_if_any
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
-from cost_exporter.prices.loader import curated_files
+from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
 from cost_exporter.read.collisions import installed_collisions
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.price_books import latest_versions
 from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Finding", "diagnose"]
@@ -133,16 +135,27 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
 
 
 def _prices(today: date | None = None) -> Iterator[Finding]:
-    checked = [row.checked for file in curated_files() for row in file.rows if row.checked]
-    if not checked:
-        return
-    newest = date.fromisoformat(str(max(checked)))
-    age_days = ((today or datetime.now(UTC).date()) - newest).days
+    """Say of each source of prices how old it is; one that is too old is a note."""
+    day = today or datetime.now(UTC).date()
+    curated = max(row.checked for file in curated_files() for row in file.rows)
+    genai, voice = shipped_snapshot(), shipped_voice()
+    verified = max(row.checked for provider in voice.providers for row in voice.rows(provider))
+    yield _age("curated rows", "last checked", curated, day, "install a newer callfare, or load your own prices")
+    yield _age(genai.origin, "imported", genai.imported_on, day, "`callfare prices import` takes a newer genai-prices")
+    yield _age(voice.origin, "last checked there", verified, day, "install a newer callfare, or load your own prices")
+    with open_prices_if_any() as connection:
+        for version in [] if connection is None else latest_versions(connection):
+            recorded = version.recorded_at.date().isoformat()
+            what = "imported here" if version.kind == "import" else "loaded here"
+            yield _age(version.name, f"{what} as version {version.version_id}", recorded, day, "load it anew")
+
+
+def _age(source: str, what: str, iso_day: str, today: date, fix: str) -> Finding:
+    age_days = (today - date.fromisoformat(iso_day)).days
+    text = f"{source}: {what} on {iso_day}, {age_days} days ago"
     if age_days > _PRICE_AGE_DAYS_MAX:
-        text = f"last checked {age_days} days ago, on {newest}; install a newer callfare, or load your own prices"
-        yield Finding(level="note", subject="prices", text=text)
-    else:
-        yield Finding(level="ok", subject="prices", text=f"last checked on {newest}")
+        return Finding(level="note", subject="prices", text=f"{text}; {fix}")
+    return Finding(level="ok", subject="prices", text=text)
 
 
 def _instrumentations() -> Iterator[Finding]:

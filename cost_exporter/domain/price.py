@@ -290,7 +290,8 @@ class PriceBook:
         levels = [self._override(book, own, provider, model) for book in overrides if book in self._books]
         seller, listed = self._listed(own, provider, model)
         levels.append(Level(book=LIST, candidates=[one for one in listed if not one.row.is_imported]))
-        levels.append(Level(book=LIST, candidates=[one for one in listed if one.row.is_imported]))
+        levels.append(Level(book=LIST, candidates=[one for one in listed if _is_primary_import(one.row)]))
+        levels.append(Level(book=LIST, candidates=[one for one in listed if one.row.is_secondary]))
         return seller, levels
 
     def _listed(self, own: Sequence[Candidate], provider: str, model: str) -> tuple[str, list[Candidate]]:
@@ -339,3 +340,7 @@ class PriceBook:
 
 def _named(books: Iterable[str], kind: str) -> frozenset[str]:
     return frozenset(book.removeprefix(kind) for book in books if book.startswith(kind))
+
+
+def _is_primary_import(row: PriceRow) -> bool:
+    return row.is_imported and not row.is_secondary

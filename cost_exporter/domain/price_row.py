@@ -156,6 +156,8 @@ class PriceRow:
     """An override whose missing units fall through to the list price; otherwise they stay unpriced."""
     is_imported: bool = False
     """From a public price library: outranked by a curated row."""
+    is_secondary: bool = False
+    """From the library that is asked last: outranked by every other list row."""
     assumed: str = ""
     """What the price takes for granted, `subject: value`, said in the quote: `plan: pay-as-you-go`.
 
@@ -174,11 +176,17 @@ class PriceRow:
         return "&".join(said)
 
     @property
+    def _shelf(self) -> str:
+        """The book, and which of the lists it came from."""
+        if not self.is_imported:
+            return self.book
+        return f"{self.book}.voice" if self.is_secondary else f"{self.book}.imported"
+
+    @property
     def supersede_key(self) -> tuple[str, str, str, str, str, str, int]:
         """Of two rows with an equal key the one loaded later is in force."""
         start = self.valid_from_unix_ns
-        book = f"{self.book}.imported" if self.is_imported else self.book
-        return (book, self.provider, self.match, self.model, self.unit, self.conditions_key, start)
+        return (self._shelf, self.provider, self.match, self.model, self.unit, self.conditions_key, start)
 
     @property
     def price_id(self) -> str:
@@ -187,8 +195,7 @@ class PriceRow:
         conditions = f"?{self.conditions_key}" if self.conditions_key else ""
         start = "" if self.valid_from_unix_ns == ALWAYS else f"@{instant_text(self.valid_from_unix_ns)}"
         end = "" if self.valid_to_unix_ns == FOREVER else f"..{instant_text(self.valid_to_unix_ns)}"
-        book = f"{self.book}.imported" if self.is_imported else self.book
-        return f"{book}/{self.provider}/{model}/{self.unit}{conditions}{start}{end}"
+        return f"{self._shelf}/{self.provider}/{model}/{self.unit}{conditions}{start}{end}"
 
     def __str__(self) -> str:
         return f"{self.price_id} = ${to_plain(self.price_usd)} per {to_plain(self.per)}"

@@ -1,4 +1,4 @@
-"""Import the list prices of genai-prices: the only module that touches that library.
+"""Import the list prices of genai-prices, and of voice-prices, which is a fork of it with the same schema.
 
 Its data is good and dated, its engine is not used: that one answers 0 where it has no price. Every price
 becomes rows of ours. What we have no quantity for is left out by name (`_WITHOUT_QUANTITY`); a price key or
@@ -28,7 +28,7 @@ from cost_exporter.domain.price_row import (
 from cost_exporter.domain.value import value
 from cost_exporter.errors import MissingExtra, PriceFileError
 
-__all__ = ["ImportedProvider", "import_genai", "library_version"]
+__all__ = ["VOICE_UNITS", "ImportedProvider", "import_genai", "library_version", "provider_rows", "with_changes"]
 
 _MILLION, _THOUSAND, _HOUR = Decimal(1_000_000), Decimal(1_000), Decimal(3_600)
 UNITS: Final[dict[str, tuple[str, Decimal]]] = {
@@ -56,11 +56,21 @@ UNITS: Final[dict[str, tuple[str, Decimal]]] = {
     "input_text_messages_kcount": ("messages", _THOUSAND),
     "input_document_kpages": ("pages", _THOUSAND),
 }
+VOICE_UNITS: Final[dict[str, tuple[str, Decimal]]] = {
+    "input_kchars": ("characters", _THOUSAND),
+    "input_audio_kseconds": ("audio_seconds", _THOUSAND),
+    "output_audio_kseconds": ("output_audio_seconds", _THOUSAND),
+    "telephony_kminutes": ("call_seconds", 60 * _THOUSAND),
+    "agent_kminutes": ("session_seconds", 60 * _THOUSAND),
+}
+"""Keys of voice-prices that genai-prices does not have."""
+_ALL_UNITS: Final = UNITS | VOICE_UNITS
 _WITHOUT_QUANTITY: Final = frozenset(
     {
         "output_video_mtok",
         "storage_searches_kcount",
         "input_annotated_document_kpages",
+        "voice_multipliers",  # by kind of voice, which calls do not state
     }
 )
 _CONDITIONS: Final = {"processing": "mode", "service_tier": "service_tier", "speed": "speed"}
@@ -99,10 +109,11 @@ def import_genai() -> list[ImportedProvider]:
         providers: Sequence[Any] = import_module("genai_prices.data").providers
     except ModuleNotFoundError:
         raise MissingExtra("the importer of list prices", "exporter") from None
-    return [_provider(provider) for provider in providers]
+    return [provider_rows(provider) for provider in providers]
 
 
-def _provider(provider: Any) -> ImportedProvider:
+def provider_rows(provider: Any) -> ImportedProvider:
+    """Return one provider of a library, as it has it, as rows and aliases of ours."""
     rows: list[PriceRow] = []
     aliases: dict[tuple[str, str], ModelAlias] = {}
     for model in provider.models:
@@ -119,8 +130,8 @@ def _model_rows(provider: str, model: Any) -> list[PriceRow]:
     for period in periods:
         rows += _rows(provider, model.id, period.prices, period)
         for window, prices in period.windows:
-            rows += [_with(row, window=window) for row in _rows(provider, model.id, prices, period)]
-    rows += _variant_rows(provider, model, periods)
+            rows += [with_changes(row, window=window) for row in _rows(provider, model.id, prices, period)]
+    rows += _variant_rows(provider, model.id, getattr(model, "price_variants", None), periods)
     return rows or _free_rows(provider, model.id)
 
 
@@ -144,10 +155,10 @@ def _periods(prices: Any) -> list[_Period]:
     entries: list[Any] = prices if isinstance(prices, list) else []
     if not isinstance(prices, list):
         return [_Period(ALWAYS, FOREVER, _by_key(prices), [])]
-    starts = sorted({ALWAYS, *[_unix_ns(one.constraint.start_date) for one in entries if _is_dated(one)]})
+    starts = sorted({ALWAYS, *[_entry_start(one) for one in entries if _is_dated(one)]})
     periods: list[_Period] = []
     for start, end in zip(starts, [*starts[1:], FOREVER], strict=True):
-        active = [one for one in entries if not _is_dated(one) or _unix_ns(one.constraint.start_date) <= start]
+        active = [one for one in entries if not _is_dated(one) or _entry_start(one) <= start]
         base = max((at for at, one in enumerate(active) if not _is_window(one)), default=0)
         following = takewhile(_is_window, entries[entries.index(active[base]) + 1 :])
         windows = [(_window(one.constraint), _by_key(one.prices)) for one in following]
@@ -156,7 +167,13 @@ def _periods(prices: Any) -> list[_Period]:
 
 
 def _is_dated(entry: Any) -> bool:
-    return hasattr(entry.constraint, "start_date")
+    return hasattr(entry.constraint, "start_date") or hasattr(entry.constraint, "start_timestamp")
+
+
+def _entry_start(entry: Any) -> int:
+    """Return the start of a dated entry: a day, or an instant."""
+    instant: datetime | None = getattr(entry.constraint, "start_timestamp", None)
+    return _unix_ns(entry.constraint.start_date) if instant is None else int(instant.timestamp()) * 10**9
 
 
 def _is_window(entry: Any) -> bool:
@@ -166,12 +183,12 @@ def _is_window(entry: Any) -> bool:
 def _by_key(prices: Any) -> dict[str, Any]:
     """Return the prices by key, without those we have no quantity for; refuse a key we have never seen."""
     found = {key: price for key, price in vars(prices).items() if price is not None}
-    unknown = found.keys() - UNITS.keys() - _WITHOUT_QUANTITY
+    unknown = found.keys() - _ALL_UNITS.keys() - _WITHOUT_QUANTITY
     if unknown:
         raise PriceFileError(f"genai-prices has price keys we do not know: {sorted(unknown)}; extend prices/genai.py")
     if "input_audio_hours" in found:
         found.pop("audio_hours", None)
-    return {key: price for key, price in found.items() if key in UNITS}
+    return {key: price for key, price in found.items() if key in _ALL_UNITS}
 
 
 def _unix_ns(day: date) -> int:
@@ -187,7 +204,7 @@ def _rows(provider: str, model: str, prices: dict[str, Any], period: _Period) ->
     """Return the rows of one set of prices: a base row for each key, and one for each context tier above it."""
     rows: list[PriceRow] = []
     for key, price in prices.items():
-        unit, per = UNITS[key]
+        unit, per = _ALL_UNITS[key]
         base = PriceRow(
             provider=provider,
             model=model.lower(),
@@ -200,7 +217,9 @@ def _rows(provider: str, model: str, prices: dict[str, Any], period: _Period) ->
             is_imported=True,
         )
         rows.append(base)
-        rows += [_with(base, context_tier=_tier(one), price_usd=one.price) for one in getattr(price, "tiers", ())]
+        rows += [
+            with_changes(base, context_tier=_tier(one), price_usd=one.price) for one in getattr(price, "tiers", ())
+        ]
     return [*rows, *_same_price_rows(provider, model, rows)]
 
 
@@ -218,7 +237,9 @@ def _same_price_rows(provider: str, model: str, rows: Sequence[PriceRow]) -> lis
         same.append(("output_tokens", "output_audio_tokens"))
     if re.match(r"gpt-image-", model):
         same.append(("output_tokens", "output_image_tokens"))
-    return [_with(row, unit=part) for total, part in same if part not in units for row in rows if row.unit == total]
+    return [
+        with_changes(row, unit=part) for total, part in same if part not in units for row in rows if row.unit == total
+    ]
 
 
 def _tier(tier: Any) -> ContextTier:
@@ -228,22 +249,22 @@ def _tier(tier: Any) -> ContextTier:
     return ContextTier(above=tier.start)
 
 
-def _variant_rows(provider: str, model: Any, periods: Sequence[_Period]) -> list[PriceRow]:
+def _variant_rows(provider: str, model: str, all_variants: Any, periods: Sequence[_Period]) -> list[PriceRow]:
     """Return the rows of batch, flex, priority and fast prices.
 
     The first of them carries the day the library noticed it. Where the list price did not change on that day,
     it is taken to hold since the list price does, and says so.
     """
     variants: dict[tuple[tuple[str, str], ...], list[Any]] = {}
-    for variant in model.price_variants or ():
+    for variant in all_variants or ():
         if not variant.when.keys() & _WITHOUT_CONDITION and variant.when != {"service_tier": "default"}:
             variants.setdefault(_conditions(variant.when), []).append(variant)
     rows: list[PriceRow] = []
     for when, alternatives in variants.items():
         for period in _variant_periods(alternatives, periods):
-            rows += [_with(row, when=when) for row in _rows(provider, model.id, period.prices, period)]
+            rows += [with_changes(row, when=when) for row in _rows(provider, model, period.prices, period)]
         noticed = min(_start(one) for one in alternatives)
-        rows = [_with(row, assumed=_noticed(noticed)) if _is_before(row, when, noticed) else row for row in rows]
+        rows = [with_changes(row, assumed=_noticed(noticed)) if _is_before(row, when, noticed) else row for row in rows]
     return rows
 
 
@@ -280,7 +301,8 @@ def _noticed(noticed: int) -> str:
     return f"date: known since {instant_text(noticed)}, taken to hold as long as the list price"
 
 
-def _with(row: PriceRow, **changes: Any) -> PriceRow:
+def with_changes(row: PriceRow, **changes: Any) -> PriceRow:
+    """Return a copy of a row with other values in some fields."""
     fields = {name: getattr(row, name) for name in PriceRow.__dataclass_fields__}
     return PriceRow(**(fields | changes))
 

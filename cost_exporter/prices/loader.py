@@ -15,7 +15,7 @@ from cost_exporter.domain.price_row import LIST, Factor, ModelAlias, PriceRow
 from cost_exporter.prices.price_file import PriceFile, parse_price_file, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
 
-__all__ = ["curated_files", "load_book", "shipped_snapshot"]
+__all__ = ["curated_files", "load_book", "shipped_snapshot", "shipped_voice"]
 
 _PACKAGE = "cost_exporter.prices"
 
@@ -29,13 +29,13 @@ def load_book(
 ) -> PriceBook:
     """Return the book of all prices in force.
 
-    Later ones supersede: the imported list, the curated files, `extra_rows` (from the database), then the files in
+    Later ones supersede: the imported lists, the curated files, `extra_rows` (from the database), then the files in
     `paths`, which are for use without a database. `snapshot` is a newer import than the one that ships.
     """
     imported = snapshot or shipped_snapshot()
     given = [read_price_file(Path(path)) for path in paths]
     extra = PriceFile(name="database", rows=[*extra_rows], factors=[*extra_factors], aliases=[*extra_aliases])
-    sources: list[PriceSource] = [imported, _curated_source()]
+    sources: list[PriceSource] = [shipped_voice(), imported, _curated_source()]
     sources += [PriceRows(file.rows, file.aliases) for file in (extra, *given)]
     return PriceBook(
         sources,
@@ -50,6 +50,12 @@ def load_book(
 def shipped_snapshot() -> Snapshot:
     """Return the import that ships with the package."""
     return Snapshot(files(_PACKAGE).joinpath("snapshot.json").read_text(encoding="utf-8"))
+
+
+@cache
+def shipped_voice() -> Snapshot:
+    """Return the import of speech and telephony prices that ships with the package."""
+    return Snapshot(files(_PACKAGE).joinpath("voice.json").read_text(encoding="utf-8"))
 
 
 @cache
@@ -73,7 +79,7 @@ def _curated_source() -> PriceRows:
 
 def _version(imported: Snapshot, loaded: Sequence[PriceFile]) -> str:
     """Return a hash of everything a quote depends on: equal prices, equal version."""
-    digest = sha256(imported.version.encode())
+    digest = sha256(f"{imported.version} {shipped_voice().version}".encode())
     for file in (*curated_files(), *loaded):
         for one in (*file.rows, *file.factors, *file.aliases):
             digest.update(repr(one).encode())

@@ -15,9 +15,11 @@ from cost_exporter.domain.price_row import ALWAYS, FOREVER, ContextTier, ModelAl
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices.genai import ImportedProvider
 
-__all__ = ["Snapshot", "dump_snapshot"]
+__all__ = ["SECONDARY", "Snapshot", "dump_snapshot"]
 
 _FORMAT: Final = 1
+SECONDARY: Final = "voice-prices"
+"""The library that is asked last."""
 
 
 class Snapshot:
@@ -53,7 +55,7 @@ class Snapshot:
         raw = self._providers.get(provider)
         if raw is None:
             return ()
-        known = {"source": raw["source"], "checked": self.imported_on}
+        known = {"source": raw["source"], "checked": self.imported_on, "origin": self.origin}
         return [_row(provider, fields, known) for fields in raw["rows"]]
 
     def aliases(self, provider: str) -> Sequence[ModelAlias]:
@@ -82,9 +84,10 @@ def _row(provider: str, fields: Sequence[Any], known: Mapping[str, str]) -> Pric
         window=None if window is None else Window(minutes=tuple((start, end) for start, end in window)),
         minimum=Decimal(more["minimum"]) if "minimum" in more else None,
         is_imported=True,
+        is_secondary=known["origin"].startswith(SECONDARY),
         assumed=more.get("assumed", ""),
-        source=known["source"],
-        checked=known["checked"],
+        source=more.get("source", known["source"]),
+        checked=more.get("checked", known["checked"]),
         confidence="medium",
     )
 
@@ -124,7 +127,8 @@ def _fields(row: PriceRow) -> list[Any]:
         more["window"] = row.window.minutes
     if row.minimum is not None:
         more["minimum"] = str(row.minimum)
-    if row.assumed:
-        more["assumed"] = row.assumed
+    for name in ("assumed", "source", "checked"):
+        if said := getattr(row, name):
+            more[name] = said
     fields: list[Any] = [row.model, row.unit, str(row.price_usd), str(row.per)]
     return [*fields, more] if more else fields

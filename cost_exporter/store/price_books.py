@@ -27,6 +27,7 @@ from cost_exporter.domain.price_row import (
     PriceRow,
     Window,
 )
+from cost_exporter.domain.value import value
 from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
@@ -34,9 +35,11 @@ from cost_exporter.store.locks import Lock, lock_transaction
 
 __all__ = [
     "BookKeeper",
+    "BookVersion",
     "current_book",
     "latest_snapshot",
     "latest_version",
+    "latest_versions",
     "load_new_files",
     "loaded_prices",
     "save_price_file",
@@ -74,6 +77,11 @@ order by version_id desc limit 1
 _LOADED_ELSEWHERE: Final = """
 select exists (select from callfare.price_book_version where kind = 'load' and content_sha256 = %(content)s)
 """
+_LATEST_VERSIONS: Final = """
+select version_id, kind, name, recorded_at from callfare.price_book_version where version_id in (
+    select max(version_id) from callfare.price_book_version group by kind, case when kind = 'load' then name end
+) order by version_id
+"""
 _LATEST_SNAPSHOT: Final = """
 select snapshot from callfare.price_book_version where kind = 'import' order by version_id desc limit 1
 """
@@ -83,6 +91,25 @@ def latest_version(connection: Connection) -> int:
     """Return the number of the newest version; 0 where nothing was ever loaded. Cheap enough to ask every second."""
     row = connection.execute("select max(version_id) from callfare.price_book_version").fetchone()
     return row[0] if row is not None and row[0] is not None else 0
+
+
+@value
+class BookVersion:
+    """One version of the book: a file that was loaded, or an import."""
+
+    version_id: int
+    kind: str
+    """load or import."""
+    name: str
+    recorded_at: datetime
+
+
+def latest_versions(connection: Connection) -> list[BookVersion]:
+    """Return the newest version of each file and of the imports, the newest last."""
+    return [
+        BookVersion(version_id=version_id, kind=kind, name=name, recorded_at=recorded_at)
+        for version_id, kind, name, recorded_at in connection.execute(_LATEST_VERSIONS)
+    ]
 
 
 def save_price_file(connection: Connection, file: PriceFile) -> int:

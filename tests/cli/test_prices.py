@@ -169,6 +169,21 @@ def test_lint(environment: dict[str, str], tmp_path: Path) -> None:
     assert {one["code"] for one in said(run(environment, "lint", str(path), "--json"))} == {"off_list", "implausible"}
 
 
+def test_diff_against_other_lists(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each disagreement names both prices and both dates; LiteLLM's list is a file of the user's."""
+    voice = said(run(environment, "diff", "--against", "voice", "--json"))
+    assert voice["equal_count"] > 300
+    assert {one["provider"] for one in voice["disagreements"]} <= {"aws", "deepgram", "azure"}
+    assert all(one["ours_checked"] and one["theirs_checked"] for one in voice["disagreements"])
+    path = tmp_path / "litellm.json"
+    path.write_text('{"gpt-4o": {"litellm_provider": "openai", "input_cost_per_token": 5e-06}}')
+    done = run(environment, "diff", "--against", "litellm", "--file", str(path))
+    assert "1 differ, 0 are equal, 0 are not in this book" in done.stdout
+    assert "$2.5" in done.stdout
+    assert run(environment, "diff", "--file", str(path)).returncode == 2
+    assert run(environment, "diff", str(path), "--against", "voice").returncode == 2
+
+
 def test_diff(environment: dict[str, str], tmp_path: Path) -> None:
     """What a file would change; without one, what an import would change: nothing, as long as it is fresh."""
     path = tmp_path / "prices.yaml"

@@ -182,8 +182,17 @@ def test_doctor_finds_a_sound_installation(callfare: Any, filled: str) -> None:
 def test_doctor_notes_prices_that_nobody_has_checked_for_long(age_days: int, level: str) -> None:
     """Counted from the newest check of any price that is shipped."""
     newest = max(date.fromisoformat(str(row.checked)) for file in curated_files() for row in file.rows if row.checked)
-    (finding,) = diagnosis._prices(newest + timedelta(days=age_days))
+    finding = next(diagnosis._prices(newest + timedelta(days=age_days)))
     assert (finding.level, str(newest) in finding.text) == (level, True)
+
+
+def test_doctor_says_how_old_each_source_of_prices_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Curated rows, both imported lists, and what was loaded into the database here."""
+    texts = [
+        one["text"] for one in run_command(capsys, "doctor", "--json").json["findings"] if one["subject"] == "prices"
+    ]
+    assert [text.split(":")[0].split()[0] for text in texts[:3]] == ["curated", "genai-prices", "voice-prices"]
+    assert all("days ago" in text for text in texts)
 
 
 @pytest.mark.parametrize(("offset_seconds", "found"), [(-3, 3), (0, 0), (5, 0), (10, 0), (12.5, 2.5)])
