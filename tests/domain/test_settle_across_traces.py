@@ -123,6 +123,19 @@ def test_the_framework_alone_is_matched_with_what_overlaps() -> None:
     assert len([record for record in records.values() if record.status == "priced"]) == 2
 
 
+def test_a_third_scope_is_matched_with_what_it_overlaps() -> None:
+    """Not with the first that is free: the framework's later call is the one that the SDK made then."""
+    first, second = framework("f1", end_ms=10), framework("f2", start_ms=20, end_ms=1000)
+    records = settled(
+        first,
+        second,
+        root("b", scope="b", start_ms=500, end_ms=600),
+        root("c", scope="c", start_ms=6, end_ms=25),
+    )
+    assert records[key("f2", b"f" * 16)].duplicate_of == span_id("b")
+    assert records[key("f1", b"f" * 16)].duplicate_of == span_id("c")
+
+
 def test_of_a_chain_the_greatest_scope_counts() -> None:
     """Two of the framework's, one after the other, both overlapped by one of the SDK's: two calls, not one."""
     first, second = framework("f1", end_ms=1000), framework("f2", start_ms=1010, end_ms=2000)

@@ -1,6 +1,7 @@
 """What each family of emitters says in its own way, beyond the spellings in the alias table."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -324,3 +325,45 @@ def test_the_outer_embedding_span_of_vercel_ai_7_gives_way() -> None:
     assert call({**embedding, INPUT: 77}, scope="gen_ai").is_billable
     assert call(embedding, scope="gen_ai", status={"code": 2}).is_billable
     assert is_link({**CHAT, "gen_ai.operation.name": "agent_step", INPUT: 5}, scope="gen_ai")
+
+
+METADATA = {"response_metadata": {"id": "chatcmpl-9001"}, "id": "lc_run--1"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": "chatcmpl-9001", "generations": [[{"message": {"kwargs": {"response_metadata": {"id": "other"}}}}]]},
+        {"llm_output": {"id": "chatcmpl-9001"}, "generations": [[]]},
+        {"generations": [[{"message": {"kwargs": METADATA}}]], "llm_output": {"token_usage": {}}},
+        {"generations": [{"message": {"kwargs": METADATA}}]},
+        {"generations": [[{"message": METADATA}, {"message": {"response_metadata": {"id": "second"}}}]]},
+        {"generations": [[{"text": "hi", "generation_info": {"id": "chatcmpl-9001"}}]]},
+        {"lc": 1, "kwargs": METADATA},
+        {"response_metadata": {"id": "chatcmpl-9001"}, "content": "hi"},
+    ],
+)
+def test_an_answer_of_langchain_holds_the_vendors_id_deeper(answer: dict[str, Any]) -> None:
+    """By it the framework's span and the SDK's are one call, in whatever traces they are."""
+    attributes = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 3}
+    found = call({**attributes, "output.value": json.dumps(answer)}, scope="openinference.instrumentation.langchain")
+    assert found.call_id == "response:chatcmpl-9001"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"generations": [[{"message": {"kwargs": METADATA}}], [{"message": {"kwargs": METADATA}}]]},
+        {"generations": [[{"message": {"kwargs": {"id": "lc_run--1"}}}]], "llm_output": None},
+        {"generations": [[]]},
+        {"generations": []},
+        {"generations": "text", "llm_output": "text"},
+        {"generations": ["text"]},
+        {"generations": [[{"message": {"kwargs": {"response_metadata": {"id": 7}}}}]]},
+    ],
+)
+def test_an_id_of_langchains_own_or_of_several_answers_identifies_nothing(answer: dict[str, Any]) -> None:
+    """A run's id, two prompts in one span, or another kind of answer."""
+    attributes = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 3}
+    found = call({**attributes, "output.value": json.dumps(answer)}, scope="openinference.instrumentation.langchain")
+    assert found.call_id == ""

@@ -1,12 +1,13 @@
 """OpenInference (Arize Phoenix): `llm.token_count.*`, the span kind, and the answer as JSON.
 
 What the attributes lack is in two JSON texts: the request's model, stream flag and, for speech, its text in
-`llm.invocation_parameters`; the response id, the tier and the usage of audio and images in `output.value`.
+`llm.invocation_parameters`; the response id, the tier and the usage of audio and images in `output.value`. LangChain's
+answer holds the vendor's id deeper, and ids of LangChain's own beside it, which identify nothing.
 Chat errors carry the model nowhere else (measured 0.1.66). Only ids, names and numbers are taken from them.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cost_exporter.read.operations import WRAPPER
 from cost_exporter.read.reading import Dialect, Reading
@@ -59,10 +60,40 @@ def _take_request(parameters: Mapping[str, Any], reading: Reading) -> None:
 
 
 def _take_answer(answer: Mapping[str, Any], reading: Reading) -> None:
-    reading.response_id = reading.response_id or _text(answer.get("id"))
+    reading.response_id = reading.response_id or _text(answer.get("id")) or _id_by_langchain(answer)
     reading.response_model = reading.response_model or _text(answer.get("model"))
     reading.service_tier = reading.service_tier or _text(answer.get("service_tier"))
     read_usage(reading, f"{_OUTPUT}.usage", answer.get("usage"))
+
+
+def _id_by_langchain(answer: Mapping[str, Any]) -> str:
+    """Return the vendor's id of the one answer that LangChain had; "" where it had several, or of another kind."""
+    found = _vendor_id(_object(answer.get("llm_output")))
+    generations = answer.get("generations")
+    while not found and isinstance(generations, list) and generations:
+        several = cast("list[Any]", generations)
+        if isinstance(several[0], list):
+            if len(several) > 1:
+                return ""
+            generations = several[0]
+            continue
+        found = _vendor_id(_message(_object(several[0])))
+        break
+    return found or _vendor_id(_message(answer))
+
+
+def _message(generation: Mapping[str, Any]) -> Mapping[str, Any]:
+    message = _object(generation.get("message")) or generation
+    message = _object(message.get("kwargs")) or message
+    return _object(message.get("response_metadata")) or _object(generation.get("generation_info"))
+
+
+def _vendor_id(found: Mapping[str, Any]) -> str:
+    return _text(found.get("id"))
+
+
+def _object(found: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _text(found: object) -> str:
