@@ -1,7 +1,12 @@
 """A call that is a framework's span in one trace and the SDK's root in another is billed once, however they arrive."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,8 +18,10 @@ from cost_exporter.store.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
 from tests.store.test_order import clear
+from tests.support.waiting import wait_until
 
 Database = psycopg.Connection[Any]
+ROOT = Path(__file__).parents[2]
 
 
 def framework(number: int, **fields: Any) -> Call:
@@ -135,3 +142,44 @@ def test_both_halves_in_flight_are_one_call(database_url: str, database: Databas
         assert sdk(1).span_id.hex() in billed(database)
         assert len(billed(database)) == 1 + round_number % 2
         assert problems(database) == []
+
+
+HALVES = 30
+
+
+def commit_halves(database_url: str, which: str) -> None:
+    """Commit one half of each call, one by one, from the beginning: run in a process that may be killed."""
+    ledger = LedgerStore(database_url, seed=ord(which))
+    for number in range(HALVES):
+        half = framework(number, start_ms=0) if which == "f" else sdk(number, start_ms=0)
+        ledger.commit([request(half)], price_by_sum)
+    ledger.close()
+
+
+@pytest.mark.slow
+def test_halves_in_flight_survive_their_writers(database_url: str, database: Database) -> None:
+    """Two processes store the halves of the same equal calls; both are killed again and again, and begin anew."""
+    chance = random.Random(7)
+    code = "import sys; from tests.store.test_across_traces import commit_halves; commit_halves(*sys.argv[1:])"
+    commands = [[sys.executable, "-c", code, database_url, which] for which in "fs"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "instrumentation")])}
+    for _ in range(4):
+        stored = rows(database, "select count(*) from callfare.record")[0][0]
+        writers = [subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands]
+        wait_until(
+            "some more are stored or all writers are done",
+            lambda stored=stored, writers=writers: (
+                rows(database, "select count(*) from callfare.record")[0][0] > stored
+                or all(writer.poll() is not None for writer in writers)
+            ),
+        )
+        time.sleep(chance.uniform(0, 0.4))
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+        assert problems(database) == []
+    for writer in [subprocess.Popen(command, cwd=ROOT, env=environment) for command in commands]:
+        assert writer.wait(timeout=120) == 0
+    assert rows(database, "select count(*) from callfare.record") == [(2 * HALVES,)]
+    assert billed(database) == sorted(sdk(number).span_id.hex() for number in range(HALVES))
+    assert problems(database) == []
