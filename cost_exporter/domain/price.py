@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from cost_exporter.domain.money import CONTEXT
+from cost_exporter.domain.overlap import overlapping_parts
 from cost_exporter.domain.price_match import Candidate, Catalogue, name_forms, nearest
 from cost_exporter.domain.price_names import elsewhere, names_to_try
 from cost_exporter.domain.price_plan import Entry, Level
@@ -24,7 +25,6 @@ from cost_exporter.domain.quantity import (
     InconsistentUsage,
     PartsExceedInput,
     disjoint_parts,
-    without_overlap,
 )
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord, totals_not_stated
@@ -170,15 +170,16 @@ class PriceBook:
         return planned_quote(entry.plan(usage.at_unix_ns, quantities), parts, usage, self.version)
 
     def _inconsistent(self, usage: UsageRecord, error: InconsistentUsage) -> Quote:
-        """Answer a usage that cannot be, unless it can: where cached tokens were also counted by kind."""
-        quantities = without_overlap(usage.quantities) if isinstance(error, PartsExceedInput) else usage.quantities
-        if quantities == usage.quantities:
+        """Answer a usage that cannot be, unless it can: where the same tokens were counted under two names."""
+        overlapping = overlapping_parts(usage.quantities) if isinstance(error, PartsExceedInput) else None
+        if overlapping is None:
             return invalid_quote(f"inconsistent_usage: {error}", self.version)
-        quote = self.price(replace(usage, quantities=quantities, is_estimated=True))
-        if quote.status == "invalid":
-            return quote
-        kinds = [kind for kind, count in quantities.items() if count != usage.quantities[kind]]
-        issue = f"assumed_overlap: cache_read_tokens and {', '.join(kinds)} count the same tokens, billed once"
+        parts, issue = overlapping
+        entry = self._entry(usage)
+        if isinstance(entry, Quote):
+            return entry
+        plan = entry.plan(usage.at_unix_ns, usage.quantities)
+        quote = planned_quote(plan, parts, replace(usage, is_estimated=True), self.version)
         return replace(quote, issues=(*quote.issues, issue))
 
     def price_of_call(self, usage: UsageRecord) -> Quote:

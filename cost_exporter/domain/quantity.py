@@ -22,7 +22,6 @@ __all__ = [
     "Quantities",
     "Quantity",
     "disjoint_parts",
-    "without_overlap",
 ]
 
 Quantity = int | Decimal
@@ -104,7 +103,6 @@ INPUT_PARTS: Final = (
     "cache_image_read_tokens",
     "input_video_tokens",
 )
-_MAY_BE_CACHED: Final = ("input_image_tokens", "input_video_tokens")
 _OUTPUT_PARTS: Final = ("output_audio_tokens", "output_image_tokens")
 OUTPUT_PARTS: Final = (*_OUTPUT_PARTS, "reasoning_tokens")
 _SUBSETS: Final = frozenset({*INPUT_PARTS, *OUTPUT_PARTS})
@@ -180,36 +178,6 @@ def _split_cached(parts: dict[str, Quantity], both: str, kind: str) -> None:
             parts[whole] -= parts[both]
             if parts[whole] < 0:
                 raise InconsistentUsage(f"{both} exceeds {whole}")
-
-
-def without_overlap(quantities: Quantities) -> dict[str, Quantity]:
-    """Return quantities whose cached tokens and whose image or video tokens no longer count the same tokens twice.
-
-    Vendors count both against the whole input: 800 cached and 600 of images in 1,000 tokens have at least 400 in
-    common. Those are billed as cached. Where nothing is in common by necessity, nothing is changed.
-    """
-    counted = dict(quantities)
-    if "input_tokens" not in counted or not counted.get("cache_read_tokens"):
-        return counted
-    cached_kinds = ("cache_audio_read_tokens", "cache_image_read_tokens")
-    written = max(
-        counted.get("cache_write_tokens", 0),
-        counted.get("cache_write_5m_tokens", 0) + counted.get("cache_write_1h_tokens", 0),
-    )
-    by_itself = (counted["cache_read_tokens"] + written, *[counted.get(kind, 0) for kind in _MAY_BE_CACHED])
-    if max(by_itself) > counted["input_tokens"]:
-        return counted  # no overlap explains that
-    kinds = sum(counted.get(kind, 0) for kind in ("input_audio_tokens", *_MAY_BE_CACHED))
-    stated_twice = sum(counted.get(kind, 0) for kind in cached_kinds)
-    excess = counted["cache_read_tokens"] + written + kinds - stated_twice - counted["input_tokens"]
-    room = counted["cache_read_tokens"] - stated_twice
-    for kind in _MAY_BE_CACHED:
-        own = counted.get(kind, 0) - (counted.get("cache_image_read_tokens", 0) if kind == "input_image_tokens" else 0)
-        common = min(excess, own, room)
-        if common > 0:
-            counted[kind] -= common
-            excess, room = excess - common, room - common
-    return counted
 
 
 def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) -> None:

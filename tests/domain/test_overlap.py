@@ -55,6 +55,10 @@ def test_cached_images_are_stated() -> None:
             {"input_tokens": 0, "cache_read_tokens": 900, "input_image_tokens": 0, "input_video_tokens": 100},
         ),
         (
+            {"input_tokens": 2_168, "cache_read_tokens": 2_161, "cache_write_tokens": 2_161},
+            {"input_tokens": 7, "cache_read_tokens": 2_161, "cache_write_tokens": 2_161},
+        ),
+        (
             {"input_tokens": 1_000, "cache_read_tokens": 500, "cache_write_tokens": 400, "input_image_tokens": 300},
             {"input_tokens": 0, "cache_read_tokens": 500, "cache_write_tokens": 400, "input_image_tokens": 100},
         ),
@@ -65,7 +69,8 @@ def test_what_must_overlap_is_billed_once_as_cached(counts: dict[str, int], bill
     quote = BOOK.price(usage(counts))
     assert quote.status == "estimated"
     assert {line.unit: line.quantity for line in quote.lines} == billed
-    assert sum(billed.values()) == counts["input_tokens"]
+    beside = 0 if billed["input_tokens"] == 0 else counts["cache_write_tokens"]  # storage, billed beside the input
+    assert sum(billed.values()) == counts["input_tokens"] + beside
     assert any(issue.startswith("assumed_overlap: ") for issue in quote.issues)
 
 
@@ -76,6 +81,8 @@ def test_what_must_overlap_is_billed_once_as_cached(counts: dict[str, int], bill
         {"input_tokens": 1_000, "cache_read_tokens": 100, "input_image_tokens": 1_001},
         {"input_tokens": 1_000, "input_image_tokens": 1_001},
         {"input_tokens": 1_000, "cache_read_tokens": 800, "input_audio_tokens": 600},
+        {"input_tokens": 1_000, "cache_read_tokens": 900, "cache_write_tokens": 1_001},
+        {"input_tokens": 1_000, "cache_read_tokens": 900, "cache_write_tokens": 900, "input_audio_tokens": 900},
         {"input_tokens": 1_000, "cache_read_tokens": 1, "input_image_tokens": 1, "cache_image_read_tokens": 2},
     ],
 )
@@ -89,14 +96,24 @@ PARTS = (
     *("cache_read_tokens", "input_image_tokens", "input_video_tokens", "cache_image_read_tokens"),
     "cache_write_tokens",
 )
+
+
+def test_an_unknown_model_stays_unpriced() -> None:
+    """No overlap makes a price."""
+    counts = {"input_tokens": 1_000, "cache_read_tokens": 800, "input_image_tokens": 600}
+    assert BOOK.price(usage(counts, model="unknown")).status == "unpriced"
+
+
 COUNTS = st.integers(min_value=0, max_value=2_000)
 
 
 @given(st.fixed_dictionaries({"input_tokens": COUNTS}, optional=dict.fromkeys(PARTS, COUNTS)))
 def test_no_token_is_billed_twice(counts: dict[str, Any]) -> None:
-    """Whatever is priced adds up to the input exactly."""
+    """Whatever is priced adds up to the input exactly, and to what was written beside it."""
     quote = BOOK.price(usage(counts))
-    if quote.status in {"priced", "estimated"}:
-        assert sum((line.quantity for line in quote.lines), D(0)) == counts["input_tokens"]
-    else:
-        assert quote.status == "invalid"
+    if quote.status == "invalid":
+        return
+    assert quote.status in {"priced", "estimated"}
+    read, written = counts.get("cache_read_tokens", 0), counts.get("cache_write_tokens", 0)
+    beside = min(read, written) if read + written > counts["input_tokens"] else 0
+    assert sum((line.quantity for line in quote.lines), D(0)) == counts["input_tokens"] + beside

@@ -143,3 +143,12 @@ def test_image_tokens_of_image_models() -> None:
     """What gpt-image models put out are image tokens, at the price of their output."""
     quote = quoted("openai", "gpt-image-1", input_tokens=1_000, output_tokens=1_000, output_image_tokens=1_000)
     assert (quote.status, quote.amount_usd) == ("priced", D(1_000 * 5 + 1_000 * 40) / 1_000_000)
+
+
+def test_storage_that_is_read_at_once_is_billed_beside_the_input() -> None:
+    """As OpenRouter billed it for Gemini: 7 fresh, 2,161 read, 2,161 stored, 100 written."""
+    counts = {"input_tokens": 2_168, "cache_read_tokens": 2_161, "cache_write_tokens": 2_161, "output_tokens": 100}
+    quote = quoted("openrouter", "google/gemini-2.5-flash", **counts)
+    assert quote.status == "estimated"
+    assert quote.amount_usd is not None
+    assert abs(quote.amount_usd - D("0.0004970133")) < D("1e-10")
