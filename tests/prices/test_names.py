@@ -152,3 +152,19 @@ def test_storage_that_is_read_at_once_is_billed_beside_the_input() -> None:
     assert quote.status == "estimated"
     assert quote.amount_usd is not None
     assert abs(quote.amount_usd - D("0.0004970133")) < D("1e-10")
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "used", "amount"),
+    [
+        ("openai", "dall-e-3", {"images": 2}, "0.08"),
+        ("google", "imagen-4.0-generate-001", {"images": 1}, "0.04"),
+        ("openai", "sora-2", {"video_seconds": 8}, "0.8"),
+        ("azure", "sora-2-pro", {"video_seconds": 4}, "1.2"),
+        ("google", "veo-3.1-fast-generate-preview", {"video_seconds": 8}, "0.8"),
+    ],
+)
+def test_images_and_video(provider: str, model: str, used: dict[str, int], amount: str) -> None:
+    """Images have a price by the piece, video by the second; the size is an assumption."""
+    quote = quoted(provider, model, **used)
+    assert (quote.status, quote.amount_usd) == ("priced", D(amount))
