@@ -5,6 +5,7 @@ span. What the span says itself wins.
 """
 
 import re
+import weakref
 from functools import lru_cache
 from typing import Final
 
@@ -15,13 +16,17 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from callfare import attributes as names
 from callfare.account import ATTRIBUTION, AccountedContext, account_of, attribution_of, plain, with_attribution
 from callfare.guard import note_internal_error
-from callfare.span import call_seen
+from callfare.span import Seen, seen_of
 
 __all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "told_by_others", "with_attribution"]
 
 
 class AttributionProcessor(SpanProcessor):
     """Writes the attribution onto every span as it starts; later it could no longer be written."""
+
+    def __init__(self) -> None:
+        self._awaited: weakref.WeakValueDictionary[int, Seen] = weakref.WeakValueDictionary()
+        """By span id: what another instrumentation's span tells when it ends. One that never does tells nothing."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add what the span does not say itself. Raises nothing."""
@@ -32,12 +37,27 @@ class AttributionProcessor(SpanProcessor):
                 found[names.SAMPLED] = False
             if found:
                 span.set_attributes(found)
-            _tell_framework(span, context)
+            self._tell_framework(span, context)
         except Exception as error:  # noqa: BLE001 - the span goes on without attribution
             note_internal_error("attributing a span", error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Nothing: an ended span cannot be changed."""
+        """A model call that another instrumentation recorded: the framework's span above is not the bill."""
+        if self._awaited and span.context is not None:
+            seen = self._awaited.pop(span.context.span_id, None)
+            if seen is not None:
+                seen.add("chat")
+
+    def _tell_framework(self, span: Span, context: Context) -> None:
+        scope = span.instrumentation_scope
+        if scope is None:
+            return
+        if scope.name in told_by_others:
+            span.set_attribute(names.USAGE_BILLABLE, value=False)
+        elif _is_model_scope(scope.name):
+            seen = seen_of(context)
+            if seen is not None:
+                self._awaited[span.get_span_context().span_id] = seen
 
     def shutdown(self) -> None:
         """Nothing to release."""
@@ -66,17 +86,6 @@ _MODEL_SCOPES: Final = re.compile(
 
 told_by_others: Final[set[str]] = set()
 """Scopes whose usage an active instrumentor of ours reports, and better: their spans are not the bill."""
-
-
-def _tell_framework(span: Span, context: Context) -> None:
-    """A model call that another instrumentation records: the framework's span above is then not the bill."""
-    scope = span.instrumentation_scope
-    if scope is None:
-        return
-    if scope.name in told_by_others:
-        span.set_attribute(names.USAGE_BILLABLE, value=False)
-    elif _is_model_scope(scope.name):
-        call_seen("chat", context)
 
 
 @lru_cache(maxsize=256)

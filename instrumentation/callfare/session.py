@@ -70,6 +70,8 @@ class Session:
         """Use `Session.open`, which also registers the session with the reporter."""
         self.session_id = session_id
         self.is_open = True
+        self.source = "client"
+        """Where the quantities come from, for every span from here on; see `gen_ai.usage.source`."""
         self._tracer = tracer
         self._request = request
         self._context = context
@@ -135,6 +137,12 @@ class Session:
         """Add to any other quantity of the interval."""
         with self._lock:
             self._pending[name] = _sum(self._pending.get(name, 0), amount)
+
+    def take_back(self, name: str, amount: Amount) -> None:
+        """Take from the interval what was added and then not sent, at most what has not been reported yet."""
+        with self._lock:
+            pending = self._pending.get(name, 0)
+            self._pending[name] = max(_sum(pending, -amount), type(pending)(0))
 
     def set(self, name: str, value: AttributeValue) -> None:
         """An attribute for every span from here on: a model or request id the vendor told."""
@@ -219,7 +227,7 @@ class Session:
             operation=self._request.operation,
             provider=self._request.provider,
             model=self._request.model,
-            source="client",
+            source=self.source,
             quantities={**quantities, names.AUDIO_CHANNELS: self._channels},
             attributes={
                 **self._request.attributes,

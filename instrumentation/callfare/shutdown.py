@@ -22,6 +22,7 @@ from callfare.guard import quietly
 from callfare.sampler import processors_of
 from callfare.session import reporter
 from callfare.span import forget_open_calls, interrupt_open_calls
+from callfare.voice_call import end_open_voice_calls, forget_open_voice_calls
 
 __all__ = ["FLUSH_MILLISECONDS", "flush", "install_exit_handlers"]
 
@@ -64,6 +65,7 @@ def _flush() -> None:
 def _end_what_is_open() -> None:
     reporter().flush()
     interrupt_open_calls()
+    end_open_voice_calls()
 
 
 def install_exit_handlers(provider: TracerProvider) -> None:
@@ -130,6 +132,7 @@ def _after_fork() -> None:
     _ending = None
     reporter().after_fork()
     forget_open_calls()
+    forget_open_voice_calls()
     _watch_for_multiprocessing()
 
 

@@ -36,12 +36,14 @@ __all__ = [
     "AttributeValue",
     "CallSpan",
     "Request",
+    "Seen",
     "call_seen",
     "forget_open_calls",
     "interrupt_open_calls",
     "is_call_seen",
     "is_inside_call",
     "open_call",
+    "seen_of",
     "watch_calls",
 ]
 
@@ -84,7 +86,7 @@ class CallSpan:
     """An open call. Safe to use from several threads; every method is quiet."""
 
     __slots__ = (
-        "__weakref__", "_attributes", "_inside", "_is_finished", "_lock", "_quantities", "_span",
+        "__weakref__", "_attributes", "_estimates", "_inside", "_is_finished", "_lock", "_quantities", "_span",
         "has_output", "is_streaming", "source",
     )  # fmt: skip
 
@@ -93,6 +95,7 @@ class CallSpan:
         self._inside = inside
         self._attributes: dict[str, AttributeValue] = {}
         self._quantities = dict(request.quantities)
+        self._estimates: dict[str, Amount] = {}
         self._lock = threading.Lock()
         self._is_finished = False
         self.source = request.source
@@ -142,6 +145,11 @@ class CallSpan:
             self._quantities[name] = amount
             self.source = source or self.source
 
+    def estimate(self, name: str, amount: Amount) -> None:
+        """State what the call has used if it is interrupted before anybody tells: marked as estimated then."""
+        with self._lock:
+            self._estimates[name] = amount
+
     def content(self, name: str, text: str) -> None:
         """Put a text or transcript on the span, only where CALLFARE_CAPTURE_CONTENT allows it."""
         if environment.captures_content():
@@ -157,6 +165,10 @@ class CallSpan:
 
     def interrupt(self) -> None:
         """Finish: the application stopped listening. What was sent stays billed."""
+        with self._lock:
+            if self._estimates and not self._quantities:
+                self._quantities.update(self._estimates)
+                self.source = "estimated"
         self._finish({names.FINISH_REASONS: ("interrupted",)})
 
     def fail(self, error: BaseException) -> None:
@@ -258,26 +270,37 @@ def _providers_inside(context: Context) -> frozenset[str]:
     return value if isinstance(value, frozenset) else _NO_PROVIDERS
 
 
-def watch_calls(context: Context | None = None) -> tuple[Context, set[str]]:
-    """A context, and the set into which the operation of every paid call opened below it goes.
+class Seen(set[str]):
+    """Operations of the paid calls below a framework's span of which a vendor's span tells."""
 
-    A framework's span uses it to learn whether a vendor's instrumentor saw the same call.
+
+def watch_calls(context: Context | None = None) -> tuple[Context, Seen]:
+    """A context, and the set into which the operation of every paid call below it goes that somebody tells of.
+
+    A framework's span uses it to learn whether a vendor's instrumentor saw the same call. Our own spans count as they
+    start, because they always end; another instrumentation's as they end.
     """
-    seen: set[str] = set()
+    seen = Seen()
     return context_api.set_value(_WATCH, seen, context), seen
+
+
+def seen_of(context: Context | None = None) -> Seen | None:
+    """What the framework's span above has seen, if there is one."""
+    seen = context_api.get_value(_WATCH, context)
+    return seen if isinstance(seen, Seen) else None
 
 
 def call_seen(operation: str, context: Context | None = None) -> None:
     """Tell the framework span above, if there is one, that a vendor's span describes this operation."""
-    seen = context_api.get_value(_WATCH, context)
-    if isinstance(seen, set):
+    seen = seen_of(context)
+    if seen is not None:
         seen.add(operation)
 
 
 def is_call_seen(operation: str, context: Context | None = None) -> bool:
-    """Whether a span of that operation was opened below the framework span that watches here."""
-    seen = context_api.get_value(_WATCH, context)
-    return isinstance(seen, set) and operation in seen
+    """Whether a span tells of that operation below the framework span that watches here."""
+    seen = seen_of(context)
+    return seen is not None and operation in seen
 
 
 def _failure(error: BaseException, *, has_output: bool) -> dict[str, AttributeValue]:

@@ -27,6 +27,7 @@ from callfare import environment, hook
 from callfare.account import AccountedContext, account_of, with_attribution
 from callfare.failure import describe_error
 from callfare.guard import quietly
+from callfare.voice_call import in_workflow
 
 __all__ = ["Workflow"]
 
@@ -130,7 +131,7 @@ class Workflow:
         )
         if self._revenue is not None:
             self.set_revenue(self._revenue)
-        return trace.set_span_in_context(span, context), span
+        return in_workflow(trace.set_span_in_context(span, context)), span
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Use as a decorator."""

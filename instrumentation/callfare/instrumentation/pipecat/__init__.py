@@ -18,13 +18,14 @@ from typing import ClassVar
 from opentelemetry.trace import Tracer
 
 from callfare.context import told_by_others
-from callfare.instrumentation.pipecat import _hear, _wrap
+from callfare.instrumentation.pipecat import _call, _hear, _wrap
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
 __all__ = ["PipecatInstrumentor"]
 
-_OWN_TRACING = "pipecat"
+_LESS_TOLD = ("pipecat", "openinference.instrumentation.pipecat")
+"""Scopes that tell less of the same usage: Pipecat's own tracing, and OpenInference for Pipecat."""
 _PROCESSOR = "pipecat.processors.frame_processor"
 
 
@@ -34,20 +35,23 @@ class PipecatInstrumentor(CallfareInstrumentor):
     name: ClassVar[str] = "pipecat"
     instruments: ClassVar[tuple[str, ...]] = _instruments
     wraps: ClassVar[tuple[Wrap, ...]] = (
+        Wrap("pipecat.pipeline.worker", "PipelineWorker.run", _call.worker_run),
+        Wrap("openinference.instrumentation.pipecat._observer", "OpenInferenceObserver.__init__", _call.observer_init),
         Wrap(_PROCESSOR, "FrameProcessor.start_tts_usage_metrics", _wrap.tts_usage),
         Wrap(_PROCESSOR, "FrameProcessor.start_llm_usage_metrics", _wrap.llm_usage),
         Wrap("pipecat.services.tts_service", "TTSService.__init__", _wrap.tts_init),
         Wrap("pipecat.services.tts_service", "TTSService._handle_interruption", _wrap.tts_interruption),
         Wrap("pipecat.services.tts_service", "TTSService.cancel", _wrap.tts_cancel),
+        Wrap("pipecat.services.tts_service", "TTSService.cleanup", _wrap.tts_cancel),
         Wrap("pipecat.services.stt_service", "STTService.__init__", _hear.stt_init),
         Wrap("pipecat.services.stt_service", "STTService.cleanup", _hear.stt_cleanup),
         Wrap("pipecat.services.llm_service", "LLMService.__init__", _wrap.llm_init),
     )
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
-        """Pipecat's own tracing tells less of the same usage."""
-        told_by_others.add(_OWN_TRACING)
+        """What we tell is the bill."""
+        told_by_others.update(_LESS_TOLD)
 
     def stopped(self) -> None:
-        """Its spans are all there is again."""
-        told_by_others.discard(_OWN_TRACING)
+        """Their spans are all there is again."""
+        told_by_others.difference_update(_LESS_TOLD)

@@ -1,11 +1,17 @@
-"""Wrappers of Pipecat's recognisers: one session a service, in the deltas that it reports.
+"""Wrappers of Pipecat's recognisers: one session a service, of the audio that goes out.
+
+Pipecat counts what a service is handed, also while there is no connection. So each piece is counted where it is sent,
+and left out where the service has no connection or reports an error. Where the connection is not to be seen, the
+figure is what was handed over, and `estimated`.
 
 A vendor's span may describe the same audio. Where its connection is made in `setup` or `start`, it is seen before the
 first report; where it is a request a segment, only after it, as Pipecat reports a segment before it sends it. So
 whose bill it is, is asked at every report, after every request, and at the goodbye.
 """
 
+from collections import deque
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -15,7 +21,7 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
-from callfare.instrumentation.pipecat._usage import audio_seconds, request_of
+from callfare.instrumentation.pipecat._usage import audio_seconds, is_connected, is_segmented, request_of, seconds_of
 from callfare.session import Session
 from callfare.span import watch_calls
 from callfare.wrapping import Wrapper
@@ -34,6 +40,17 @@ class _Ear:
         """The context from before the watch: our own session must not pass for a vendor's."""
         self.inner, self._seen = watch_calls(self.outer)
         self.session: Session | None = None
+        self.recorded: deque[Decimal] = deque()
+        """Seconds of each piece of audio that Pipecat has counted, and that is not known to have gone out."""
+        self.counts_itself = False
+        """Whether Pipecat lets us count each piece; its reports then tell nothing new."""
+
+    def open_session(self, tracer: Tracer, service: Any) -> Session:
+        """The session, begun where there is none."""
+        if self.session is None or not self.session.is_open:
+            self.session = Session.open(tracer, request_of(service, _OPERATION), context=self.outer)
+        self.yield_the_bill()
+        return self.session
 
     def yield_the_bill(self) -> None:
         """To the vendor's span, if there is one."""
@@ -57,12 +74,41 @@ def stt_init(tracer: Tracer) -> Wrapper:
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         wrapped(*args, **kwargs)
+        replace_method(instance, "_record_stt_audio_usage", lambda record: _recording(tracer, instance, record))
         replace_method(instance, "start_stt_usage_metrics", lambda report: _reporting(tracer, instance, report))
-        replace_method(instance, "run_stt", lambda run: _listening_generator(instance, run))
+        replace_method(instance, "run_stt", lambda run: _listening_generator(tracer, instance, run))
         for connects in ("setup", "start"):
             replace_method(instance, connects, lambda method: _listening_call(instance, method))
 
     return wrapper
+
+
+def _recording(tracer: Tracer, service: Any, record: Any) -> Any:
+    def record_stt_audio_usage(audio: Any, *args: Any, **kwargs: Any) -> Any:
+        _count(tracer, service, len(audio))
+        return record(audio, *args, **kwargs)
+
+    return record_stt_audio_usage
+
+
+@quietly
+def _count(tracer: Tracer, service: Any, byte_count: int) -> None:
+    """Pipecat counts a piece before `run_stt` gets it; silence, which keeps a socket open, once it has gone out."""
+    if service.sample_rate > 0:
+        ear = _ear_of(service)
+        ear.counts_itself = True
+        if not is_segmented(service):
+            _went_out(tracer, service, ear)
+        ear.recorded.append(seconds_of(byte_count, service.sample_rate))
+
+
+def _went_out(tracer: Tracer, service: Any, ear: _Ear) -> Decimal:
+    """Bill the piece that was counted first, and say how long it is."""
+    if not ear.recorded:
+        return Decimal(0)
+    seconds = ear.recorded.popleft()
+    ear.open_session(tracer, service).add_seconds(seconds)
+    return seconds
 
 
 def _reporting(tracer: Tracer, service: Any, report: Any) -> Any:
@@ -76,23 +122,50 @@ def _reporting(tracer: Tracer, service: Any, report: Any) -> Any:
 @quietly
 def _hear(tracer: Tracer, service: Any, usage: Any) -> None:
     ear = _ear_of(service)
-    if ear.session is None or not ear.session.is_open:
-        ear.session = Session.open(tracer, request_of(service, _OPERATION), context=ear.outer)
-    ear.yield_the_bill()
-    ear.session.add_seconds(audio_seconds(usage))
+    if not ear.counts_itself:
+        session = ear.open_session(tracer, service)
+        session.source = "estimated"
+        session.add_seconds(audio_seconds(usage))
 
 
-def _listening_generator(service: Any, run: Any) -> Any:
+def _listening_generator(tracer: Tracer, service: Any, run: Any) -> Any:
     async def run_stt(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        sent = _begin_sending(tracer, service)
         source = run(*args, **kwargs)
         try:
             async for frame in in_context(source, _inner_context(service)):
+                if type(frame).__name__ == "ErrorFrame":
+                    sent = _take_back(service, sent)
                 yield frame
         finally:
-            _has_asked(service)
+            _has_asked(service, sent)
             await source.aclose()
 
     return run_stt
+
+
+@quietly
+def _begin_sending(tracer: Tracer, service: Any) -> Decimal:
+    """Bill the piece that is being sent, unless there is no connection to send it by."""
+    ear = _ear_of(service)
+    is_up = is_connected(service)
+    if is_up is False:
+        if ear.recorded:
+            ear.recorded.popleft()
+        return Decimal(0)
+    seconds = _went_out(tracer, service, ear)
+    if is_up is None and ear.session is not None:
+        ear.session.source = "estimated"
+    return seconds
+
+
+@quietly
+def _take_back(service: Any, seconds: Decimal | None) -> Decimal:
+    """The vendor did not take the piece after all."""
+    session = _ear_of(service).session
+    if seconds and session is not None:
+        session.take_back(names.AUDIO_INPUT_SECONDS, seconds)
+    return Decimal(0)
 
 
 def _listening_call(service: Any, method: Any) -> Any:
@@ -114,25 +187,29 @@ def _inner_context(service: Any) -> Context:
 
 
 @quietly
-def _has_asked(service: Any) -> None:
+def _has_asked(service: Any, seconds: Decimal | None) -> None:
+    if is_connected(service) is False:
+        _take_back(service, seconds)
     _ear_of(service).yield_the_bill()
 
 
-def stt_cleanup(_tracer: Tracer) -> Wrapper:
+def stt_cleanup(tracer: Tracer) -> Wrapper:
     """Wrapper of `STTService.cleanup`: the session's goodbye, after Pipecat's own last report."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return await wrapped(*args, **kwargs)
         finally:
-            _goodbye(instance)
+            _goodbye(tracer, instance)
 
     return wrapper
 
 
 @quietly
-def _goodbye(service: Any) -> None:
+def _goodbye(tracer: Tracer, service: Any) -> None:
     ear = _ear_of(service)
+    if not is_segmented(service):
+        _went_out(tracer, service, ear)
     if ear.session is not None:
         ear.yield_the_bill()
         ear.session.close()

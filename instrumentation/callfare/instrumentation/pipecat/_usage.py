@@ -11,7 +11,7 @@ from typing import Any
 from callfare import attributes as names
 from callfare.span import Amount, Request
 
-__all__ = ["audio_seconds", "request_of", "token_quantities"]
+__all__ = ["audio_seconds", "is_connected", "is_segmented", "request_of", "seconds_of", "token_quantities"]
 
 _SUFFIX = re.compile(r"(Http|WebSocket|Websocket|Flux|Segmented|Realtime|Responses)*(TTS|STT|LLM)Service$")
 _PACKAGE = re.compile(r"pipecat\.services\.(\w+)\.")
@@ -51,6 +51,30 @@ def audio_seconds(usage: Any) -> Decimal:
     A sum of floats has a digit too many, for which a price by started seconds would charge another second.
     """
     return round(Decimal(str(usage.audio_seconds)), _SECONDS_DIGITS)
+
+
+def seconds_of(byte_count: int, sample_rate: int) -> Decimal:
+    """Seconds of 16-bit sound of one channel, as Pipecat counts it."""
+    return round(Decimal(byte_count) / (sample_rate * 2), _SECONDS_DIGITS)
+
+
+def is_segmented(service: Any) -> bool:
+    """Whether a recogniser sends one request for each piece of speech."""
+    return any(kind.__name__ == "SegmentedSTTService" for kind in type(service).__mro__)
+
+
+def is_connected(service: Any) -> bool | None:
+    """Whether a recogniser has a connection that takes audio; None where that is not to be seen."""
+    kinds = {kind.__name__ for kind in type(service).__mro__}
+    if "SegmentedSTTService" in kinds:
+        return True
+    if "WebsocketService" in kinds:
+        socket = getattr(service, "_websocket", None)
+        state = getattr(getattr(socket, "state", None), "name", None)
+        return False if socket is None else None if state is None else state == "OPEN"
+    if "DeepgramSTTService" in kinds and hasattr(service, "_connection"):
+        return bool(service._connection)  # noqa: SLF001 - the SDK's socket, None while there is none
+    return None
 
 
 def token_quantities(service: Any, usage: Any) -> dict[str, Amount]:

@@ -24,7 +24,7 @@ from callfare.wrapping import Wrapper
 __all__ = ["llm_init", "llm_usage", "tts_cancel", "tts_init", "tts_interruption", "tts_usage"]
 
 _RUN = context_api.create_key("callfare-pipecat-run")
-_SEEN = "_callfare_seen"
+_UTTERANCE = "_callfare_utterance"
 _SPEECH = "text_to_speech"
 _CONTEXT_FRAMES = frozenset({"LLMContextFrame", "OpenAILLMContextFrame", "LLMMessagesFrame"})
 
@@ -38,6 +38,7 @@ class _Run:
         self.call = open_call(tracer, request_of(service, operation))
         self.has_usage = False
         self._is_call = is_call
+        self._has_estimate = False
         context, self._seen = watch_calls(trace.set_span_in_context(self.call.span))
         self.context = context_api.set_value(_RUN, self, context)
 
@@ -48,14 +49,14 @@ class _Run:
             self.call.add(name, amount)
 
     def estimate(self, name: str, amount: int) -> None:
-        """What the service did not come to report, where it reported nothing."""
-        if not self.has_usage:
-            self.has_usage = True
-            self.call.replace(name, amount, source="estimated")
+        """What the service will have used if it is interrupted before it reports."""
+        self._has_estimate = True
+        self.call.estimate(name, amount)
 
     def end(self, error: BaseException | None = None) -> None:
         """Finish; not billable if a vendor's span tells the same, or if there is nothing to tell."""
-        if self.operation in self._seen or not (self.has_usage or self._is_call):
+        is_estimated = error is not None and ended_by_application(error) and self._has_estimate
+        if self.operation in self._seen or not (self.has_usage or self._is_call or is_estimated):
             self.call.set(names.USAGE_BILLABLE, value=False)
         finish(self.call, error)
 
@@ -71,9 +72,7 @@ def _current_run(operation: str) -> _Run | None:
 
 
 @quietly
-def _report(
-    tracer: Tracer, service: Any, operation: str, quantities: dict[str, Amount], *, is_interrupted: bool = False
-) -> None:
+def _report(tracer: Tracer, service: Any, operation: str, quantities: dict[str, Amount]) -> None:
     """To the run that is under way; a service that reports outside of one gets a span for it."""
     run = _current_run(operation)
     if run is not None:
@@ -82,48 +81,56 @@ def _report(
     call = open_call(tracer, request_of(service, operation))
     for name, amount in quantities.items():
         call.add(name, amount)
-    seen: set[str] = getattr(service, _SEEN, set[str]())
-    if operation in seen:
-        seen.discard(operation)
-        call.set(names.USAGE_BILLABLE, value=False)
-    if is_interrupted:
-        call.interrupt()
-    else:
-        call.end()
+    call.end()
 
 
 def tts_usage(tracer: Tracer) -> Wrapper:
-    """Wrapper of `FrameProcessor.start_tts_usage_metrics(text)`."""
+    """Wrapper of `FrameProcessor.start_tts_usage_metrics(text)`: in TOKEN mode, the end of an utterance."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text = args[0] if args else kwargs.get("text", "")
-        _report(tracer, instance, _SPEECH, {names.INPUT_CHARACTERS: len(text)})
+        if getattr(instance, "_is_streaming_tokens", False):
+            _end_utterance(instance)
+        else:
+            _report(tracer, instance, _SPEECH, {names.INPUT_CHARACTERS: len(text)})
         return await wrapped(*args, **kwargs)
 
     return wrapper
 
 
-def tts_interruption(tracer: Tracer) -> Wrapper:
+def tts_interruption(_tracer: Tracer) -> Wrapper:
     """Wrapper of `TTSService._handle_interruption`, which forgets what TOKEN mode has sent (pipecat issue 5611)."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        _report_streamed(tracer, instance)
+        _end_utterance(instance, GeneratorExit())
         return await wrapped(*args, **kwargs)
 
     return wrapper
 
 
 tts_cancel = tts_interruption
-"""Wrapper of `TTSService.cancel`, after which nobody reports any more."""
+"""Wrapper of `TTSService.cancel` and `cleanup`, after which nobody reports any more."""
 
 
 @quietly
-def _report_streamed(tracer: Tracer, service: Any) -> None:
-    """Report what was sent token by token of an utterance that will not come to its end."""
-    text: str = getattr(service, "_streamed_text", "")
-    if text:
-        service._streamed_text = ""  # noqa: SLF001 - Pipecat reports and empties it in the same way
-        _report(tracer, service, _SPEECH, {names.INPUT_CHARACTERS: len(text)}, is_interrupted=True)
+def _utterance_of(tracer: Tracer, service: Any, character_count: int) -> _Run:
+    """The utterance whose next token is being sent; its first one begins it.
+
+    It is open as long as tokens come, so that the end of the process finds it.
+    """
+    utterance: _Run | None = vars(service).get(_UTTERANCE)
+    if utterance is None or utterance.call.is_finished:
+        utterance = _Run(tracer, service, _SPEECH, is_call=False)
+        setattr(service, _UTTERANCE, utterance)
+    utterance.add({names.INPUT_CHARACTERS: character_count})
+    return utterance
+
+
+@quietly
+def _end_utterance(service: Any, error: BaseException | None = None) -> None:
+    utterance: _Run | None = vars(service).pop(_UTTERANCE, None)
+    if utterance is not None:
+        utterance.end(error)
 
 
 def llm_usage(tracer: Tracer) -> Wrapper:
@@ -154,10 +161,11 @@ def tts_init(tracer: Tracer) -> Wrapper:
 def _speaking(tracer: Tracer, service: Any, run: Any) -> Any:
     def run_tts(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         source = run(*args, **kwargs)
-        if getattr(service, "_is_streaming_tokens", False):
-            return _streamed(service, source)
         text = args[0] if args else kwargs.get("text", "")
-        return _spoken(tracer, service, source, len(text) if isinstance(text, str) else 0)
+        character_count = len(text) if isinstance(text, str) else 0
+        if getattr(service, "_is_streaming_tokens", False):
+            return _streamed(tracer, service, source, character_count)
+        return _spoken(tracer, service, source, character_count)
 
     return run_tts
 
@@ -165,6 +173,9 @@ def _speaking(tracer: Tracer, service: Any, run: Any) -> Any:
 async def _spoken(tracer: Tracer, service: Any, source: Any, character_count: int) -> AsyncGenerator[Any, None]:
     """One utterance, one run."""
     started = _begin(tracer, service, _SPEECH)
+    if started is not None:
+        # Many services report once the vendor has answered: the text is with it before.
+        started.estimate(names.INPUT_CHARACTERS, character_count)
     error: BaseException | None = None
     try:
         async for frame in in_context(source, started.context if started is not None else None):
@@ -175,22 +186,17 @@ async def _spoken(tracer: Tracer, service: Any, source: Any, character_count: in
     finally:
         await source.aclose()
         if started is not None:
-            if error is not None and ended_by_application(error):
-                # Many services report once the vendor has answered: the text is with it before.
-                started.estimate(names.INPUT_CHARACTERS, character_count)
             started.end(error)
 
 
-async def _streamed(service: Any, source: Any) -> AsyncGenerator[Any, None]:
-    """One token of an utterance, which is reported as a whole at its end: watched, but no span of its own."""
-    context, seen = watch_calls()
+async def _streamed(tracer: Tracer, service: Any, source: Any, character_count: int) -> AsyncGenerator[Any, None]:
+    """One token of an utterance, which is a run as a whole."""
+    utterance = _utterance_of(tracer, service, character_count)
     try:
-        async for frame in in_context(source, context):
+        async for frame in in_context(source, utterance.context if utterance is not None else None):
             yield frame
     finally:
         await source.aclose()
-        known: set[str] = vars(service).setdefault(_SEEN, set[str]())
-        known.update(seen)
 
 
 def llm_init(tracer: Tracer) -> Wrapper:
