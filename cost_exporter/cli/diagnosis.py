@@ -147,7 +147,9 @@ def _prices(today: date | None = None) -> Iterator[Finding]:
         for version in [] if connection is None else latest_versions(connection):
             recorded = version.recorded_at.date().isoformat()
             what = "imported here" if version.kind == "import" else "loaded here"
-            yield _age(version.name, f"{what} as version {version.version_id}", recorded, day, "load it anew")
+            yield _age(
+                version.name, f"{what} as version {version.version_id}", recorded, day, "check it and load it again"
+            )
 
 
 def _age(source: str, what: str, iso_day: str, today: date, fix: str) -> Finding:

@@ -1,6 +1,6 @@
 """Hold the book against another list of prices: where they disagree, by how much, and how old each figure is.
 
-Nothing is taken over: a disagreement is for somebody to look at, and to settle by a curated row that names both.
+Nothing is imported: a disagreement is for a person to settle, by a curated row that names both sources.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
 """Import speech, telephony and agent prices from voice-prices, a community's catalogue, as a list of last resort.
 
 The library is not a dependency: what ships is a snapshot, made where it is installed, by the importer of
-genai-prices, of which it is a fork. Taken over is what genai-prices does not have: every price of providers that
+genai-prices, of which it is a fork. Imported is what genai-prices does not have: every price of providers that
 are not in it, and of the others the prices by characters, seconds and minutes. OpenRouter's and Hugging Face's
 models come from genai-prices. Curated rows and genai-prices outrank all of it.
 """
@@ -35,7 +35,7 @@ def voice_version() -> str:
 
 
 def import_voice() -> list[ImportedProvider]:
-    """Return what is taken over of the installed library as rows and aliases of ours."""
+    """Return what is imported from the installed library as rows and aliases of ours."""
     try:
         providers: Sequence[Any] = import_module("voice_prices.data").providers
     except ModuleNotFoundError:
