@@ -37,11 +37,15 @@ JSON_KEYS: Final = frozenset(
         "lk.stt_metrics",
         "lk.realtime_model_metrics",
         "langwatch.metrics",
+        "metadata",
+        "ai.response.providerMetadata",
+        "gcp.vertex.agent.llm_response",
+        "mlflow.chat.tokenUsage",
     }
 )
 _ADDRESS_KEYS: Final = frozenset({"url.full", "gen_ai.openai.api_base"})
 """They may hold credentials and queries; the host of them is kept."""
-_JSON_TEXTS: Final = frozenset({"id", "model", "service_tier", "type"})
+_JSON_TEXTS: Final = frozenset({"id", "model", "service_tier", "type", "ls_provider", "model_name", "model_provider"})
 _JSON_DEPTH_MAX: Final = 4
 _JSON_ITEMS_MAX: Final = 64
 _SHORT: Final = 128
@@ -147,8 +151,20 @@ def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             continue
         if isinstance(found, Mapping) and depth:
             kept[name[:_SHORT]] = _numbers(cast("Mapping[Any, Any]", found), depth - 1)
+        elif isinstance(found, list) and found:
+            if first := _numbers_of_first(cast("list[Any]", found), depth):
+                kept[name[:_SHORT]] = first
         elif isinstance(found, bool | float) or (isinstance(found, str) and name in _JSON_TEXTS):
             kept[name[:_SHORT]] = clean_text(found)[:_SHORT] if isinstance(found, str) else found
         elif isinstance(found, int):
             kept[name[:_SHORT]] = max(-_ABSURD, min(_ABSURD, found))
     return kept
+
+
+def _numbers_of_first(said: list[Any], depth: int) -> list[Any]:
+    """Return the first of a list, distilled: LangChain's answers are lists of lists of one."""
+    first = said[0]
+    if isinstance(first, list) and first:
+        first = cast("list[Any]", first)[0]
+        return [_numbers_of_first([first], depth)] if isinstance(first, Mapping) else []
+    return [_numbers(cast("Mapping[str, Any]", first), depth - 1)] if isinstance(first, Mapping) and depth else []

@@ -364,3 +364,9 @@ def test_thoughts_that_exceed_the_output_go_the_long_way() -> None:
     said = {**CHAT, "gen_ai.provider.name": "google", "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 5}
     assert call({**said, "gen_ai.usage.reasoning_tokens": 3}).issues == ()
     assert call({**said, "gen_ai.usage.reasoning_tokens": 7}).issues == ("thoughts_beside_output",)
+
+
+def test_langchain_under_openinference_says_who_was_asked_and_answered(found: Mapping[str, list[Call]]) -> None:
+    """In its metadata, and in the answer's own object."""
+    (resp,) = [each for each in found["clients"] if each.call_id == "response:resp_js-lc00000225"]
+    assert (resp.usage.provider, resp.usage.quantities["cache_read_tokens"]) == ("openai", 325)

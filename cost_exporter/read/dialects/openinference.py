@@ -2,7 +2,8 @@
 
 What the attributes lack is in two JSON texts: the request's model, stream flag and, for speech, its text in
 `llm.invocation_parameters`; the response id, the tier and the usage of audio and images in `output.value`. LangChain's
-answer holds the vendor's id deeper, and ids of LangChain's own beside it, which identify nothing.
+answer holds the vendor's id deeper, and ids of LangChain's own beside it, which identify nothing; LangChain.js says who
+was asked in `metadata` alone.
 Chat errors carry the model nowhere else (measured 0.1.66). Only ids, names and numbers are taken from them.
 """
 
@@ -18,6 +19,7 @@ __all__ = ["DIALECT"]
 
 _KIND: Final = "openinference.span.kind"
 _OUTPUT: Final = "output.value"
+_METADATA: Final = "metadata"
 _PARAMETERS: Final = ("llm.invocation_parameters", "embedding.invocation_parameters")
 _CALL_KINDS: Final = {"LLM": "chat", "EMBEDDING": "embeddings", "RERANKER": "rerank"}
 _BY_SPAN_NAME: Final = {
@@ -48,6 +50,8 @@ def _complete(reading: Reading) -> None:
     answer = json_object(reading.whole_text(_OUTPUT, JSON_LENGTH_MAX))
     if answer:
         _take_answer(answer, reading)
+    if not reading.provider:
+        reading.provider = _text(json_object(reading.whole_text(_METADATA, JSON_LENGTH_MAX)).get("ls_provider"))
 
 
 def _take_request(parameters: Mapping[str, Any], reading: Reading) -> None:
@@ -104,7 +108,7 @@ DIALECT = Dialect(
     name="openinference",
     scopes=("openinference.instrumentation.*", "@arizeai/openinference-*"),
     markers=frozenset({_KIND}),
-    keys=frozenset({_OUTPUT, *_PARAMETERS}),
+    keys=frozenset({_OUTPUT, _METADATA, *_PARAMETERS}),
     operation=_operation,
     needs_marker=True,
     complete=_complete,
