@@ -120,7 +120,7 @@ def _service() -> Generator[tuple[Address, str]]:
 
 def only_trace(reader: Reader) -> UUID:
     """Return the trace that the call made. It is stored: the processes ended after its acknowledgement."""
-    found = reader.top(Period.always(), count=2)
+    found = reader.top(Period.always(), limit=2)
     if not found:
         raise CallfareError("no span arrived; is something else instrumenting this environment?")
     if len(found) > 1:

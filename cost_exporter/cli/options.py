@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from cost_exporter.domain.money import LINE_PLACES
 from cost_exporter.report.spend import COLUMN_BY_DIMENSION
 from cost_exporter.store.reading import Period
 
@@ -15,11 +16,14 @@ __all__ = [
     "AsJson",
     "Month",
     "OnlyTenant",
+    "Round",
     "Since",
     "Until",
+    "Wide",
     "columns_of",
     "parse_trace_id",
     "period_of",
+    "places_of",
 ]
 
 DEFAULT_PERIOD_DAYS = 30
@@ -29,6 +33,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: SQL column nam
 Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or instant, UTC. [default: 30 days back]")]
 Until = Annotated[str | None, typer.Option(metavar="DATE", help="End, exclusive, UTC. [default: tomorrow]")]
 Month = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="A calendar month, instead of since and until.")]
+Round = Annotated[str, typer.Option("--round", metavar="N|exact", help="Decimal places of money in tables.")]
+Wide = Annotated[bool, typer.Option("--wide", help="One line a row, each column of its own, however wide.")]
 OnlyTenant = Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")]
 
 
@@ -46,6 +52,15 @@ def period_of(since: str | None, until: str | None, month: str | None = None, *,
         return _period(since, until, month, today or datetime.now(UTC).date())
     except OverflowError:
         raise typer.BadParameter("the period reaches beyond the years 1 to 9999; write another") from None
+
+
+def places_of(rounding: str) -> int | None:
+    """Return to how many decimal places tables round; None for exact figures."""
+    if rounding == "exact":
+        return None
+    if not re.fullmatch(r"\d{1,2}", rounding, re.ASCII) or int(rounding) > LINE_PLACES:
+        raise typer.BadParameter(f"--round {rounding!r} is neither exact nor a number from 0 to {LINE_PLACES}")
+    return int(rounding)
 
 
 def columns_of(group_by: str) -> tuple[str, ...]:

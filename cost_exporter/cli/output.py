@@ -1,21 +1,30 @@
-"""What a command prints: data on standard output, one line of error on standard error. Nothing else."""
+"""What a command prints: data on standard output, one line of error on standard error. Nothing else.
+
+Whatever a name contains, it cannot command the terminal: all that is printed passes `safe_text` here.
+"""
 
 import codecs
 import io
 import json
 import os
+import shutil
 import sys
 from enum import StrEnum
 from typing import Any
 
-from rich.console import Console
+from cost_exporter.report.forms import Sheet, csv_form, markdown_form, table_form
+from cost_exporter.safe_text import for_json, for_terminal
 
-from cost_exporter.report.forms import Sheet, csv_form, markdown_form, table_form, table_width_min
-
-__all__ = ["Form", "prepare_output", "print_error", "print_json", "print_line", "print_notice", "print_sheet"]
-
-_WIDTH_WITHOUT_TERMINAL = 10_000
-"""Columns of a table that goes to a file or a pipe: as many as it needs."""
+__all__ = [
+    "Form",
+    "prepare_output",
+    "print_error",
+    "print_json",
+    "print_json_line",
+    "print_line",
+    "print_notice",
+    "print_sheet",
+]
 
 
 class Form(StrEnum):
@@ -40,42 +49,48 @@ def prepare_output() -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line at once, also into a pipe: whoever started us waits for it."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a line, or several, at once, also into a pipe: whoever started us waits for it."""
+    _write("\n".join(map(for_terminal, text.split("\n"))))
 
 
 def print_json(body: Any) -> None:
     """Print one JSON document."""
-    print_line(json.dumps(body, indent=2, ensure_ascii=False))
+    print_json_line(json.dumps(body, indent=2, ensure_ascii=False))
 
 
-def print_sheet(sheet: Sheet, form: Form = Form.TABLE) -> None:
-    """Print a sheet as a table, markdown or CSV."""
+def print_json_line(document: str) -> None:
+    """Print what is JSON already."""
+    _write(for_json(document))
+
+
+def print_sheet(sheet: Sheet, form: Form = Form.TABLE, *, is_wide: bool = False) -> None:
+    """Print a sheet as markdown, CSV or a table: one that fits the terminal, or as wide as it is."""
     match form:
         case Form.MARKDOWN:
             print_line(markdown_form(sheet).rstrip("\n"))
         case Form.CSV:
             print_line(csv_form(sheet).rstrip("\n"))
         case _:
-            console = _console(width_min=table_width_min(sheet))
-            console.print(table_form(sheet, width=console.width), crop=False)
+            print_line(table_form(sheet, width=None if is_wide else _terminal_width()))
 
 
 def print_error(text: str) -> None:
-    """Print an error as one line that says the mend, whatever line breaks a library put into it."""
-    sys.stderr.write(f"error: {' '.join(text.split())}\n")
+    """Print an error as one line that says how to fix it, whatever line breaks a library put into it."""
+    sys.stderr.write(f"error: {for_terminal(' '.join(text.split()))}\n")
 
 
 def print_notice(text: str) -> None:
     """Print a line for people beside the data, which may be read by a program."""
-    sys.stderr.write(f"{' '.join(text.split())}\n")
+    sys.stderr.write(f"{for_terminal(' '.join(text.split()))}\n")
 
 
-def _console(*, width_min: int) -> Console:
-    """Return a console as wide as the terminal, and wider where a figure would be cut off: its lines then run on."""
-    is_terminal = sys.stdout.isatty()
-    has_width = is_terminal or "COLUMNS" in os.environ
-    console = Console(width=None if has_width else _WIDTH_WITHOUT_TERMINAL)
-    console.width = max(console.width, width_min)
-    return console
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _terminal_width() -> int | None:
+    """Return how many columns there are; None for a file or a pipe, which get a table as wide as it is."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size().columns
+    return None

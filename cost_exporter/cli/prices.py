@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_error, print_json, print_line, print_notice, print_sheet
+from cost_exporter.cli.output import print_error, print_json, print_json_line, print_line, print_notice, print_sheet
 from cost_exporter.cli.price_book import book_in_force
 from cost_exporter.cli.price_changes import diff, finding_text, import_prices, load
 from cost_exporter.domain.money import to_plain
@@ -47,7 +47,10 @@ def quote(
     are_all_readable = True
     for line in sys.stdin.buffer:
         answer = desk.answer(line.rstrip(b"\r\n"), now=datetime.now(UTC))
-        print_line(answer.explanation if with_explanation else answer.text)
+        if with_explanation:
+            print_line(answer.explanation)
+        else:
+            print_json_line(answer.text)
         are_all_readable = are_all_readable and answer.is_readable
     return 0 if are_all_readable else EXIT_FOUND_WRONG
 

@@ -92,7 +92,8 @@ class Service:
         self._metrics = self._make_metrics()
         self._final_costs = FinalCosts(self._metrics.registry, self._known_tenants)
         with self._pool.connection(timeout=_FIRST_CONNECTION_SECONDS_MAX) as connection:
-            sync_rules(connection, self._config.revenue, self._config.fees)
+            earns_when_failed = self._config.revenue_when_failed
+            sync_rules(connection, self._config.revenue, self._config.fees, earns_when_failed=earns_when_failed)
             self._book_keeper = BookKeeper(connection, settings.prices)
         for name, version_id in self._book_keeper.loaded_files.items():
             _log.info("loaded the prices of %s, which are new, as version %d", name, version_id)

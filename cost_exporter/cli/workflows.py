@@ -2,18 +2,27 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
 
 from cost_exporter.cli.database import open_reader
-from cost_exporter.cli.options import AsJson, OnlyTenant, Since, Until, parse_trace_id, period_of
+from cost_exporter.cli.options import (
+    AsJson,
+    OnlyTenant,
+    Round,
+    Since,
+    Until,
+    Wide,
+    parse_trace_id,
+    period_of,
+    places_of,
+)
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
-from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.margin import margin_lines
-from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json
+from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json, workflow_json
 from cost_exporter.store.reading import Reader
 
 __all__ = ["print_trace", "read_trace", "register"]
@@ -23,6 +32,15 @@ class Measure(StrEnum):
     """What `top` orders by."""
 
     COST = "cost"
+    DURATION = "duration"
+    UNPRICED = "unpriced"
+
+
+_TITLES: Final = {
+    Measure.COST: "The dearest workflows",
+    Measure.DURATION: "The longest workflows",
+    Measure.UNPRICED: "The workflows with most unpriced calls",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -35,14 +53,16 @@ def trace(
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hex digits, with or without dashes.")],
     *,
     tenant: OnlyTenant = None,
-    explain: Annotated[bool, typer.Option(help="Show every step from the meter to the cost.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every step from the meter to the cost.")] = False,
+    rounding: Round = "exact",
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one workflow by leg: quantity, unit, unit price, cost, status."""
-    wanted = parse_trace_id(trace_id)
+    wanted, places = parse_trace_id(trace_id), places_of(rounding)
     with open_reader() as reader:
         reports = read_trace(reader, wanted, tenant)
-    print_trace(reports, explain=explain, as_json=as_json)
+    print_trace(reports, explain=explain, places=places, is_wide=wide, as_json=as_json)
 
 
 def top(
@@ -51,18 +71,19 @@ def top(
     since: Since = None,
     until: Until = None,
     tenant: OnlyTenant = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    rounding: Round = "exact",
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the dearest workflows of a period (by default the last 30 days)."""
-    del by  # the cost is what there is to order by for now
-    period = period_of(since, until)
+    period, places = period_of(since, until), places_of(rounding)
     with open_reader() as reader:
-        found = reader.top(period, count=count, tenant=tenant)
+        found = reader.top(period, limit=limit, tenant=tenant, by=by.value)
     if as_json:
-        print_json({"workflows": [jsonable(workflow) for workflow in found]})
+        print_json({"workflows": [workflow_json(workflow) for workflow in found]})
     else:
-        print_sheet(top_sheet(found))
+        print_sheet(top_sheet(found, _TITLES[by], places), is_wide=wide)
 
 
 def read_trace(reader: Reader, trace_id: UUID, tenant: str | None = None) -> list[WorkflowReport]:
@@ -73,14 +94,21 @@ def read_trace(reader: Reader, trace_id: UUID, tenant: str | None = None) -> lis
     return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
 
 
-def print_trace(reports: Sequence[WorkflowReport], *, explain: bool = False, as_json: bool = False) -> None:
+def print_trace(
+    reports: Sequence[WorkflowReport],
+    *,
+    explain: bool = False,
+    places: int | None = None,
+    is_wide: bool = False,
+    as_json: bool = False,
+) -> None:
     """Print the reports on one trace."""
     if as_json:
         print_json(trace_json(reports))
         return
     for report in reports:
-        print_sheet(report.sheet())
-        for line in margin_lines(report.workflow, report.records):
+        print_sheet(report.sheet(places), is_wide=is_wide)
+        for line in margin_lines(report.workflow, report.records, places):
             print_line(line)
         for line in report.explanation() if explain else ():
             print_line(line)

@@ -12,22 +12,31 @@ from uuid import UUID
 
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["cost_text", "jsonable", "time_text", "total_text", "with_thousands"]
+__all__ = ["bound_text", "cost_text", "jsonable", "time_text", "total_text", "with_thousands"]
 
 
-def cost_text(cost_usd: Decimal | None) -> str:
-    """Return an exact cost with its sign, `$0.0001605`; an unknown one is a dash, not a zero."""
+def cost_text(cost_usd: Decimal | None, places: int | None = None) -> str:
+    """Return a cost with its sign, `$0.0001605`, exact or at so many places; an unknown one is a dash, not a zero."""
     if cost_usd is None:
         return "-"
     sign = "-" if cost_usd < 0 else ""
-    return f"{sign}${to_plain(abs(cost_usd))}"
+    return f"{sign}${_plain(abs(cost_usd), places)}"
 
 
-def total_text(total_cost_usd: Decimal, unpriced_count: int) -> str:
+def bound_text(cost_usd: Decimal | None, unpriced_count: int, places: int | None = None) -> str:
+    """Return the cost of a group: a dash where nothing of it is known, `≥ $0.02` where something is not."""
+    is_bound = unpriced_count > 0 and cost_usd is not None
+    return ("≥ " if is_bound else "") + cost_text(cost_usd, places)
+
+
+def total_text(total_cost_usd: Decimal, unpriced_count: int, places: int | None = None) -> str:
     """Return a total; one with anything unknown in it says that it is a lower bound: `≥ $0.02 (1 unpriced)`."""
-    if unpriced_count == 0:
-        return cost_text(total_cost_usd)
-    return f"≥ {cost_text(total_cost_usd)} ({unpriced_count} unpriced)"
+    text = bound_text(total_cost_usd, unpriced_count, places)
+    return f"{text} ({unpriced_count} unpriced)" if unpriced_count else text
+
+
+def _plain(amount: Decimal, places: int | None) -> str:
+    return to_plain(amount) if places is None else f"{amount:.{places}f}"
 
 
 def with_thousands(number_text: str) -> str:

@@ -1,85 +1,53 @@
 """The forms of a report: one sheet of text cells, written as a terminal table, markdown or CSV.
 
-A sheet is made once per report; the forms only lay it out. So all of them show the same figures.
+A sheet is made once per report; the forms only lay it out. So all of them show the same figures. A table that is
+wider than the terminal folds its columns together, in the order that the report states, until it fits: nothing is
+left out, no figure is cut off and no id is broken. What a name contains is made safe here, for each form.
 """
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
 
-from cost_exporter.domain.value import value
+from cost_exporter.report.sheet import Fold, Sheet, folded, with_cells, with_points_aligned
+from cost_exporter.safe_text import for_markdown, for_spreadsheet, for_terminal
 
-__all__ = ["Sheet", "csv_form", "markdown_form", "table_form", "table_width_min"]
+__all__ = ["Fold", "Sheet", "csv_form", "markdown_form", "table_form"]
 
-_NUMBER = re.compile(r"[-+]?\d[\d.]*")
 _TEXT_WIDTH_MIN = 12
-"""A column of text may be folded to this where the terminal is narrow; one of figures never is."""
-_GAP_WIDTH = 3
-"""Between columns, where there is room; else a blank."""
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A column of text may be wrapped to this where the terminal is narrow; one of figures or ids never is."""
+_TEXT_WIDTH_FAIR = 24
+"""Rather than wrap text to less than this, columns are folded together."""
+_GAP = "  "
+_ID = re.compile(r"\b[0-9a-f]{32}\b")
+"""A trace id, also within a text: whoever copies it needs it in one piece."""
 
 
-@value
-class Sheet:
-    """Cells of text under column names, and the line that sums them up."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right_aligned: frozenset[str] = frozenset()
-    """Names of the columns that hold figures."""
-    total: str = ""
-
-
-def table_form(sheet: Sheet, *, width: int | None = None) -> Table:
-    """Return the sheet as a table for a terminal so wide. Cells are plain text: no markup in a name takes effect."""
-    widths = _widths(sheet)
-    is_tight = width is not None and width < sum(widths) + len(widths) * _GAP_WIDTH
-    table = Table(
-        padding=0 if is_tight else (0, 1),
-        title=Text(sheet.title, style="bold"),
-        caption=Text(sheet.total, style="bold"),
-        title_justify="left",
-        caption_justify="right",
-        box=SIMPLE_HEAD,
-    )
-    for column, width_min in zip(sheet.columns, _widths_min(sheet, widths), strict=True):
-        has_figures = column in sheet.right_aligned
-        justify = "right" if has_figures else "left"
-        table.add_column(column, justify=justify, no_wrap=has_figures, overflow="fold", min_width=width_min)
-    for row in sheet.rows:
-        table.add_row(*[Text(cell) for cell in row])
-    return table
-
-
-def table_width_min(sheet: Sheet) -> int:
-    """Return how wide the table must be at least so that no figure is cut off."""
-    return sum(width + 1 for width in _widths_min(sheet, _widths(sheet))) + 1
-
-
-def _widths(sheet: Sheet) -> list[int]:
-    cells = (sheet.columns, *sheet.rows)
-    return [max(cell_len(row[index]) for row in cells) for index in range(len(sheet.columns))]
-
-
-def _widths_min(sheet: Sheet, widths: Sequence[int]) -> list[int]:
-    return [
-        width if column in sheet.right_aligned else min(width, _TEXT_WIDTH_MIN)
-        for column, width in zip(sheet.columns, widths, strict=True)
+def table_form(sheet: Sheet, *, width: int | None = None) -> str:
+    """Return the sheet as a table for a terminal so wide; as wide as it is where no width is given."""
+    shown = _fitting(with_cells(sheet, for_terminal), width)
+    shown = with_points_aligned(shown)
+    widths = _column_widths(shown, width)
+    lines = [
+        *_row_lines(shown, shown.columns, widths),
+        _GAP.join("─" * each for each in widths),
+        *[line for row in shown.rows for line in _row_lines(shown, row, widths)],
     ]
+    table_width = len(lines[1])
+    total = [shown.total.rjust(table_width)] if shown.total else []
+    title = [shown.title, ""] if shown.title else []
+    return "\n".join([*title, *lines, *([""] if total else []), *total])
 
 
 def markdown_form(sheet: Sheet) -> str:
     """Return the sheet as a markdown table under a heading."""
     rules = ["---:" if column in sheet.right_aligned else "---" for column in sheet.columns]
-    lines = [_markdown_row(sheet.columns), _markdown_row(tuple(rules)), *[_markdown_row(row) for row in sheet.rows]]
-    return f"## {_markdown_cell(sheet.title)}\n\n" + "\n".join(lines) + f"\n\n**{sheet.total}**\n"
+    lines = [_markdown_row(sheet.columns), "| " + " | ".join(rules) + " |", *map(_markdown_row, sheet.rows)]
+    return f"## {for_markdown(sheet.title)}\n\n" + "\n".join(lines) + f"\n\n**{sheet.total}**\n"
 
 
 def csv_form(sheet: Sheet) -> str:
@@ -87,21 +55,86 @@ def csv_form(sheet: Sheet) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sheet.columns)
-    writer.writerows([_harmless(cell) for cell in row] for row in sheet.rows)
+    writer.writerows([for_spreadsheet(cell) for cell in row] for row in sheet.rows)
     return text.getvalue()
 
 
-def _markdown_row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(_markdown_cell(cell) for cell in cells) + " |"
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(for_markdown, cells)) + " |"
 
 
-def _markdown_cell(cell: str) -> str:
-    escaped = re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", cell) if not _NUMBER.fullmatch(cell) else cell
-    return " ".join(escaped.split())
+def _fitting(sheet: Sheet, width: int | None) -> Sheet:
+    """Return the sheet with as few columns folded as make it fit."""
+    for fold in sheet.folds:
+        if width is None or _table_width(_natural_widths(sheet, text_width_max=_TEXT_WIDTH_FAIR)) <= width:
+            break
+        sheet = folded(sheet, fold)
+    return sheet
 
 
-def _harmless(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: names come from whoever sends spans."""
-    if cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell):
-        return "'" + cell
-    return cell
+def _column_widths(sheet: Sheet, width: int | None) -> list[int]:
+    """Return how wide each column becomes. What is missing is taken from the widest columns of text, bit by bit."""
+    widths = _natural_widths(sheet)
+    least = _natural_widths(sheet, text_width_max=_TEXT_WIDTH_MIN)
+    while width is not None and _table_width(widths) > width:
+        spare = [own if own > minimum else 0 for own, minimum in zip(widths, least, strict=True)]
+        if not any(spare):
+            break
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _natural_widths(sheet: Sheet, text_width_max: int | None = None) -> list[int]:
+    rows = (sheet.columns, *sheet.rows)
+    widths: list[int] = []
+    for index, name in enumerate(sheet.columns):
+        natural = max(cell_len(line) for row in rows for line in row[index].split("\n"))
+        is_whole = text_width_max is None or _is_whole(sheet, name)
+        ids = (len(found) for row in rows for found in _ID.findall(row[index]))
+        widths.append(natural if is_whole else min(natural, max(text_width_max or natural, *ids, 0)))
+    return widths
+
+
+def _is_whole(sheet: Sheet, column: str) -> bool:
+    return column in sheet.right_aligned or column in sheet.unbroken
+
+
+def _table_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _row_lines(sheet: Sheet, cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of a row: as many as its tallest cell has."""
+    wrapped = [list(_wrapped(cell, width)) for cell, width in zip(cells, widths, strict=True)]
+    for lines in zip_longest(*wrapped, fillvalue=""):
+        laid = [
+            _pad(width - cell_len(line)) + line if name in sheet.right_aligned else line + _pad(width - cell_len(line))
+            for name, line, width in zip(sheet.columns, lines, widths, strict=True)
+        ]
+        yield _GAP.join(laid).rstrip()
+
+
+def _pad(count: int) -> str:
+    return " " * max(0, count)
+
+
+def _wrapped(cell: str, width: int) -> Iterator[str]:
+    for line in cell.split("\n"):
+        if cell_len(line) <= width:
+            yield line
+        else:
+            yield from _words_wrapped(line, width)
+
+
+def _words_wrapped(line: str, width: int) -> Iterator[str]:
+    """Yield a line's words in lines of this width; a word that is longer is broken."""
+    filled = ""
+    for word in line.split():
+        for part in chop_cells(word, width):
+            joined = f"{filled} {part}" if filled else part
+            if cell_len(joined) <= width:
+                filled = joined
+            else:
+                yield filled
+                filled = part
+    yield filled

@@ -8,45 +8,53 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from cost_exporter.domain.quote import is_unpriced
 from cost_exporter.report.amounts import cost_text, total_text
 
-__all__ = ["margin_lines", "unpriced_counts"]
+__all__ = ["margin_lines", "profit_is_upper_bound", "unpriced_counts"]
 
 Row = Mapping[str, Any]
 
 
-def margin_lines(workflow: Row, records: Sequence[Row]) -> list[str]:
+def margin_lines(workflow: Row, records: Sequence[Row], places: int | None = None) -> list[str]:
     """Return name and amount, a line each: the categories, and where revenue is known, it, its fee and the profit."""
-    named = [*_categories(workflow, records), *_margin(workflow)]
+    named = [*_categories(workflow, records, places), *_margin(workflow, places)]
     width = max((len(name) for name, _ in named), default=0)
     return [f"  {name:<{width}}  {text}" for name, text in named]
 
 
+def profit_is_upper_bound(workflow: Row) -> bool:
+    """Return whether less than the profit may be left: a call's cost is not known, or the payment fee is not."""
+    return workflow["fee_usd"] is None or int(workflow["unpriced_count"] or 0) > 0
+
+
 def unpriced_counts(records: Iterable[Row], part_of: Callable[[Row], str]) -> Counter[str]:
     """Return how many records of unknown or partly known cost each part has: its cost is then a lower bound."""
-    return Counter(part_of(record) for record in records if _is_unpriced(record))
+    return Counter(part_of(record) for record in records if is_unpriced(record["status"]))
 
 
-def _categories(workflow: Row, records: Sequence[Row]) -> list[tuple[str, str]]:
+def _categories(workflow: Row, records: Sequence[Row], places: int | None) -> list[tuple[str, str]]:
     by_category: Mapping[str, Any] = workflow.get("by_category") or {}
     unpriced = unpriced_counts(records, lambda record: record["category"])
     return [
-        (f"category {name}", total_text(Decimal(by_category[name]), unpriced[name])) for name in sorted(by_category)
+        (f"category {name}", _category_text(by_category[name], unpriced[name], places)) for name in sorted(by_category)
     ]
 
 
-def _is_unpriced(record: Row) -> bool:
-    """Return whether a record counts as unpriced in totals (semantics 10); a duplicate costs nothing of its own."""
-    return record["status"] != "duplicate" and (record["cost_usd"] is None or record["status"] == "partial")
+def _category_text(known_usd: Any, unpriced_count: int, places: int | None) -> str:
+    """Return what a category cost: a dash where nothing of it is known."""
+    if known_usd is None:
+        return f"- ({unpriced_count} unpriced)"
+    return total_text(Decimal(str(known_usd)), unpriced_count, places)
 
 
-def _margin(workflow: Row) -> list[tuple[str, str]]:
+def _margin(workflow: Row, places: int | None) -> list[tuple[str, str]]:
     revenue_usd: Decimal | None = workflow.get("revenue_usd")
     if revenue_usd is None:
         return []
-    profit = cost_text(workflow["profit_usd"])
+    fee_usd: Decimal | None = workflow["fee_usd"]
     return [
-        ("revenue", cost_text(revenue_usd)),
-        ("payment fee", cost_text(workflow["fee_usd"])),
-        ("profit", f"≤ {profit}" if workflow["unpriced_count"] else profit),
+        ("revenue", cost_text(revenue_usd, places)),
+        ("payment fee", "- (no fee rule)" if fee_usd is None else cost_text(fee_usd, places)),
+        ("profit", ("≤ " if profit_is_upper_bound(workflow) else "") + cost_text(workflow["profit_usd"], places)),
     ]

@@ -1,4 +1,8 @@
-"""Spend: what was paid in a period, by the dimensions asked for. Its total is the exact sum of its groups."""
+"""Spend: what was paid in a period, by the dimensions asked for. Its total is the exact sum of its groups.
+
+A group of which nothing is priced has no cost, and one that is priced in part has a lower bound: neither may read
+as a cost that is known.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,10 +11,10 @@ from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain, total
 from cost_exporter.domain.value import value
-from cost_exporter.report.amounts import cost_text, jsonable, total_text
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.amounts import bound_text, jsonable, total_text, with_thousands
+from cost_exporter.report.forms import Fold, Sheet
 
-__all__ = ["COLUMN_BY_DIMENSION", "Spend", "SpendGroup", "spend_of"]
+__all__ = ["COLUMN_BY_DIMENSION", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
 
 COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
     "day": "day",
@@ -23,18 +27,49 @@ COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
     "api_key": "api_key_id",
     "task": "task",
     "tier": "tier",
+    "hour": "hour",
+    "week": "week",
+    "month": "month",
 }
-"""What can be asked for, and the SQL column that reports show it under."""
+"""What can be asked for, and the SQL column that reports show it under. A week is named by its Monday."""
+TIME_COLUMNS: Final = frozenset({"hour", "day", "week", "month"})
+
+_QUANTITIES: Final = ("request_count", "total_tokens", "audio_seconds", "call_seconds", "characters")
+_FIGURES: Final = frozenset({"cost", "calls", "tokens", "audio s", "call s", "characters", "unpriced"})
+_FOLDS: Final = (
+    Fold(
+        columns=("tokens", "audio s", "call s", "characters"),
+        into="usage",
+        words=(" tokens", " s audio", " s call", " characters"),
+    ),
+    Fold(columns=("calls", "unpriced"), into="calls", words=("", " unpriced")),
+    Fold(columns=("provider", "model"), into="model", separator=" "),
+)
+"""How a table gets narrower, in this order."""
 
 
 @value
 class SpendGroup:
-    """One combination of the dimensions and what it cost."""
+    """One combination of the dimensions, what it cost and what was paid for."""
 
     keys: tuple[Any, ...]
-    cost_usd: Decimal
-    """The known part."""
+    cost_usd: Decimal | None
+    """The known part; None where nothing of the group is priced."""
     unpriced_count: int
+    request_count: int
+    total_tokens: int
+    audio_seconds: Decimal
+    call_seconds: Decimal
+    characters: int
+
+    @property
+    def cost_is_lower_bound(self) -> bool:
+        """Whether the group cost more than its known part, or may have."""
+        return self.unpriced_count > 0
+
+    def quantities(self) -> dict[str, int | Decimal]:
+        """Return what was paid for, under the names of the contract."""
+        return {name: getattr(self, name) for name in _QUANTITIES}
 
 
 @value
@@ -49,7 +84,7 @@ class Spend:
     @property
     def total_cost_usd(self) -> Decimal:
         """The exact sum of the groups."""
-        return total(group.cost_usd for group in self.groups)
+        return total(group.cost_usd for group in self.groups if group.cost_usd is not None)
 
     @property
     def unpriced_count(self) -> int:
@@ -64,33 +99,66 @@ class Spend:
             "groups": [self._group_as_json(group) for group in self.groups],
         }
 
-    def sheet(self) -> Sheet:
-        """Return the report as a sheet of exact figures without a currency sign, for programs and people alike."""
+    def table(self, places: int | None = None) -> Sheet:
+        """Return the report for people: costs at so many places, or exact; a dash or `≥` where they are not known."""
         return Sheet(
             title=f"Spend from {self.since:%Y-%m-%d} until {self.until:%Y-%m-%d} (UTC, exclusive)",
-            columns=(*self.columns, "cost_usd", "unpriced_count"),
-            rows=tuple(self._row(group) for group in self.groups),
-            right_aligned=frozenset({"cost_usd", "unpriced_count"}),
-            total=f"total {total_text(self.total_cost_usd, self.unpriced_count)}",
+            columns=(*self.columns, "cost", "calls", "tokens", "audio s", "call s", "characters", "unpriced"),
+            rows=tuple(self._row(group, places) for group in self.groups),
+            right_aligned=_FIGURES,
+            point_aligned=frozenset({"cost", "audio s", "call s"}),
+            folds=(*_FOLDS, Fold(columns=self.columns, into=" / ".join(self.columns), separator="\n")),
+            total=f"total {total_text(self.total_cost_usd, self.unpriced_count, places)}",
         )
 
-    def _group_as_json(self, group: SpendGroup) -> dict[str, Any]:
-        keys = dict(zip(self.columns, map(jsonable, group.keys), strict=True))
-        return keys | {"cost_usd": to_plain(group.cost_usd), "unpriced_count": group.unpriced_count}
+    def rows(self) -> Sheet:
+        """Return the report for programs: the columns of SQL, exact, an unknown cost empty."""
+        named = ("cost_usd", "unpriced_count", "cost_is_lower_bound", *_QUANTITIES)
+        groups = [self._group_as_json(group) for group in self.groups]
+        columns = (*self.columns, *named)
+        rows = tuple(tuple(_csv_cell(group[name]) for name in columns) for group in groups)
+        return Sheet(title="", columns=columns, rows=rows)
 
-    def _row(self, group: SpendGroup) -> tuple[str, ...]:
+    def _group_as_json(self, group: SpendGroup) -> dict[str, Any]:
+        return {
+            **dict(zip(self.columns, map(jsonable, group.keys), strict=True)),
+            "cost_usd": jsonable(group.cost_usd),
+            "unpriced_count": group.unpriced_count,
+            "cost_is_lower_bound": group.cost_is_lower_bound,
+            **jsonable(group.quantities()),
+        }
+
+    def _row(self, group: SpendGroup, places: int | None) -> tuple[str, ...]:
         keys = ["" if key is None else str(jsonable(key)) for key in group.keys]
-        return (*keys, cost_text(group.cost_usd).replace("$", ""), str(group.unpriced_count))
+        quantities = [_quantity(number) for number in group.quantities().values()]
+        cost = bound_text(group.cost_usd, group.unpriced_count, places)
+        return (*keys, cost, *quantities, str(group.unpriced_count or ""))
 
 
 def spend_of(rows: Sequence[Mapping[str, Any]], *, since: datetime, until: datetime, columns: tuple[str, ...]) -> Spend:
-    """Return the report over rows that hold `columns`, `cost_usd` and `unpriced_count`."""
-    groups = tuple(
-        SpendGroup(
-            keys=tuple(row[column] for column in columns),
-            cost_usd=row["cost_usd"] or Decimal(0),
-            unpriced_count=int(row["unpriced_count"] or 0),
-        )
-        for row in rows
+    """Return the report over rows that hold `columns`, `cost_usd`, the counts and the quantities."""
+    return Spend(since=since, until=until, columns=columns, groups=tuple(_group(row, columns) for row in rows))
+
+
+def _group(row: Mapping[str, Any], columns: tuple[str, ...]) -> SpendGroup:
+    return SpendGroup(
+        keys=tuple(row[column] for column in columns),
+        cost_usd=row["cost_usd"],
+        unpriced_count=int(row["unpriced_count"]),
+        request_count=int(row["request_count"]),
+        total_tokens=int(row["total_tokens"]),
+        audio_seconds=row["audio_seconds"],
+        call_seconds=row["call_seconds"],
+        characters=int(row["characters"]),
     )
-    return Spend(since=since, until=until, columns=columns, groups=groups)
+
+
+def _quantity(number: int | Decimal) -> str:
+    """Return a quantity for people; nothing where there was none, so that the eye finds what there was."""
+    return with_thousands(str(jsonable(number))) if number else ""
+
+
+def _csv_cell(content: Any) -> str:
+    if isinstance(content, bool):
+        return str(content).lower()
+    return "" if content is None else str(content)

@@ -5,6 +5,7 @@ that the rows do not say; an operation of unknown cost has its line, its dash an
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,13 +14,33 @@ from cost_exporter.domain.money import to_plain, total
 from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_thousands
 from cost_exporter.report.decisions import issue_explained, told_instead
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.sheet import Fold, Sheet
+from cost_exporter.report.unit_price import unit_price_text
 
-__all__ = ["WorkflowReport", "top_sheet", "trace_json"]
+__all__ = ["WorkflowReport", "top_sheet", "trace_json", "workflow_json"]
 
 Row = Mapping[str, Any]
 _DASH: Final = "-"
-_SHORT_COUNTS: Final = {"1000": "1K", "1000000": "1M"}
+_TRACE_FOLDS: Final = (
+    Fold(columns=("provider", "model"), into="model", separator=" "),
+    Fold(columns=("quantity", "unit"), into="quantity", separator=" "),
+    Fold(columns=("model", "status"), into="model", separator="\n"),
+    Fold(columns=("quantity", "unit price"), into="quantity", separator="\n"),
+    Fold(columns=("leg", "model"), into="leg", separator="\n"),
+)
+"""How the table of a workflow gets narrower, in this order."""
+_TOP_FOLDS: Final = (
+    Fold(columns=("tenant", "workflow"), into="workflow", separator=" "),
+    Fold(columns=("duration", "calls"), into="duration", words=("", " calls")),
+    Fold(columns=("started", "state"), into="started", separator="\n"),
+    Fold(columns=("trace_id", "workflow"), into="trace_id", separator="\n"),
+    Fold(columns=("started", "duration"), into="started", separator="\n"),
+)
+_CACHED: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_NOT_TEXT: Final = {
+    "input_tokens": ("input_audio_tokens", "input_image_tokens", "input_video_tokens"),
+    "output_tokens": ("output_audio_tokens", "output_image_tokens"),
+}
 _MONEY_MAPS: Final = frozenset({"by_leg", "by_category"})
 
 
@@ -35,28 +56,29 @@ class WorkflowReport:
         """Return the report with its records put in order."""
         return cls(workflow=workflow, records=tuple(sorted(records, key=_place)))
 
-    @property
-    def total(self) -> str:
-        """The total as people read it, a lower bound where something is unknown."""
-        return total_text(self.workflow["total_cost_usd"] or Decimal(0), int(self.workflow["unpriced_count"] or 0))
+    def total(self, places: int | None = None) -> str:
+        """Return the total as people read it, a lower bound where something is unknown."""
+        known_usd, unpriced_count = _known(self.workflow)
+        return total_text(known_usd, unpriced_count, places)
 
     def as_json(self) -> dict[str, Any]:
         """Return the workflow under the SQL column names, with its `records`."""
-        workflow = {
-            name: _money_map(content) if name in _MONEY_MAPS else jsonable(content)
-            for name, content in self.workflow.items()
+        return workflow_json(self.workflow) | {
+            "records": [{"leg": leg_of(row["operation"] or "")} | jsonable(row) for row in self.records]
         }
-        return workflow | {"records": [{"leg": leg_of(row["operation"] or "")} | jsonable(row) for row in self.records]}
 
-    def sheet(self) -> Sheet:
-        """Return one row a line."""
+    def sheet(self, places: int | None = None) -> Sheet:
+        """Return one row a line, for people: costs at so many places, or exact."""
         name = self.workflow["workflow_name"] or self.workflow["workflow_id"] or "workflow"
         return Sheet(
             title=f"{name}  {jsonable(self.workflow['trace_id'])}  ({self.workflow['state']})",
             columns=("leg", "provider", "model", "quantity", "unit", "unit price", "cost", "status"),
-            rows=tuple(cells for record in self.records for cells in _record_rows(record)),
+            rows=tuple(cells for record in self.records for cells in _record_rows(record, places)),
             right_aligned=frozenset({"quantity", "unit price", "cost"}),
-            total=f"total {self.total}",
+            point_aligned=frozenset({"cost"}),
+            unbroken=frozenset({"leg", "unit"}),
+            folds=_TRACE_FOLDS,
+            total=f"total {self.total(places)}",
         )
 
     def explanation(self) -> list[str]:
@@ -73,24 +95,57 @@ def trace_json(reports: Sequence[WorkflowReport]) -> dict[str, Any]:
         "trace_id": jsonable(reports[0].workflow["trace_id"]),
         "total_cost_usd": to_plain(total(report.workflow["total_cost_usd"] or Decimal(0) for report in reports)),
         "unpriced_count": unpriced_count,
+        "cost_is_lower_bound": unpriced_count > 0,
         "workflows": [report.as_json() for report in reports],
     }
 
 
-def top_sheet(workflows: Sequence[Row]) -> Sheet:
-    """Return the dearest workflows, dearest first."""
+def top_sheet(workflows: Sequence[Row], title: str = "The dearest workflows", places: int | None = None) -> Sheet:
+    """Return workflows in the order they come in, for people."""
     return Sheet(
-        title="The dearest workflows",
-        columns=("trace_id", "tenant_id", "workflow_name", "started_at", "state", "total"),
-        rows=tuple(_top_row(workflow) for workflow in workflows),
-        right_aligned=frozenset({"total"}),
+        title=title,
+        columns=("trace_id", "tenant", "workflow", "started", "state", "duration", "calls", "cost"),
+        rows=tuple(_top_row(workflow, places) for workflow in workflows),
+        right_aligned=frozenset({"duration", "calls", "cost"}),
+        point_aligned=frozenset({"cost"}),
+        unbroken=frozenset({"trace_id", "started", "state"}),
+        folds=_TOP_FOLDS,
     )
 
 
-def _top_row(workflow: Row) -> tuple[str, ...]:
-    shown = [jsonable(workflow[name]) for name in ("trace_id", "tenant_id", "workflow_name", "started_at", "state")]
-    cost = total_text(workflow["total_cost_usd"] or Decimal(0), int(workflow["unpriced_count"] or 0))
-    return (*["" if cell is None else str(cell) for cell in shown], cost)
+def workflow_json(workflow: Row) -> dict[str, Any]:
+    """Return a row of `workflow_cost` as JSON, with whether its total is a lower bound."""
+    body = {
+        name: _money_map(content) if name in _MONEY_MAPS else jsonable(content) for name, content in workflow.items()
+    }
+    return body | {"cost_is_lower_bound": _known(workflow)[1] > 0}
+
+
+def _known(workflow: Row) -> tuple[Decimal, int]:
+    """Return the known part of a total, and how many calls it does not, or not fully, contain."""
+    return workflow["total_cost_usd"] or Decimal(0), int(workflow["unpriced_count"] or 0)
+
+
+def _top_row(workflow: Row, places: int | None) -> tuple[str, ...]:
+    known_usd, unpriced_count = _known(workflow)
+    started_at: datetime | None = workflow["started_at"]
+    return (
+        jsonable(workflow["trace_id"]),
+        workflow["tenant_id"],
+        workflow["workflow_name"] or "",
+        "" if started_at is None else f"{started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        workflow["state"],
+        _duration(started_at, workflow["ended_at"]),
+        str(workflow["request_count"]),
+        total_text(known_usd, unpriced_count, places),
+    )
+
+
+def _duration(started_at: datetime | None, ended_at: datetime | None) -> str:
+    if started_at is None or ended_at is None:
+        return ""
+    seconds = int((ended_at - started_at).total_seconds())
+    return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def _place(record: Row) -> tuple[Any, ...]:
@@ -99,27 +154,39 @@ def _place(record: Row) -> tuple[Any, ...]:
     return (LEGS.index(leg), record["started_at"], is_duplicate, record["span_id"])
 
 
-def _record_rows(record: Row) -> list[tuple[str, ...]]:
+def _record_rows(record: Row, places: int | None) -> list[tuple[str, ...]]:
     leg = leg_of(record["operation"] or "")
     head = (leg, record["provider"] or _DASH, record["model"] or _DASH)
     lines = list(record["lines"] or ())
     if not lines:
-        return [(*head, _DASH, _DASH, _DASH, cost_text(record["cost_usd"]), _status(record))]
-    first = (*head, *_line_cells(lines[0]), _status(record))
-    return [first, *[("", "", "", *_line_cells(line), "") for line in lines[1:]]]
+        return [(*head, _DASH, _DASH, _DASH, cost_text(record["cost_usd"], places), _status(record))]
+    usage: Row = record.get("usage") or {}
+    first, *rest = [_line_cells(line, usage, places) for line in lines]
+    return [(*head, *first, _status(record)), *[("", "", "", *cells, "") for cells in rest]]
 
 
-def _line_cells(line: Row) -> tuple[str, str, str, str]:
-    quantity = with_thousands(str(line["billed_quantity"]))
+def _line_cells(line: Row, usage: Row, places: int | None) -> tuple[str, str, str, str]:
+    used, billed = (with_thousands(str(line[name])) for name in ("quantity", "billed_quantity"))
     amount = None if line["amount"] is None else Decimal(line["amount"])
-    return (quantity, str(line["unit"]), _unit_price(line), cost_text(amount))
+    quantity = billed if used == billed else f"{used} → {billed}"
+    return (quantity, _unit(line, usage), _unit_price(line), cost_text(amount, places))
+
+
+def _unit(line: Row, usage: Row) -> str:
+    """Return the unit, and what of a total this line is where other lines bill the rest: `input_tokens (uncached)`."""
+    unit = str(line["unit"])
+    if unit not in _NOT_TEXT or str(jsonable(usage.get(unit))) == str(line["quantity"]):
+        return unit
+    is_uncached = unit == "input_tokens" and any(usage.get(part) for part in _CACHED)
+    is_text = any(usage.get(part) for part in _NOT_TEXT[unit])
+    words = [word for word, applies in (("uncached", is_uncached), ("text", is_text)) if applies]
+    return f"{unit} ({' '.join(words)})" if words else unit
 
 
 def _unit_price(line: Row) -> str:
     if line["unit_price"] is None:
         return _DASH
-    per, price = str(line["per"]), f"${line['unit_price']}"
-    return price if per == "1" else f"{price} / {_SHORT_COUNTS.get(per) or with_thousands(per)}"
+    return unit_price_text(str(line["unit"]), Decimal(str(line["unit_price"])), Decimal(str(line["per"])))
 
 
 def _status(record: Row) -> str:
@@ -151,5 +218,5 @@ def _line_explained(line: Row) -> str:
     return f"{step}: {sum_text}  [{line.get('price_id') or 'price row not stated'}]"
 
 
-def _money_map(amounts: Mapping[str, Any] | None) -> dict[str, str]:
-    return {name: str(jsonable(amount)) for name, amount in (amounts or {}).items()}
+def _money_map(amounts: Mapping[str, Any] | None) -> dict[str, str | None]:
+    return {name: None if amount is None else str(jsonable(amount)) for name, amount in (amounts or {}).items()}

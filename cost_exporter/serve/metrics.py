@@ -5,7 +5,8 @@ operations are read from the daily rollup when Prometheus asks: so the figures a
 page, also after a restart and with several exporters. A counter may not fall, so where a revision lowered a
 figure the higher one stays until it is passed.
 
-Labels are bounded: tenants that nobody vouches for, and combinations beyond a thousand, are counted as `other`.
+Labels are bounded: tenants that nobody vouches for, and combinations beyond a thousand, are counted as `other`. A
+combination of which nothing is priced has no sample of its cost.
 """
 
 import threading
@@ -20,6 +21,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from cost_exporter.domain.facts import Receipt
+from cost_exporter.safe_text import for_metric_label
 
 __all__ = ["CONTENT_TYPE", "CostTotals", "ServiceMetrics"]
 
@@ -115,6 +117,8 @@ class CostTotals(Collector):
         self._rows: list[Row] = []
         self._read_at_seconds: float | None = None
         self._highest: dict[tuple[str, Labels], Decimal] = {}
+        self._labels: dict[tuple[Any, ...], Labels] = {}
+        self._named_count = 0
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the counters. Where the database does not answer, the last figures stay."""
@@ -129,24 +133,38 @@ class CostTotals(Collector):
         now = self._now_seconds()
         if self._read_at_seconds is None or now - self._read_at_seconds >= _TOTALS_AGE_SECONDS_MAX:
             try:
-                self._rows = [self._bounded(index, row) for index, row in enumerate(self._read_totals())]
+                self._rows = [{**row, **self._bounded(row)} for row in self._read_totals()]
             except Exception:  # noqa: BLE001 - a scrape must answer also while the database is away; /readyz tells of it
                 return self._rows
             self._read_at_seconds = now
         return self._rows
 
-    def _bounded(self, index: int, row: Row) -> Row:
-        """Return the row under labels that Prometheus can bear. Rows come dearest first."""
-        is_named = index < _COMBINATIONS_MAX
-        named = {label: (row[label] or "") if is_named else OTHER for label in _LABELS[1:]}
-        tenant = row["tenant_id"] if self._is_known_tenant(row["tenant_id"]) else OTHER
-        return {**row, **named, "tenant": tenant}
+    def _bounded(self, row: Row) -> Row:
+        """Return the row's labels, as Prometheus can bear them. Rows come dearest first.
+
+        A combination keeps its labels for the life of the process: counters do not fall, so one that moved from
+        `other` to a name of its own would be counted under both.
+        """
+        key = tuple(row[column] for column in ("tenant_id", *_LABELS[1:]))
+        labels = self._labels.get(key)
+        if labels is None:
+            labels = self._labels[key] = self._labels_of(key)
+        return dict(zip(_LABELS, labels, strict=True))
+
+    def _labels_of(self, key: tuple[Any, ...]) -> Labels:
+        tenant = for_metric_label(key[0]) if self._is_known_tenant(key[0]) else OTHER
+        if self._named_count >= _COMBINATIONS_MAX:
+            return (tenant, *(OTHER for _ in key[1:]))
+        self._named_count += 1
+        return (tenant, *(for_metric_label(text or "") for text in key[1:]))
 
     def _family(self, name: str, text: str, column: str, labels: Labels, rows: list[Row]) -> CounterMetricFamily:
         sums: dict[Labels, Decimal] = {}
         for row in rows:
+            if row[column] is None:  # an unknown cost has no sample: it is not 0
+                continue
             key = tuple(str(row[label]) for label in labels)
-            sums[key] = sums.get(key, Decimal(0)) + (row[column] or 0)
+            sums[key] = sums.get(key, Decimal(0)) + row[column]
         family = CounterMetricFamily(name, text, labels=labels)
         for key, amount in sums.items():
             highest = self._highest[name, key] = max(amount, self._highest.get((name, key), Decimal(0)))

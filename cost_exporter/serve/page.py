@@ -18,13 +18,14 @@ from starlette.routing import Route
 from cost_exporter.domain.cost import LEGS, leg_of
 from cost_exporter.domain.money import to_plain, total
 from cost_exporter.report.amounts import time_text
-from cost_exporter.report.margin import unpriced_counts
+from cost_exporter.report.margin import profit_is_upper_bound, unpriced_counts
 from cost_exporter.report.workflow import WorkflowReport
+from cost_exporter.safe_text import for_html
 from cost_exporter.serve.access import access_of
 from cost_exporter.serve.api import LendReader, find_workflows, trace_id_of
 from cost_exporter.store.token_directory import Authenticate
 
-__all__ = ["PAGE_HEADERS", "figure", "page_routes", "start_page", "workflow_page"]
+__all__ = ["PAGE_HEADERS", "figure", "page_routes", "start_page", "template_environment", "workflow_page"]
 
 Row = Mapping[str, Any]
 PAGE_HEADERS: Final = {
@@ -37,14 +38,22 @@ PAGE_HEADERS: Final = {
 _LATEST_COUNT: Final = 50
 _CENT_PLACES: Final = 4
 _NOTHING_UNPRICED: Final = Counter[str]()
+_UNKNOWN: Final = Markup("-")
 
-_environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("cost_exporter.serve", "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def template_environment() -> jinja2.Environment:
+    """Return the environment of the templates: markup is escaped, and what is invisible in a name is shown."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("cost_exporter.serve", "templates"),
+        autoescape=True,
+        finalize=for_html,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_environment = template_environment()
 
 
 def page_routes(lend: LendReader, authenticate: Authenticate, now: Callable[[], datetime]) -> list[Route]:
@@ -126,19 +135,23 @@ def _body(report: WorkflowReport) -> dict[str, Any]:
 
 def _figures(amounts: Any, unpriced: Counter[str], order: Sequence[str] = ()) -> list[tuple[str, Markup]]:
     """Return the parts of a sum by name, in the order given or else of their names."""
-    named = {str(name): Decimal(str(amount)) for name, amount in (amounts or {}).items()}
+    named = {str(name): amount for name, amount in (amounts or {}).items()}
     names = [name for name in order if name in named] or sorted(named)
-    return [(name, _at_least(named[name], unpriced[name])) for name in names]
+    return [
+        (name, _UNKNOWN if named[name] is None else _at_least(Decimal(str(named[name])), unpriced[name]))
+        for name in names
+    ]
 
 
 def _margin(workflow: Row) -> list[tuple[str, Markup]]:
     """Return revenue, fee and profit where the revenue is known. An unknown cost makes the profit an upper bound."""
     if workflow.get("revenue_usd") is None:
         return []
-    bound = Markup("≤ ") if workflow["unpriced_count"] else Markup()
+    bound = Markup("≤ ") if profit_is_upper_bound(workflow) else Markup()
+    fee_usd: Decimal | None = workflow["fee_usd"]
     return [
         ("revenue", figure(workflow["revenue_usd"])),
-        ("payment fee", figure(workflow["fee_usd"])),
+        ("payment fee", Markup("- (no fee rule)") if fee_usd is None else figure(fee_usd)),
         ("profit", bound + figure(workflow["profit_usd"])),
     ]
 
@@ -152,9 +165,13 @@ def _cell(column: str, text: str) -> Markup:
         case "unit price" if text.startswith("$"):
             return Markup('<data value="{}">{}</data>{}').format(number[1:], number, slash + per)
         case "quantity" if text[:1].isdigit():
-            return Markup('<data value="{}">{}</data>').format(text.replace(",", ""), text)
+            return Markup(" → ").join(map(_count, text.split(" → ")))
         case _:
-            return escape(text)
+            return escape(for_html(text))
+
+
+def _count(text: str) -> Markup:
+    return Markup('<data value="{}">{}</data>').format(text.replace(",", ""), text)
 
 
 def _at_least(known_usd: Decimal, unpriced_count: int) -> Markup:

@@ -47,7 +47,7 @@ def costs_body(spend: Spend, by_day: Spend, today: date) -> dict[str, Any]:
 
 def projected_month(by_day: Spend, today: date) -> Decimal:
     """Return what this month comes to if its remaining days cost what the days so far did on average."""
-    days_so_far = [(group.keys[0], group.cost_usd) for group in by_day.groups]
+    days_so_far = [(group.keys[0], group.cost_usd or Decimal(0)) for group in by_day.groups]
     first = max(today.replace(day=1), by_day.since.astimezone(UTC).date())
     spent = sum((cost_usd for day, cost_usd in days_so_far if first <= day <= today), Decimal(0))
     elapsed_days = (today - first).days + 1

@@ -84,6 +84,8 @@ class Config(_Part):
     """The whole file; everything in it is optional."""
 
     revenue: tuple[Revenue, ...] = Field(default=(), strict=False)
+    revenue_when_failed: bool = False
+    """Whether a workflow that failed keeps its revenue, and pays the fee on it."""
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (semantics 14)."""

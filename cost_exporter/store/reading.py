@@ -28,7 +28,7 @@ from cost_exporter.store.unreachable import unreachable
 __all__ = ["Period", "Reader", "ReaderPool"]
 
 Row = dict[str, Any]
-_ROLLUP_COLUMNS: Final = frozenset({"day", "tenant_id", "category", "provider", "model", "operation"})
+_ROLLUP_COLUMNS: Final = frozenset({"day", "week", "month", "tenant_id", "category", "provider", "model", "operation"})
 _POOL_CONNECTIONS_MAX: Final = 4
 _POOL_WAIT_SECONDS_MAX: Final = 3.0
 _LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
@@ -84,9 +84,9 @@ class Reader:
         """Return `tenant_id` and `usage_stats` of one trace: one row a tenant."""
         return self._rows("usage_stats", {"trace_id": trace_id, "tenant": tenant})
 
-    def top(self, period: Period, *, count: int, tenant: str | None = None) -> list[Row]:
-        """Return the dearest workflows that started in the period."""
-        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": count}
+    def top(self, period: Period, *, limit: int, tenant: str | None = None, by: str = "cost") -> list[Row]:
+        """Return workflows that started in the period: the dearest, the longest, or those with most unpriced calls."""
+        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": limit, "by": by}
         return self._rows("top_workflows", parameters)
 
     def latest(self, *, now: datetime, count: int, tenant: str | None = None) -> list[Row]:
@@ -108,13 +108,16 @@ class Reader:
         return self._rows("unpriced_by_leg", {"trace_ids": list(trace_ids)})
 
     def spend(self, period: Period, columns: Sequence[str], tenant: str | None = None) -> list[Row]:
-        """Return `columns`, `cost_usd` and `unpriced_count`, one row a group, in the order of the columns."""
+        """Return `columns`, the cost and what it was paid for, one row a group, in the order of the columns.
+
+        `cost_usd` is null where nothing of a group is priced.
+        """
         from_rollup = period.has_whole_days and _ROLLUP_COLUMNS.issuperset(columns)
         name = "spend_by_day_rollup" if from_rollup else "spend_by_records"
         parameters = {"since": period.since, "until": period.until, "tenant": tenant}
         rows = self._rows(name, parameters, columns)
         # An aggregate without groups answers one row of nulls also where there is nothing to sum.
-        return [row for row in rows if row["cost_usd"] is not None or row["unpriced_count"]]
+        return [row for row in rows if row["request_count"]]
 
     def cost_totals(self) -> list[Row]:
         """Return cost, operations and unpriced operations of all time by the labels that metrics have."""

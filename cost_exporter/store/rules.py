@@ -29,7 +29,13 @@ class Fee(Protocol):
     def fixed(self) -> Decimal: ...
 
 
-def sync_rules(connection: psycopg.Connection[Any], revenue: Sequence[Revenue], fees: Sequence[Fee]) -> None:
+def sync_rules(
+    connection: psycopg.Connection[Any],
+    revenue: Sequence[Revenue],
+    fees: Sequence[Fee],
+    *,
+    earns_when_failed: bool = False,
+) -> None:
     """Make the rules in the database those of the configuration, in its order."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("lock table callfare.revenue_rule, callfare.fee_rule in exclusive mode")
@@ -43,3 +49,4 @@ def sync_rules(connection: psycopg.Connection[Any], revenue: Sequence[Revenue], 
             "insert into callfare.fee_rule (position, percent, fixed) values (%s, %s, %s)",
             [(position, fee.percent, fee.fixed) for position, fee in enumerate(fees)],
         )
+        cursor.execute("update callfare.margin_rule set earns_when_failed = %s", (earns_when_failed,))

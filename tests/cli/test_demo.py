@@ -25,6 +25,7 @@ INTERRUPTED = D("0.05") * len("Yes, you can. Before I change anything, let me re
 HEARD = D("0.0048") * (12 + 8) / 60
 CALL = D("0.0085") * 2  # 73 s are two begun minutes; Twilio says the same, later
 BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + HEARD + CALL
+README_COLUMNS = 100
 REVENUE = D("4.99")
 FEE = D("2.9") / 100 * REVENUE + D("0.30")
 
@@ -78,8 +79,9 @@ def test_demo_prices_each_leg_as_computed_by_hand(folder: Path) -> None:
 def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
     """What is unknown makes bounds of the totals; no directory, no process is left, the person's settings unused."""
     mine = {"CALLFARE_DATABASE_URL": "postgresql://127.0.0.1:1/mine", "OPENAI_BASE_URL": "http://127.0.0.1:1"}
-    ran = run_demo(folder, **mine)
+    ran = run_demo(folder, COLUMNS=str(README_COLUMNS), **mine)
     assert (ran.exit_code, ran.err) == (0, "")
+    assert max(map(len, readme_demo().splitlines())) <= README_COLUMNS
     for line in (
         "priced (interrupted, assumed_plan)",
         f"total ≥ ${to_plain(BOT + SUMMARY)} (1 unpriced)",

@@ -56,26 +56,45 @@ def test_wrong_trace_id_is_wrong_usage(callfare: Any) -> None:
 def test_report_sums_exactly(callfare: Any) -> None:
     """The report's total is the sum of its groups, and of the records."""
     body = callfare("report", "--group-by", "tenant", "--json").json
+    seconds = {"audio_seconds": "0", "call_seconds": "0", "characters": 0}
+    acme = {"unpriced_count": 1, "cost_is_lower_bound": True, "request_count": 2, "total_tokens": 1_234 + 87 + 20}
+    beta = {"unpriced_count": 0, "cost_is_lower_bound": False, "request_count": 1, "total_tokens": 2_000}
     assert body["groups"] == [
-        {"tenant_id": "acme", "cost_usd": "0.0001605", "unpriced_count": 1},
-        {"tenant_id": "beta", "cost_usd": "0.00004", "unpriced_count": 0},
+        {"tenant_id": "acme", "cost_usd": "0.0001605", **acme, **seconds},
+        {"tenant_id": "beta", "cost_usd": "0.00004", **beta, **seconds},
     ]
     assert D(body["total_cost_usd"]) == CHAT_COST_USD + EMBEDDING_COST_USD
     assert body["unpriced_count"] == 1
 
 
-@pytest.mark.parametrize("group_by", ["day", "user", "task,tier", "api_key", "model,operation", "provider,category"])
+@pytest.mark.parametrize(
+    "group_by",
+    ["day", "user", "task,tier", "api_key", "model,operation", "provider,category", "hour", "week,tier", "month"],
+)
 def test_report_by_any_dimension_has_the_same_total(callfare: Any, group_by: str) -> None:
-    """Rollups and records give the same total, whatever it is divided by."""
+    """Rollups and records give the same total, and the same quantities, whatever it is divided by."""
     body = callfare("report", "--group-by", group_by, "--json").json
     assert (D(body["total_cost_usd"]), body["unpriced_count"]) == (CHAT_COST_USD + EMBEDDING_COST_USD, 1)
+    assert sum(group["request_count"] for group in body["groups"]) == 3
+    assert sum(group["total_tokens"] for group in body["groups"]) == 1_234 + 87 + 20 + 2_000
+
+
+@pytest.mark.parametrize("group_by", ["model", "model,user"])
+def test_a_model_of_which_nothing_is_priced_has_no_cost(callfare: Any, group_by: str) -> None:
+    """From the rollup and from the records alike: null in JSON, a dash in a table, never 0."""
+    groups = callfare("report", "--group-by", group_by, "--json").json["groups"]
+    (unknown,) = [group for group in groups if group["model"] == "=no-such-model"]
+    assert (unknown["cost_usd"], unknown["unpriced_count"], unknown["request_count"]) == (None, 1, 1)
+    lines = callfare("report", "--group-by", group_by).out.splitlines()
+    (line,) = [line for line in lines if line.startswith("=no-such-model")]
+    assert line.split()[1:] == ["-", "1", "20", "1"]
 
 
 def test_report_in_csv_neutralises_formulas(callfare: Any) -> None:
     """A model named like a formula reaches a spreadsheet as text."""
     out = callfare("report", "--group-by", "model", "--format", "csv").out
-    assert out.splitlines()[0] == "model,cost_usd,unpriced_count"
-    assert "'=no-such-model,0,1" in out.splitlines()
+    assert out.splitlines()[0].startswith("model,cost_usd,unpriced_count,cost_is_lower_bound,request_count,")
+    assert "'=no-such-model,,1,true,1,20,0,0,0" in out.splitlines()
 
 
 def test_report_in_markdown_has_a_total(callfare: Any) -> None:
@@ -107,6 +126,8 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--until", "0001-01-01"], "the years 1 to 9999"),
         (["--month", "9999-12"], "the years 1 to 9999"),
         (["--group-by", "color"], "choose from day, tenant"),
+        (["--round", "many"], "neither exact nor a number"),
+        (["--round", "13"], "0 to 12"),
         (["--format", "focus"], "use csv or json"),
         (["--format", "pdf"], "markdown"),
         (["--no-such-option"], "--no-such-option"),
@@ -126,6 +147,47 @@ def test_top_begins_with_the_dearest(callfare: Any) -> None:
     body = callfare("top", "--json").json
     assert [workflow["trace_id"] for workflow in body["workflows"]] == [SUPPORT_CALL.hex(), OTHER_CALL.hex()]
     assert "≥ $0.0001605 (1 unpriced)" in callfare("top", "--by", "cost").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--by", "duration"], {SUPPORT_CALL.hex(), OTHER_CALL.hex()}),
+        (["--by", "unpriced"], {SUPPORT_CALL.hex()}),
+        (["--limit", "1"], {SUPPORT_CALL.hex()}),
+        (["--tenant", "beta"], {OTHER_CALL.hex()}),
+        (["--since", "2020-01-01", "--until", "2020-02-01"], set[str]()),
+    ],
+)
+def test_top_takes_a_period_a_tenant_a_count_and_a_measure(
+    callfare: Any, arguments: list[str], found: set[str]
+) -> None:
+    """What is asked for, and nothing else."""
+    assert {workflow["trace_id"] for workflow in callfare("top", *arguments, "--json").json["workflows"]} == found
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+@pytest.mark.parametrize("command", [["top"], ["report"], ["report", "--group-by", "tenant,category,provider,model"]])
+def test_tables_fit_the_terminal(
+    callfare: Any, monkeypatch: pytest.MonkeyPatch, command: list[str], columns: str
+) -> None:
+    """No line is wider than the terminal, no trace id is split, every exact figure is there; --wide folds nothing."""
+    monkeypatch.setenv("COLUMNS", columns)
+    out = callfare(*command).out
+    assert max(map(len, out.splitlines())) <= int(columns)
+    assert "$0.0001605" in out
+    if command == ["top"]:
+        assert SUPPORT_CALL.hex() in out
+    assert len(callfare(*command, "--wide").out.splitlines()) <= len(out.splitlines())
+
+
+@pytest.mark.parametrize(("rounding", "total"), [("2", "≥ $0.00"), ("5", "≥ $0.00020"), ("exact", "≥ $0.0002005")])
+def test_money_is_rounded_only_where_it_is_asked_for(callfare: Any, rounding: str, total: str) -> None:
+    """In tables and markdown; CSV and JSON stay exact."""
+    assert f"total {total} (1 unpriced)" in callfare("report", "--round", rounding).out
+    assert f"total {total} (1 unpriced)" in callfare("report", "--round", rounding, "--format", "markdown").out
+    assert ",0.0001605," in callfare("report", "--round", rounding, "--format", "csv").out
+    assert callfare("report", "--round", rounding, "--json").json["total_cost_usd"] == "0.0002005"
 
 
 def test_verify_of_a_sound_ledger_exits_0(callfare: Any) -> None:

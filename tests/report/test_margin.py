@@ -32,6 +32,20 @@ def test_profit_is_what_revenue_leaves_after_fee_and_cost() -> None:
     ]
 
 
+def test_a_fee_without_a_rule_is_not_known() -> None:
+    """No rule is no fee of $0: what is left is at most revenue less cost."""
+    lines = margin_lines(workflow(**EARNING | {"fee_usd": None, "profit_usd": D("4.99") - D("0.03")}), [])
+    assert lines[3:] == ["  payment fee        - (no fee rule)", "  profit             ≤ $4.96"]
+
+
+def test_a_category_of_which_nothing_is_known_has_no_cost() -> None:
+    """A dash, never $0, with how many calls it is that are not priced."""
+    lost = {"category": "bot", "status": "unpriced", "cost_usd": None}
+    assert margin_lines(workflow(by_category={"bot": None}, unpriced_count=1), [lost]) == [
+        "  category bot  - (1 unpriced)"
+    ]
+
+
 def test_an_unknown_cost_makes_bounds() -> None:
     """The category of the unknown call is a lower bound, the profit an upper one; duplicates are no unknown cost."""
     lost = {"category": "bot", "status": "no_usage", "cost_usd": None}

@@ -86,8 +86,8 @@ def test_line_shows_quantity_unit_price_cost_and_status() -> None:
     """Each line says what was metered, at what price, and what that costs."""
     rows = WorkflowReport.of(workflow(), [record("01", lines=[LINE, {**LINE, "unit": "output_tokens"}])]).sheet().rows
     assert rows == (
-        ("llm", "openai", "gpt-4o-mini", "1,234", "input_tokens", "$0.15 / 1M", "$0.0001851", "priced"),
-        ("", "", "", "1,234", "output_tokens", "$0.15 / 1M", "$0.0001851", ""),
+        ("llm", "openai", "gpt-4o-mini", "1,234", "input_tokens", "$0.15 / 1M tokens", "$0.0001851", "priced"),
+        ("", "", "", "1,234", "output_tokens", "$0.15 / 1M tokens", "$0.0001851", ""),
     )
 
 
@@ -182,6 +182,41 @@ def test_json_holds_money_as_strings() -> None:
 
 def test_top_shows_each_workflow_with_its_total() -> None:
     """The dearest workflows are listed with totals that say what they miss."""
-    rows = top_sheet([workflow(), workflow(workflow_name=None, unpriced_count=2)]).rows
-    assert rows[0][2:] == ("support-call", "2026-03-01T12:00:00Z", "completed", "$0.0001851")
-    assert rows[1][2:] == ("", "2026-03-01T12:00:00Z", "completed", "≥ $0.0001851 (2 unpriced)")
+    ended = {"ended_at": START + timedelta(seconds=135), "request_count": 3}
+    rows = top_sheet([workflow(**ended), workflow(**ended, workflow_name=None, unpriced_count=2)]).rows
+    started = ("2026-03-01 12:00:00", "completed", "2:15", "3")
+    assert rows[0][2:] == ("support-call", *started, "$0.0001851")
+    assert rows[1][2:] == ("", *started, "≥ $0.0001851 (2 unpriced)")
+
+
+def test_a_quantity_that_is_billed_as_more_shows_both() -> None:
+    """A phone call of 135 seconds is billed as 180: the invoice has the second, the log of calls the first."""
+    line = {**LINE, "unit": "call_seconds", "quantity": "135", "billed_quantity": "180", "per": "60"}
+    row = WorkflowReport.of(workflow(), [record("01", lines=[line])]).sheet().rows[0]
+    assert row[3:6] == ("135 → 180", "call_seconds", "$0.15 / min")
+
+
+@pytest.mark.parametrize(
+    ("usage", "unit"),
+    [
+        ({"input_tokens": 1234}, "input_tokens"),
+        ({"input_tokens": 2234, "cache_read_tokens": 1000}, "input_tokens (uncached)"),
+        ({"input_tokens": 2234, "input_audio_tokens": 1000}, "input_tokens (text)"),
+        (
+            {"input_tokens": 2234, "cache_write_tokens": 500, "input_audio_tokens": 500},
+            "input_tokens (uncached text)",
+        ),
+        ({}, "input_tokens"),
+    ],
+)
+def test_a_line_of_part_of_the_input_says_so(usage: dict[str, int], unit: str) -> None:
+    """The provider's page shows all input tokens; the line that bills only some of them has another name."""
+    assert WorkflowReport.of(workflow(), [record("01", usage=usage)]).sheet().rows[0][4] == unit
+
+
+def test_money_can_be_rounded_for_reading() -> None:
+    """To the places asked for, half-even, in lines and total; the JSON stays exact."""
+    report = WorkflowReport.of(workflow(), [record("01")])
+    assert report.sheet(4).rows[0][6] == "$0.0002"
+    assert report.sheet(4).total == "total $0.0002"
+    assert report.as_json()["total_cost_usd"] == "0.0001851"

@@ -52,13 +52,13 @@ def test_an_unchecked_rollup_is_not_reported_as_sound() -> None:
 
 
 def test_cost_is_read_from_the_rollup() -> None:
-    """Money, operations and unpriced operations are those of the rollup, unknown cost adding nothing."""
+    """Money, operations and unpriced operations are those of the rollup; a cost that is unknown has no sample."""
     metrics = ServiceMetrics()
     rows = [row("0.25"), row(None, model="new", unpriced_count=1)]
     metrics.registry.register(CostTotals(lambda: rows, lambda _: True))
     found = samples(metrics)
     assert found["callfare_cost_usd_total", ("bot", "gpt-4o", "chat", "openai", "acme")] == 0.25
-    assert found["callfare_cost_usd_total", ("bot", "new", "chat", "openai", "acme")] == 0
+    assert ("callfare_cost_usd_total", ("bot", "new", "chat", "openai", "acme")) not in found
     assert found["callfare_unpriced_total", ("new", "openai")] == 1
     assert found["callfare_operations_total", ("bot", "gpt-4o", "chat", "openai", "acme")] == 1
 
@@ -72,6 +72,20 @@ def test_unknown_tenants_and_endless_models_are_counted_as_other() -> None:
     assert len(costs) == 1_001
     assert sum(costs.values()) == 1_500
     assert {labels[-1] for labels in costs} == {"tenant-7", "other"}
+
+
+def test_a_model_that_becomes_dearer_is_not_counted_twice() -> None:
+    """Beyond a thousand combinations one stays in `other` when it overtakes a named one: operations are not doubled."""
+    now = [0.0]
+    rows = [row(str(2_000 - index), model=f"model-{index}") for index in range(1_100)]
+    metrics = ServiceMetrics()
+    metrics.registry.register(CostTotals(lambda: rows, lambda _: True, lambda: now[0]))
+    for _ in range(2):
+        found = samples(metrics)
+        assert sum(n for (name, _), n in found.items() if name == "callfare_operations_total") == len(rows)
+        rows[:] = [row("5000", model="model-1099"), row("1", model="new"), *rows[:1_099]]
+        now[0] += 10
+    assert len(rows) == 1_101
 
 
 def test_a_counter_does_not_fall_when_a_revision_lowers_a_figure() -> None:

@@ -122,7 +122,7 @@ def test_every_figure_of_the_table_is_exact_in_its_value() -> None:
         [WorkflowReport.of(workflow(), [record(status="priced", cost_usd=D("0.0000768"), lines=[priced])])]
     )
     assert f'<td class="number">{data("1024", "1,024")}</td>' in page
-    assert f'<td class="number">{data("0.075", "$0.075")} / 1M</td>' in page
+    assert f'<td class="number">{data("0.075", "$0.075")} / 1M tokens</td>' in page
     assert f'<td class="number">{data("0.0000768", "$0.0000768")}</td>' in page
     assert not re.search(r"\$\d", re.sub(r"<data[^>]*>[^<]*</data>", "", page))
 

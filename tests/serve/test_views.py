@@ -11,7 +11,9 @@ TODAY = date(2026, 11, 10)
 
 
 def by_day(*costs: tuple[int, str]) -> Spend:
-    rows = [{"day": date(2026, 11, day), "cost_usd": D(cost), "unpriced_count": 0} for day, cost in costs]
+    counts = {"unpriced_count": 0, "request_count": 1, "total_tokens": 0, "characters": 0}
+    seconds = {"audio_seconds": D(0), "call_seconds": D(0)}
+    rows = [{"day": date(2026, 11, day), "cost_usd": D(cost), **counts, **seconds} for day, cost in costs]
     since, until = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
     return spend_of(rows, since=since, until=until, columns=("day",))
 

@@ -38,7 +38,7 @@ comment on column callfare.cost_record.scope is 'Instrumentation scope that made
 comment on view callfare.workflow_cost is 'One row for each workflow and tenant that pays for it.';
 comment on column callfare.workflow_cost.tenant_id is 'The tenant that pays.';
 comment on column callfare.workflow_cost.trace_id is 'Trace id.';
-comment on column callfare.workflow_cost.workflow_id is 'The application''s own id of the workflow.';
+comment on column callfare.workflow_cost.workflow_id is 'The application''s own id of the workflow; the trace id, 32 hex digits, where it says none.';
 comment on column callfare.workflow_cost.workflow_name is 'Kind of workflow.';
 comment on column callfare.workflow_cost.state is 'running, completed, failed, or finalised once nothing more is expected.';
 comment on column callfare.workflow_cost.started_at is 'Start of the first span.';
@@ -49,8 +49,8 @@ comment on column callfare.workflow_cost.duplicate_count is 'Spans that repeat a
 comment on column callfare.workflow_cost.llm_calls is 'Calls of language models.';
 comment on column callfare.workflow_cost.total_tokens is 'Input and output tokens.';
 comment on column callfare.workflow_cost.revenue_usd is 'What the customer pays for it; null where nothing says so.';
-comment on column callfare.workflow_cost.fee_usd is 'Payment fee on the revenue.';
-comment on column callfare.workflow_cost.profit_usd is 'Revenue less fee and cost.';
+comment on column callfare.workflow_cost.fee_usd is 'Payment fee on the revenue; null where there is no fee rule.';
+comment on column callfare.workflow_cost.profit_usd is 'Revenue less fee and cost; at most this much where fee_usd is null or unpriced_count is not 0.';
 comment on column callfare.workflow_cost.by_leg is 'Cost by leg, money as text.';
 comment on column callfare.workflow_cost.by_category is 'Cost by category, money as text.';
 comment on column callfare.workflow_cost.outcome is 'running, completed or failed, also once it is finalised.';
@@ -67,7 +67,7 @@ comment on column callfare.daily_cost.model is 'The model that was priced.';
 comment on column callfare.daily_cost.operation is 'Operation.';
 comment on column callfare.daily_cost.request_count is 'Calls without duplicates.';
 comment on column callfare.daily_cost.unpriced_count is 'Calls whose cost is unknown or only partly known.';
-comment on column callfare.daily_cost.cost_usd is 'Known cost; a lower bound where unpriced_count is not 0.';
+comment on column callfare.daily_cost.cost_usd is 'Known cost; a lower bound where unpriced_count is not 0, null where nothing is priced.';
 comment on column callfare.daily_cost.input_tokens is 'Input tokens.';
 comment on column callfare.daily_cost.output_tokens is 'Output tokens.';
 comment on column callfare.daily_cost.total_tokens is 'Input and output tokens.';
@@ -186,6 +186,7 @@ comment on table callfare.daily_purged is 'What purged records had added to thei
 comment on table callfare.rerate is 'Re-ratings and how far they are.';
 comment on table callfare.revenue_rule is 'Revenue rules of the configuration file.';
 comment on table callfare.fee_rule is 'Fee rules of the configuration file.';
+comment on table callfare.margin_rule is 'Whether a failed workflow keeps its revenue, from the configuration file.';
 comment on view callfare.record_measure is 'What each record adds to the rollups; the other side of integrity_check.';
 comment on table callfare.price_factor is 'Factors of loaded price files.';
 comment on table callfare.price_alias is 'Aliases of loaded price files.';

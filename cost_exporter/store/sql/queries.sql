@@ -367,13 +367,12 @@ group by final.trace_id, final.namespace, final.tenant_id, final.record_count, f
 -- What workflows that have just become final cost, by tenant, tier and task; their traces are locked meanwhile.
 select
   record.trace_id, record.namespace, record.tenant_id, record.tier, record.task,
-  coalesce(sum(record.cost_usd), 0) as cost_usd,
-  count(*) filter (where record.cost_usd is null or record.status = 'partial') as unpriced_count
+  sum(record.cost_usd) as cost_usd, sum(record.unpriced_count) as unpriced_count
 from unnest(%(trace_id)s::uuid[], %(namespace)s::text[]) as final (trace_id, namespace)
 join callfare.trace using (trace_id, namespace)
-join callfare.record
+join callfare.record_measure as record
   on record.bucket = trace.bucket and record.trace_id = trace.trace_id and record.namespace = trace.namespace
-where record.status <> 'duplicate'
+where record.request_count > 0
 group by record.trace_id, record.namespace, record.tenant_id, record.tier, record.task;
 
 -- forget_empty_traces --

@@ -16,10 +16,13 @@ select tenant_id, usage_stats from callfare.usage_stats
 where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 order by tenant_id;
 
--- top_workflows: the dearest workflows that started in a period
+-- top_workflows: the workflows of a period in which there was most of something: cost, duration, unpriced calls
 select * from callfare.workflow_cost
 where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-order by total_cost_usd desc nulls last, started_at desc, trace_id
+  and (%(by)s <> 'unpriced' or unpriced_count > 0)
+order by
+  case %(by)s when 'duration' then extract(epoch from ended_at - started_at) when 'unpriced' then unpriced_count end desc nulls last,
+  total_cost_usd desc nulls last, started_at desc, trace_id
 limit %(count)s;
 
 -- latest_workflows: the workflows that started last, from some time on
@@ -29,21 +32,32 @@ order by started_at desc, trace_id, tenant_id
 limit %(count)s;
 
 -- unpriced_by_leg: how many calls of unknown or partly known cost some workflows have, by leg
-select trace_id, tenant_id, leg, count(*) as unpriced_count from callfare.cost_record
-where trace_id = any(%(trace_ids)s) and (cost_usd is null or status = 'partial') and status <> 'duplicate'
+select trace_id, tenant_id, leg, sum(unpriced_count) as unpriced_count from callfare.record_measure
+where trace_id = any(%(trace_ids)s) and unpriced_count > 0
 group by trace_id, tenant_id, leg;
 
 -- spend_by_day_rollup: spend from the daily rollup, for periods of whole days
-select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count
-from callfare.daily_cost
+select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count,
+  sum(request_count) as request_count, sum(total_tokens) as total_tokens, sum(audio_seconds) as audio_seconds,
+  sum(call_seconds) as call_seconds, sum(characters) as characters
+from (
+  select *, date_trunc('week', day::timestamp)::date as week, to_char(day, 'YYYY-MM') as month from callfare.daily_cost
+) as each
 where day >= (%(since)s at time zone 'UTC')::date and day < (%(until)s at time zone 'UTC')::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
 
 -- spend_by_records: spend from the records, for dimensions and periods that the rollup does not have
-select {columns} sum(cost_usd) as cost_usd,
-  count(*) filter (where cost_usd is null or status = 'partial') as unpriced_count
-from (select *, (started_at at time zone 'UTC')::date as day from callfare.cost_record) as record
-where started_at >= %(since)s and started_at < %(until)s and status <> 'duplicate'
+select {columns} trim_scale(callfare.known_cost(sum(cost_usd), sum(unpriced_count), sum(request_count))) as cost_usd,
+  sum(unpriced_count) as unpriced_count,
+  sum(request_count) as request_count, sum(input_tokens + output_tokens) as total_tokens,
+  trim_scale(sum(audio_seconds)) as audio_seconds, trim_scale(sum(call_seconds)) as call_seconds,
+  sum(characters) as characters
+from (
+  select *, date_trunc('hour', started_at, 'UTC') as hour, date_trunc('week', day::timestamp)::date as week,
+    to_char(day, 'YYYY-MM') as month
+  from callfare.record_measure
+) as each
+where started_at >= %(since)s and started_at < %(until)s and request_count > 0
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
 
