@@ -12,20 +12,8 @@ from typing import Annotated
 
 import typer
 
-from cost_exporter.cli import (
-    checks,
-    deadletters,
-    demo,
-    migrate,
-    purge,
-    rerate,
-    service_commands,
-    spend,
-    tokens,
-    workflows,
-)
+from cost_exporter.cli.commands import LazyCommands
 from cost_exporter.cli.output import prepare_output, print_error, print_line
-from cost_exporter.cli.prices import prices
 from cost_exporter.errors import CallfareError, MissingExtra, SettingsError
 
 __all__ = ["app", "run"]
@@ -35,23 +23,12 @@ EXIT_WRONG_USAGE = 2
 
 app = typer.Typer(
     name="callfare",
+    cls=LazyCommands,
     help="What every AI call and every voice call really cost, by leg, to the last digit.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-service_commands.register(app)
-demo.register(app)
-workflows.register(app)
-spend.register(app)
-app.add_typer(prices, name="prices")
-rerate.register(app)
-app.add_typer(tokens.tokens, name="token")
-app.add_typer(deadletters.deadletters, name="deadletter")
-checks.register(app)
-purge.register(app)
-migrate.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,10 +3,9 @@
 import enum
 from collections.abc import Iterator
 
-import typer.main
 from typer.core import TyperGroup
 
-from cost_exporter.cli.app import app
+from cost_exporter.cli.commands import COMMANDS, load_command
 from scripts.reference.markdown import code, described, table
 
 
@@ -28,7 +27,8 @@ def page() -> list[str]:
 
 def commands() -> Iterator[tuple[str, object]]:
     """Yield every command with its full name."""
-    yield from _below("callfare", typer.main.get_command(app))
+    for name in sorted(COMMANDS):
+        yield from _below(f"callfare {name}", load_command(name))
 
 
 def _below(path: str, command: object) -> Iterator[tuple[str, object]]:
