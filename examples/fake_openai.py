@@ -1,10 +1,12 @@
 """No OpenAI key at hand? A stand-in that speaks OpenAI's chat API on this machine.
 
     python examples/fake_openai.py        # leave it running, and paste the line it prints where the example runs
+    curl http://127.0.0.1:PORT/v1/chat/completions -d '{"model": "gpt-4o-mini"}'
 
 Every answer says it took 1,234 input tokens, 1,024 of them from the cache, and 87 output tokens.
 """
 
+import argparse
 import itertools
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,7 +46,9 @@ class OpenAI(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), OpenAI)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
+    server = ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), OpenAI)
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     print(f"export OPENAI_API_KEY=sk-of-the-stand-in OPENAI_BASE_URL={url}", flush=True)
     server.serve_forever()

@@ -102,6 +102,7 @@ def _service() -> Generator[tuple[Address, str]]:
     """Lend the OTLP/gRPC address of a service in a temporary directory, and the URL of its database."""
     anywhere = Address(host="127.0.0.1", port=0)
     folder = Path(tempfile.mkdtemp(prefix="callfare-demo-"))
+    folder.chmod(0o711)  # PostgreSQL runs as another user where we are root, and must be able to enter
     try:
         # Not what the person set for their own service: the demo must not write there.
         settings = load_settings(data_dir=folder, otlp_grpc_addr=anywhere, otlp_http_addr=anywhere, web_addr=anywhere)

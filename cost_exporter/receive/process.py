@@ -2,13 +2,32 @@
 
 import gc
 import logging
+from typing import Any, Final
 
-__all__ = ["collect_garbage_less_often", "start_logging"]
+from cost_exporter.safe_text import for_log
+
+__all__ = ["OneLineFormatter", "collect_garbage_less_often", "start_logging"]
+
+_FORM: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class OneLineFormatter(logging.Formatter):
+    """Writes a record in one line, whatever names are in it; a traceback follows in lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line."""
+        return for_log(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return the traceback. Its last lines quote what somebody sent."""
+        return "\n".join(map(for_log, super().formatException(ei).split("\n")))
 
 
 def start_logging() -> None:
     """Write warnings and errors to standard error, the same way in every process."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter(_FORM))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def collect_garbage_less_often() -> None:

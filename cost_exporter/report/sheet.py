@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cost_exporter.domain.value import value
 
-__all__ = ["Fold", "Sheet", "folded", "with_cells", "with_points_aligned"]
+__all__ = ["Fold", "Sheet", "folded", "with_cells", "with_points_aligned", "without_empty"]
 
 _DASH = "-"
 """What stands for something unknown."""
@@ -81,6 +81,17 @@ def folded(sheet: Sheet, fold: Fold) -> Sheet:
         unbroken=_inherited(sheet.unbroken, names, fold.into, by=any),
         point_aligned=sheet.point_aligned - set(names),
     )
+
+
+def without_empty(sheet: Sheet, names: frozenset[str]) -> Sheet:
+    """Return the sheet without those of these columns in which no cell holds anything."""
+    kept = [
+        index
+        for index, (name, cells) in enumerate(zip(sheet.columns, _columns(sheet), strict=True))
+        if name not in names or any(cells)
+    ]
+    rows = tuple(tuple(row[index] for index in kept) for row in sheet.rows)
+    return replace(sheet, columns=tuple(sheet.columns[index] for index in kept), rows=rows)
 
 
 def with_points_aligned(sheet: Sheet) -> Sheet:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from cost_exporter.domain.money import to_plain, total
 from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import bound_text, jsonable, total_text, with_thousands
-from cost_exporter.report.forms import Fold, Sheet
+from cost_exporter.report.sheet import Fold, Sheet, without_empty
 
 __all__ = ["COLUMN_BY_DIMENSION", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
 
@@ -101,7 +101,7 @@ class Spend:
 
     def table(self, places: int | None = None) -> Sheet:
         """Return the report for people: costs at so many places, or exact; a dash or `≥` where they are not known."""
-        return Sheet(
+        sheet = Sheet(
             title=f"Spend from {self.since:%Y-%m-%d} until {self.until:%Y-%m-%d} (UTC, exclusive)",
             columns=(*self.columns, "cost", "calls", "tokens", "audio s", "call s", "characters", "unpriced"),
             rows=tuple(self._row(group, places) for group in self.groups),
@@ -110,6 +110,7 @@ class Spend:
             folds=(*_FOLDS, Fold(columns=self.columns, into=" / ".join(self.columns), separator="\n")),
             total=f"total {total_text(self.total_cost_usd, self.unpriced_count, places)}",
         )
+        return without_empty(sheet, _FIGURES)
 
     def rows(self) -> Sheet:
         """Return the report for programs: the columns of SQL, exact, an unknown cost empty."""

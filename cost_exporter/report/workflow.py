@@ -31,10 +31,11 @@ _TRACE_FOLDS: Final = (
 """How the table of a workflow gets narrower, in this order."""
 _TOP_FOLDS: Final = (
     Fold(columns=("tenant", "workflow"), into="workflow", separator=" "),
-    Fold(columns=("duration", "calls"), into="duration", words=("", " calls")),
+    Fold(columns=("duration", "calls"), into="duration / calls", separator=" / "),
     Fold(columns=("started", "state"), into="started", separator="\n"),
     Fold(columns=("trace_id", "workflow"), into="trace_id", separator="\n"),
-    Fold(columns=("started", "duration"), into="started", separator="\n"),
+    Fold(columns=("started", "duration / calls"), into="started", separator="\n"),
+    Fold(columns=("trace_id", "started"), into="trace_id", separator="\n"),
 )
 _CACHED: Final = ("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _NOT_TEXT: Final = {
