@@ -1,5 +1,6 @@
 """`callfare report`: what was spent in a period, by the dimensions asked for."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -18,7 +19,9 @@ from cost_exporter.cli.options import (
     places_of,
 )
 from cost_exporter.cli.output import Form, print_json, print_sheet
-from cost_exporter.report.spend import COLUMN_BY_DIMENSION, spend_of
+from cost_exporter.report.comparison import compared
+from cost_exporter.report.spend import COLUMN_BY_DIMENSION, MEASURES, TIME_COLUMNS, Spend, spend_of
+from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["register"]
 
@@ -40,6 +43,11 @@ def report(
         str, typer.Option(metavar="NAMES", help=f"Comma-separated, of: {', '.join(COLUMN_BY_DIMENSION)}.")
     ] = _DEFAULT_GROUPS,
     form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
+    sort: Annotated[str | None, typer.Option(metavar="MEASURE", help=f"Most first, of: {', '.join(MEASURES)}.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List only so many groups; the total holds all.")] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="previous", help="Beside it, the period of the same length before it.")
+    ] = None,
     rounding: Round = "exact",
     wide: Wide = False,
     as_json: AsJson = False,
@@ -48,12 +56,33 @@ def report(
     if form is Form.FOCUS:
         raise typer.BadParameter("--format focus does not exist yet; use csv or json")
     period, columns, places = period_of(since, until, month), columns_of(group_by), places_of(rounding)
-    with open_reader() as reader:
+    if sort is not None and sort not in MEASURES:
+        raise typer.BadParameter(f"--sort {sort!r} is unknown; choose from {', '.join(MEASURES)}")
+    before = None if compare is None else _previous(compare, period, columns, is_month=month is not None)
+
+    def spend_in(reader: Reader, period: Period) -> Spend:
         rows = reader.spend(period, columns, tenant)
-    spend = spend_of(rows, since=period.since, until=period.until, columns=columns)
+        return spend_of(rows, since=period.since, until=period.until, columns=columns)
+
+    with open_reader() as reader:
+        spend = spend_in(reader, period)
+        if before is not None:
+            spend = compared(spend, spend_in(reader, before))
+    spend = spend.ordered(sort, limit)
     if as_json or form is Form.JSON:
         print_json(spend.as_json())
     elif form is Form.CSV:
         print_sheet(spend.rows(), form)
     else:
         print_sheet(spend.table(places), form, is_wide=wide)
+
+
+def _previous(compare: str, period: Period, columns: tuple[str, ...], *, is_month: bool) -> Period:
+    """Return the period before: the month before a month, else as many days as the period has."""
+    if compare != "previous":
+        raise typer.BadParameter(f"--compare {compare!r} is unknown; write --compare previous")
+    if TIME_COLUMNS.intersection(columns):
+        raise typer.BadParameter("--compare previous needs groups that both periods have; leave time out of --group-by")
+    if is_month:
+        return Period(since=(period.since - timedelta(days=1)).replace(day=1), until=period.since)
+    return Period(since=period.since - (period.until - period.since), until=period.since)

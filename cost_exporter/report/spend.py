@@ -4,7 +4,8 @@ A group of which nothing is priced has no cost, and one that is priced in part h
 as a cost that is known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +15,7 @@ from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import bound_text, jsonable, total_text, with_thousands
 from cost_exporter.report.sheet import Fold, Sheet, without_empty
 
-__all__ = ["COLUMN_BY_DIMENSION", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
+__all__ = ["COLUMN_BY_DIMENSION", "MEASURES", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
 
 COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
     "day": "day",
@@ -80,16 +81,23 @@ class Spend:
     until: datetime
     columns: tuple[str, ...]
     groups: tuple[SpendGroup, ...]
+    omitted: tuple[SpendGroup, ...] = ()
+    """Groups that are not listed. The totals hold them all the same."""
 
     @property
     def total_cost_usd(self) -> Decimal:
-        """The exact sum of the groups."""
-        return total(group.cost_usd for group in self.groups if group.cost_usd is not None)
+        """The exact sum of all groups."""
+        return total(group.cost_usd for group in (*self.groups, *self.omitted) if group.cost_usd is not None)
 
     @property
     def unpriced_count(self) -> int:
         """How many operations the total does not, or not fully, contain."""
-        return sum(group.unpriced_count for group in self.groups)
+        return sum(group.unpriced_count for group in (*self.groups, *self.omitted))
+
+    def ordered(self, by: str | None, limit: int | None) -> "Spend":
+        """Return the report with its groups in order of a measure, most first, and only so many of them listed."""
+        groups = self.groups if by is None else tuple(sorted(self.groups, key=_MEASURES[by], reverse=True))
+        return replace(self, groups=groups[:limit], omitted=(*(groups[limit:] if limit else ()), *self.omitted))
 
     def as_json(self) -> dict[str, Any]:
         """Return the report in the shape of the contract."""
@@ -97,6 +105,7 @@ class Spend:
             "total_cost_usd": to_plain(self.total_cost_usd),
             "unpriced_count": self.unpriced_count,
             "groups": [self._group_as_json(group) for group in self.groups],
+            **({"omitted_group_count": len(self.omitted)} if self.omitted else {}),
         }
 
     def table(self, places: int | None = None) -> Sheet:
@@ -108,7 +117,7 @@ class Spend:
             right_aligned=_FIGURES,
             point_aligned=frozenset({"cost", "audio s", "call s"}),
             folds=(*_FOLDS, Fold(columns=self.columns, into=" / ".join(self.columns), separator="\n")),
-            total=f"total {total_text(self.total_cost_usd, self.unpriced_count, places)}",
+            total=f"total {total_text(self.total_cost_usd, self.unpriced_count, places)}{self._more()}",
         )
         return without_empty(sheet, _FIGURES)
 
@@ -119,6 +128,9 @@ class Spend:
         columns = (*self.columns, *named)
         rows = tuple(tuple(_csv_cell(group[name]) for name in columns) for group in groups)
         return Sheet(title="", columns=columns, rows=rows)
+
+    def _more(self) -> str:
+        return f", with {len(self.omitted)} more groups" if self.omitted else ""
 
     def _group_as_json(self, group: SpendGroup) -> dict[str, Any]:
         return {
@@ -134,6 +146,19 @@ class Spend:
         quantities = [_quantity(number) for number in group.quantities().values()]
         cost = bound_text(group.cost_usd, group.unpriced_count, places)
         return (*keys, cost, *quantities, str(group.unpriced_count or ""))
+
+
+_MEASURES: Final[dict[str, Callable[[SpendGroup], Any]]] = {
+    "cost": lambda group: (group.cost_usd is not None, group.cost_usd or Decimal(0)),
+    "calls": lambda group: group.request_count,
+    "tokens": lambda group: group.total_tokens,
+    "audio_seconds": lambda group: group.audio_seconds,
+    "call_seconds": lambda group: group.call_seconds,
+    "characters": lambda group: group.characters,
+    "unpriced": lambda group: group.unpriced_count,
+}
+MEASURES: Final = tuple(_MEASURES)
+"""What the groups can be put in order of."""
 
 
 def spend_of(rows: Sequence[Mapping[str, Any]], *, since: datetime, until: datetime, columns: tuple[str, ...]) -> Spend:

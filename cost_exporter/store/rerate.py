@@ -32,6 +32,7 @@ from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quote
 from cost_exporter.store.quote_json import quote_from, quote_json
 from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
+from cost_exporter.store.unreachable import unreachable
 from cost_exporter.store.write import OvertakenError, write_plan
 
 __all__ = [
@@ -131,7 +132,11 @@ def apply_rerate(database_url: str, period: Period, price: Price, book_version: 
 @contextmanager
 def reserve_rerates(database_url: str) -> Generator[psycopg.Connection[Any]]:
     """Lend a connection that holds off all other re-ratings. Raises `RerateRunning` where there is one."""
-    with connect_ledger(database_url) as connection:
+    try:
+        ledger = connect_ledger(database_url)
+    except psycopg.Error as error:
+        raise unreachable(error) from error
+    with ledger as connection:
         _lock(connection)
         yield connection
 

@@ -128,6 +128,9 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--group-by", "color"], "choose from day, tenant"),
         (["--round", "many"], "neither exact nor a number"),
         (["--round", "13"], "0 to 12"),
+        (["--sort", "colour"], "choose from cost, calls"),
+        (["--compare", "last"], "write --compare previous"),
+        (["--compare", "previous", "--group-by", "day"], "leave time out"),
         (["--format", "focus"], "use csv or json"),
         (["--format", "pdf"], "markdown"),
         (["--no-such-option"], "--no-such-option"),
@@ -164,6 +167,17 @@ def test_top_takes_a_period_a_tenant_a_count_and_a_measure(
 ) -> None:
     """What is asked for, and nothing else."""
     assert {workflow["trace_id"] for workflow in callfare("top", *arguments, "--json").json["workflows"]} == found
+
+
+def test_report_can_be_sorted_cut_and_compared(callfare: Any) -> None:
+    """The dearest first, the total of all, and beside it what the same groups cost before."""
+    asked = ("report", "--group-by", "tenant", "--sort", "cost", "--limit", "1", "--compare", "previous")
+    body = callfare(*asked, "--json").json
+    (group,) = body["groups"]
+    assert (group["tenant_id"], group["previous_cost_usd"], group["change_usd"]) == ("acme", "0", None)
+    assert (body["total_cost_usd"], body["omitted_group_count"]) == ("0.0002005", 1)
+    assert body["previous_total_cost_usd"] == "0"
+    assert "with 1 more groups; from " in callfare(*asked).out
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "120"])
