@@ -130,6 +130,12 @@ MESSAGE_ID = "telephony.message.id"
 MESSAGE_STATUS = "telephony.message.status"
 """string: the vendor's status of the message."""
 
+# Lengths, from which usage is estimated where nobody states it. Never the text.
+REQUEST_CHARACTERS = "callfare.request.input_characters"
+"""int: code points of all text in the request."""
+RESPONSE_CHARACTERS = "callfare.response.output_characters"
+"""int: code points of the text that arrived."""
+
 # Cost, written on enriched spans.
 COST_AMOUNT = "gen_ai.usage.cost.amount"
 """double: the cost, for display only."""

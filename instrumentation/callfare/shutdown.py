@@ -18,6 +18,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 
+from callfare.ending import run_last_words
 from callfare.guard import quietly
 from callfare.sampler import processors_of
 from callfare.session import reporter
@@ -63,6 +64,7 @@ def _flush() -> None:
 
 
 def _end_what_is_open() -> None:
+    run_last_words()
     reporter().flush()
     interrupt_open_calls()
     end_open_voice_calls()

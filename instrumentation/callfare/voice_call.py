@@ -35,9 +35,9 @@ _traces: OrderedDict[int, None] = OrderedDict()
 """Traces that have a call already; the oldest are forgotten."""
 
 
-def in_workflow(context: Context) -> Context:
-    """A context in which a workflow is under way."""
-    return context_api.set_value(_IN_WORKFLOW, value=True, context=context)
+def in_workflow(context: Context, call: "VoiceCall | None" = None) -> Context:
+    """A context in which a workflow is under way, which may be a voice call."""
+    return context_api.set_value(_IN_WORKFLOW, call or True, context)
 
 
 def is_in_workflow(context: Context | None = None) -> bool:
@@ -50,13 +50,15 @@ def is_in_workflow(context: Context | None = None) -> bool:
 class VoiceCall:
     """One call that is under way."""
 
-    def __init__(self, tracer: Tracer, span: Span, context: Context) -> None:
+    def __init__(self, tracer: Tracer, span: Span, inside: Context, outside: Context) -> None:
         """Use `VoiceCall.open`."""
-        self.context = context
+        self.context = in_workflow(inside, self)
         """What the session works in."""
+        self.outside = outside
+        """What it was started in."""
+        self.is_over = False
         self._tracer = tracer
         self._span = span
-        self._is_over = False
         self._legs: set[str] = set()
         _open.add(self)
 
@@ -64,7 +66,7 @@ class VoiceCall:
     @quietly
     def open(tracer: Tracer, *, call_id: str = "", account: Mapping[str, str] | None = None) -> "VoiceCall | None":
         """Begin a call; None where a workflow is under way already, which is then the call's."""
-        within = context_api.get_current()
+        within = outside = _outside_of_ended_calls(context_api.get_current())
         if environment.is_disabled() or is_in_workflow(within):
             return None
         outer = trace.get_current_span(within).get_span_context()
@@ -84,7 +86,7 @@ class VoiceCall:
             links=links,
         )
         _remember(span.get_span_context().trace_id)
-        return VoiceCall(tracer, span, in_workflow(trace.set_span_in_context(span, context)))
+        return VoiceCall(tracer, span, trace.set_span_in_context(span, context), outside)
 
     @quietly
     def carried_by(self, leg_id: str) -> None:
@@ -96,9 +98,9 @@ class VoiceCall:
     @quietly
     def end(self, outcome: str) -> None:
         """Finish, once."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         _open.discard(self)
         self._span.set_attribute(names.OUTCOME, outcome)
         if outcome == FAILED:
@@ -107,7 +109,7 @@ class VoiceCall:
 
     def forget(self) -> None:
         """Never finish: the call is another process's."""
-        self._is_over = True
+        self.is_over = True
 
 
 _open: "weakref.WeakSet[VoiceCall]" = weakref.WeakSet()
@@ -130,6 +132,13 @@ def tell_leg(tracer: Tracer, leg_id: str, context: Context) -> None:
     """Say in the call's trace that this Twilio leg is its. The leg amends it, whenever it comes."""
     request = Request(operation="phone_call", provider="twilio", attributes={names.CALL_ID: leg_id})
     open_call(tracer, request, context=context).end()
+
+
+def _outside_of_ended_calls(context: Context) -> Context:
+    """The context without calls that are over: LiveKit leaves that of a session to the task that started it."""
+    while isinstance(call := context_api.get_value(_IN_WORKFLOW, context), VoiceCall) and call.is_over:
+        context = call.outside
+    return context
 
 
 def _remember(trace_id: int) -> None:

@@ -29,6 +29,7 @@ class OpenAIFake(FakeServer):
         self.translated_bytes = 0
         self.chat_requests: list[dict] = []
         self.refuses_stream_options = False
+        self.never_chats = False
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -109,6 +110,8 @@ class OpenAIFake(FakeServer):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         self.chat_requests.append(asked)
+        if self.never_chats:
+            await asyncio.Event().wait()
         if self.refuses_stream_options and asked.get("stream_options") is not None:
             message = "Unrecognized request argument supplied: stream_options"
             return web.json_response({"error": {"message": message}}, status=400)

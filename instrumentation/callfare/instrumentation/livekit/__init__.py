@@ -7,7 +7,9 @@ service reads them. Its recognisers only emit metrics events: these become delta
 in seconds of audio. Where a vendor's instrumentor sees the same recognition, `gen_ai.usage.billable` is false.
 The session ends with the recogniser's `aclose` or, as hardly anybody calls that, with the `AgentSession` it serves.
 Of a realtime model's answers, those are told here that no turn came to speak.
-LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498).
+An `AgentSession` is a workflow, `voice call`, unless a `callfare.workflow` is around it.
+LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498): no more audio
+is told than the recogniser was given.
 """
 
 import sys
@@ -22,7 +24,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.ending import before_the_end
 from callfare.guard import quietly
+from callfare.instrumentation.livekit import _call, _open
 from callfare.instrumentation.livekit._realtime import is_realtime, record, tell
 from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
@@ -36,6 +40,7 @@ _OUTER = context_api.create_key("callfare-livekit-outer")
 _REMEMBERED_MAX = 256
 _SECONDS_DIGITS = 6
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+_given: "weakref.WeakKeyDictionary[Any, _Given]" = weakref.WeakKeyDictionary()
 _seen_metrics: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 """Adapters emit again what the recogniser below them emitted: the very same object."""
 
@@ -50,7 +55,7 @@ def _emit(tracer: Tracer) -> Wrapper:
     """Wrapper of `EventEmitter.emit`: sees the metrics of every recogniser, whoever listens."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) < 2 or args[0] not in {"metrics_collected", "close"}:  # noqa: PLR2004 - event and its value
+        if len(args) < 2 or args[0] not in {"metrics_collected", "close", "error"}:  # noqa: PLR2004 - event and its value
             return wrapped(*args, **kwargs)
         if is_realtime(args[1]):
             try:
@@ -77,6 +82,10 @@ def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
         return _hear(tracer, emitter, event)
     if kind == "metrics_collected" and (heard := _heard_now.get()) is not None:
         _of_agents.setdefault(emitter, weakref.WeakSet()).add(heard)
+    elif kind == "stt_error":
+        # Audio on its way to a connection that broke: nobody knows whether it arrived.
+        if (session := _sessions.get(emitter)) is not None:
+            session.source = "estimated"
     elif kind == "close":
         for session in _of_agents.pop(emitter, ()):
             session.close()
@@ -87,17 +96,10 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     if any(known is metrics for known in _seen_metrics):
         return None
     _seen_metrics.append(metrics)
-    session = _sessions.get(recogniser)
-    if session is None or not session.is_open:
-        # The context from before the watch: our own session must not pass for a vendor's.
-        outer = context_api.get_value(_OUTER)
-        context = outer if isinstance(outer, Context) else None
-        session = _sessions[recogniser] = Session.open(tracer, _request(recogniser, metrics), context=context)
-        LiveKitInstrumentor().wrap_late(type(recogniser), _GOODBYE, tracer)
+    session = _session_of(tracer, recogniser, _request(recogniser, metrics))
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
-    # A sum of floats has a digit too many, for which a price by started seconds would charge another second.
-    session.add_seconds(round(Decimal(str(metrics.audio_duration)), _SECONDS_DIGITS))
+    session.add_seconds(_heard_seconds(recogniser, metrics.audio_duration))
     for name, amount in (
         (names.INPUT_TOKENS, metrics.input_tokens),
         (names.OUTPUT_TOKENS, metrics.output_tokens),
@@ -108,15 +110,97 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     return session
 
 
+def _session_of(tracer: Tracer, recogniser: Any, request: Request) -> Session:
+    session = _sessions.get(recogniser)
+    if session is None or not session.is_open:
+        # The context from before the watch: our own session must not pass for a vendor's.
+        outer = context_api.get_value(_OUTER)
+        context = outer if isinstance(outer, Context) else None
+        session = _sessions[recogniser] = Session.open(tracer, request, context=context)
+        LiveKitInstrumentor().wrap_late(type(recogniser), _GOODBYE, tracer)
+    return session
+
+
+def _seconds(seconds: float) -> Decimal:
+    """A sum of floats has a digit too many, for which a price by started seconds would charge another second."""
+    return round(Decimal(str(seconds)), _SECONDS_DIGITS)
+
+
+def _heard_seconds(recogniser: Any, reported: float) -> Decimal:
+    """What a report adds: never more audio than the recogniser was given.
+
+    At close, LiveKit's Deepgram plugin reports the life of its socket as well. Deepgram bills the audio; how long the
+    socket lived is in the session's own seconds.
+    """
+    given = _given.get(recogniser)
+    if given is None:
+        return _seconds(reported)
+    seconds = min(_seconds(reported), max(given.seconds - given.told, Decimal(0)))
+    given.told += seconds
+    return seconds
+
+
+class _Given:
+    """Audio that a recogniser was given, and how much of it has been told."""
+
+    def __init__(self) -> None:
+        self.seconds = self.told = Decimal(0)
+        self.context = context_api.get_current()
+
+
+def _push_frame(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `RecognizeStream.push_frame`."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _give(instance, args[0] if args else kwargs.get("frame"))
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+@quietly
+def _give(stream: Any, frame: Any) -> None:
+    recogniser = stream._stt  # noqa: SLF001 - LiveKit offers no other way
+    if type(recogniser).__name__.endswith("Adapter"):
+        return  # passes it on to one that is given it again
+    given = _given.get(recogniser)
+    if given is None:
+        given = _given[recogniser] = _Given()
+    given.seconds += _seconds(frame.samples_per_channel / frame.sample_rate)
+
+
+def _tell_the_rest(tracer: Tracer) -> None:
+    """The process is about to exit: what was given since the last report, which is 5 seconds and more apart."""
+    for recogniser, given in list(_given.items()):
+        rest = given.seconds - given.told
+        session = _sessions.get(recogniser)
+        if rest > 0 and (session is None or session.is_open):
+            if session is None:
+                request = Request(
+                    operation="speech_to_text",
+                    provider=_provider(str(getattr(recogniser, "provider", ""))),
+                    model=str(getattr(recogniser, "model", "")),
+                    attributes={names.REQUEST_STREAM: True},
+                )
+                session = Session.open(tracer, request, context=given.context)
+                _sessions[recogniser] = session
+            given.told += rest
+            session.source = "estimated"
+            session.add_seconds(rest)
+
+
 def _request(recogniser: Any, metrics: Any) -> Request:
     told = metrics.metadata
-    provider = str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", "")).lower()
     return Request(
         operation="speech_to_text",
-        provider=_conventional(provider) or provider,
+        provider=_provider(str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", ""))),
         model=str(getattr(told, "model_name", "") or getattr(recogniser, "model", "")),
         attributes={names.REQUEST_STREAM: bool(metrics.streamed)},
     )
+
+
+def _provider(said: str) -> str:
+    return _conventional(said.lower()) or said.lower()
 
 
 @quietly
@@ -182,7 +266,20 @@ class LiveKitInstrumentor(CallfareInstrumentor):
     wraps: ClassVar[tuple[Wrap, ...]] = (
         Wrap("livekit.rtc.event_emitter", "EventEmitter.emit", _emit),
         Wrap("livekit.agents.stt.stt", "RecognizeStream.__init__", _stream_init),
+        Wrap("livekit.agents.stt.stt", "RecognizeStream.push_frame", _push_frame),
         Wrap("livekit.agents.stt.stt", "STT.recognize", _recognize),
+        Wrap("livekit.agents.voice.agent_session", "AgentSession.start", _call.session_start),
+        Wrap("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", _call.session_close),
+        Wrap("livekit.agents.llm.llm", "LLMStream.__init__", _open.llm_init),
+        Wrap("livekit.agents.llm.llm", "LLMStream.aclose", _open.close),
+        Wrap("livekit.agents.tts.tts", "SynthesizeStream.__init__", _open.tts_init),
+        Wrap("livekit.agents.tts.tts", "SynthesizeStream.aclose", _open.close),
+        Wrap("livekit.agents.tts.tts", "ChunkedStream.__init__", _open.tts_init),
+        Wrap("livekit.agents.tts.tts", "ChunkedStream.aclose", _open.close),
         _GOODBYE,
         Wrap("livekit.agents.telemetry.utils", "record_realtime_metrics", record),
     )
+
+    def started(self, tracer: Tracer) -> None:
+        """At the end of the process nobody reports any more."""
+        before_the_end("livekit", lambda: (_tell_the_rest(tracer), _open.end_all())[0])

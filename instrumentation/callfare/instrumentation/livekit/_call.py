@@ -1,0 +1,113 @@
+"""The call as the unit: an `AgentSession` opens the root span of everything it does, once for a job.
+
+LiveKit leaves the context of a session to the task that started it, so that what the application does next is in the
+call. So do we. The id is that of the room, or of the job; the room's name may hold a telephone number.
+"""
+
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.trace import Tracer
+
+from callfare.guard import quietly
+from callfare.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall
+from callfare.wrapping import Wrapper
+
+__all__ = ["session_close", "session_start"]
+
+_TWILIO_LEG = "sip.twilio.callSid"
+_calls: weakref.WeakKeyDictionary[Any, VoiceCall] = weakref.WeakKeyDictionary()
+"""By session, and by job: a second session of a job works for the same call."""
+_OUTCOMES = {"error": FAILED, "job_shutdown": CANCELLED}
+
+
+def session_start(tracer: Tracer) -> Wrapper:
+    """Wrapper of `AgentSession.start`."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = _open(tracer, instance, kwargs.get("room"))
+        if call is not None:
+            context_api.attach(call.context)
+        try:
+            return await wrapped(*args, **kwargs)
+        except Exception:
+            _end(instance, "error")
+            raise
+
+    return wrapper
+
+
+def session_close(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `AgentSession._aclose_impl`, by which every session ends."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        reason = kwargs.get("reason")
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            _end(instance, str(getattr(reason, "value", "")))
+
+    return wrapper
+
+
+@quietly
+def _open(tracer: Tracer, session: Any, room: Any) -> VoiceCall | None:
+    if getattr(session, "_started", False):
+        return None
+    job = _job()
+    known = _calls.get(job) if job is not None else None
+    if known is not None and not known.is_over:
+        return known
+    call = VoiceCall.open(tracer, call_id=_id_of(job))
+    if call is not None:
+        _calls[session] = call
+        if job is not None:
+            _calls[job] = call
+        _watch_room(call, room if hasattr(room, "remote_participants") else getattr(job, "room", None))
+    return call
+
+
+@quietly
+def _end(session: Any, reason: str) -> None:
+    call = _calls.pop(session, None)
+    if call is not None:
+        call.end(_OUTCOMES.get(reason, COMPLETED))
+
+
+def _job() -> Any:
+    find = getattr(sys.modules.get("livekit.agents.job"), "get_job_context", None)
+    return find(required=False) if find is not None else None
+
+
+def _id_of(job: Any) -> str:
+    """The room's id, else the job's. No protobuf field is None, and outside of a job there is none."""
+    info = getattr(job, "job", None)
+    return str(getattr(getattr(info, "room", None), "sid", "") or getattr(info, "id", ""))
+
+
+def _watch_room(call: VoiceCall, room: Any) -> None:
+    """Whoever comes by telephone through Twilio says by which call."""
+    if room is None:
+        return
+
+    def joined(participant: Any, *_: Any) -> None:
+        _carried_by(call, participant)
+
+    def changed(_names: Any, participant: Any, *_: Any) -> None:
+        _carried_by(call, participant)
+
+    room.on("participant_connected", joined)
+    room.on("participant_attributes_changed", changed)
+    for participant in list(getattr(room, "remote_participants", {}).values()):
+        _carried_by(call, participant)
+
+
+@quietly
+def _carried_by(call: VoiceCall, participant: Any) -> None:
+    said = getattr(participant, "attributes", None)
+    leg = said.get(_TWILIO_LEG, "") if isinstance(said, Mapping) else ""
+    if leg and not call.is_over:
+        call.carried_by(leg)

@@ -1,0 +1,79 @@
+"""What is under way in LiveKit when somebody interrupts it, or the process ends.
+
+LiveKit writes the usage of an answer and of an utterance once it is complete. Of one that is interrupted, the span is
+there without it, and of one that a signal ends, not even the span. So the length of what was asked, and of what came
+back, goes on the span as a number, and spans still open at the end of the process are ended.
+"""
+
+import weakref
+from typing import Any
+
+from opentelemetry.trace import Tracer
+
+from callfare import attributes as names
+from callfare.guard import quietly
+from callfare.wrapping import Wrapper
+
+__all__ = ["close", "end_all", "llm_init", "tts_init"]
+
+_SPANS = ("_llm_request_span", "_tts_request_span")
+_streams: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def _init(_tracer: Tracer) -> Wrapper:
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        wrapped(*args, **kwargs)
+        _streams.add(instance)
+
+    return wrapper
+
+
+llm_init = _init
+"""Wrapper of `LLMStream.__init__`."""
+tts_init = _init
+"""Wrapper of `SynthesizeStream.__init__` and `ChunkedStream.__init__`."""
+
+
+def close(_tracer: Tracer) -> Wrapper:
+    """Wrapper of their `aclose`, which ends the span."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _state(instance)
+        return await wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+def end_all() -> None:
+    """The process is about to exit: nobody else will end these."""
+    for stream in list(_streams):
+        _state(stream)
+        for name in _SPANS:
+            span = getattr(stream, name, None)
+            if span is not None:
+                span.end()
+
+
+@quietly
+def _state(stream: Any) -> None:
+    asked = _asked_length(stream)
+    for name in _SPANS:
+        span = getattr(stream, name, None)
+        if span is not None and asked:
+            span.set_attribute(names.REQUEST_CHARACTERS, asked)
+
+
+def _asked_length(stream: Any) -> int:
+    for name in ("_pushed_text", "_input_text"):
+        text = getattr(stream, name, None)
+        if isinstance(text, str):
+            return len(text)
+    context = getattr(stream, "_chat_ctx", None)
+    return sum(_length(item) for item in getattr(context, "items", ()))
+
+
+def _length(item: Any) -> int:
+    """Of a message, a tool's call or its result."""
+    content = getattr(item, "content", None)
+    texts = content if isinstance(content, list) else [getattr(item, "arguments", ""), getattr(item, "output", "")]
+    return sum(len(text) for text in texts if isinstance(text, str))
