@@ -13,7 +13,9 @@ import psycopg
 import pytest
 
 from cost_exporter.domain.look_alike import ALIKE_PER_SLOT_MAX
+from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
@@ -142,6 +144,27 @@ def test_both_halves_in_flight_are_one_call(database_url: str, database: Databas
         assert sdk(1).span_id.hex() in billed(database)
         assert len(billed(database)) == 1 + round_number % 2
         assert problems(database) == []
+
+
+def test_the_second_half_waits_while_the_first_is_not_committed(database_url: str, database: Database) -> None:
+    """The key is known to both: the first writer is held after it looked, and the second one must not look past it."""
+    first, second = (LedgerStore(database_url, seed=seed) for seed in range(2))
+    first.commit([request(sdk(9, start_ms=2500))], price_by_sum)
+    thread = threading.Thread(target=second.commit, args=([request(sdk(1))], price_by_sum))
+
+    def held(usage: UsageRecord) -> Quote:
+        if not thread.ident:
+            thread.start()
+            waiting = "select count(*) from pg_locks where not granted"
+            wait_until("it waits, or is done", lambda: rows(database, waiting) != [(0,)] or not thread.is_alive())
+            assert thread.is_alive()
+        return price_by_sum(usage)
+
+    first.commit([request(framework(1))], held)
+    thread.join()
+    for ledger in (first, second):
+        ledger.close()
+    assert billed(database) == [sdk(1).span_id.hex(), sdk(9).span_id.hex()]
 
 
 HALVES = 30
