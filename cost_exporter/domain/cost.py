@@ -6,7 +6,7 @@ from typing import Final, Literal
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.money import ZERO
 from cost_exporter.domain.quantity import Quantities
-from cost_exporter.domain.quote import Line, Status
+from cost_exporter.domain.quote import Line, Quote, Status
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.value import value
 
@@ -62,6 +62,17 @@ class CostRecord:
     duplicate_trace_id: bytes | None = None
     """Its trace, where that is another one."""
     book_version: str = ""
+
+    @property
+    def quote(self) -> Quote:
+        """The quote that the record was made with."""
+        return Quote(
+            amount_usd=self.cost_usd,
+            status=self.status,
+            lines=self.lines,
+            issues=self.quote_issues,
+            book_version=self.book_version,
+        )
 
     @property
     def leg(self) -> Leg:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import NamedTuple
 
-from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.span import Call, Link
+from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.value import value
 
 __all__ = ["DeadLetter", "Facts", "OutgoingSpan", "Receipt"]

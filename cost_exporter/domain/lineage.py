@@ -9,15 +9,12 @@ from itertools import islice
 from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.domain.span import Call, Link, Root
+from cost_exporter.domain.span import Call, Link, Root, SpanKey
 
-__all__ = ["CALLS_ABOVE_MAX", "Lineage", "SpanKey"]
+__all__ = ["CALLS_ABOVE_MAX", "Lineage"]
 
 CALLS_ABOVE_MAX: Final = 64
 """Calls nested deeper than this say nothing of one another; nobody tells of a call in so many layers."""
-
-SpanKey = tuple[bytes, bytes]
-"""(trace id, span id), within one namespace."""
 
 
 class Lineage:

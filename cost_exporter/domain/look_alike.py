@@ -16,8 +16,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from cost_exporter.domain.base_model import base_model
-from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, Detail, SpanKey
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
 __all__ = [

@@ -23,7 +23,7 @@ from typing import Final
 
 from cost_exporter.domain.base_model import are_one_model, base_model
 from cost_exporter.domain.identity import Identities
-from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.lineage import Lineage
 from cost_exporter.domain.look_alike import (
     OUTPUT_TOKENS_SLACK,
     OVERLAP_SLACK_NS,
@@ -32,7 +32,7 @@ from cost_exporter.domain.look_alike import (
     look_alike,
 )
 from cost_exporter.domain.quantity import Quantities, Quantity
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.span import Call, SpanKey
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
 __all__ = ["leaves_cache_out", "same_call_evidence", "same_call_groups"]

@@ -11,15 +11,15 @@ from typing import Final
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
 from cost_exporter.domain.identity import Identities, ids_of_keys, repeated_ids
-from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.lineage import Lineage
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.span import Call, Link
+from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import copier, maker, value
 from cost_exporter.domain.verdict import Verdict, judge
 
-__all__ = ["Price", "SpanKey", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
+__all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
 
 Price = Callable[[UsageRecord], Quote]
 

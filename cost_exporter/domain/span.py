@@ -11,7 +11,10 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 
-__all__ = ["Call", "Detail", "Link", "Root"]
+__all__ = ["Call", "Detail", "Link", "Root", "SpanKey"]
+
+SpanKey = tuple[bytes, bytes]
+"""(trace id, span id), within one namespace."""
 
 
 class Detail(IntEnum):

@@ -13,10 +13,10 @@ from decimal import Decimal
 from cost_exporter.domain.cost import leg_of
 from cost_exporter.domain.finest_split import finest_split
 from cost_exporter.domain.identity import Identities
-from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.lineage import Lineage
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.same_call import leaves_cache_out, same_call_evidence, same_call_groups
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, Detail, SpanKey
 from cost_exporter.domain.value import value
 
 __all__ = ["Verdict", "judge", "richness"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from callfare import attributes
 from cost_exporter.domain.facts import OutgoingSpan
-from cost_exporter.domain.lineage import SpanKey
+from cost_exporter.domain.span import SpanKey
 from cost_exporter.forward.enrich import ENRICHED_KEYS
 from cost_exporter.read import wire
 from cost_exporter.read.attribute_values import UnreadableValue, readable_text, value_of

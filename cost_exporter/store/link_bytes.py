@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.domain.lineage import SpanKey
-from cost_exporter.domain.span import Link, Root
+from cost_exporter.domain.span import Link, Root, SpanKey
 from cost_exporter.domain.value import value
 from cost_exporter.store.fact_json import attribution_from, attribution_words
 

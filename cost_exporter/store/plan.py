@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.identity import call_key, repeated_ids
-from cost_exporter.domain.lineage import Lineage, SpanKey
+from cost_exporter.domain.lineage import Lineage
 from cost_exporter.domain.money import CONTEXT
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Quote
@@ -29,7 +29,7 @@ from cost_exporter.domain.rollup import (
     workflow_key,
 )
 from cost_exporter.domain.settle import Price, TraceFacts, Workflow, settle, workflow_of
-from cost_exporter.domain.span import Call, Link
+from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import maker, value
 from cost_exporter.store.trace_state import TraceKey, TraceState
@@ -43,7 +43,6 @@ __all__ = [
     "keeping_quotes",
     "plan_component",
     "plan_settled",
-    "quote_of",
     "quotes_by_usage",
     "usage_key",
     "usage_key_of",
@@ -194,22 +193,11 @@ def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
 def quotes_by_usage(stored: Iterable[CostRecord]) -> dict[object, Quote]:
     """Return what was quoted for each usage; see `usage_key`."""
     return {
-        usage_key_of(record): quote_of(record)
+        usage_key_of(record): record.quote
         for record in stored
         # The vendor's figure of an amended record came from another span, so its usage is not ours to rebuild.
         if record.status != "duplicate" and not any(issue.startswith("amended_by:") for issue in record.issues)
     }
-
-
-def quote_of(record: CostRecord) -> Quote:
-    """Return the quote that a record was made with."""
-    return Quote(
-        amount_usd=record.cost_usd,
-        status=record.status,
-        lines=record.lines,
-        issues=record.quote_issues,
-        book_version=record.book_version,
-    )
 
 
 _ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key", "session_before"})

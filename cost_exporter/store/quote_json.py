@@ -7,7 +7,6 @@ from typing import Any
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.quote import Quote
 from cost_exporter.store.fact_json import loads_exactly, quantities_json, with_member
-from cost_exporter.store.plan import quote_of
 from cost_exporter.store.record_columns import lines_from, lines_json
 
 __all__ = ["decision_json", "quote_from", "quote_json"]
@@ -33,7 +32,7 @@ def quote_from(text: str) -> Quote:
 
 def decision_json(record: CostRecord) -> str:
     """Return what was decided on a record: billed as what and for how much, or whose duplicate it was and why."""
-    content = _quote(quote_of(record)) | {
+    content = _quote(record.quote) | {
         "issues": record.issues,
         "duplicate_of": None if record.duplicate_of is None else record.duplicate_of.hex(),
         "duplicate_trace_id": None if record.duplicate_trace_id is None else record.duplicate_trace_id.hex(),

@@ -26,20 +26,24 @@ from cost_exporter.store.fact_json import (
     quantities_json,
     with_member,
 )
-from cost_exporter.store.plan import Change
 
 __all__ = ["fact_json", "lines_from", "lines_json", "record_from_row", "record_parameters"]
 
 
-def record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
+def record_parameters(
+    records: Sequence[CostRecord],
+    *,
+    bucket_days: Sequence[int],
+    namespaces: Sequence[str],
+    received_at_us: Sequence[int],
+) -> dict[str, Any]:
     """Return one array a column of `record`."""
-    records = [change.record for change in changes]
     calls = [record.call for record in records]
     usages = [call.usage for call in calls]
     words = [record.attribution for record in records]
     return {
-        "bucket": DateArray.of_unix_days([change.bucket_day for change in changes]),
-        "namespace": TextArray.of([change.namespace for change in changes]),
+        "bucket": DateArray.of_unix_days(bucket_days),
+        "namespace": TextArray.of(namespaces),
         "trace_id": UuidArray.of([call.trace_id for call in calls]),
         "span_id": Int8Array.of_ids([call.span_id for call in calls]),
         "parent_span_id": Int8Array.of_ids([call.parent_span_id for call in calls]),
@@ -60,7 +64,7 @@ def record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "started_at": TimestampArray.of_unix_us([call.started_at_unix_ns // 1000 for call in calls]),
         "started_ns": Int2Array.of([call.started_at_unix_ns % 1000 for call in calls]),
         "duration_ns": Int8Array.of([call.ended_at_unix_ns - call.started_at_unix_ns for call in calls]),
-        "received_at": TimestampArray.of_unix_us([change.received_at_us for change in changes]),
+        "received_at": TimestampArray.of_unix_us(received_at_us),
         "status": TextArray.of([record.status for record in records]),
         "cost_usd": TextArray.of_distinct([_money(record.cost_usd) for record in records]),
         "reported_cost_usd": TextArray.of([_money(call.reported_cost_usd) for call in calls]),

@@ -28,7 +28,7 @@ from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
 from cost_exporter.store.known import Known, NeedsMore, load_known
 from cost_exporter.store.locks import Lock, try_lock_session
-from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quote_of, quotes_by_usage, usage_key
+from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quotes_by_usage, usage_key
 from cost_exporter.store.quote_json import quote_from, quote_json
 from cost_exporter.store.statements import statement
 from cost_exporter.store.trace_state import TraceKey
@@ -350,7 +350,7 @@ def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason
                 namespace=change.namespace,
                 call=change.before.call,
                 reason=reason,
-                content=quote_json(quote_of(change.before)),
+                content=quote_json(change.before.quote),
             )
         )
     if plan.headers:

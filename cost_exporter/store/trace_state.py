@@ -11,9 +11,8 @@ from typing import Final
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
-from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.settle import TraceFacts, better_call, better_link
-from cost_exporter.domain.span import Call, Link
+from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.store.call_json import call_payload
 
 __all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge", "shared_keys_from"]

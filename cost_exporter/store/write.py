@@ -87,9 +87,9 @@ def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, en
             rest.execute(statement("insert_trace_joins"), _join_parameters(joins))
         insert_members(rest, known.members, written)
         if new_changes:
-            rest.execute(statement("insert_records"), record_parameters(new_changes))
+            rest.execute(statement("insert_records"), _record_parameters(new_changes))
         if old_changes:
-            rest.execute(statement("update_records"), record_parameters(old_changes))
+            rest.execute(statement("update_records"), _record_parameters(old_changes))
         _write_history(rest, plan)
         _count_producers(rest, new_changes)
         if enrich is not None:
@@ -151,6 +151,15 @@ def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
         "roots": TextArray.of([each.roots for each in packed]),
         "shared_keys": ByteaArray.of([state.shared_key_bytes for state in states]),
     }
+
+
+def _record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
+    return record_parameters(
+        [change.record for change in changes],
+        bucket_days=[change.bucket_day for change in changes],
+        namespaces=[change.namespace for change in changes],
+        received_at_us=[change.received_at_us for change in changes],
+    )
 
 
 def _home_parameters(homes: Mapping[int, TraceKey], known: Known) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from decimal import Decimal
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.settle import TraceFacts, settle
-from cost_exporter.domain.span import Call, Detail, Link, Root
+from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 
 T0_UNIX_NS = 1_790_000_000_000_000_000

@@ -1,9 +1,11 @@
 """What a request told, counted."""
 
+from dataclasses import replace
+
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.quote import Line, Rate
-from tests.domain.builders import call
+from tests.domain.builders import call, price_by_sum, settled
 
 
 def test_every_span_of_a_request_is_counted_once() -> None:
@@ -51,3 +53,9 @@ def test_a_line_writes_money_as_text() -> None:
         "amount": None,
         "price_id": "p",
     }
+
+
+def test_a_record_gives_back_the_quote_it_was_made_with() -> None:
+    """Re-rating and late spans compare quotes, so none of a quote may be lost in its record."""
+    (record,) = settled(call("a")).values()
+    assert record.quote == price_by_sum(replace(record.call.usage, tenant=record.tenant))

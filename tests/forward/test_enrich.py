@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.settle import settle
+from cost_exporter.domain.span import SpanKey
 from cost_exporter.forward.enrich import cost_attributes, cost_bucket, describe_cost
 from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read import wire

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import Attribution
-from cost_exporter.domain.lineage import SpanKey
 from cost_exporter.domain.quote import Line, Rate
-from cost_exporter.domain.span import Call, Detail, Link, Root
+from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.arrays import (
     BoolArray,
