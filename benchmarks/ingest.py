@@ -40,7 +40,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_sink import OtlpSink
 
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"

@@ -48,11 +48,11 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind
 
 from callfare import attributes as names
-from callfare import hook
 from callfare.account import with_attribution
-from callfare.session import Clock, Reporter, Session
-from callfare.span import CallSpan, Request
-from callfare.wrapping import Wrapper, around_call, around_generator
+from callfare.calls.session import Clock, Reporter, Session
+from callfare.calls.span import CallSpan, Request
+from callfare.calls.wrapping import Wrapper, around_call, around_generator
+from callfare.provider import hook
 
 ROUNDS = 3
 BLOCKS = 50

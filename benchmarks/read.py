@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from cost_exporter.receive.process import collect_garbage_less_often
 

@@ -24,9 +24,9 @@ from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.prices import load_book
-from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import migrate
+from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.rerate import Period, RerateTotals, apply_rerate, preview_rerate, undo_rerate
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -1,10 +1,11 @@
 """From the spans of a request to its acknowledgement: read them, and submit the facts to the ledger.
 
-The steps of a span, and where each is. Settling, pricing and storing happen in `store/ledger.py`, in one transaction:
+The steps of a span, and where each is. Settling, pricing and storing happen in `store/ledger/ledger.py`, in one
+transaction:
 
     read      spans become facts: calls with usage, links of the trace, dead letters     read/
-    settle    all facts of a trace together: one bill per call, on whose account         domain/settle.py
-    price     each billed call by the book in force at its start                          domain/price.py
+    settle    all facts of a trace together: one bill per call, on whose account         domain/settling/settle.py
+    price     each billed call by the book in force at its start                          domain/pricing/book.py
     store     records and rollups, in one transaction; many requests share a commit       store/
     forward   the spans go on with their cost, from an outbox of the same transaction     forward/
 
@@ -17,8 +18,8 @@ from typing import Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.forward.outgoing import outgoing_spans
-from cost_exporter.read.decoded import DecodedRequest
 from cost_exporter.read.estimate import with_estimates
+from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.read.request import read_request
 
 __all__ = ["Ledger", "Observe", "Pipeline"]

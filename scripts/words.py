@@ -1,8 +1,8 @@
 """Find words that this project does not use: `python scripts/words.py [--update]`.
 
-Read are documents, configuration, templates and SQL as they stand; of Python the docstrings, comments and texts. What is
-left over from before the list is counted in `words_left.txt`, a line a file. Without an option the script names what is new; with
-`--update` it writes the counts anew, unless their sum has grown.
+Read are documents, configuration, templates and SQL as they stand; of Python the docstrings, comments and texts. What
+is left over from before the list is counted in `words_left.txt`, a line a file. Without an option the script names what
+is new; with `--update` it writes the counts anew, unless their sum has grown.
 """
 
 import ast

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import migrate
 
 # Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
 hypothesis.settings.register_profile(

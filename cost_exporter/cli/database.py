@@ -8,10 +8,10 @@ from psycopg.rows import TupleRow
 
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.settings import Settings, load_settings
-from cost_exporter.store import session
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database import session
+from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.reading import Reader
-from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["connect", "embedded_postgres", "open_database", "open_reader"]
 

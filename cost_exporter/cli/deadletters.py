@@ -14,14 +14,14 @@ from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decode import Sender
+from cost_exporter.receive.decoding.decode import Sender
 from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.receive.options import ingest_options
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.forms import Sheet
 from cost_exporter.settings import Settings, load_config, load_settings
-from cost_exporter.store.deadletter import Replayed, WaitingLetter, replay
+from cost_exporter.store.dead_letters import Replayed, WaitingLetter, replay
 
 __all__ = ["deadletters"]
 

@@ -10,14 +10,14 @@ import psycopg
 
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.price_book import open_prices_if_any
+from cost_exporter.collisions.collisions import installed_collisions
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
-from cost_exporter.read.collisions import installed_collisions
 from cost_exporter.settings import Settings, load_config, load_settings
-from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.database.migrate import check_schema
+from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.price_books import latest_versions
-from cost_exporter.store.unreachable import unreachable
 
 __all__ = ["Finding", "diagnose"]
 

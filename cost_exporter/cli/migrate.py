@@ -6,7 +6,7 @@ from cost_exporter.cli.database import embedded_postgres
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line
 from cost_exporter.settings import load_settings
-from cost_exporter.store.migrate import migrate as apply_migrations
+from cost_exporter.store.database.migrate import migrate as apply_migrations
 
 __all__ = ["register"]
 

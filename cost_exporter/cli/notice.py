@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from cost_exporter.read.collisions import seen_collisions
+from cost_exporter.collisions.collisions import seen_collisions
 from cost_exporter.receive.observed import ServiceScope
 
 __all__ = ["CollisionNotice"]

@@ -8,10 +8,10 @@ from psycopg.rows import TupleRow
 
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.output import print_notice
-from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.prices import load_book
 from cost_exporter.settings import load_settings
-from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.price_books import current_book, load_new_files
 
 __all__ = ["book_in_database", "book_in_force", "open_prices", "open_prices_if_any"]

@@ -14,7 +14,7 @@ from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_notice, print_sheet
 from cost_exporter.cli.price_book import book_in_database, book_in_force, open_prices_if_any
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price_row import PriceRow
+from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices import load_book
 from cost_exporter.prices.against import Comparison, compare
@@ -28,7 +28,7 @@ from cost_exporter.prices.snapshot import SECONDARY, Snapshot, dump_snapshot
 from cost_exporter.prices.voice import import_voice, voice_version
 from cost_exporter.report.amounts import cost_text
 from cost_exporter.report.forms import Sheet
-from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.price_books import latest_snapshot, save_price_file, save_snapshot
 from cost_exporter.store.rerate import RerateRunning, RerateTotals, price_unpriced, reserve_rerates
 

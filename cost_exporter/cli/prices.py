@@ -13,9 +13,9 @@ from cost_exporter.cli.output import print_error, print_json, print_json_line, p
 from cost_exporter.cli.price_book import book_in_force
 from cost_exporter.cli.price_changes import diff, finding_text, import_prices, load
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_match import nearest
-from cost_exporter.domain.price_row import ALWAYS, FOREVER, PriceRow, instant_text
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.match import nearest
+from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, PriceRow, instant_text
 from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.errors import StoreError
 from cost_exporter.prices import load_book

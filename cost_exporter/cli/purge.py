@@ -8,7 +8,7 @@ import typer
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line
-from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.retention import months_before, purge_before
 
 __all__ = ["register"]

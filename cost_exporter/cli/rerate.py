@@ -13,7 +13,7 @@ from cost_exporter.cli.price_book import book_in_database
 from cost_exporter.domain.money import to_plain
 from cost_exporter.report.amounts import cost_text, time_text
 from cost_exporter.report.forms import Sheet
-from cost_exporter.store.migrate import check_schema
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.rerate import (
     Period,
     RerateTotals,

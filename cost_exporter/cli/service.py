@@ -21,34 +21,34 @@ from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.notice import CollisionNotice
 from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
-from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
-from cost_exporter.receive.admission import Admission
-from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.receive.admission.admission import Admission
+from cost_exporter.receive.grpc.receiver import GrpcReceiver
+from cost_exporter.receive.http.receiver import HttpReceiver
+from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.options import ingest_options
-from cost_exporter.receive.otlp_grpc import GrpcReceiver
-from cost_exporter.receive.otlp_http import HttpReceiver
 from cost_exporter.receive.process import collect_garbage_less_often
-from cost_exporter.receive.workers import WorkerPool
+from cost_exporter.receive.workers.pool import WorkerPool
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.final_costs import FinalCosts
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
+from cost_exporter.store.database.migrate import migrate
+from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
-from cost_exporter.store.migrate import migrate
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import ReaderPool
 from cost_exporter.store.rerate import RerateRunning, retry_unpriced
 from cost_exporter.store.rules import sync_rules
-from cost_exporter.store.session import open_pool
 from cost_exporter.store.token_directory import TokenDirectory
 
 __all__ = ["Service"]

@@ -19,7 +19,7 @@ from cost_exporter.cli.service import Service
 from cost_exporter.errors import SettingsError
 from cost_exporter.receive.process import start_logging
 from cost_exporter.settings import Settings, load_settings
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database.embedded import EmbeddedPostgres
 
 __all__ = ["database_for", "register", "without_password"]
 

@@ -3,8 +3,8 @@
 No IO, no clock, no logging, no threads: what is needed from outside is passed in.
 """
 
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_row import Factor, ModelAlias, PriceRow
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.rows import Factor, ModelAlias, PriceRow
 from cost_exporter.domain.quote import Line, Quote
 from cost_exporter.domain.usage import UsageRecord
 

@@ -1,7 +1,7 @@
 """Rollups: records summed by key, exactly.
 
 Two sets of keys: by workflow (tenant, trace, category, leg) and by day (tenant, day, category, provider,
-model, operation). A rollup always equals the sum of its records: `store/plan.py` adds up by how much a
+model, operation). A rollup always equals the sum of its records: `store/ledger/write_set.py` adds up by how much a
 transaction moves each key. Duplicates add only to `duplicate_count`; what is not known adds nothing but a count of
 unknowns; invalid counts never enter a sum.
 """

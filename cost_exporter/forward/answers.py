@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import Undecodable
-from cost_exporter.read.wire_shape import LENGTH_DELIMITED, fields_of, read_varint
+from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, fields_of, read_varint
 
 __all__ = ["NotOtlp", "Taken", "read_answer"]
 

@@ -1,6 +1,6 @@
 """The cost of a record as span attributes, ready to be appended to the span's own bytes.
 
-A span is enriched without decoding it again (`read/otlp_bytes.py`), and of its attributes only the amount is its
+A span is enriched without decoding it again (`read/otlp/otlp_bytes.py`), and of its attributes only the amount is its
 own: the rest recurs and is remembered. The double is for display only; the exact figure is the decimal string
 beside it. `callfare.cost.bucket` is for backends that search by equality.
 """
@@ -13,7 +13,7 @@ from functools import lru_cache
 from callfare import attributes
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import to_plain
-from cost_exporter.read.otlp_bytes import field
+from cost_exporter.read.otlp.otlp_bytes import field
 
 __all__ = ["ENRICHED_KEYS", "cost_attributes", "cost_bucket", "describe_cost"]
 

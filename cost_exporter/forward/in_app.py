@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from cost_exporter.domain.cost import DEFAULT_TENANT
 from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.settle import TraceFacts, settle
+from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.forward.enrich import describe_cost
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 
 __all__ = ["costs_of"]

@@ -15,8 +15,8 @@ from callfare import attributes
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.span import SpanKey
 from cost_exporter.forward.enrich import ENRICHED_KEYS
-from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import UnreadableValue, readable_text, value_of
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_values import UnreadableValue, readable_text, value_of
 
 __all__ = ["outgoing_spans"]
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from cost_exporter.forward.answers import Taken
-from cost_exporter.read.otlp_bytes import halves_of
+from cost_exporter.read.otlp.otlp_bytes import halves_of
 
 __all__ = ["Claim", "Outbox", "RefusedForGood", "Sender", "Transport"]
 

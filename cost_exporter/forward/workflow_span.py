@@ -14,7 +14,7 @@ from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_bucket
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 
 __all__ = ["SCOPE_NAME", "FinalWorkflow", "workflow_span"]
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_row import PriceRow
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price_row import PriceRow
+from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.domain.value import value
 
 __all__ = ["Change", "diff_rows"]

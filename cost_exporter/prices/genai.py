@@ -15,7 +15,7 @@ from importlib.metadata import version
 from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
-from cost_exporter.domain.price_row import (
+from cost_exporter.domain.pricing.rows import (
     ALWAYS,
     FOREVER,
     ContextTier,

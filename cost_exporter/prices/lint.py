@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_match import Candidate, matches_empty_name
-from cost_exporter.domain.price_row import LIST, PriceRow
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.match import Candidate, matches_empty_name
+from cost_exporter.domain.pricing.rows import LIST, PriceRow
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES
 from cost_exporter.domain.value import value
 

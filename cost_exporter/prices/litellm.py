@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from cost_exporter.domain.price_row import NO_CONDITIONS, PriceRow
+from cost_exporter.domain.pricing.rows import NO_CONDITIONS, PriceRow
 from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.errors import CallfareError
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from cost_exporter.domain.price import PriceBook, PriceRows, PriceSource
-from cost_exporter.domain.price_row import LIST, Factor, ModelAlias, PriceRow
+from cost_exporter.domain.pricing.book import PriceBook, PriceRows, PriceSource
+from cost_exporter.domain.pricing.rows import LIST, Factor, ModelAlias, PriceRow
 from cost_exporter.prices.price_file import PriceFile, parse_price_file, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
 

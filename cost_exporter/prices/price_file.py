@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from cost_exporter.domain.price_row import FOREVER, OPERATOR, Factor, ModelAlias, PriceRow, instant_text
+from cost_exporter.domain.pricing.rows import FOREVER, OPERATOR, Factor, ModelAlias, PriceRow, instant_text
 from cost_exporter.domain.value import value
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices.place import Node, compose, wrap

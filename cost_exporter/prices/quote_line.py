@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.money import parse_decimal, to_plain
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_explain import explain
-from cost_exporter.domain.price_row import OPERATOR
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.explain import explain
+from cost_exporter.domain.pricing.rows import OPERATOR
 from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.domain.quantity import QUANTITIES, Quantity
 from cost_exporter.domain.quote import Quote

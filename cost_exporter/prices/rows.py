@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Final, TypeVar, cast
 
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
-from cost_exporter.domain.price_row import (
+from cost_exporter.domain.pricing.rows import (
     ALWAYS,
     CONDITIONS,
     FOREVER,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.price_row import ALWAYS, FOREVER, PriceRow, instant_text
+from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, PriceRow, instant_text
 
 __all__ = ["row_json"]
 

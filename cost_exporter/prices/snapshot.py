@@ -11,7 +11,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
-from cost_exporter.domain.price_row import ALWAYS, FOREVER, ContextTier, ModelAlias, PriceRow, Window
+from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, ContextTier, ModelAlias, PriceRow, Window
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices.genai import ImportedProvider
 

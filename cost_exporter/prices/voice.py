@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
-from cost_exporter.domain.price_row import ModelAlias, PriceRow
+from cost_exporter.domain.pricing.rows import ModelAlias, PriceRow
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.genai import VOICE_UNITS, ImportedProvider, import_genai, provider_rows, with_changes
 

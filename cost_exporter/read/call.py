@@ -12,17 +12,17 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.read.content_hash import Extras, content_hash, said_beyond
-from cost_exporter.read.costs import NO_COST, stated_cost
-from cost_exporter.read.failure import failure_of
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.quantities import mend_quantities, read_quantities
-from cost_exporter.read.reading import NO_KEYS, Reading, first_text
-from cost_exporter.read.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
+from cost_exporter.read.fields.content_hash import Extras, content_hash, said_beyond
+from cost_exporter.read.fields.costs import NO_COST, stated_cost
+from cost_exporter.read.fields.failure import failure_of
+from cost_exporter.read.fields.identity import words_meaning
+from cost_exporter.read.fields.quantities import mend_quantities, read_quantities
+from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
+from cost_exporter.read.fields.vendor_usage import read_containers
+from cost_exporter.read.otlp.values import ID_LENGTH_MAX
 from cost_exporter.read.unread import name_unread_usage
-from cost_exporter.read.values import ID_LENGTH_MAX
-from cost_exporter.read.vendor_usage import read_containers
-from cost_exporter.read.words import words_meaning
+from cost_exporter.read.vocabulary.operations import WRAPPER
+from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
 
 __all__ = ["read_call"]
 

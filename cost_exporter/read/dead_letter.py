@@ -4,7 +4,7 @@ Made where something went wrong already, so nothing in here may raise: a second 
 """
 
 from cost_exporter.domain.facts import DeadLetter
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.strip import strip_content
 
 __all__ = ["dead_letter_of"]

@@ -13,8 +13,8 @@ from typing import Any, Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import CHAT_OPERATIONS
-from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import readable_text
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_values import readable_text
 
 __all__ = ["with_estimates"]
 

@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.read.aliases import ATTRIBUTION_KEYS
-from cost_exporter.read.attribute_values import SpanAttributes
-from cost_exporter.read.fingerprint import fingerprint, named
-from cost_exporter.read.reading import Keys, Origin, Plan, first_text
-from cost_exporter.read.values import text_of
-from cost_exporter.read.wire import Attributes, EncodedAttributes, Resource
+from cost_exporter.read.fields.fingerprint import fingerprint, named
+from cost_exporter.read.fields.reading import Keys, Origin, Plan, first_text
+from cost_exporter.read.otlp.attribute_values import SpanAttributes
+from cost_exporter.read.otlp.values import text_of
+from cost_exporter.read.otlp.wire import Attributes, EncodedAttributes, Resource
+from cost_exporter.read.vocabulary.aliases import ATTRIBUTION_KEYS
 
 __all__ = ["attribution_of", "origin_of", "without_tenant"]
 

@@ -13,12 +13,12 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import copier
-from cost_exporter.read.attribute_values import COUNTS, short_text
-from cost_exporter.read.content_hash import content_hash, said_by
-from cost_exporter.read.quantities import PARTS, TOTALS, total_cache_writes
-from cost_exporter.read.reading import Origin, Plan, Words
-from cost_exporter.read.times import EARLIEST_UNIX_NS
-from cost_exporter.read.wire import EncodedAttributes, Span
+from cost_exporter.read.fields.content_hash import content_hash, said_by
+from cost_exporter.read.fields.quantities import PARTS, TOTALS, total_cache_writes
+from cost_exporter.read.fields.reading import Origin, Plan, Words
+from cost_exporter.read.fields.times import EARLIEST_UNIX_NS
+from cost_exporter.read.otlp.attribute_values import COUNTS, short_text
+from cost_exporter.read.otlp.wire import EncodedAttributes, Span
 
 __all__ = ["read_plain"]
 

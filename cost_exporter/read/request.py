@@ -12,18 +12,18 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.domain.value import copier
-from cost_exporter.read import wire
-from cost_exporter.read.attribute_values import SpanAttributes, UnreadableValue
 from cost_exporter.read.call import read_call
 from cost_exporter.read.dead_letter import dead_letter_of
-from cost_exporter.read.mend import DETAILS
+from cost_exporter.read.fields.identity import words_of
+from cost_exporter.read.fields.reading import Origin, Plan, Reading
+from cost_exporter.read.fields.times import latest_start, plausible_times
+from cost_exporter.read.layout import ScopePlans, plans_of_scope
 from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_values import SpanAttributes, UnreadableValue
+from cost_exporter.read.otlp.repair import DETAILS
+from cost_exporter.read.otlp.values import clean_text
 from cost_exporter.read.plain import read_plain
-from cost_exporter.read.plan import ScopePlans, plans_of_scope
-from cost_exporter.read.reading import Origin, Plan, Reading
-from cost_exporter.read.times import latest_start, plausible_times
-from cost_exporter.read.values import clean_text
-from cost_exporter.read.words import words_of
 
 __all__ = ["read_request"]
 

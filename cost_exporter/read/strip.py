@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-from cost_exporter.read import wire
-from cost_exporter.read.aliases import QUANTITY_ALIASES, TEXT_KEYS
-from cost_exporter.read.attribute_values import SpanAttributes
-from cost_exporter.read.names import names_of
-from cost_exporter.read.plan import WANTED
-from cost_exporter.read.usage_names import is_container, usage_name
-from cost_exporter.read.values import clean_text, number_of, text_of
-from cost_exporter.read.vendor_usage import json_object, python_object
+from cost_exporter.read.fields.vendor_usage import json_object, python_object
+from cost_exporter.read.layout import WANTED
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_values import SpanAttributes
+from cost_exporter.read.otlp.values import clean_text, number_of, text_of
+from cost_exporter.read.vocabulary.aliases import QUANTITY_ALIASES, TEXT_KEYS
+from cost_exporter.read.vocabulary.names import names_of
+from cost_exporter.read.vocabulary.usage_names import is_container, usage_name
 
 __all__ = ["JSON_KEYS", "PAYLOAD_BYTES_MAX", "strip_content"]
 

@@ -9,9 +9,9 @@ says again what was read under another name is neither.
 from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.read.reading import Reading
-from cost_exporter.read.usage_names import UsageName, may_show_value, usage_name
-from cost_exporter.read.values import number_of
+from cost_exporter.read.fields.reading import Reading
+from cost_exporter.read.otlp.values import number_of
+from cost_exporter.read.vocabulary.usage_names import UsageName, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
 

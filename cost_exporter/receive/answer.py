@@ -31,7 +31,7 @@ from cost_exporter.errors import (
     Undecodable,
     UnsupportedMedia,
 )
-from cost_exporter.read.wire_shape import varint
+from cost_exporter.read.otlp.wire_shape import varint
 from cost_exporter.receive.ingest import Refusal
 
 __all__ = ["Answer", "SlowSender", "answer_to", "success"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from cost_exporter.errors import PermissionDenied
-from cost_exporter.receive.decode import Sender
+from cost_exporter.receive.decoding.decode import Sender
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import Scope
 

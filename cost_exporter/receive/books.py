@@ -11,8 +11,8 @@ import psycopg
 
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.store.database.session import connect
 from cost_exporter.store.price_books import BookKeeper
-from cost_exporter.store.session import connect
 
 __all__ = ["RefreshedBooks"]
 

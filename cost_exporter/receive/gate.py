@@ -17,13 +17,13 @@ from typing import Final
 from cost_exporter.domain.facts import DeadLetter, Receipt
 from cost_exporter.errors import CallfareError, Overloaded, ReceiveError, StoreFault, StoreUnavailable
 from cost_exporter.read.dead_letter import dead_letter_of
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.apart import Piece, joined, pieces_of, taken_in_parts
-from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.bounds import Limits
+from cost_exporter.receive.decoding.apart import Piece, joined, pieces_of, taken_in_parts
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from cost_exporter.receive.ingest import Ingest
 from cost_exporter.receive.stuck import StuckBatches, batch_name
-from cost_exporter.store.isolate import sum_of
+from cost_exporter.store.ledger.isolate import sum_of
 
 __all__ = ["Gate", "place_of"]
 

@@ -1,6 +1,6 @@
 """Receiving from inside the application: `OTEL_TRACES_EXPORTER=callfare`, the same gate and pipeline, no service.
 
-`callfare.in_process.InProcessExporter` encodes the spans as any OTLP exporter does and hands the bytes to what
+`callfare.export.in_process.InProcessExporter` encodes the spans as any OTLP exporter does and hands the bytes to what
 `open_ingest` returns. So a span is read, priced and stored by the same code whichever way it came.
 """
 
@@ -11,13 +11,13 @@ from typing import Protocol
 
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, Sender
 from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.receive.options import ingest_options
 from cost_exporter.settings import Settings, load_config, load_settings
-from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import migrate
 
 __all__ = ["GatedIngest", "InProcessIngest", "open_ingest"]
 

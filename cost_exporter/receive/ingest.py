@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.read.otlp.decoded import DecodedRequest
 
 __all__ = ["CountRefused", "Ingest", "Refusal"]
 

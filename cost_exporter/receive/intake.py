@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
-from cost_exporter.domain.settle import Price
+from cost_exporter.domain.settling.settle import Price
 from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Pipeline
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.bounds import Limits
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
-from cost_exporter.store.committer import WRITERS, Committer
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.committer import WRITERS, Committer
+from cost_exporter.store.ledger.ledger import LedgerStore
 
 __all__ = ["IngestOptions", "Intake", "LocalIntake"]
 

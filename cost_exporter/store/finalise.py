@@ -15,8 +15,8 @@ from psycopg.rows import dict_row
 
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.value import value
+from cost_exporter.store.database.statements import statement
 from cost_exporter.store.outbox import insert_outgoing
-from cost_exporter.store.statements import statement
 
 __all__ = ["FinalCost", "FinalisedTrace", "finalise", "forget_empty_traces"]
 

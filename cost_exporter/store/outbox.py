@@ -15,7 +15,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from cost_exporter.domain.facts import OutgoingSpan
-from cost_exporter.read.otlp_bytes import framed_span, trace_request
+from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
 
 __all__ = ["PostgresClaim", "PostgresOutbox", "insert_outgoing"]
 

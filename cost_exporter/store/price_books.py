@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 
 import psycopg
 
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.price_row import (
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.pricing.rows import (
     ALWAYS,
     FOREVER,
     ContextTier,
@@ -31,7 +31,7 @@ from cost_exporter.domain.value import value
 from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
-from cost_exporter.store.locks import Lock, lock_transaction
+from cost_exporter.store.database.locks import Lock, lock_transaction
 
 __all__ = [
     "BookKeeper",

@@ -22,8 +22,8 @@ from psycopg_pool import PoolTimeout
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.session import connect, open_pool
-from cost_exporter.store.unreachable import unreachable
+from cost_exporter.store.database.session import connect, open_pool
+from cost_exporter.store.database.unreachable import unreachable
 
 __all__ = ["Period", "Reader", "ReaderPool"]
 

@@ -21,19 +21,19 @@ from psycopg.rows import dict_row
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import CONTEXT, ZERO
 from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.settle import Price
+from cost_exporter.domain.settling.settle import Price
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable
-from cost_exporter.store.connection import connect_ledger, rolled_back_unless_committed
-from cost_exporter.store.known import Known, NeedsMore, load_known
-from cost_exporter.store.locks import Lock, try_lock_session
-from cost_exporter.store.plan import Change, Plan, Revision, plan_settled, quotes_by_usage, usage_key
-from cost_exporter.store.quote_json import quote_from, quote_json
-from cost_exporter.store.statements import statement
-from cost_exporter.store.trace_state import TraceKey
-from cost_exporter.store.unreachable import unreachable
-from cost_exporter.store.write import OvertakenError, write_plan
+from cost_exporter.store.codec.quote_json import quote_from, quote_json
+from cost_exporter.store.database.connection import connect_ledger, rolled_back_unless_committed
+from cost_exporter.store.database.locks import Lock, try_lock_session
+from cost_exporter.store.database.statements import statement
+from cost_exporter.store.database.unreachable import unreachable
+from cost_exporter.store.ledger.locked_traces import Known, NeedsMore, load_known
+from cost_exporter.store.ledger.trace_state import TraceKey
+from cost_exporter.store.ledger.write import OvertakenError, write_plan
+from cost_exporter.store.ledger.write_set import Change, Plan, Revision, plan_settled, quotes_by_usage, usage_key
 
 __all__ = [
     "Period",

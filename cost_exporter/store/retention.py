@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.buckets import partition_name
-from cost_exporter.store.statements import statement
+from cost_exporter.store.database.buckets import partition_name
+from cost_exporter.store.database.statements import statement
 
 __all__ = ["months_before", "purge_before"]
 

@@ -43,7 +43,7 @@ Choose the wrapper by the *shape* of the vendor's method (`callfare.wrapping`), 
 `Request.quantities` and `call.add/replace` take attribute names from `callfare.attributes` and int, Decimal or
 float amounts. Count text with `len()` (code points), audio with `callfare.audio`. Never put text, audio or a
 number on a span: `call.content(name, text)` does it where the operator allowed it.
-Long sockets (streaming STT) use `callfare.session.Session`: see its docstring. A socket that synthesises speech
+Long sockets (streaming STT) use `callfare.calls.session.Session`: see its docstring. A socket that synthesises speech
 opens one `CallSpan` per utterance with `open_call(tracer, request, context=captured)`.
 A wrapper that needs more is an ordinary wrapt wrapper `(wrapped, instance, args, kwargs)` from `make(tracer)`;
 keep our own code in functions marked `@quietly` and let the vendor's call and its exceptions pass untouched.
@@ -68,9 +68,10 @@ from opentelemetry.trace import Tracer, TracerProvider
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from callfare import environment, hook
+from callfare import environment
+from callfare.calls.wrapping import MakeWrapper
 from callfare.guard import note_internal_error
-from callfare.wrapping import MakeWrapper
+from callfare.provider import hook
 
 if TYPE_CHECKING:
 

@@ -23,8 +23,8 @@ from opentelemetry import trace
 
 from callfare import attributes as names
 from callfare import environment
+from callfare.calls.span import Amount, AttributeValue, Request, open_call
 from callfare.guard import quietly
-from callfare.span import Amount, AttributeValue, Request, open_call
 
 __all__ = ["record_usage"]
 

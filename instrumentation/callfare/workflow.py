@@ -23,11 +23,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 
 from callfare import attributes as names
-from callfare import environment, hook
+from callfare import environment
 from callfare.account import AccountedContext, account_of, with_attribution
-from callfare.failure import describe_error
+from callfare.calls.failure import describe_error
+from callfare.calls.voice_call import in_workflow
 from callfare.guard import quietly
-from callfare.voice_call import in_workflow
+from callfare.provider import hook
 
 __all__ = ["Workflow"]
 

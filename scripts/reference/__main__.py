@@ -1,7 +1,7 @@
 """Write docs/reference/ from the code: `python -m scripts.reference`; with `--check` compare instead.
 
-Every page is made from what the program itself uses: commands, settings, readers, routes, the registry of metrics and the
-catalogue of a migrated database. Something public without a description is an error that says where to write one.
+Every page is made from what the program itself uses: commands, settings, readers, routes, the registry of metrics and
+the catalogue of a migrated database. Something public without a description is an error that says where to write one.
 """
 
 import sys
@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cost_exporter.store.embedded import EmbeddedPostgres
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import migrate
 from scripts.reference import attributes, cli, database, decisions, files, http_api, metrics, python_api
 from scripts.reference.markdown import ROOT, Undescribed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import callfare
 import cost_exporter.prices
-from cost_exporter.domain.price import PriceBook
+from cost_exporter.domain.pricing.book import PriceBook
 from scripts.reference.markdown import Undescribed, code
 
 

@@ -44,7 +44,7 @@ def serving(url: str, *options: str, **environment: str) -> Iterator[tuple[subpr
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "cost_exporter.receive.worker" in command_line_of(child)]
+    return [child for child in children if "cost_exporter.receive.workers.worker" in command_line_of(child)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.cli.running import Ran, run_command
 from tests.domain.builders import call, price_by_sum
 from tests.store.requests import request

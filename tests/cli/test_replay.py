@@ -13,11 +13,11 @@ import cost_exporter
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from cost_exporter.receive.intake import IngestOptions, LocalIntake
 from cost_exporter.receive.observed import Unobserved
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.cli.running import run_command
 from tests.support.stored import as_url, chat, running_service, send
 

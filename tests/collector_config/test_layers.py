@@ -8,7 +8,7 @@ import yaml
 
 from callfare import attributes
 from cost_exporter.forward.enrich import cost_bucket
-from cost_exporter.read.plan import WANTED
+from cost_exporter.read.layout import WANTED
 from tests.collector_config import guards, layers
 
 SHAPES = layers.shapes()

@@ -115,7 +115,7 @@ class Double:
 
 def workers_of(service: psutil.Process) -> list[psutil.Process]:
     """The processes that work for it now."""
-    return [child for child in service.children() if "cost_exporter.receive.worker" in command_line_of(child)]
+    return [child for child in service.children() if "cost_exporter.receive.workers.worker" in command_line_of(child)]
 
 
 def ended(process: subprocess.Popen[str]) -> int:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.quote import Line, Quote, Rate
-from cost_exporter.domain.settle import TraceFacts, settle
+from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cost_exporter.domain.base_model import are_one_model, base_model
+from cost_exporter.domain.settling.base_model import are_one_model, base_model
 
 
 @pytest.mark.parametrize(

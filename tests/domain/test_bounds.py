@@ -8,7 +8,7 @@ import pytest
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import MAX_QUANTITY, InconsistentUsage, disjoint_parts
 from cost_exporter.domain.rollup import DailyKey, WorkflowKey, daily_key, workflow_key
-from cost_exporter.domain.settle import workflow_of
+from cost_exporter.domain.settling.settle import workflow_of
 from tests.domain.builders import T0_UNIX_NS, TRACE, call, facts, key, link, settled
 
 NS_PER_DAY = 86_400 * 10**9

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain import Factor, PriceBook
 from cost_exporter.domain.money import total
-from cost_exporter.domain.price import PriceRows
+from cost_exporter.domain.pricing.book import PriceRows
 from tests.domain.small_book import LIST, NOON, RATES, M, amounts, row, rows, usage
 
 # Quantities
@@ -252,7 +252,7 @@ def test_resold_model() -> None:
 
 def test_price_of_a_kind_of_usage_is_forgotten_past_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Model names come from outside: what is remembered of them is bounded, and answers stay the same."""
-    monkeypatch.setattr("cost_exporter.domain.price._ENTRIES_MAX", 3)
+    monkeypatch.setattr("cost_exporter.domain.pricing.book._ENTRIES_MAX", 3)
     book = PriceBook.of(LIST)
     assert [book.price(usage(model=f"m{n}")).status for n in range(10)] == ["unpriced"] * 10
     assert len(book._entries) <= 3

@@ -5,8 +5,8 @@ from decimal import Decimal as D
 import pytest
 
 from cost_exporter.domain import Factor, ModelAlias, PriceBook
-from cost_exporter.domain.price import PriceRows
-from cost_exporter.domain.price_row import ContextTier, Window
+from cost_exporter.domain.pricing.book import PriceRows
+from cost_exporter.domain.pricing.rows import ContextTier, Window
 from tests.domain.small_book import DAY, LIST, NOON, RATES, M, amounts, row, rows, usage
 
 # Precedence

@@ -5,8 +5,8 @@ from decimal import Decimal as D
 import pytest
 
 from cost_exporter.domain import Factor, ModelAlias, PriceBook, PriceRow
-from cost_exporter.domain.price import PriceRows
-from cost_exporter.domain.price_names import names_to_try
+from cost_exporter.domain.pricing.book import PriceRows
+from cost_exporter.domain.pricing.names import names_to_try
 from tests.domain.small_book import row, usage
 
 

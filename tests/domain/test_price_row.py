@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from cost_exporter.domain.price_row import (
+from cost_exporter.domain.pricing.rows import (
     ContextTier,
     PriceRow,
     Window,

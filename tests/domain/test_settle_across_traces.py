@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.look_alike import ALIKE_PER_SLOT_MAX, LookAlike, are_alike, slot_keys
-from cost_exporter.domain.settle import settle
+from cost_exporter.domain.settling.look_alike import ALIKE_PER_SLOT_MAX, LookAlike, are_alike, slot_keys
+from cost_exporter.domain.settling.settle import settle
 from cost_exporter.domain.span import Call, Detail
 from tests.domain.builders import billed, call, facts, key, price_by_sum, settled, span_id
 

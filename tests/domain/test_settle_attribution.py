@@ -5,7 +5,7 @@ from decimal import Decimal as D
 import pytest
 
 from cost_exporter.domain.attribution import Attribution
-from cost_exporter.domain.settle import settle, workflow_of
+from cost_exporter.domain.settling.settle import settle, workflow_of
 from tests.domain.builders import ACME, OTHER_TRACE, TRACE, call, facts, key, link, price_by_sum, settled
 
 # Attribution

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_exporter.domain.rollup import measures_of
-from cost_exporter.domain.settle import TraceFacts, better_call, better_link, settle
+from cost_exporter.domain.settling.settle import TraceFacts, better_call, better_link, settle
 from cost_exporter.domain.span import Call, Link, Root
 from tests.domain.builders import ACME, TRACE, call, facts, key, link, price_by_sum, settled, span_id
 from tests.domain.facts import links, spans

@@ -4,8 +4,8 @@ from decimal import Decimal as D
 
 import pytest
 
-from cost_exporter.domain.lineage import CALLS_ABOVE_MAX, Lineage
-from cost_exporter.domain.same_call import OVERLAPPING_MAX
+from cost_exporter.domain.settling.lineage import CALLS_ABOVE_MAX, Lineage
+from cost_exporter.domain.settling.same_call import OVERLAPPING_MAX
 from cost_exporter.domain.span import Call, Detail
 from tests.domain.builders import OTHER_TRACE, TRACE, billed, call, facts, key, link, settled, span_id
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.identity import (
+from cost_exporter.domain.settling.identity import (
     SPANS_PER_ID_MAX,
     Identities,
     call_key,
     key_name,
     repeated_ids,
 )
-from cost_exporter.domain.settle import settle
+from cost_exporter.domain.settling.settle import settle
 from cost_exporter.domain.span import Call
 from tests.domain.builders import billed, call, facts, price_by_sum, span_id
 

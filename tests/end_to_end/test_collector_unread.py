@@ -5,9 +5,9 @@ import re
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from cost_exporter.prices import load_book
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
-from cost_exporter.read.usage_names import is_surely_usage
+from cost_exporter.read.vocabulary.usage_names import is_surely_usage
 from tests.collector_config import layers
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go

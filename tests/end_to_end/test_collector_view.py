@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go

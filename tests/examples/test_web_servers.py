@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import TracerProvider
 
 from callfare.asgi import CallfareMiddleware
-from callfare.context import attribution_of
+from callfare.provider.context import attribution_of
 from tests.examples.documents import blocks
 from tests.examples.test_recipes import CHAT_USD
 from tests.support.ports import free_ports

@@ -10,12 +10,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.settle import settle
+from cost_exporter.domain.settling.settle import settle
 from cost_exporter.domain.span import SpanKey
 from cost_exporter.forward.enrich import cost_attributes, cost_bucket, describe_cost
 from cost_exporter.forward.outgoing import outgoing_spans
-from cost_exporter.read import wire
-from cost_exporter.read.otlp_bytes import framed_span, trace_request
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
 from tests.domain.builders import call, facts, key, price_by_sum
 from tests.receive import bodies
 

@@ -12,12 +12,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from psycopg_pool import ConnectionPool
 
 from cost_exporter.forward.sender import Sender
-from cost_exporter.receive import frames
-from cost_exporter.receive.decode import Encoding
-from cost_exporter.receive.decode import Sender as Account
+from cost_exporter.receive.decoding.decode import Encoding
+from cost_exporter.receive.decoding.decode import Sender as Account
 from cost_exporter.receive.intake import IngestOptions, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.options import ingest_options
+from cost_exporter.receive.workers import frames
 from cost_exporter.settings import load_config, load_settings
 from cost_exporter.store.outbox import PostgresOutbox
 from tests.domain.builders import key, price_by_sum

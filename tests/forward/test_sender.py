@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from cost_exporter.forward.answers import Taken
 from cost_exporter.forward.sender import RefusedForGood, Sender, Transport
 from cost_exporter.forward.transport import GrpcTransport, HttpTransport, transport_for
-from cost_exporter.read.otlp_bytes import framed_span, trace_request
+from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
 from tests.support.waiting import PATIENCE_SECONDS
 
 

@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from callfare import guard, hook
+from callfare import guard
+from callfare.provider import hook
 
 NO_SCOPE = InstrumentationScope("")
 SECRETS = ("the secret words", "Héllo wörld", "CANARY", "Where is my order")

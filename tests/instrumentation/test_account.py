@@ -9,8 +9,9 @@ from opentelemetry.propagate import extract, inject
 
 import callfare
 from callfare import attributes as names
-from callfare import context, hook, usage
+from callfare import usage
 from callfare.asgi import CallfareMiddleware
+from callfare.provider import context, hook
 from cost_exporter.domain.quantity import QUANTITIES, WHOLE_QUANTITIES
 
 D = Decimal

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from callfare import attributes as names
-from callfare import audio
-from callfare.span import Request, open_call
+from callfare.audio import duration
+from callfare.calls.span import Request, open_call
 
 D = Decimal
 
@@ -26,7 +26,7 @@ D = Decimal
 )
 def test_bytes_of_a_second(encoding, rate, channels, bytes_per_second) -> None:
     """Raw encodings have a rate; compressed ones have none we could state."""
-    assert audio.bytes_per_second(encoding, rate, channels) == bytes_per_second
+    assert duration.bytes_per_second(encoding, rate, channels) == bytes_per_second
 
 
 @pytest.mark.parametrize(
@@ -35,23 +35,23 @@ def test_bytes_of_a_second(encoding, rate, channels, bytes_per_second) -> None:
 )
 def test_bytes_of_a_second_of_a_format_in_one_word(name, bytes_per_second) -> None:
     """As ElevenLabs names them."""
-    assert audio.format_bytes_per_second(name) == bytes_per_second
+    assert duration.format_bytes_per_second(name) == bytes_per_second
 
 
 def test_a_wav_file_lasts_as_long_as_its_bytes(wav) -> None:
     """Exact seconds, also with other chunks before the data, a size left open, or a file cut off."""
     file = wav(1.5, channels=2)
-    assert audio.wav_seconds(file[:100], len(file)) == D("1.5")
-    assert audio.wav_seconds(file[:100], len(file) - 32_000) == D(1)
+    assert duration.wav_seconds(file[:100], len(file)) == D("1.5")
+    assert duration.wav_seconds(file[:100], len(file) - 32_000) == D(1)
     listed = file[:12] + b"LIST\x04\0\0\0abcd" + file[12:]
-    assert audio.wav_seconds(listed, len(listed)) == D("1.5")
+    assert duration.wav_seconds(listed, len(listed)) == D("1.5")
     data = file.index(b"data")
     streamed = file[: data + 4] + b"\xff\xff\xff\xff" + file[data + 8 :]
-    assert audio.wav_seconds(streamed, len(streamed)) == D("1.5")
-    assert audio.wav_seconds(b"ID3", 3) is None
-    assert audio.wav_seconds(b"RIFF\0\0\0\0WAVEfmt ", 1000) is None
+    assert duration.wav_seconds(streamed, len(streamed)) == D("1.5")
+    assert duration.wav_seconds(b"ID3", 3) is None
+    assert duration.wav_seconds(b"RIFF\0\0\0\0WAVEfmt ", 1000) is None
     with wave.open(io.BytesIO(file)) as read:
-        assert audio.wav_seconds(file, len(file)) == D(read.getnframes()) / read.getframerate()
+        assert duration.wav_seconds(file, len(file)) == D(read.getnframes()) / read.getframerate()
 
 
 def test_seconds_are_the_shortest_decimal(spans) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callfare.audio_frames import AacReader, Mp3Reader, reader_for
-from callfare.audio_meter import AudioMeter
+from callfare.audio.frames import AacReader, Mp3Reader, reader_for
+from callfare.audio.meter import AudioMeter
 
 FILES = Path(__file__).parents[1] / "fixtures" / "audio"
 SPOKEN_SECONDS = D("0.6")

@@ -176,10 +176,10 @@ def test_a_forked_child_does_not_end_its_parents_call(receiver, tmp_path) -> Non
     """The call under way is recorded by the process that made it, once, and whole."""
     script = """
 import os, sys
-import callfare.span, callfare.shutdown
+import callfare.calls.span, callfare.provider.shutdown
 from opentelemetry import trace
 sent = {'gen_ai.usage.input_characters': 7}
-request = callfare.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+request = callfare.calls.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
 call = callfare.span.open_call(trace.get_tracer('test'), request)
 child = os.fork()
 if child == 0:
@@ -205,11 +205,11 @@ def kill(process) -> None:
 
 HELD = """
 import os, signal, threading
-import callfare.span
+import callfare.calls.span
 from opentelemetry import trace
 calls('a')
 sent = {'gen_ai.usage.input_characters': 7}
-request = callfare.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+request = callfare.calls.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
 call = callfare.span.open_call(trace.get_tracer('test'), request)
 processor = trace.get_tracer_provider()._active_span_processor._span_processors[0]
 exporting = processor._batch_processor._export_lock
@@ -240,7 +240,7 @@ import threading, time
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from callfare import hook
+from callfare.provider import hook
 class Away(SpanProcessor):
     def force_flush(self, timeout_millis=30000): threading.Event().wait()
 provider = TracerProvider()

@@ -13,10 +13,10 @@ from opentelemetry import context as context_api
 
 from callfare import attributes as names
 from callfare import guard
-from callfare.failure import http_status_of, is_refusal
+from callfare.calls.failure import http_status_of, is_refusal
+from callfare.calls.span import Request, open_call
+from callfare.calls.wrapping import around_async_generator, around_call, around_context, around_generator
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.span import Request, open_call
-from callfare.wrapping import around_async_generator, around_call, around_context, around_generator
 
 D = Decimal
 

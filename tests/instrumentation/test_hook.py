@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import callfare
 from callfare import attributes as names
-from callfare import hook
 from callfare.account import with_attribution
+from callfare.provider import hook
 from tests.instrumentation.instrumented_app import ROOT
 from tests.support.waiting import RUN_SECONDS_MAX
 
@@ -35,7 +35,7 @@ trace.get_tracer('foreign').start_span('alone').end()
 for span in exporter.get_finished_spans():
     print(span.name, span.attributes.get('callfare.tenant.id'), span.attributes.get('callfare.category'))
 """
-LOADED = "from callfare.hook import pre_instrument, post_instrument\npre_instrument()\npost_instrument()\n"
+LOADED = "from callfare.provider.hook import pre_instrument, post_instrument\npre_instrument()\npost_instrument()\n"
 
 
 def output_of(script: str, **variables: str) -> list[str]:

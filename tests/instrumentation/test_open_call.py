@@ -5,9 +5,9 @@ from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 
 from callfare import attributes as names
-from callfare import hook
 from callfare.account import ATTRIBUTION, with_attribution
-from callfare.span import Request, open_call
+from callfare.calls.span import Request, open_call
+from callfare.provider import hook
 
 
 class Unprintable:

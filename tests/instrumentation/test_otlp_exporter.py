@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callfare.otlp import CostOtlpExporter
+from callfare.export.otlp import CostOtlpExporter
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
 from tests.support.waiting import RUN_SECONDS_MAX

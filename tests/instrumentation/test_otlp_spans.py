@@ -11,7 +11,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
-from callfare.otlp_spans import spans_of
+from callfare.export.otlp_spans import spans_of
 from tests.fixtures.otlp_json import body, documents, recorded_files
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from callfare import attributes as names
-from callfare import hook
-from callfare.otlp import CostOtlpExporter
+from callfare.export.otlp import CostOtlpExporter
+from callfare.provider import hook
 
 
 class Sent(OTLPSpanExporter):

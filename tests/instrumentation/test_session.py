@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from callfare import attributes as names
-from callfare.session import Clock, Reporter, Session
-from callfare.span import Request, open_call
+from callfare.calls.session import Clock, Reporter, Session
+from callfare.calls.span import Request, open_call
 
 D = Decimal
 RATE = 32_000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from callfare import environment
-from callfare.spool import Spool
+from callfare.export.spool import Spool
 
 BLOCK_BYTES = 4_096
 

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from callfare import hook
-from callfare.otlp import CostOtlpExporter
-from callfare.otlp_spans import spans_of
-from callfare.spool import Parcel, Spool
-from callfare.spooled import SpooledExporter, spooled
+from callfare.export.otlp import CostOtlpExporter
+from callfare.export.otlp_spans import spans_of
+from callfare.export.spool import Parcel, Spool
+from callfare.export.spooled import SpooledExporter, spooled
+from callfare.provider import hook
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.instrumentation.instrumented_app import run, started
 from tests.instrumentation.recording import until

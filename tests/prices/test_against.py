@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cost_exporter.domain import PriceBook, PriceRow
-from cost_exporter.domain.price_row import ContextTier
+from cost_exporter.domain.pricing.rows import ContextTier
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.against import compare
 from cost_exporter.prices.litellm import installed_list, read_litellm

@@ -5,8 +5,8 @@ from decimal import Decimal as D
 import pytest
 
 from cost_exporter.domain import ModelAlias, PriceBook, PriceRow
-from cost_exporter.domain.price import PriceRows
-from cost_exporter.domain.price_match import matches_empty_name
+from cost_exporter.domain.pricing.book import PriceRows
+from cost_exporter.domain.pricing.match import matches_empty_name
 from cost_exporter.prices.lint import lint_book
 from cost_exporter.prices.loader import curated_files, shipped_snapshot
 from cost_exporter.prices.price_file import PriceFile

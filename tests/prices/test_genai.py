@@ -10,7 +10,7 @@ from genai_prices import data, types
 from genai_prices.data_units import unit_data
 
 from cost_exporter.domain import PriceBook, UsageRecord
-from cost_exporter.domain.price_row import ALWAYS, ContextTier, PriceRow, Window
+from cost_exporter.domain.pricing.rows import ALWAYS, ContextTier, PriceRow, Window
 from cost_exporter.domain.provider import RESALE
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices.diff import diff_rows

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain import Factor, PriceBook, PriceRow
-from cost_exporter.domain.price import PriceRows
+from cost_exporter.domain.pricing.book import PriceRows
 from cost_exporter.prices.diff import diff_rows
 from cost_exporter.prices.lint import Finding, lint_book, lint_rows
 from cost_exporter.prices.loader import curated_files, load_book

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cost_exporter.domain import UsageRecord
-from cost_exporter.domain.price_row import ALWAYS, ContextTier, Window
+from cost_exporter.domain.pricing.rows import ALWAYS, ContextTier, Window
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices import load_book
 from cost_exporter.prices.place import wrap

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain import PriceBook, PriceRow, Quote, UsageRecord
-from cost_exporter.domain.price import PriceRows
+from cost_exporter.domain.pricing.book import PriceRows
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices import voice
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice

@@ -5,7 +5,7 @@ from typing import Any
 
 from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
 

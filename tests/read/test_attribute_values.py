@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain.facts import Facts
-from cost_exporter.read import attribute_values, origin, plan, wire, words
-from cost_exporter.read.attribute_values import COUNTS, SpanAttributes, UnreadableValue, short_text, value_of
+from cost_exporter.read import layout, origin
 from cost_exporter.read.estimate import with_estimates
+from cost_exporter.read.fields import identity
+from cost_exporter.read.otlp import attribute_values, wire
+from cost_exporter.read.otlp.attribute_values import COUNTS, SpanAttributes, UnreadableValue, short_text, value_of
+from cost_exporter.read.otlp.wire_shape import varint
 from cost_exporter.read.request import read_request
-from cost_exporter.read.wire_shape import varint
 from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, document, facts, request
 from tests.receive import bodies
 from tests.support.attribute_values import plain
@@ -156,14 +158,14 @@ def test_short_texts_are_read_off_their_bytes(encoded: bytes, said: str) -> None
 
 def test_memories_of_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender who makes up counts and long words costs time, never memory, and is read right."""
-    monkeypatch.setattr(plan, "_scopes", {})
+    monkeypatch.setattr(layout, "_scopes", {})
     monkeypatch.setattr(attribute_values, "_COUNTS_MAX", 4)
     COUNTS.clear()
     for number in range(300, 320):
         assert COUNTS[b"\x18" + bytes((number & 127 | 128, number >> 7))] == number
         assert len(COUNTS) <= 4
-    long = "x" * max(words._WORDS_BYTES_MAX, origin._SAID_BYTES_MAX)
+    long = "x" * max(identity._WORDS_BYTES_MAX, origin._SAID_BYTES_MAX)
     found = facts(document({**CHAT, MODEL: long, "user.id": long}, scope="long")).calls[0]
     assert (found.usage.model[:3], found.attribution.user) == ("xxx", "x" * 1024)
-    (kept,) = plan.plans_of_scope("long", "1.0")._plans.values()
+    (kept,) = layout.plans_of_scope("long", "1.0")._plans.values()
     assert (kept.words, kept.attributions) == ({}, {})

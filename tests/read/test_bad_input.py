@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_exporter.domain.quantity import InconsistentUsage, disjoint_parts
-from cost_exporter.read.plan import WANTED
+from cost_exporter.read.layout import WANTED
 from tests.read.otlp_spans import CHAT, call, document, facts
 
 INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cost_exporter.domain.settle import TraceFacts, settle
+from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.prices import load_book
-from cost_exporter.read import wire
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
 from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS

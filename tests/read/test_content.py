@@ -8,7 +8,8 @@ import pytest
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cost_exporter.read import strip, wire
+from cost_exporter.read import strip
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from cost_exporter.read.strip import PAYLOAD_BYTES_MAX, strip_content
 from tests.fixtures import otlp_json

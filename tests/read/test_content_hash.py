@@ -10,8 +10,8 @@ from typing import Any
 import cost_exporter
 from callfare import attributes as ours
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.read.content_hash import Extras, said_beyond, said_by
-from cost_exporter.read.fingerprint import named
+from cost_exporter.read.fields.content_hash import Extras, said_beyond, said_by
+from cost_exporter.read.fields.fingerprint import named
 from tests.read.otlp_spans import CHAT, call
 
 ROOT = Path(cost_exporter.__file__).parent.parent
@@ -49,7 +49,7 @@ def test_another_field_of_attribution_changes_no_hash(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "cost_exporter", copy, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__", "recorded", "tls"))
     _insert(copy / "domain/attribution.py", "    tenant: str | None = None\n", "    team: str | None = None\n")
-    _insert(copy / "read/aliases.py", '    "tenant": (ours', '    "team": ("callfare.team",),\n')
+    _insert(copy / "read/vocabulary/aliases.py", '    "tenant": (ours', '    "team": ("callfare.team",),\n')
     program = "from tests.read import test_content_hash as t; from cost_exporter.domain.attribution import Attribution"
     ran = subprocess.run(
         [sys.executable, "-c", f"{program}; print(Attribution._fields[0], t.hashes())"],

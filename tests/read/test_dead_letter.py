@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.read import dead_letter, request, strip, wire
+from cost_exporter.read import dead_letter, request, strip
 from cost_exporter.read.dead_letter import dead_letter_of
+from cost_exporter.read.fields.vendor_usage import python_object
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.strip import strip_content
-from cost_exporter.read.vendor_usage import python_object
 from tests.read.otlp_spans import CHAT, SPAN_ID, document, facts
 from tests.read.otlp_spans import request as request_of
 from tests.support.attribute_values import plain

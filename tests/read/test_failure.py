@@ -2,7 +2,7 @@
 
 import pytest
 
-from cost_exporter.read.operations import WRAPPER, operation_named
+from cost_exporter.read.vocabulary.operations import WRAPPER, operation_named
 from tests.read.otlp_spans import call
 
 REFUSALS = [

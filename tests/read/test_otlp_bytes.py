@@ -6,7 +6,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from cost_exporter.read.otlp_bytes import field, framed_span, halves_of, trace_request
+from cost_exporter.read.otlp.otlp_bytes import field, framed_span, halves_of, trace_request
 
 RESOURCE = Resource(dropped_attributes_count=7).SerializeToString()
 SCOPE = InstrumentationScope(name="scope").SerializeToString()

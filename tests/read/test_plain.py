@@ -9,7 +9,7 @@ import pytest
 from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import copier
-from cost_exporter.read import plan, request
+from cost_exporter.read import layout, request
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
 from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, STARTED_AT_UNIX_NS, document, facts
@@ -29,7 +29,7 @@ RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
 @pytest.fixture(autouse=True)
 def patterns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is remembered from other tests."""
-    monkeypatch.setattr(plan, "_scopes", {})
+    monkeypatch.setattr(layout, "_scopes", {})
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.domain.span import Root
 from cost_exporter.read import request as reading_of_requests
-from cost_exporter.read import wire
-from cost_exporter.read.plan import ScopePlans
+from cost_exporter.read.layout import ScopePlans
+from cost_exporter.read.otlp import wire
 from tests.fixtures import otlp_json
 from tests.read import otlp_spans as spans
 from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, STARTED_AT_UNIX_NS, call, document, facts
@@ -181,7 +181,7 @@ def test_our_own_fault_costs_one_span_only(monkeypatch: pytest.MonkeyPatch) -> N
     first = document({**CHAT, "gen_ai.response.id": "r1", "gen_ai.prompt.0.content": "secret"}, scope="bad")
     good = ScopePlans.plan
     monkeypatch.setattr(
-        ScopePlans, "plan", lambda self, present: (fail if self.scope.name == "bad" else good)(self, present)
+        ScopePlans, "layout", lambda self, present: (fail if self.scope.name == "bad" else good)(self, present)
     )
     found = facts(first, document(CHAT, spanId="aa" * 8))
     (letter,) = found.dead_letters
@@ -201,12 +201,13 @@ def test_our_own_fault_costs_one_span_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender who makes up names costs time, never memory, and is read right."""
-    from cost_exporter.read import origin, plan, words
+    from cost_exporter.read import layout, origin
+    from cost_exporter.read.fields import identity
 
     for module, name in (
-        (plan, "_SCOPES_MAX"),
-        (plan, "_PLANS_MAX"),
-        (words, "_WORDS_MAX"),
+        (layout, "_SCOPES_MAX"),
+        (layout, "_PLANS_MAX"),
+        (identity, "_WORDS_MAX"),
         (origin, "_ATTRIBUTIONS_MAX"),
     ):
         monkeypatch.setattr(module, name, 2)
@@ -218,10 +219,10 @@ def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatc
     for number in range(5):
         found = call({**CHAT, "gen_ai.request.model": f"m{number}", "user.id": f"u{number}"}, scope="one")
         assert (found.usage.model, found.attribution.user) == (f"m{number}", f"u{number}")
-    plans = plan.plans_of_scope("one", "1.0")._plans
+    plans = layout.plans_of_scope("one", "1.0")._plans
     assert len(plans) <= 2
     assert all(1 <= len(each.words) <= 2 for each in plans.values())
-    assert len(plan._scopes) <= 2
+    assert len(layout._scopes) <= 2
 
 
 def test_many_files_in_one_request_are_read_as_apart() -> None:

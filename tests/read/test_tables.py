@@ -2,13 +2,13 @@
 
 import pytest
 
+from cost_exporter.collisions.collisions import installed_collisions, seen_collisions
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import QUANTITIES
 from cost_exporter.domain.span import Detail
-from cost_exporter.read import scopes
-from cost_exporter.read.aliases import ATTRIBUTION_KEYS, QUANTITY_ALIASES, TEXT_KEYS
-from cost_exporter.read.collisions import installed_collisions, seen_collisions
-from cost_exporter.read.scopes import ScopeRule, scope_rule
+from cost_exporter.read.vocabulary import scopes
+from cost_exporter.read.vocabulary.aliases import ATTRIBUTION_KEYS, QUANTITY_ALIASES, TEXT_KEYS
+from cost_exporter.read.vocabulary.scopes import ScopeRule, scope_rule
 
 
 def test_every_quantity_can_be_said() -> None:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.price import PriceBook
-from cost_exporter.domain.settle import TraceFacts, settle
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import Call
 from cost_exporter.prices import load_book
-from cost_exporter.read import plan, wire
-from cost_exporter.read.aliases import QUANTITY_ALIASES
+from cost_exporter.read import layout
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from cost_exporter.read.strip import strip_content
-from cost_exporter.read.usage_names import is_container, usage_name
+from cost_exporter.read.vocabulary.aliases import QUANTITY_ALIASES
+from cost_exporter.read.vocabulary.usage_names import is_container, usage_name
 from tests.fixtures import otlp_json
 from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, call, document, request
 
@@ -175,10 +176,10 @@ def test_vendors_own_words_are_understood(usage: dict[str, Any], quantities: dic
 
 def test_names_that_a_sender_makes_up_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those judged harmless are forgotten when there are too many; nothing else changes."""
-    monkeypatch.setattr(plan, "_HARMLESS_MAX", 2)
+    monkeypatch.setattr(layout, "_HARMLESS_MAX", 2)
     for number in range(4):
         assert call({**COUNTED, f"app.name_{number}": 1, "app.x": 2}).issues == ()
-    assert len(plan._harmless) <= 4
+    assert len(layout._harmless) <= 4
 
 
 def test_a_dead_letter_keeps_what_was_not_read() -> None:

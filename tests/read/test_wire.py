@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.read.values import json_count
+from cost_exporter.read.otlp.values import json_count
 from tests.read.otlp_spans import document, request
 from tests.support.attribute_values import plain
 

@@ -5,8 +5,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.facts import DeadLetter
-from cost_exporter.read import wire
-from cost_exporter.read.wire_shape import varint
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.wire_shape import varint
 
 NOW_UNIX_NS = 1_790_000_000_123_456_789
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.admission import Admission, AdmissionLimits
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.admission import Admission, AdmissionLimits
 from cost_exporter.receive.gate import Gate
-from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.receive.grpc.receiver import GrpcReceiver
+from cost_exporter.receive.http.receiver import HttpReceiver
+from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.receive.otlp_grpc import GrpcReceiver
-from cost_exporter.receive.otlp_http import HttpReceiver
 from cost_exporter.settings import Address, Tls
 from cost_exporter.store.token_directory import Authenticate, anyone
 from tests.receive import bodies

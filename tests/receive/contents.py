@@ -11,7 +11,7 @@ from typing import Any, Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from cost_exporter.read.plan import WANTED
+from cost_exporter.read.layout import WANTED
 from cost_exporter.read.strip import JSON_KEYS
 from tests.receive import bodies
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from cost_exporter.errors import Overloaded
-from cost_exporter.receive.admission import Admission, AdmissionLimits
+from cost_exporter.receive.admission.admission import Admission, AdmissionLimits
 from tests.support.waiting import PATIENCE_SECONDS
 
 

@@ -11,13 +11,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from cost_exporter.errors import Overloaded, StoreFault, StoreUnavailable
 from cost_exporter.pipeline import Pipeline
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.apart import joined, pieces_of
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.decoding.apart import joined, pieces_of
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.stuck import StuckBatches
-from cost_exporter.store.committer import Committer
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.committer import Committer
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import price_by_sum
 from tests.receive import bodies
 from tests.receive.conftest import FakeIngest

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from tests.receive.conftest import Service
 from tests.support.attribute_values import plain
 

@@ -16,8 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.read import dead_letter, strip
-from cost_exporter.receive import otlp_json, salvage
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding import otlp_json, salvage
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from tests.receive import bodies, contents
 from tests.receive.test_fuzz import repeat
 from tests.support.attribute_values import plain

@@ -5,11 +5,11 @@ import textwrap
 import pytest
 
 from cost_exporter.errors import TooLarge, Undecodable
-from cost_exporter.read import wire
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.read.wire_shape import shape_of, varint
-from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.read.otlp.wire_shape import shape_of, varint
+from cost_exporter.receive.admission.bounds import Limits
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from tests.receive import bodies
 from tests.support.attribute_values import plain
 from tests.support.waiting import RUN_SECONDS_MAX
@@ -175,7 +175,7 @@ def test_a_body_larger_than_the_limit_is_too_large() -> None:
 BOMBS = """
 import resource, sys, time
 from cost_exporter.errors import TooLarge
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from tests.receive import bodies
 MIB = 1024 * 1024
 room = 64 * MIB - 64

@@ -11,8 +11,11 @@ from cost_exporter import errors
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, MissingExtra, Overloaded
 from cost_exporter.receive.answer import answer_to
-from cost_exporter.receive.decode import Encoding, Sender
-from cost_exporter.receive.frames import (
+from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.intake import IngestOptions
+from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.workers.frames import (
     Reply,
     Request,
     read_options,
@@ -22,9 +25,6 @@ from cost_exporter.receive.frames import (
     write_reply,
     write_request,
 )
-from cost_exporter.receive.ingest import Refusal
-from cost_exporter.receive.intake import IngestOptions
-from cost_exporter.receive.observed import Observed
 
 ERRORS = [getattr(errors, name) for name in errors.__all__]
 RECEIPT = Receipt(received=21, accepted=1, duplicate=2, conflict=3, ignored=4, dead_letter=11)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cost_exporter.errors import ReceiveError
-from cost_exporter.receive.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
 from tests.receive import bodies
 from tests.receive.conftest import Service
 from tests.receive.test_bad_spans import KINDS

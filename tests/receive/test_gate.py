@@ -5,9 +5,9 @@ import pytest
 
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import Overloaded, StoreUnavailable
-from cost_exporter.read.decoded import DecodedRequest
+from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.answer import answer_to, success
-from cost_exporter.receive.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, Sender
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.stuck import StuckBatches

@@ -14,14 +14,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from callfare.in_process import InProcessExporter, StoringExporter
-from callfare.spooled import spooled
+from callfare.export.in_process import InProcessExporter, StoringExporter
+from callfare.export.spooled import spooled
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import MissingExtra, StoreUnavailable
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.in_process import GatedIngest, open_ingest
 from cost_exporter.settings import Settings
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database.embedded import EmbeddedPostgres
 from tests.receive.conftest import FakeIngest
 from tests.support.attribute_values import plain
 from tests.support.stored import open_folder
@@ -188,7 +188,7 @@ MISSING = """
 import sys, logging
 logging.basicConfig(format="%(message)s")
 sys.modules["cost_exporter.receive.gate"] = None  # stands for any package of the extra
-from callfare.in_process import InProcessExporter
+from callfare.export.in_process import InProcessExporter
 exporter = InProcessExporter()
 print(exporter.export([]).name, exporter.export([]).name)
 """

@@ -1,6 +1,6 @@
 import threading
 
-from cost_exporter.receive.lanes import Lanes, is_refusing
+from cost_exporter.receive.grpc.bounded_pool import Lanes, is_refusing
 from tests.support.waiting import PATIENCE_SECONDS
 
 

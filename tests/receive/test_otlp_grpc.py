@@ -10,11 +10,11 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from cost_exporter.errors import Overloaded, SettingsError, StoreUnavailable
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.admission import Admission, AdmissionLimits
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.admission import Admission, AdmissionLimits
 from cost_exporter.receive.gate import Gate
+from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.receive.otlp_grpc import GrpcReceiver
 from cost_exporter.settings import Address
 from cost_exporter.store.token_directory import anyone
 from tests.receive import bodies

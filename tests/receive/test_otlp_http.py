@@ -16,10 +16,10 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from cost_exporter.errors import Overloaded, SettingsError, StoreUnavailable
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.admission import AdmissionLimits
-from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.admission import AdmissionLimits
+from cost_exporter.receive.admission.bounds import Limits
+from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.ingest import Refusal
 from cost_exporter.settings import Address
 from tests.receive import bodies
@@ -186,7 +186,7 @@ def test_a_body_beyond_the_limit_is_413_with_and_without_a_length(service: Servi
 BOMB = """
 import resource, sys, zlib
 from cost_exporter.errors import TooLarge
-from cost_exporter.receive.inflate import inflate
+from cost_exporter.receive.admission.inflate import inflate
 stream = zlib.compressobj(9, zlib.DEFLATED, 31)
 bomb = b"".join(stream.compress(bytes(1024 * 1024)) for _ in range(256)) + stream.flush()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

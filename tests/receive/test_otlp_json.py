@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from cost_exporter.errors import TooLarge, Undecodable
-from cost_exporter.read import wire
-from cost_exporter.read.decoded import DecodedRequest
-from cost_exporter.receive.bounds import Limits
-from cost_exporter.receive.decode import Encoding, Sender, decode
-from cost_exporter.receive.json_depth import cut_deep
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.bounds import Limits
+from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.json_depth import cut_deep
 from tests.receive import bodies
 from tests.support.attribute_values import plain
 

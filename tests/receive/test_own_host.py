@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from cost_exporter.receive.http_server import HttpServer
+from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.own_host import is_own_host
 from cost_exporter.settings import Address
 

@@ -22,13 +22,13 @@ from cost_exporter.errors import CallfareError, StoreUnavailable, TooLarge, Unde
 from cost_exporter.prices.price_file import read_price_file
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decode import Encoding, Sender
-from cost_exporter.receive.frames import Request
+from cost_exporter.receive.decoding.decode import Encoding, Sender
 from cost_exporter.receive.intake import IngestOptions, Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.stuck import StuckBatches
-from cost_exporter.receive.worker_process import WorkerEnded, WorkerProcess
-from cost_exporter.receive.workers import WorkerPool
+from cost_exporter.receive.workers.frames import Request
+from cost_exporter.receive.workers.pool import WorkerPool
+from cost_exporter.receive.workers.process import WorkerEnded, WorkerProcess
 from cost_exporter.store.price_books import save_price_file
 from tests.receive import bodies
 from tests.support.processes import is_asleep
@@ -340,7 +340,7 @@ def test_the_database_is_not_on_the_command_line(pool: Pool, database_url: str) 
 
 def test_workers_import_no_server() -> None:
     """What only the service's own process needs costs no memory in each of them."""
-    code = "import sys, cost_exporter.receive.worker; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, cost_exporter.receive.workers.worker; print(*{name.split('.')[0] for name in sys.modules})"
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=RUN_SECONDS_MAX
     )

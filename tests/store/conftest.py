@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from cost_exporter.domain.look_alike import ALIKE_PER_SLOT_MAX
 from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.settling.look_alike import ALIKE_PER_SLOT_MAX
 from cost_exporter.domain.span import Call, Detail
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
 from tests.store.test_order import clear

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from cost_exporter.errors import StoreError
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database.embedded import EmbeddedPostgres
 from tests.support.processes import has_ended
 from tests.support.waiting import wait_until
 

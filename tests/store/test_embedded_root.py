@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cost_exporter.errors import StoreError
-from cost_exporter.store.embedded import EmbeddedPostgres
+from cost_exporter.store.database.embedded import EmbeddedPostgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")]
 NOBODY = 65_534

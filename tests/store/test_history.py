@@ -16,10 +16,10 @@ from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.span import Detail
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
-from cost_exporter.store import trace_state
-from cost_exporter.store.deadletter import replay
+from cost_exporter.store.dead_letters import replay
 from cost_exporter.store.finalise import finalise, forget_empty_traces
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger import trace_state
+from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.rerate import (
     Period,
     apply_rerate,

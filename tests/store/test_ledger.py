@@ -12,8 +12,8 @@ from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.read.otlp_bytes import framed_span, trace_request
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import OTHER_TRACE, TRACE, call, link, price_by_sum
 from tests.store.requests import RECEIVED_AT_UNIX_NS, hashed, request, rows
 
@@ -163,7 +163,7 @@ def test_a_trace_without_end_is_bounded(
     ledger: LedgerStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls beyond the size of a trace are held as dead letters; those it has can still be sent again."""
-    monkeypatch.setattr("cost_exporter.store.trace_state.CALLS_PER_TRACE_MAX", 2)
+    monkeypatch.setattr("cost_exporter.store.ledger.trace_state.CALLS_PER_TRACE_MAX", 2)
     spans = [call("a"), call("b"), call("c")]
     assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, accepted=2, dead_letter=1)]
     assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, duplicate=2, dead_letter=1)]

@@ -11,8 +11,8 @@ import pytest
 import cost_exporter
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.prices.price_file import PriceFile
-from cost_exporter.store.deadletter import replay
-from cost_exporter.store.locks import Lock, lock_session, lock_transaction, try_lock_session, unlock_session
+from cost_exporter.store.database.locks import Lock, lock_session, lock_transaction, try_lock_session, unlock_session
+from cost_exporter.store.dead_letters import replay
 from cost_exporter.store.price_books import save_price_file
 
 Database = psycopg.Connection[Any]
@@ -29,7 +29,7 @@ def test_locks_are_taken_in_one_module_only() -> None:
     takes = re.compile(r"pg_(try_)?advisory")
     files = [*SOURCES.rglob("*.py"), *SOURCES.rglob("*.sql")]
     found = {path.relative_to(SOURCES).as_posix() for path in files if takes.search(path.read_text("utf-8"))}
-    assert found == {"store/locks.py"}
+    assert found == {"store/database/locks.py"}
 
 
 @pytest.mark.parametrize(("held", "wanted"), list(combinations(Lock, 2)))

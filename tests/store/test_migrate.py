@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
-from cost_exporter.store.migrate import Migration, check_schema, migrate, migrations
+from cost_exporter.store.database.migrate import Migration, check_schema, migrate, migrations
 
 
 def step(version: int, sql: LiteralString) -> Migration:

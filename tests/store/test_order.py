@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Call, Detail, Link, Root
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import at_ms, call, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
 

@@ -12,9 +12,9 @@ from psycopg_pool import ConnectionPool
 
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
+from cost_exporter.store.database.migrate import migrate, migrations
 from cost_exporter.store.finalise import FinalisedTrace, finalise
-from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.migrate import migrate, migrations
+from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.outbox import PostgresClaim, PostgresOutbox, insert_outgoing
 from tests.domain.builders import TRACE, call, key, link, price_by_sum, span_id
 from tests.store.requests import RECEIVED_AT_UNIX_NS, request

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, price_by_sum
 from tests.store.requests import request
 

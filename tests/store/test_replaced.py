@@ -12,10 +12,10 @@ from psycopg import sql
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import StoreFault, StoreUnavailable
-from cost_exporter.store.buckets import bucket_day_of, ensure_bucket
-from cost_exporter.store.isolate import is_content_error
-from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.buckets import bucket_day_of, ensure_bucket
+from cost_exporter.store.database.migrate import migrate
+from cost_exporter.store.ledger.isolate import is_content_error
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, price_by_sum
 from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows
 

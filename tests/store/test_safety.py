@@ -9,9 +9,9 @@ import pytest
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.errors import Overloaded, StoreUnavailable
-from cost_exporter.store import committer as committer_module
-from cost_exporter.store.committer import Committer
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger import committer as committer_module
+from cost_exporter.store.ledger.committer import Committer
+from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
 from tests.support.waiting import PATIENCE_SECONDS, wait_until

@@ -13,7 +13,7 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quote import Line, Rate
 from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.store.arrays import (
+from cost_exporter.store.codec.arrays import (
     BoolArray,
     ByteaArray,
     DateArray,
@@ -24,9 +24,9 @@ from cost_exporter.store.arrays import (
     UuidArray,
     register_arrays,
 )
-from cost_exporter.store.call_json import call_from_payload, call_payload
-from cost_exporter.store.link_bytes import pack_links, unpack_links
-from cost_exporter.store.record_columns import lines_from, lines_json
+from cost_exporter.store.codec.call_json import call_from_payload, call_payload
+from cost_exporter.store.codec.link_bytes import pack_links, unpack_links
+from cost_exporter.store.codec.record_columns import lines_from, lines_json
 from tests.domain.builders import TRACE, call, price_by_sum
 from tests.store.requests import request
 

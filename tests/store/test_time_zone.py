@@ -11,11 +11,11 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from cost_exporter.store.connection import connect_ledger
-from cost_exporter.store.ledger import LedgerStore
-from cost_exporter.store.migrate import migrate
+from cost_exporter.store.database.connection import connect_ledger
+from cost_exporter.store.database.migrate import migrate
+from cost_exporter.store.database.session import connect, open_pool
+from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.reading import Period, Reader, ReaderPool
-from cost_exporter.store.session import connect, open_pool
 from tests.domain.builders import T0_UNIX_NS, call, price_by_sum
 from tests.store.requests import request
 
@@ -93,7 +93,7 @@ def day_after(offset: int) -> Period:
 
 
 def connections_made(source: str) -> Iterator[int]:
-    """Lines that connect to PostgreSQL other than by `store/session.py`."""
+    """Lines that connect to PostgreSQL other than by `store/database/session.py`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
@@ -102,13 +102,15 @@ def connections_made(source: str) -> Iterator[int]:
 
 
 def test_no_module_connects_in_a_way_of_its_own() -> None:
-    """Each connection is opened in `store/session.py`, but for those that only look whether the server answers."""
+    """Each connection is opened in `store/database/session.py`, but for those that only look whether the server
+    answers.
+    """
     elsewhere = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "cost_exporter").rglob("*.py"))
         if path.name != "session.py" and list(connections_made(path.read_text(encoding="utf-8")))
     ]
-    assert elsewhere == ["cost_exporter/cli/service_commands.py", "cost_exporter/store/embedded.py"]
+    assert elsewhere == ["cost_exporter/cli/service_commands.py", "cost_exporter/store/database/embedded.py"]
 
 
 def test_the_check_sees_a_planted_connection() -> None:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from cost_exporter.errors import CallfareError
-from cost_exporter.store.migrate import migrate, migrations
+from cost_exporter.store.database.migrate import migrate, migrations
 from cost_exporter.store.tokens import Credential, Scope, create, in_force, list_all, revoke, token_hash
 
 VERSION_THAT_REMEMBERS = 30

@@ -9,7 +9,7 @@ import pytest
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quote import Quote, Status, is_unpriced
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.store.ledger import LedgerStore
+from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.rules import sync_rules
 from tests.domain.builders import TRACE, call, link, price_by_sum
 from tests.store.requests import request, rows

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain.rollup import NOTHING, measures_of
 from cost_exporter.domain.span import Call, Link
-from cost_exporter.store.plan import Plan, plan_component
-from cost_exporter.store.trace_state import TraceKey, TraceState, merge
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState, merge
+from cost_exporter.store.ledger.write_set import Plan, plan_component
 from tests.domain.builders import OTHER_TRACE, TRACE, call, key, price_by_sum
 from tests.domain.facts import links, spans
 from tests.store.requests import request

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cost_exporter.read.attribute_values import value_of
-from cost_exporter.read.wire import AnyValue
+from cost_exporter.read.otlp.attribute_values import value_of
+from cost_exporter.read.otlp.wire import AnyValue
 
 
 def plain(value: AnyValue | bytes) -> Any:

@@ -31,7 +31,7 @@ from cost_exporter.read.dialects import (
     vercel_ai,
     vercel_ai_7,
 )
-from cost_exporter.read.reading import Dialect
+from cost_exporter.read.fields.reading import Dialect
 
 __all__ = ["CONVENTIONS", "DIALECTS"]
 

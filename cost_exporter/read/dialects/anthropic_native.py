@@ -4,7 +4,7 @@ The only emitter that tells 5-minute from 1-hour cache writes, which have differ
 An abandoned stream has input but no output: what it says is billed.
 """
 
-from cost_exporter.read.reading import Dialect
+from cost_exporter.read.fields.reading import Dialect
 
 __all__ = ["DIALECT"]
 

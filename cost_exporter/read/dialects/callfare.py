@@ -5,7 +5,7 @@ the end, as in a barge-in, is billed for what was sent, and says so.
 """
 
 from callfare import attributes as ours
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

@@ -6,8 +6,8 @@ kept is not told: five minutes, as where nothing else is said.
 
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

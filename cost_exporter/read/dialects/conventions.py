@@ -4,7 +4,7 @@ Everything they say is in `aliases.py`: cache_write and the older cache_creation
 parts, `gen_ai.usage.cost.*` (semantic-conventions-genai#443), the speech operations (#390).
 """
 
-from cost_exporter.read.reading import Dialect
+from cost_exporter.read.fields.reading import Dialect
 
 __all__ = ["DIALECT"]
 

@@ -4,7 +4,7 @@ Measured with 1.3b0 and openai-v2 2.4b0: they write the conventions and nothing 
 their repr (`<class 'openai.RateLimitError'>`, see `failure.py`) and has no cached, audio or reasoning counts.
 """
 
-from cost_exporter.read.reading import Dialect
+from cost_exporter.read.fields.reading import Dialect
 
 __all__ = ["DIALECT"]
 

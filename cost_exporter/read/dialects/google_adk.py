@@ -6,9 +6,9 @@ vendor has it in its prefix (`openai/gpt-4o`).
 
 from typing import Final
 
-from cost_exporter.read.makers import assume_provider
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
+from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
 
 __all__ = ["DIALECT"]
 

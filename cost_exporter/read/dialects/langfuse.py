@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.read.makers import assume_provider
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import clean_text, json_number
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage, usage_leaves
+from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage, usage_leaves
+from cost_exporter.read.otlp.values import clean_text, json_number
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

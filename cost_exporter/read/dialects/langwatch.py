@@ -7,11 +7,11 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.quantities import TOTALS
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import json_count, json_number
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object
+from cost_exporter.read.fields.quantities import TOTALS
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object
+from cost_exporter.read.otlp.values import json_count, json_number
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

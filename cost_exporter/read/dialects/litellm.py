@@ -12,9 +12,9 @@ measured 1.110.2): of OpenAI, whose usage always has details of the input, it ca
 import re
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER, operation_named
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
+from cost_exporter.read.vocabulary.operations import WRAPPER, operation_named
 
 __all__ = ["DIALECT"]
 

@@ -9,10 +9,10 @@ OpenAI Agents SDK they are in `usage`, that SDK's own summary (measured 5.4.0).
 from decimal import Decimal
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import number_of
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
+from cost_exporter.read.otlp.values import number_of
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

@@ -6,11 +6,11 @@ is as they count it, without the cached tokens (scopes.py).
 
 from typing import Final
 
-from cost_exporter.read.makers import assume_provider
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.quantities import TOTALS
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
+from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.fields.quantities import TOTALS
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

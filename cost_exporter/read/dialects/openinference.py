@@ -10,10 +10,10 @@ Chat errors carry the model nowhere else (measured 0.1.66). Only ids, names and 
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import clean_text
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
+from cost_exporter.read.otlp.values import clean_text
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

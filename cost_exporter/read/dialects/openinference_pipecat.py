@@ -6,9 +6,9 @@ is in `output.value`, so the greater of the two counts. There is no STT span, an
 
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

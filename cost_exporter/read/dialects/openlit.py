@@ -9,8 +9,8 @@ transcription are not split: nearly all of them are audio, which is dearer than 
 
 from typing import Final
 
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.vendor_usage import JSON_LENGTH_MAX, json_list
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_list
 
 __all__ = ["DIALECT"]
 

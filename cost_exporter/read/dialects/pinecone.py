@@ -5,7 +5,7 @@ Read units are a float per query; 0 comes from the gRPC path and means unknown. 
 
 from typing import Final
 
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

@@ -4,7 +4,7 @@ The provider is the class name of the service (`elevenlabshttp`). Its STT is alw
 span: audio after the last final transcript (2.2 of 3.2 s, measured 1.14.0); our observer has it.
 """
 
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

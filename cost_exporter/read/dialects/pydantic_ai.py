@@ -7,8 +7,8 @@ the sums `gen_ai.aggregated_usage.*`, which nobody reads; older ones repeat
 
 from typing import Final
 
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

@@ -6,8 +6,8 @@ input (OpenAI), of others beside it (Bedrock, Anthropic): the total tells which 
 
 from typing import Final
 
-from cost_exporter.read.makers import assume_provider
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

@@ -8,8 +8,8 @@ version: the provider still reads `openai` (measured 0.62.4).
 from typing import Final
 
 from cost_exporter.domain.usage import CHAT_OPERATIONS
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

@@ -9,7 +9,7 @@ such names stay without a vendor, and without a price rather than with another m
 from functools import lru_cache
 from typing import Final
 
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

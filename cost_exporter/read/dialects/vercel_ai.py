@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.read.operations import WRAPPER
-from cost_exporter.read.reading import Dialect, Reading
-from cost_exporter.read.values import clean_text, json_number
-from cost_exporter.read.vendor_usage import (
+from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.vendor_usage import (
     JSON_LENGTH_MAX,
     READ_PATHS,
     add_leaves,
@@ -20,6 +18,8 @@ from cost_exporter.read.vendor_usage import (
     read_usage,
     usage_leaves,
 )
+from cost_exporter.read.otlp.values import clean_text, json_number
+from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
 

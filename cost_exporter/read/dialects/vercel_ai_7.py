@@ -4,7 +4,7 @@
 operation, one in the other; the outer one has no usage and gives way (measured 7.0.173).
 """
 
-from cost_exporter.read.reading import Dialect, Reading
+from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
 

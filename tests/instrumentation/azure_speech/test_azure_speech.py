@@ -166,9 +166,9 @@ def test_continuous_recognition_counts_what_is_pushed(config: Any, native_spans:
 
 def test_without_a_push_stream_utterances_are_the_floor() -> None:
     """Results overlap nothing: the latest end is what counts."""
+    from callfare.calls.session import Session
     from callfare.instrumentation.azure_speech._recognition import Listening
     from callfare.instrumentation.azure_speech._usage import recognition_request
-    from callfare.session import Session
 
     record = Recorded()
     listening = Listening(Session.open(record.tracer, recognition_request("en-US", is_stream=True)), None)

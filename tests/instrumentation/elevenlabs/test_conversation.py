@@ -9,8 +9,8 @@ import pytest
 from elevenlabs.client import ElevenLabs
 
 from callfare import attributes as names
+from callfare.calls.session import reporter
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
-from callfare.session import reporter
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 

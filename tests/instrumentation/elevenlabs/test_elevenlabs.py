@@ -19,8 +19,8 @@ from opentelemetry.trace import StatusCode
 from websockets.exceptions import InvalidStatus
 
 from callfare import attributes as names
+from callfare.calls.session import reporter
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
-from callfare.session import reporter
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.releases import skip_where_older_lacks
 from tests.support.waiting import PATIENCE_SECONDS, wait_until

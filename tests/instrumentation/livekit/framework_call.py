@@ -14,9 +14,10 @@ from livekit.plugins import openai as plugin
 from opentelemetry import trace
 
 from callfare import attributes as names
-from callfare import shutdown, workflow
+from callfare import workflow
+from callfare.calls.voice_call import VoiceCall
 from callfare.instrumentation.livekit import LiveKitInstrumentor, _call
-from callfare.voice_call import VoiceCall
+from callfare.provider import shutdown
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.support.waiting import wait_until
 

@@ -16,9 +16,9 @@ from livekit.agents.voice import io
 from livekit.plugins import openai as plugin
 
 from callfare import attributes as names
+from callfare.calls.span import Request, open_call
 from callfare.instrumentation.livekit import LiveKitInstrumentor
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
-from callfare.span import Request, open_call
 from tests.instrumentation.fakes.openai import OpenAIFake
 
 

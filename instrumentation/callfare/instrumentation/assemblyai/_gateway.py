@@ -10,10 +10,10 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request
+from callfare.calls.stream import watch_async_generator, watch_generator
+from callfare.calls.wrapping import Wrapper, around_async_call, around_call, begin
 from callfare.instrumentation.assemblyai import _usage
-from callfare.span import CallSpan, Request
-from callfare.stream import watch_async_generator, watch_generator
-from callfare.wrapping import Wrapper, around_async_call, around_call, begin
 
 __all__ = ["async_create", "create"]
 

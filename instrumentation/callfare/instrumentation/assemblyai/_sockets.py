@@ -17,10 +17,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.websocket import Listener, SocketError
 from callfare.instrumentation.assemblyai import _usage
-from callfare.session import Session
-from callfare.span import CallSpan, Request, open_call
-from callfare.websocket import Listener, SocketError
 
 __all__ = ["listener_for"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
-from callfare.extras import asked_extras
-from callfare.span import AttributeValue, Request
+from callfare.calls.extras import asked_extras
+from callfare.calls.span import AttributeValue, Request
 
 __all__ = [
     "PROVIDER",

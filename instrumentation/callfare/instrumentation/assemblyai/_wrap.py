@@ -10,13 +10,13 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.failure import http_status_of
+from callfare.calls.failure import http_status_of
+from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.websocket import Listener, WatchedAsyncSocket, WatchedSocket, record_refusal
+from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.assemblyai import _usage
 from callfare.instrumentation.assemblyai._sockets import listener_for
-from callfare.span import CallSpan, Request, is_inside_call, open_call
-from callfare.websocket import Listener, WatchedAsyncSocket, WatchedSocket, record_refusal
-from callfare.wrapping import Wrapper, around_async_call, around_call
 
 __all__ = [
     "async_connect",

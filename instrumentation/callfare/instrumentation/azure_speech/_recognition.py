@@ -8,9 +8,9 @@ import threading
 from decimal import Decimal
 from typing import Any
 
+from callfare.calls.session import Session
 from callfare.guard import quietly
 from callfare.instrumentation.azure_speech import _usage
-from callfare.session import Session
 
 __all__ = ["Listening", "Tally"]
 

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.audio import bytes_per_second
-from callfare.span import Amount, AttributeValue, Request
+from callfare.audio.duration import bytes_per_second
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = ["PROVIDER", "heard_until", "recognition_request", "ssml_request", "stream_rate", "text_request"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.stream import finish
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.azure_speech import _usage
 from callfare.instrumentation.azure_speech._recognition import Listening, Tally
-from callfare.session import Session
-from callfare.span import CallSpan, Request, is_inside_call, open_call
-from callfare.stream import finish
-from callfare.wrapping import Wrapper
 
 if TYPE_CHECKING:
 

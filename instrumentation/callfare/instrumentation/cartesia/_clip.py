@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from callfare.audio import wav_seconds
+from callfare.audio.duration import wav_seconds
 
 __all__ = ["clip_seconds"]
 

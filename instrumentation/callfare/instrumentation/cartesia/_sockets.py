@@ -14,10 +14,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.websocket import SocketError
 from callfare.instrumentation.cartesia import _usage
-from callfare.session import Session
-from callfare.span import CallSpan, Request, open_call
-from callfare.websocket import SocketError
 
 __all__ = ["Contexts", "Recogniser"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
-from callfare.audio import bytes_per_second, wav_seconds
-from callfare.span import AttributeValue, Request
+from callfare.audio.duration import bytes_per_second, wav_seconds
+from callfare.calls.span import AttributeValue, Request
 
 __all__ = [
     "PROVIDER",

@@ -6,20 +6,20 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.guard import quietly
-from callfare.instrumentation.cartesia import _usage
-from callfare.instrumentation.cartesia._clip import clip_seconds
-from callfare.instrumentation.cartesia._sockets import Contexts, Recogniser
-from callfare.span import CallSpan, Request, is_inside_call
-from callfare.stream import AsyncStream, SyncStream
-from callfare.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
-from callfare.wrapping import (
+from callfare.calls.span import CallSpan, Request, is_inside_call
+from callfare.calls.stream import AsyncStream, SyncStream
+from callfare.calls.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
+from callfare.calls.wrapping import (
     Wrapper,
     around_async_call,
     around_async_generator,
     around_call,
     around_generator,
 )
+from callfare.guard import quietly
+from callfare.instrumentation.cartesia import _usage
+from callfare.instrumentation.cartesia._clip import clip_seconds
+from callfare.instrumentation.cartesia._sockets import Contexts, Recogniser
 
 __all__ = [
     "async_change_voice",

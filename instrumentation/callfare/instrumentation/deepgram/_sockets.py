@@ -15,7 +15,10 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.audio import seconds_of_bytes
+from callfare.audio.duration import seconds_of_bytes
+from callfare.calls.session import Session
+from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.websocket import Listener, OpenListener
 from callfare.instrumentation.deepgram._usage import (
     AGENT,
     SPEAK,
@@ -23,9 +26,6 @@ from callfare.instrumentation.deepgram._usage import (
     duration_heard,
     stream_bytes_per_second,
 )
-from callfare.session import Session
-from callfare.span import CallSpan, Request, open_call
-from callfare.websocket import Listener, OpenListener
 
 __all__ = ["listener_for"]
 

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
-from callfare.audio import bytes_per_second, wav_header, wav_seconds
-from callfare.audio_meter import AudioMeter
-from callfare.extras import asked_extras
-from callfare.span import Amount, AttributeValue, Request
+from callfare.audio.duration import bytes_per_second, wav_header, wav_seconds
+from callfare.audio.meter import AudioMeter
+from callfare.calls.extras import asked_extras
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = [
     "AGENT",

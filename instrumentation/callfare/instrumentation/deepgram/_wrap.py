@@ -13,18 +13,16 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.guard import quietly
-from callfare.instrumentation.deepgram import _sockets, _usage
-from callfare.span import CallSpan, Request, is_inside_call
-from callfare.stream import watch_async_generator, watch_generator
-from callfare.websocket import (
+from callfare.calls.span import CallSpan, Request, is_inside_call
+from callfare.calls.stream import watch_async_generator, watch_generator
+from callfare.calls.websocket import (
     WatchedAsyncSocket,
     WatchedSocket,
     around_async_socket,
     around_socket,
     record_refusal,
 )
-from callfare.wrapping import (
+from callfare.calls.wrapping import (
     MakeWrapper,
     ReadRequest,
     Wrapper,
@@ -33,6 +31,8 @@ from callfare.wrapping import (
     around_call,
     around_context,
 )
+from callfare.guard import quietly
+from callfare.instrumentation.deepgram import _sockets, _usage
 
 __all__ = [
     "async_callback_v3",

@@ -18,10 +18,10 @@ which the SDK starts at most; what an agent's language model costs; music, dubbi
 
 from typing import ClassVar
 
+from callfare.calls.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 from callfare.instrumentation.elevenlabs import _conversation, _realtime, _usage, _wrap
 from callfare.instrumentation.elevenlabs.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 
 __all__ = ["ElevenLabsInstrumentor"]
 

@@ -14,11 +14,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.elevenlabs._ends import Sessions, ending, ending_async
 from callfare.instrumentation.elevenlabs._usage import conversation_request
-from callfare.session import Session
-from callfare.wrapping import Wrapper
 
 __all__ = ["handle_message", "run", "run_async", "start_session"]
 

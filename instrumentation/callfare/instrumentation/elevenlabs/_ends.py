@@ -5,10 +5,10 @@ from typing import Any
 
 from opentelemetry.trace import Tracer
 
+from callfare.calls.session import Session
+from callfare.calls.stream import ended_by_application
+from callfare.calls.wrapping import MakeWrapper, Wrapper
 from callfare.guard import quietly
-from callfare.session import Session
-from callfare.stream import ended_by_application
-from callfare.wrapping import MakeWrapper, Wrapper
 
 __all__ = ["Sessions", "end", "ending", "ending_async"]
 

@@ -15,16 +15,16 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.audio import format_bytes_per_second
-from callfare.failure import is_refusal
+from callfare.audio.duration import format_bytes_per_second
+from callfare.calls.failure import is_refusal
+from callfare.calls.session import Session
+from callfare.calls.span import CallSpan
+from callfare.calls.stream import watch_generator
+from callfare.calls.websocket import record_refusal
+from callfare.calls.wrapping import Wrapper, begin
 from callfare.guard import quietly
 from callfare.instrumentation.elevenlabs._ends import Sessions, end, ending_async
 from callfare.instrumentation.elevenlabs._usage import listen_request, realtime_speech_request
-from callfare.session import Session
-from callfare.span import CallSpan
-from callfare.stream import watch_generator
-from callfare.websocket import record_refusal
-from callfare.wrapping import Wrapper, begin
 
 __all__ = ["close", "connect", "convert_realtime", "emit_close", "send", "text_chunker"]
 

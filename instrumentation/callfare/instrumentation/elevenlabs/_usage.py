@@ -10,9 +10,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from callfare import attributes as names
-from callfare.audio import format_bytes_per_second, seconds_of_bytes, wav_header, wav_seconds
-from callfare.extras import asked_extras
-from callfare.span import Amount, AttributeValue, Request
+from callfare.audio.duration import format_bytes_per_second, seconds_of_bytes, wav_header, wav_seconds
+from callfare.calls.extras import asked_extras
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = [
     "audio_rate",

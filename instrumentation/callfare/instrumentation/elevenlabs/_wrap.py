@@ -12,10 +12,9 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.instrumentation.elevenlabs import _usage
-from callfare.span import CallSpan
-from callfare.stream import AsyncStream, SyncStream
-from callfare.wrapping import (
+from callfare.calls.span import CallSpan
+from callfare.calls.stream import AsyncStream, SyncStream
+from callfare.calls.wrapping import (
     MakeWrapper,
     ReadAnswer,
     ReadRequest,
@@ -27,6 +26,7 @@ from callfare.wrapping import (
     around_context,
     around_generator,
 )
+from callfare.instrumentation.elevenlabs import _usage
 
 __all__ = [
     "answered",

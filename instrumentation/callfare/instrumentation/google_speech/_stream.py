@@ -12,11 +12,11 @@ from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.failure import is_refusal
+from callfare.calls.failure import is_refusal
+from callfare.calls.session import Session
+from callfare.calls.span import open_call
 from callfare.guard import quietly
 from callfare.instrumentation.google_speech import _usage
-from callfare.session import Session
-from callfare.span import open_call
 
 __all__ = ["Recognition"]
 

@@ -5,12 +5,12 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.stream import AsyncStream, SyncStream
+from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.google_speech import _usage
 from callfare.instrumentation.google_speech._stream import Recognition
-from callfare.span import CallSpan, Request, is_inside_call, open_call
-from callfare.stream import AsyncStream, SyncStream
-from callfare.wrapping import Wrapper, around_async_call, around_call
 
 __all__ = ["async_long_running", "async_recognize", "async_stream", "long_running", "recognize", "stream"]
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from callfare import attributes as names
-from callfare.span import Request
+from callfare.calls.span import Request
 
 __all__ = ["PROVIDER", "characters_of", "model_of", "synthesis_request", "voice_of"]
 

@@ -6,11 +6,11 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.stream import AsyncStream, SyncStream, finish
+from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.google_texttospeech import _usage
-from callfare.span import CallSpan, Request, is_inside_call, open_call
-from callfare.stream import AsyncStream, SyncStream, finish
-from callfare.wrapping import Wrapper, around_async_call, around_call
 
 __all__ = ["async_stream", "async_synthesize", "stream", "synthesize"]
 

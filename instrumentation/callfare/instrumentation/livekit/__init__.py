@@ -24,15 +24,15 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import Request, is_call_seen, watch_calls
+from callfare.calls.wrapping import Wrapper
 from callfare.ending import before_the_end
 from callfare.guard import quietly
 from callfare.instrumentation.livekit import _call, _open
 from callfare.instrumentation.livekit._realtime import is_realtime, record, tell
 from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.session import Session
-from callfare.span import Request, is_call_seen, watch_calls
-from callfare.wrapping import Wrapper
 
 __all__ = ["LiveKitInstrumentor"]
 

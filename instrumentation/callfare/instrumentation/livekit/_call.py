@@ -12,9 +12,9 @@ from typing import Any
 from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
+from callfare.calls.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
-from callfare.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall
-from callfare.wrapping import Wrapper
 
 __all__ = ["session_close", "session_start"]
 

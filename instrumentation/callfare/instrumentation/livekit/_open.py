@@ -11,8 +11,8 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
-from callfare.wrapping import Wrapper
 
 __all__ = ["close", "end_all", "llm_init", "tts_init"]
 

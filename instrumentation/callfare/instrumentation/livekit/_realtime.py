@@ -13,9 +13,9 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import Amount, Request, open_call
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
-from callfare.span import Amount, Request, open_call
-from callfare.wrapping import Wrapper
 
 __all__ = ["is_realtime", "record", "tell"]
 

@@ -5,13 +5,13 @@ import zlib
 from typing import Any, Final
 
 from callfare import attributes as names
-from callfare.audio_meter import AudioMeter
+from callfare.audio.meter import AudioMeter
+from callfare.calls.span import CallSpan
 from callfare.instrumentation.openai_audio._usage import (
     speech_in_events,
     usage_in_body,
     usage_quantities,
 )
-from callfare.span import CallSpan
 
 __all__ = ["Body", "put_usage"]
 

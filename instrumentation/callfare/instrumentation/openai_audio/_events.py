@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 from opentelemetry.trace import Tracer
 
+from callfare.calls.wrapping import MakeWrapper, Wrapper
 from callfare.guard import quietly
-from callfare.wrapping import MakeWrapper, Wrapper
 
 __all__ = ["Ear", "MakeEar", "async_closing", "async_receiving", "closing", "ear_of", "receiving"]
 

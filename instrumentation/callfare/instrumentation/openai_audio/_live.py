@@ -13,12 +13,12 @@ from typing import Any, Final
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import Amount, Request, open_call
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.openai_audio._events import Ear, ear_of
 from callfare.instrumentation.openai_audio._usage import field
-from callfare.session import Session
-from callfare.span import Amount, Request, open_call
-from callfare.wrapping import Wrapper
 
 __all__ = ["Live", "Translation", "async_sending", "sending"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import Amount, Request, open_call
 from callfare.instrumentation.openai_audio._usage import field, usage_quantities
-from callfare.span import Amount, Request, open_call
 
 __all__ = ["Conversation"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry.trace import Tracer
 
+from callfare.calls.wrapping import Wrapper
 from callfare.instrumentation.openai_audio.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.wrapping import Wrapper
 
 if TYPE_CHECKING:
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from callfare.audio import wav_seconds
-from callfare.audio_meter import START_BYTES, AudioMeter
+from callfare.audio.duration import wav_seconds
+from callfare.audio.meter import START_BYTES, AudioMeter
 
 __all__ = ["Upload"]
 

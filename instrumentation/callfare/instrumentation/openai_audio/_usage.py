@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = [
     "field",

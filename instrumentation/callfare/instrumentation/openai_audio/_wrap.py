@@ -11,12 +11,12 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request
+from callfare.calls.stream import AsyncStream, OnEnd, SyncStream
+from callfare.calls.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 from callfare.instrumentation.openai_audio._body import Body, put_usage
 from callfare.instrumentation.openai_audio._upload import Upload
 from callfare.instrumentation.openai_audio._usage import field, speech_request, transcription_request
-from callfare.span import CallSpan, Request
-from callfare.stream import AsyncStream, OnEnd, SyncStream
-from callfare.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 
 __all__ = ["create_speech", "create_speech_async", "create_transcription", "create_transcription_async"]
 

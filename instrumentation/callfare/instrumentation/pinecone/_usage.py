@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callfare import attributes as names
-from callfare.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = [
     "PROVIDER",

@@ -3,9 +3,9 @@
 from typing import Any
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request
+from callfare.calls.wrapping import MakeWrapper, ReadAnswer, ReadRequest, around_async_call, around_call
 from callfare.instrumentation.pinecone import _usage
-from callfare.span import CallSpan, Request
-from callfare.wrapping import MakeWrapper, ReadAnswer, ReadRequest, around_async_call, around_call
 
 __all__ = ["async_call", "call"]
 

@@ -17,10 +17,10 @@ from typing import ClassVar
 
 from opentelemetry.trace import Tracer
 
-from callfare.context import told_by_others
 from callfare.instrumentation.pipecat import _call, _hear, _wrap
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
+from callfare.provider.context import told_by_others
 
 __all__ = ["PipecatInstrumentor"]
 

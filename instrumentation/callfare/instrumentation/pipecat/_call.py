@@ -8,9 +8,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare.account import ATTRIBUTION
+from callfare.calls.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall, is_in_workflow
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
-from callfare.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall, is_in_workflow
-from callfare.wrapping import Wrapper
 
 if TYPE_CHECKING:
 

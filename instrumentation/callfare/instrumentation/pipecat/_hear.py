@@ -19,12 +19,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.session import Session
+from callfare.calls.span import watch_calls
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
 from callfare.instrumentation.pipecat._usage import audio_seconds, is_connected, is_segmented, request_of, seconds_of
-from callfare.session import Session
-from callfare.span import watch_calls
-from callfare.wrapping import Wrapper
 
 __all__ = ["stt_cleanup", "stt_init"]
 

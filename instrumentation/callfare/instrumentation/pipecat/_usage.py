@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.span import Amount, Request
+from callfare.calls.span import Amount, Request
 
 __all__ = ["audio_seconds", "is_connected", "is_segmented", "request_of", "seconds_of", "token_quantities"]
 

@@ -14,12 +14,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import Amount, open_call, watch_calls
+from callfare.calls.stream import ended_by_application, finish
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
 from callfare.instrumentation.pipecat._usage import request_of, token_quantities
-from callfare.span import Amount, open_call, watch_calls
-from callfare.stream import ended_by_application, finish
-from callfare.wrapping import Wrapper
 
 __all__ = ["llm_init", "llm_usage", "tts_cancel", "tts_init", "tts_interruption", "tts_usage"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from callfare import attributes as names
-from callfare.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = ["PROVIDER", "request", "vectors_in"]
 

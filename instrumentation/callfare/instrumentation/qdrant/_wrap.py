@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from callfare.calls.span import Request
+from callfare.calls.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 from callfare.instrumentation.qdrant import _usage
-from callfare.span import Request
-from callfare.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 
 __all__ = ["WRITES", "async_call", "call", "upload"]
 

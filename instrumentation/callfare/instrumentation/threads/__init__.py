@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
+from callfare.calls.wrapping import Wrapper
 from callfare.instrumentation.threads import _processes
 from callfare.instrumentation.threads._context import in_context
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.wrapping import Wrapper
 
 __all__ = ["ThreadsInstrumentor"]
 

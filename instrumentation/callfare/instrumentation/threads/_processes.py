@@ -15,9 +15,9 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.threads._context import in_context
-from callfare.wrapping import Wrapper
 
 __all__ = ["Carried", "bootstrap", "hand_in", "start"]
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from callfare import attributes as names
-from callfare.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, Request
 
 __all__ = ["PROVIDER", "bill"]
 

@@ -13,8 +13,8 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
+from callfare.calls.span import Request, open_call
 from callfare.guard import quietly
-from callfare.span import Request, open_call
 
 __all__ = ["Told", "bind", "note", "record"]
 

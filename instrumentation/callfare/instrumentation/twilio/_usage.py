@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
+from callfare.calls.span import Amount, AttributeValue, Request
 from callfare.instrumentation.twilio import _words
 from callfare.instrumentation.twilio._bill import PROVIDER, bill
-from callfare.span import Amount, AttributeValue, Request
 
 __all__ = ["Leg", "leg_of_call", "leg_of_form", "request_of_create"]
 

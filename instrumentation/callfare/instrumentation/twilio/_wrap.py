@@ -6,12 +6,12 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.span import CallSpan, Request
+from callfare.calls.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.twilio import _legs, _messages, _usage
 from callfare.instrumentation.twilio._messages import message_of_instance
 from callfare.instrumentation.twilio._usage import leg_of_call
-from callfare.span import CallSpan, Request
-from callfare.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 
 __all__ = [
     "async_create",

@@ -1,0 +1,426 @@
+"""Which spans tell of one provider call? Group them, so that each call is billed once (semantics 6).
+
+Certain first, then likely:
+
+1. Equal identity: the same response id, phone call id, or (session id, sequence).
+2. Lineage: one span above the other, the same model, the same usage.
+3. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
+4. The same, where one does not report a part that the other does: what was cached, the reasoning, the output.
+5. Lineage or overlap where one states the input without what was cached, and the other says that the rest was.
+6. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
+7. Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
+
+All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
+different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
+calls stay two, and a span that says little never makes one call of two. The surer guess is tried first, and the
+order depends on the spans alone, never on their arrival.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import Final
+
+from cost_exporter.domain.quantity import Quantities, Quantity
+from cost_exporter.domain.settling.base_model import are_one_model, base_model
+from cost_exporter.domain.settling.identity import Identities
+from cost_exporter.domain.settling.lineage import Lineage
+from cost_exporter.domain.settling.look_alike import (
+    OUTPUT_TOKENS_SLACK,
+    OVERLAP_SLACK_NS,
+    alike_across_traces,
+    are_compatible,
+    look_alike,
+)
+from cost_exporter.domain.span import Call, SpanKey
+from cost_exporter.domain.usage import CHAT_OPERATIONS
+
+__all__ = ["leaves_cache_out", "same_call_evidence", "same_call_groups"]
+
+OVERLAPPING_MAX = 64
+"""Of the spans alike that are open at one time, a span is compared with the ones that started last: two tellings of
+a call start next to each other. It bounds what a crowd of identical calls without ids costs."""
+
+
+class _Evidence(IntEnum):
+    """Why two spans are guessed to tell of one call, the surer first."""
+
+    NESTED = 0
+    OVERLAPPING = 1
+    NESTED_PART_UNSAID = 2
+    OVERLAPPING_PART_UNSAID = 3
+    NESTED_CACHE_UNSAID = 4
+    OVERLAPPING_CACHE_UNSAID = 5
+    USAGE_LOST = 6
+
+
+_Guess = tuple[_Evidence, SpanKey, SpanKey]
+
+
+def same_call_groups(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    identities: Identities,
+    namespace: str,
+    shared_keys: frozenset[int] = frozenset(),
+) -> list[list[SpanKey]]:
+    """Return the groups of two or more spans that tell of one call."""
+    groups = _Groups(calls, lineage, identities)
+    for keys in _by_identity(calls, identities).values():
+        for key in keys[1:]:
+            groups.join(keys[0], key)
+    for _, one, other in sorted(_guesses(calls, lineage, identities), key=lambda guess: _likelihood(calls, guess)):
+        groups.join_if_compatible(one, other)
+    for pairs in alike_across_traces(calls, namespace, shared_keys, _may_be_one_elsewhere):
+        _match_across_traces(groups, pairs)
+    return groups.of_several()
+
+
+def same_call_evidence(
+    calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities, one: SpanKey, other: SpanKey
+) -> str:
+    """Return in a word why two spans of one group are taken for one call."""
+    mine, theirs = calls[one], calls[other]
+    if (identity := identities.of(mine)) is not None and identity == identities.of(theirs):
+        if isinstance(identity, tuple):
+            return "session"
+        return "phone_call_id" if mine.call_id.startswith("phone:") else "response_id"
+    if not mine.usage.quantities or not theirs.usage.quantities:
+        return "usage_lost"
+    if _one_leaves_cache_out(mine, theirs):
+        return "cache_unsaid"
+    if one[0] != other[0]:
+        return "look_alike"
+    return "nested" if lineage.are_related(one, other) else "overlap"
+
+
+def leaves_cache_out(part: Call, whole: Call) -> bool:
+    """Return whether the one may be the other, told without its cached tokens.
+
+    botocore's instrumentation tells so of InvokeModel (0.66b2): 50 of 1350. It is believed of Bedrock's counts only,
+    where the rest and the output agree to the token.
+    """
+    if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
+        return False
+    said, all_said = part.usage.quantities, whole.usage.quantities
+    return (
+        not _CACHED.intersection(said)
+        and "output_tokens" in said
+        and said["output_tokens"] == all_said.get("output_tokens")
+        and not _CACHED.isdisjoint(all_said)
+        and said.get("input_tokens") == _uncached_input(all_said)
+    )
+
+
+_BEDROCK: Final = "aws"
+_CACHED: Final = frozenset({"cache_read_tokens", "cache_write_tokens"})
+
+
+def _uncached_input(quantities: Quantities) -> Quantity | None:
+    """Return the input without what was read from the cache or written to it; None where no input is stated."""
+    input_tokens = quantities.get("input_tokens")
+    if input_tokens is None:
+        return None
+    return input_tokens - quantities.get("cache_read_tokens", 0) - quantities.get("cache_write_tokens", 0)
+
+
+def _by_identity(calls: Mapping[SpanKey, Call], identities: Identities) -> dict[object, list[SpanKey]]:
+    found: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, call in calls.items():
+        if (identity := identities.of(call)) is not None:
+            found[identity].append(key)
+    return {identity: sorted(keys) for identity, keys in found.items() if len(keys) > 1}
+
+
+def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities) -> Iterator[_Guess]:
+    """Yield pairs (ancestor, descendant) or (smaller key, greater key) that may be one call, and why."""
+    if len(calls) < 2:  # noqa: PLR2004 - a pair needs two
+        return
+    for key, call in calls.items():
+        for above in lineage.calls_above(key):
+            if (evidence := _look_alike(calls[above], call)) is not None:
+                yield evidence, above, key
+    if len({call.scope for call in calls.values()}) < 2:  # noqa: PLR2004 - by far the most traces: nothing to compare
+        return
+    for keys in _by_usage(calls):
+        yield from _overlapping(calls, keys, identities, _overlap_evidence)
+    for keys in _by_uncached_input(calls):
+        yield from _overlapping(calls, keys, identities, _cache_unsaid_evidence)
+
+
+def _overlap_evidence(one: Call, other: Call) -> _Evidence | None:
+    if not _agree_where_both_report(one, other):
+        return None
+    return _Evidence.OVERLAPPING if _report_the_same(one, other) else _Evidence.OVERLAPPING_PART_UNSAID
+
+
+def _cache_unsaid_evidence(one: Call, other: Call) -> _Evidence | None:
+    return _Evidence.OVERLAPPING_CACHE_UNSAID if _one_leaves_cache_out(one, other) else None
+
+
+def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
+    """Return the spans of one trace, model and usage (output tokens aside) that come from several scopes."""
+    buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, call in calls.items():
+        if call.session_sequence is None:
+            usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
+            buckets[key[0], base_model(call.usage.model), _kind(call), usage].append(key)
+    return [keys for keys in buckets.values() if len({calls[key].scope for key in keys}) > 1]
+
+
+def _by_uncached_input(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
+    """Return the spans of one trace and model whose input is alike without what was cached, where one says it was."""
+    buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
+    for key, call in calls.items():
+        if call.usage.provider == _BEDROCK and call.session_sequence is None:
+            quantities = call.usage.quantities
+            usage = _uncached_input(quantities), quantities.get("output_tokens")
+            buckets[key[0], base_model(call.usage.model), _kind(call), usage].append(key)
+    is_uncached = _CACHED.isdisjoint
+    return [keys for keys in buckets.values() if len({is_uncached(calls[key].usage.quantities) for key in keys}) > 1]
+
+
+_COMPARED: Final = frozenset({"input_tokens", "characters", "audio_seconds", "call_seconds", "images"})
+"""Two emitters of one call agree on these."""
+_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+"""They agree on these where both report them; many report none."""
+
+
+def _overlapping(
+    calls: Mapping[SpanKey, Call],
+    keys: list[SpanKey],
+    identities: Identities,
+    evidence_of: Callable[[Call, Call], _Evidence | None],
+) -> Iterator[_Guess]:
+    """Yield the pairs from different scopes that overlap in time, by a sweep along the start times."""
+    named: list[SpanKey] = []
+    nameless: list[SpanKey] = []
+    for key in sorted(keys, key=lambda each: (calls[each].started_at_unix_ns, each)):
+        call = calls[key]
+        nameless = _still_open(calls, nameless, call)
+        has_name = identities.is_unique(call.call_id)
+        if has_name:  # two that have a name are one call by that, or none
+            candidates = nameless
+        else:
+            named = _still_open(calls, named, call)
+            candidates = named + nameless
+        for each in candidates:
+            other = calls[each]
+            if other.scope != call.scope and _models_agree(other, call):
+                evidence = evidence_of(other, call)
+                if evidence is not None:
+                    yield evidence, min(key, each), max(key, each)
+        (named if has_name else nameless).append(key)
+
+
+def _still_open(calls: Mapping[SpanKey, Call], keys: list[SpanKey], call: Call) -> list[SpanKey]:
+    """Return those that had not ended when `call` started, the latest ones."""
+    still = [each for each in keys if calls[each].ended_at_unix_ns + OVERLAP_SLACK_NS >= call.started_at_unix_ns]
+    return still[-OVERLAPPING_MAX:]
+
+
+def _look_alike(one: Call, other: Call) -> _Evidence | None:
+    """Return whether an ancestor and its descendant tell of the same call, going by what they say."""
+    if one.session_sequence is not None or other.session_sequence is not None:
+        return None
+    if _agree(one, other):
+        if not one.usage.quantities or not other.usage.quantities:
+            # One of the two emitters lost the usage of this call (a stream, mostly).
+            return None if one.scope == other.scope else _Evidence.USAGE_LOST
+        if _report_the_same(one, other):
+            return _Evidence.NESTED
+        is_output_lost = one.scope == other.scope and _lacks_output(one) != _lacks_output(other)
+        return None if is_output_lost else _Evidence.NESTED_PART_UNSAID
+    return _Evidence.NESTED_CACHE_UNSAID if _agree_but_for_cache(one, other) else None
+
+
+def _agree(one: Call, other: Call) -> bool:
+    """Return whether nothing that both say contradicts: the kind, the model, the usage."""
+    if _kind(one) != _kind(other) or not _models_agree(one, other):
+        return False
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    if not mine or not theirs:
+        return True
+    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _agree_where_both_report(one, other)
+
+
+def _agree_where_both_report(one: Call, other: Call) -> bool:
+    """Return whether the parts and the output agree, as far as both calls report them; a part of 0 is none."""
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    for name in _PARTS:
+        part, other_part = mine.get(name), theirs.get(name)
+        if part and other_part and part != other_part:
+            return False
+    if _lacks_output(one) or _lacks_output(other):
+        return bool(mine.get("input_tokens")) or _lacks_output(one) == _lacks_output(other)
+    return abs(mine["output_tokens"] - theirs["output_tokens"]) <= OUTPUT_TOKENS_SLACK
+
+
+def _may_be_one_elsewhere(one: Call, other: Call) -> bool:
+    return _agree_where_both_report(one, other) and _models_agree(one, other)
+
+
+def _report_the_same(one: Call, other: Call) -> bool:
+    """Return whether two calls that agree report the same parts."""
+    mine, theirs = one.usage.quantities, other.usage.quantities
+    return mine.get("cache_read_tokens") == theirs.get("cache_read_tokens") and _lacks_output(one) == _lacks_output(
+        other
+    )
+
+
+def _lacks_output(call: Call) -> bool:
+    return "output_tokens" not in call.usage.quantities
+
+
+def _agree_but_for_cache(one: Call, other: Call) -> bool:
+    return _one_leaves_cache_out(one, other) and _kind(one) == _kind(other) and _models_agree(one, other)
+
+
+def _one_leaves_cache_out(one: Call, other: Call) -> bool:
+    return leaves_cache_out(one, other) or leaves_cache_out(other, one)
+
+
+def _models_agree(one: Call, other: Call) -> bool:
+    mine, theirs = one.usage, other.usage
+    return mine.model == theirs.model or are_one_model(mine.provider, mine.model, theirs.provider, theirs.model)
+
+
+def _kind(call: Call) -> str:
+    """Return the operation, where several names for one kind of operation count as one."""
+    return "chat" if call.usage.operation in CHAT_OPERATIONS else call.usage.operation
+
+
+def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence, int, SpanKey, SpanKey]:
+    """Return what guesses are sorted by: the surer, then the closer in time; ties go by the keys."""
+    evidence, *pair = guess
+    one, other = calls[pair[0]], calls[pair[1]]
+    distance_ns = abs(one.started_at_unix_ns - other.started_at_unix_ns) + abs(
+        one.ended_at_unix_ns - other.ended_at_unix_ns
+    )
+    return evidence, distance_ns, min(pair), max(pair)
+
+
+class _Groups:
+    """Disjoint groups of span keys that grow by joining."""
+
+    def __init__(self, calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities) -> None:
+        self.calls = calls
+        self._lineage = lineage
+        self._identities = identities
+        self._members: dict[SpanKey, list[SpanKey]] = {}
+
+    def of_several(self) -> list[list[SpanKey]]:
+        unique = {id(members): members for members in self._members.values()}
+        return sorted(sorted(members) for members in unique.values() if len(members) > 1)
+
+    def join(self, one: SpanKey, other: SpanKey) -> None:
+        """Make one group of two different ones."""
+        mine, theirs = self.of(one), self.of(other)
+        assert mine is not theirs
+        mine.extend(theirs)
+        for key in theirs:
+            self._members[key] = mine
+
+    def join_if_compatible(self, one: SpanKey, other: SpanKey) -> None:
+        """Make one group of two, unless that would put two different calls into it."""
+        mine, theirs = self.of(one), self.of(other)
+        if mine is theirs or any(self.differ(a, b) for a in mine for b in theirs):
+            return
+        # Spans of one identity may say what they like of it: one that agrees is enough.
+        named, others = self._by_identity(mine), self._by_identity(theirs)
+        if all(any(self._may_be_one(a, b) for a in some for b in more) for some in named for more in others):
+            self.join(one, other)
+
+    def of(self, key: SpanKey) -> list[SpanKey]:
+        """Return the group of a span, itself at least."""
+        return self._members.setdefault(key, [key])
+
+    def _by_identity(self, keys: Sequence[SpanKey]) -> Iterable[Sequence[SpanKey]]:
+        found: defaultdict[object, list[SpanKey]] = defaultdict(list)
+        for key in keys:
+            found[self._identities.of(self.calls[key]) or key].append(key)
+        return found.values()
+
+    def differ(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether two spans are known to tell of different calls, by their ids or as neighbours of one scope."""
+        mine, theirs = self.calls[one], self.calls[other]
+        if mine.call_id and theirs.call_id:
+            return mine.call_id != theirs.call_id
+        return mine.scope == theirs.scope and not self._lineage.are_related(one, other)
+
+    def _may_be_one(self, one: SpanKey, other: SpanKey) -> bool:
+        """Return whether two spans could be guessed to be one call, directly or through a third one."""
+        mine, theirs = self.calls[one], self.calls[other]
+        is_alike = _agree(mine, theirs) or _agree_but_for_cache(mine, theirs)
+        return is_alike and (_overlap(mine, theirs) or self._lineage.are_related(one, other))
+
+
+def _overlap(one: Call, other: Call) -> bool:
+    starts, ends = (one.started_at_unix_ns, other.started_at_unix_ns), (one.ended_at_unix_ns, other.ended_at_unix_ns)
+    return max(starts) <= min(ends) + OVERLAP_SLACK_NS
+
+
+_Unit = list[SpanKey]
+"""Spans of one call, as far as is known before calls are matched across traces."""
+
+
+def _match_across_traces(groups: _Groups, pairs: Sequence[tuple[SpanKey, SpanKey]]) -> None:
+    """Match the calls of each connected run, scope against scope, in the order of their start."""
+    units = [(groups.of(one), groups.of(other)) for one, other in pairs]
+    for run in _runs([(one, other) for one, other in units if one is not other]):
+        for keys in _matched(groups, run):
+            for key in keys[1:]:
+                groups.join(keys[0], key)
+
+
+def _runs(pairs: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[tuple[_Unit, _Unit]]]:
+    """Yield the pairs by the connected run that they are in."""
+    run_of: dict[int, list[tuple[_Unit, _Unit]]] = {}
+    for pair in pairs:
+        mine, theirs = (run_of.get(id(unit), []) for unit in pair)
+        run = mine if mine is theirs else [*mine, *theirs]
+        run.append(pair)
+        for unit in {id(each): each for other in run for each in other}.values():
+            run_of[id(unit)] = run
+    yield from {id(run): run for run in run_of.values()}.values()
+
+
+def _matched(groups: _Groups, run: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[SpanKey]]:
+    """Yield, for each call of a run, one span of each unit that tells of it."""
+    calls = groups.calls
+    partners: defaultdict[int, set[int]] = defaultdict(set)
+    for one, other in run:
+        partners[id(one)].add(id(other))
+        partners[id(other)].add(id(one))
+    units = {id(unit): unit for pair in run for unit in pair}
+    start = {each: min((calls[key].started_at_unix_ns, key) for key in unit) for each, unit in units.items()}
+    by_scope: defaultdict[str, list[int]] = defaultdict(list)
+    for each in sorted(units, key=lambda each: start[each]):
+        for scope in {calls[key].scope for key in units[each]}:
+            by_scope[scope].append(each)
+    matches: list[list[int]] = []
+    placed: set[int] = set()
+    for scope in sorted(by_scope, key=lambda scope: (-len(by_scope[scope]), scope)):
+        for each in by_scope[scope]:
+            if each not in placed:
+                placed.add(each)
+                free = [match for match in matches if all(_fit(groups, units[each], units[it]) for it in match)]
+                # Those that overlap first; else any of the run, so that it has as many calls as its greatest scope.
+                match = next(
+                    (match for match in free if not partners[each].isdisjoint(match)), free[0] if free else None
+                )
+                if match is None:
+                    matches.append([each])
+                else:
+                    match.append(each)
+    yield from ([units[each][0] for each in match] for match in matches)
+
+
+def _fit(groups: _Groups, one: _Unit, other: _Unit) -> bool:
+    """Return whether two units may be one call, going by all that they say of it but its time."""
+    calls = groups.calls
+    pairs = [(a, b) for a in one for b in other]
+    return not any(groups.differ(a, b) for a, b in pairs) and any(
+        are_compatible(look_alike(calls[a]), look_alike(calls[b])) and _may_be_one_elsewhere(calls[a], calls[b])
+        for a, b in pairs
+    )

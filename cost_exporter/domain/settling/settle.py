@@ -1,0 +1,202 @@
+"""Settle a trace: from all its facts decide which calls are billed, on whose account, and what they cost.
+
+A pure function of the *set* of facts. Whatever the order, batching or repetition in which spans arrive, the
+same set gives the same records: that is what makes rollups reproducible (semantics 2, 6, 9, 16).
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
+from cost_exporter.domain.money import MAX_MONEY, parse_decimal
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.settling.identity import Identities, ids_of_keys, repeated_ids
+from cost_exporter.domain.settling.lineage import Lineage
+from cost_exporter.domain.settling.verdict import Verdict, judge
+from cost_exporter.domain.span import Call, Link, SpanKey
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import copier, maker, value
+
+__all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
+
+Price = Callable[[UsageRecord], Quote]
+
+
+@value
+class TraceFacts:
+    """Everything known of one trace, or of several that tell of the same provider call."""
+
+    namespace: str
+    tenant_is_trusted: bool
+    """False where the namespace comes from a credential: then it is the tenant, whatever attributes say."""
+    calls: Mapping[SpanKey, Call]
+    links: Mapping[SpanKey, Link]
+    shared_keys: frozenset[int] = frozenset()
+    """Keys of ids, and of slots of time, that too many calls share to mean one call, also where these are not here."""
+
+
+@value
+class Workflow:
+    """What the facts of one trace say about the workflow as a whole."""
+
+    state: str
+    """running, completed or failed, by the root and `callfare.outcome`. `finalised` is the store's to say."""
+    workflow_id: str | None
+    workflow_name: str | None
+    revenue_usd: Decimal | None
+
+
+_BILLED_AS_SAID = Verdict()
+
+
+def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
+    """Return the cost record of every call in `facts`."""
+    lineage = Lineage(facts.calls, facts.links)
+    calls = facts.calls.values()
+    repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
+    verdicts = judge(facts.calls, lineage, Identities(repeated), facts.namespace, facts.shared_keys)
+    return {
+        key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _BILLED_AS_SAID), price)
+        for key in facts.calls
+    }
+
+
+def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
+    """Return what the facts of one trace say about it as a workflow."""
+    root = Lineage(facts.calls, facts.links).root(trace_id)
+    said = _said_anywhere(trace_id, facts)
+    if root is not None:
+        said = root[1].over(said)
+    return Workflow(
+        state=_state(has_failed=None if root is None else root[0].has_failed, outcome=said.outcome),
+        workflow_id=said.workflow_id,
+        workflow_name=said.workflow_name,
+        revenue_usd=_revenue_usd(said),
+    )
+
+
+def better_call(one: Call, other: Call) -> Call:
+    """Of two contents under one span key return the one to keep: a maximum, so order and repetition do not matter."""
+    return max(one, other, key=_call_rank)
+
+
+def better_link(one: Link, other: Link) -> Link:
+    """The same for links: the one that says more, then the later end; the rest is a tie-break on content."""
+    return max(one, other, key=_link_rank)
+
+
+def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: Verdict, price: Price) -> CostRecord:
+    call = facts.calls[key]
+    tenant = (facts.tenant_is_trusted and attribution.tenant) or facts.namespace
+    category = attribution.category or UNCATEGORISED
+    if verdict.is_duplicate:
+        winner = verdict.duplicate_of
+        return CostRecord(
+            call=call,
+            tenant=tenant,
+            category=category,
+            attribution=attribution,
+            quantities=call.usage.quantities,
+            status="duplicate",
+            cost_usd=None,
+            issues=call.issues + verdict.issues,
+            duplicate_of=None if winner is None else winner[1],
+            duplicate_trace_id=None if winner is None or winner[0] == key[0] else winner[0],
+        )
+    usage = _usage_on_account(call.usage, tenant, attribution.api_key or "", verdict)
+    quote = price(usage)
+    return _billed(
+        call,
+        tenant,
+        category,
+        attribution,
+        usage.quantities,
+        usage.session_before,
+        quote.status,
+        quote.amount_usd,
+        quote.lines,
+        call.issues + verdict.issues + quote.issues,
+        quote.issues,
+        quote.book_version,
+    )
+
+
+_billed: Final = maker(
+    CostRecord,
+    "call",
+    "tenant",
+    "category",
+    "attribution",
+    "quantities",
+    "session_before",
+    "status",
+    "cost_usd",
+    "lines",
+    "issues",
+    "quote_issues",
+    "book_version",
+)
+_on_account: Final = copier(UsageRecord, "quantities", "tenant", "api_key", "session_before", "vendor_cost_usd")
+
+
+def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Verdict) -> UsageRecord:
+    """Return the usage as it is billed: on this account, with the figures of the verdict where it has some."""
+    return _on_account(
+        usage,
+        usage.quantities if verdict.quantities is None else verdict.quantities,
+        tenant,
+        api_key,
+        verdict.session_before,
+        usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
+    )
+
+
+def _said_anywhere(trace_id: bytes, facts: TraceFacts) -> Attribution:
+    """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
+    spans = (facts.links, facts.calls)
+    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.
+    said = {
+        id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
+    }
+    distinct = set(said.values())
+    fields = zip(*distinct, strict=True)
+    return Attribution(*[max((word for word in field if word is not None), default=None) for field in fields])
+
+
+def _state(*, has_failed: bool | None, outcome: str | None) -> str:
+    if has_failed is None:
+        return "running"
+    if outcome is not None:
+        return "failed" if outcome == "failed" else "completed"
+    return "failed" if has_failed else "completed"
+
+
+def _revenue_usd(said: Attribution) -> Decimal | None:
+    """Return the revenue where it is an amount in USD that can be kept; other currencies are not converted."""
+    if said.revenue_amount is None or (said.revenue_currency or "USD").upper() != "USD":
+        return None
+    try:
+        amount = parse_decimal(said.revenue_amount)
+    except ValueError:
+        return None
+    return amount if 0 <= amount < MAX_MONEY else None
+
+
+def _call_rank(call: Call) -> tuple[bool, int, Decimal, int]:
+    """Rule 2: has usage, end time, total quantity, content hash."""
+    quantities = call.usage.quantities
+    total = sum((Decimal(number) for number in quantities.values()), Decimal(0))
+    return bool(quantities), call.ended_at_unix_ns, total, call.content_hash
+
+
+def _link_rank(link: Link) -> tuple[bool, int, int, tuple[str, ...], bytes]:
+    root = link.root
+    return (
+        root is not None,
+        0 if root is None else root.ended_at_unix_ns,
+        sum(word is not None for word in link.attribution),
+        tuple(word or "" for word in link.attribution) + (() if root is None else (str(root),)),
+        link.parent_span_id or b"",
+    )

@@ -1,0 +1,288 @@
+"""Judge the calls of a trace: which span of each call is billed, and with which figures.
+
+The richest span of a call is billed, with every part of the usage that any of its spans reports, and the others are
+kept as duplicates of it. Three cases differ:
+a phone call is billed on the span that ended first with the figures of its best one (the vendor's price
+arrives late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
+and a span that its emitter calls not billable never is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from cost_exporter.domain.cost import leg_of
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.settling.finest_split import finest_split
+from cost_exporter.domain.settling.identity import Identities
+from cost_exporter.domain.settling.lineage import Lineage
+from cost_exporter.domain.settling.same_call import leaves_cache_out, same_call_evidence, same_call_groups
+from cost_exporter.domain.span import Call, Detail, SpanKey
+from cost_exporter.domain.value import value
+
+__all__ = ["Verdict", "judge", "richness"]
+
+
+@value
+class Verdict:
+    """What is billed instead of what the span itself says; without a verdict a call is billed as it is."""
+
+    duplicate_of: SpanKey | None = None
+    is_duplicate: bool = False
+    """True also where the span that is billed instead is not known."""
+    quantities: Quantities | None = None
+    session_before: Quantities | None = None
+    vendor_cost_usd: Decimal | None = None
+    issues: tuple[str, ...] = ()
+
+
+def judge(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    identities: Identities,
+    namespace: str,
+    shared_keys: frozenset[int] = frozenset(),
+) -> dict[SpanKey, Verdict]:
+    """Return the verdicts on calls that are not simply billed as they are."""
+    verdicts: dict[SpanKey, Verdict] = {}
+    groups = same_call_groups(calls, lineage, identities, namespace, shared_keys)
+    for keys in groups:
+        verdicts.update(_one_of_many(calls, keys, lineage, identities))
+    _let_frameworks_yield(calls, lineage, identities, groups, verdicts)
+    for key, call in calls.items():
+        if not call.is_billable and not _is_duplicate(verdicts, key):
+            verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
+    for deltas in _sessions(calls, verdicts).values():
+        verdicts.update(_session(calls, deltas))
+    return verdicts
+
+
+def richness(call: Call) -> tuple[bool, bool, bool, int, int]:
+    """Return what the billed span of a call is chosen by: the greatest wins."""
+    return (
+        call.is_billable,
+        bool(call.usage.quantities) or call.usage.vendor_cost_usd is not None,
+        not call.usage.is_estimated,
+        int(call.detail),
+        len(call.usage.quantities),
+    )
+
+
+def _one_of_many(
+    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], lineage: Lineage, identities: Identities
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Bill one span of a call; none where its emitters call all of them not billable."""
+    billable = [key for key in keys if calls[key].is_billable]
+    if not billable:
+        return
+    if any(calls[key].call_id.startswith("phone:") for key in keys):
+        home, amended = _one_phone_call(calls, keys, billable)
+        yield from amended
+    else:
+        home = _richest(calls, billable)
+        yield from _completed(calls, home, keys)
+    for key in keys:
+        if key != home:
+            yield key, _duplicate(home, same_call_evidence(calls, lineage, identities, key, home))
+
+
+def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
+    """Return the span to bill. Between equals it is the leaf: it started last."""
+
+    def rank(key: SpanKey) -> tuple[object, ...]:
+        return richness(calls[key]), calls[key].started_at_unix_ns, key
+
+    richest = max(keys, key=rank)
+    # However good an emitter is else: of a part of the input and the whole of it, the whole is billed.
+    whole = [key for key in keys if leaves_cache_out(calls[richest], calls[key]) and not calls[key].usage.is_estimated]
+    return max(whole, key=rank, default=richest)
+
+
+def _completed(
+    calls: Mapping[SpanKey, Call], home: SpanKey, keys: Sequence[SpanKey]
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Bill a call with the parts that only others of its spans report; nothing where these know no more."""
+    others = sorted((key for key in keys if key != home), key=lambda key: (richness(calls[key]), key), reverse=True)
+    quantities, helpers = finest_split(calls[home], [calls[key] for key in others])
+    if helpers:
+        issues = tuple(f"completed_by:{calls[others[each]].span_id.hex()}" for each in helpers)
+        yield home, Verdict(quantities=quantities, issues=issues)
+
+
+def _duplicate(billed: SpanKey, why: str) -> Verdict:
+    return Verdict(is_duplicate=True, duplicate_of=billed, issues=(f"same_call:{why}",))
+
+
+def _one_phone_call(
+    calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], billable: Sequence[SpanKey]
+) -> tuple[SpanKey, list[tuple[SpanKey, Verdict]]]:
+    """Bill the first told with the figures of the best: the call stays where it was made when its price comes."""
+    # A span ends as its news is told. Starts do not tell who was first: Twilio cuts them to whole seconds, by its own
+    # clock, so that a price fetched days later seems to start before the callback that was there at the call's end.
+    home = min(billable, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
+    best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
+    if best == home:
+        return home, []
+    usage = calls[best].usage
+    amended = Verdict(
+        quantities=usage.quantities or calls[home].usage.quantities,
+        vendor_cost_usd=usage.vendor_cost_usd,
+        issues=(f"amended_by:{best[1].hex()}",),
+    )
+    return home, [(home, amended)]
+
+
+def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
+    seconds = call.usage.quantities.get("call_seconds", -1)
+    return call.usage.vendor_cost_usd is not None, Decimal(seconds), call.ended_at_unix_ns
+
+
+def _let_frameworks_yield(
+    calls: Mapping[SpanKey, Call],
+    lineage: Lineage,
+    identities: Identities,
+    groups: Sequence[Sequence[SpanKey]],
+    verdicts: dict[SpanKey, Verdict],
+) -> None:
+    """Let each framework's span yield to what is billed for the vendor spans of its kind below it, inner ones first."""
+    below = _vendors_below(calls, lineage)
+    if not below:
+        return
+    told_with = {key: keys for keys in groups for key in keys}
+    for framework in sorted(below, key=lambda key: (-len(lineage.calls_above(key)), key)):
+        if not _is_duplicate(verdicts, framework):
+            tellings = told_with.get(framework, (framework,))
+            if not _is_known_by_id(calls, identities, framework, tellings):
+                verdicts.update(_framework_or_vendors(calls, framework, below[framework], tellings, verdicts))
+    verdicts.update(_pointed_at_the_billed(verdicts))
+
+
+def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, list[SpanKey]]:
+    """Return each framework's span with the vendor spans below it of which it may tell."""
+    below: dict[SpanKey, list[SpanKey]] = {}
+    if any(call.detail is Detail.FRAMEWORK for call in calls.values()):
+        for key, call in calls.items():
+            if call.detail is not Detail.FRAMEWORK:
+                for above in lineage.calls_above(key):
+                    if _stands_for(calls[above], call):
+                        below.setdefault(above, []).append(key)
+    return below
+
+
+def _stands_for(framework: Call, vendor: Call) -> bool:
+    """Return whether a framework's span may tell of a vendor call below it: same operation, same provider."""
+    if framework.detail is not Detail.FRAMEWORK:
+        return False
+    providers = {framework.usage.provider, vendor.usage.provider} - {""}
+    return len(providers) < 2 and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)  # noqa: PLR2004
+
+
+def _is_known_by_id(
+    calls: Mapping[SpanKey, Call], identities: Identities, framework: SpanKey, tellings: Sequence[SpanKey]
+) -> bool:
+    """Return whether a framework's one call is known by its id: then others below it are calls of their own."""
+    call_id = calls[framework].call_id
+    return identities.is_unique(call_id) and any(calls[key].call_id == call_id for key in tellings if key != framework)
+
+
+def _framework_or_vendors(
+    calls: Mapping[SpanKey, Call],
+    framework: SpanKey,
+    vendors: Sequence[SpanKey],
+    tellings: Sequence[SpanKey],
+    verdicts: Mapping[SpanKey, Verdict],
+) -> Iterator[tuple[SpanKey, Verdict]]:
+    """The framework yields, unless only it knows the usage. `tellings` are the spans of the call that it tells of."""
+    told = calls[framework]
+    others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
+    others = [key for key in others if calls[key].is_billable]
+    if not others:
+        return
+    if told.is_billable and told.usage.quantities and not any(calls[key].usage.quantities for key in others):
+        for key in others:
+            yield key, _duplicate(framework, "usage_lost")
+        return
+    first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
+    yield framework, _duplicate(first, "framework")
+    # A vendor span that had lost its usage to the framework tells of a call of its own, of which nothing is known now.
+    alone = [key for key in {*tellings}.intersection(vendors) if calls[key].is_billable]
+    if alone:
+        home = _richest(calls, alone)
+        yield home, Verdict()
+        yield from _completed(calls, home, [key for key in tellings if key != framework])
+        for key in tellings:
+            if key not in {framework, home}:
+                yield key, _duplicate(home, "usage_lost")
+
+
+def _billed_for(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> SpanKey:
+    """Return the span that is billed for the call of a span."""
+    while (verdict := verdicts.get(key)) is not None and verdict.duplicate_of is not None:
+        key = verdict.duplicate_of
+    return key
+
+
+def _pointed_at_the_billed(verdicts: Mapping[SpanKey, Verdict]) -> dict[SpanKey, Verdict]:
+    """Follow chains of duplicates, so that `duplicate_of` names the span that is billed.
+
+    A chain ends: only a span that is still billed is made a duplicate of another one that is.
+    """
+    followed: dict[SpanKey, Verdict] = {}
+    for key, verdict in verdicts.items():
+        billed = _billed_for(verdicts, key)
+        if verdict.duplicate_of not in {None, billed}:
+            followed[key] = Verdict(is_duplicate=True, duplicate_of=billed, issues=verdict.issues)
+    return followed
+
+
+def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
+    """Make the deltas add up to what the vendor says the session took (semantics 9), and tell each what went before."""
+    quantities = [calls[key].usage.quantities for key in deltas]
+    stated = [calls[key].session_vendor_total_seconds for key in deltas]
+    vendor_total = next((total for total in reversed(stated) if total is not None), None)
+    corrected = quantities if vendor_total is None else _corrected(quantities, vendor_total)
+    before: dict[str, Decimal] = {}
+    for key, said, billed in zip(deltas, quantities, corrected, strict=True):
+        is_corrected = billed is not said
+        if is_corrected or before:
+            yield (
+                key,
+                Verdict(
+                    quantities=billed if is_corrected else None,
+                    session_before=dict(before) or None,
+                    issues=("vendor_total",) if is_corrected else (),
+                ),
+            )
+        for unit, number in billed.items():
+            before[unit] = before.get(unit, Decimal(0)) + number
+
+
+def _sessions(
+    calls: Mapping[SpanKey, Call], verdicts: Mapping[SpanKey, Verdict]
+) -> dict[tuple[str, str], list[SpanKey]]:
+    """Return the billed deltas of each session, by sequence."""
+    found: dict[tuple[str, str], list[SpanKey]] = {}
+    for key, call in calls.items():
+        if call.session_id and call.session_sequence is not None and not _is_duplicate(verdicts, key):
+            found.setdefault((call.session_id, call.usage.operation), []).append(key)
+    for keys in found.values():
+        keys.sort(key=lambda key: (calls[key].session_sequence or 0, key))
+    return found
+
+
+def _corrected(said: Sequence[Quantities], vendor_total: Decimal) -> list[Quantities]:
+    """Add what is missing to the last delta; take what is too much from the last ones, none below 0."""
+    unit = "audio_seconds" if any("audio_seconds" in each for each in said) else "session_seconds"
+    corrected = list(said)
+    missing = vendor_total - sum((Decimal(each.get(unit, 0)) for each in said), Decimal(0))
+    for position in range(len(said) - 1, -1, -1):
+        seconds = Decimal(said[position].get(unit, 0))
+        billed = max(Decimal(0), seconds + missing)
+        if billed != seconds:
+            corrected[position] = {**said[position], unit: billed}
+        missing -= billed - seconds
+    return corrected
+
+
+def _is_duplicate(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> bool:
+    verdict = verdicts.get(key)
+    return verdict is not None and verdict.is_duplicate

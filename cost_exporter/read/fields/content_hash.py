@@ -1,0 +1,76 @@
+"""Hash what a span says, so that the same span sent again is known again (semantics 2).
+
+Over the facts, not the bytes: protobuf and JSON, any order of attributes and any batching give one hash. Left
+out is what is not the sender's: the time of receipt, and what the operator's settings make of a cost.
+
+Hashes are stored, so a span must have the same one after an upgrade: otherwise all that is sent again is a conflict.
+Each fact goes in by its name, and only where it says something: a field that is added later changes no hash of a span
+that does not use it. Whatever does change them needs another `_VERSION`; a test pins some.
+"""
+
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.fields.fingerprint import named
+from cost_exporter.read.fields.reading import Origin, Words
+
+__all__ = ["Extras", "content_hash", "said_beyond", "said_by"]
+
+_VERSION: Final = b"\x01"
+_EMPTY: Final = blake2b(_VERSION, digest_size=8)
+"""Copied, which is cheaper than to make one."""
+_SIGNED_64_BITS: Final = Struct(">q")
+
+
+def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
+    ids: bytes,
+    started_at_unix_ns: int,
+    ended_at_unix_ns: int,
+    operation: str,
+    quantities: dict[str, Quantity],
+    words: Words,
+    origin: Origin,
+    scope_name: str,
+    response_id: str,
+    rest: str,
+) -> int:
+    """Return a signed 64-bit hash of a call.
+
+    `ids` are those of trace, span and parent, the times as sent. `rest` is what few spans say; see `said_beyond`.
+    """
+    used = " ".join([f"{name}={number}" for name, number in sorted(quantities.items())])
+    said = (
+        f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used};"
+        f" {words.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rest}"
+    ).encode("utf-8", "backslashreplace")
+    hashed = _EMPTY.copy()
+    hashed.update(ids + said)
+    return _SIGNED_64_BITS.unpack(hashed.digest())[0]
+
+
+class Extras(NamedTuple):
+    """What few spans say."""
+
+    phone_call_id: str = ""
+    error_type: str | None = None
+    has_failed: bool = False
+    is_refused: bool = False
+    reported_cost_usd: Decimal | None = None
+    reported_cost_source: str = ""
+    issues: tuple[str, ...] = ()
+
+
+def said_beyond(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:
+    """Return as text what few spans say. Of a plain span with an attribution it is `said_by`."""
+    return " ".join(filter(None, (said_by(attribution), named(session), named(extras))))
+
+
+@lru_cache(maxsize=4096)
+def said_by(attribution: Attribution) -> str:
+    """Return as text what an attribution says. Remembered: the spans of a trace say the same."""
+    return named(attribution)

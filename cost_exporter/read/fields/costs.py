@@ -1,0 +1,68 @@
+"""Read the cost that somebody put on a span: kept beside ours with its source (semantics 14).
+
+Believed only where trusted: money that our own instrumentation took from the vendor's reply, and any scope or
+provider that the operator names. A zero is an emitter's way to say that it did not know, unless the vendor
+itself says so.
+"""
+
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from cost_exporter.domain.money import MAX_MONEY
+from cost_exporter.read.fields.reading import Reading
+from cost_exporter.read.vocabulary.aliases import COSTS, CostAlias
+
+__all__ = ["NO_COST", "StatedCost", "stated_cost"]
+
+
+class StatedCost(NamedTuple):
+    """A cost as stated, US dollars."""
+
+    amount_usd: Decimal | None
+    source: str
+    is_trusted: bool
+
+
+NO_COST: Final = StatedCost(None, "", is_trusted=False)
+
+
+def stated_cost(reading: Reading, provider: str, trusted_sources: AbstractSet[str]) -> StatedCost:
+    """Return the first cost on the span that means something."""
+    for position in reading.plan.costs:
+        cost = COSTS[position]
+        amount_usd = _amount_usd(reading, cost)
+        if amount_usd is not None:
+            return StatedCost(
+                amount_usd,
+                _source(reading, cost),
+                is_trusted=(cost.is_vendor_word and reading.scope.rule.is_ours)
+                or reading.scope.name in trusted_sources
+                or provider in trusted_sources,
+            )
+    if reading.reported_cost and 0 < reading.reported_cost < MAX_MONEY:
+        is_trusted = reading.scope.name in trusted_sources or provider in trusted_sources
+        return StatedCost(Decimal(reading.reported_cost), reading.scope.name, is_trusted=is_trusted)
+    return NO_COST
+
+
+def _amount_usd(reading: Reading, cost: CostAlias) -> Decimal | None:
+    stated = reading.first_number((cost.amount_key,))
+    if stated is None or (stated == 0 and not cost.is_vendor_word):
+        return None
+    if cost.currency_key and (reading.text(cost.currency_key) or "USD").upper() != "USD":
+        reading.issues.append("foreign_currency")
+        return None
+    # Twilio states what it took from the account: a negative number.
+    amount_usd = abs(Decimal(stated)) if cost.is_vendor_word else Decimal(stated)
+    if not 0 <= amount_usd < MAX_MONEY:
+        reading.issues.append("impossible_cost")
+        return None
+    return amount_usd
+
+
+def _source(reading: Reading, cost: CostAlias) -> str:
+    said = reading.text(cost.source_key) if cost.source_key else ""
+    if cost.is_vendor_word:
+        said = "vendor"
+    return f"{reading.scope.name}/{said}" if said else reading.scope.name

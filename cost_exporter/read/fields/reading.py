@@ -1,0 +1,261 @@
+"""One span while it is read, and what is known beforehand of all spans like it.
+
+Spans of one emitter are alike: the same attribute names, and the same few words in most of them. So what the
+names mean is worked out once per set of names (`Plan`), what the words mean once per combination (`Words`),
+and a single span costs only its ids, times and counts. A `Reading` is that span; dialects add to it what the
+alias table cannot find.
+"""
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.domain.span import Call
+from cost_exporter.domain.value import value
+from cost_exporter.read.otlp.values import count_of, flag_of, is_empty, number_of, text_of
+from cost_exporter.read.otlp.wire import Attributes, Span
+from cost_exporter.read.vocabulary.names import Names
+from cost_exporter.read.vocabulary.scopes import ScopeRule
+from cost_exporter.read.vocabulary.usage_names import UsageName
+
+__all__ = ["NO_KEYS", "Dialect", "Keys", "Origin", "Plan", "Reading", "Scope", "Words"]
+
+Keys = tuple[str, ...]
+NO_KEYS: Final[Keys] = ()
+
+
+@value
+class Scope:
+    """Who made the spans: the instrumentation scope and what is special about it."""
+
+    name: str
+    version: str
+    rule: ScopeRule
+
+
+@dataclass(slots=True, kw_only=True)
+class Words:
+    """What the words on a span mean: everything that many spans share. Only the pattern is added later."""
+
+    operation: str | None
+    """As the conventions' attribute states it, canonical; None where it is absent."""
+    provider: str
+    response_model: str
+    request_model: str
+    service_tier: str
+    address: str
+    """The five above as stated; the rest is worked out from them."""
+    names: Names
+    tier: str
+    mode: str
+    """As far as words tell: a session is a stream, and a transcription known not to be live is batch."""
+    is_stream: bool | None
+    is_billable: bool
+    is_estimated: bool
+    fingerprint: str
+    """Stands for what follows from them."""
+    redacted: Keys = NO_KEYS
+    """Attributes that speak of usage and were removed on the way."""
+    pattern: Call | None = None
+    """A plain call with these words, once one was read: others are copies of it, see `plain.py`."""
+
+
+class Origin(NamedTuple):
+    """What the resource says of all its spans."""
+
+    service_name: str
+    attribution: Attribution
+    tenant_claim: str | None
+    """The tenant the resource names, whether it is believed or not."""
+    fingerprint: str
+    """Stands for all of it."""
+
+
+class UsageObject(NamedTuple):
+    """A usage object found inside an attribute."""
+
+    name: str
+    leaves: Mapping[str, Quantity]
+    """Its numbers by their paths."""
+    read: AbstractSet[str]
+    """The paths that somebody reads."""
+
+
+class Reading:
+    """One span being read, and the call it tells of as far as that is known."""
+
+    # No __slots__: what most spans do not say stays a default of the class and costs nothing.
+    provider: str
+    response_model: str
+    request_model: str
+    service_tier: str
+    """As stated; set only for dialects that complete a reading."""
+    is_stream: bool | None
+    is_billable: bool
+    is_estimated: bool
+    reported_cost: Quantity | None = None
+    """A cost that only the dialect knows how to find, US dollars."""
+
+    operation: str = ""
+    response_id: str = ""
+    has_vendors_counts: bool = False
+    """The totals are the vendor's own, and inclusive: nothing stands beside them."""
+    has_unread_usage: bool = False
+    """Something on the span speaks of usage that was not read, see `unread.py`."""
+    is_incomplete: bool = False
+    """What was not read may be more than the totals that were."""
+
+    def __init__(  # noqa: PLR0917 - built once a span, where keywords would cost
+        self,
+        span: Span,
+        attributes: Attributes,
+        plan: "Plan",
+        words: Words,
+        parent_span_id: bytes | None,
+        times: tuple[int, int, bool],
+        attribution: Attribution,
+        origin: Origin,
+    ) -> None:
+        """Read `span`, whose wanted attributes are those of `plan`; `times` as from `plausible_times`."""
+        self.span = span
+        self.attributes = attributes
+        self.scope = plan.scope
+        self.plan = plan
+        self.words = words
+        self.parent_span_id = parent_span_id
+        self.started_at_unix_ns, self.ended_at_unix_ns, self.is_start_plausible = times
+        self.attribution = attribution
+        self.origin = origin
+        self.issues: list[str] = []
+        self.quantities: dict[str, Quantity] = {}
+        self.usage_objects: list[UsageObject] | None = None
+
+    def saw_usage(self, name: str, leaves: Mapping[str, Quantity], read: AbstractSet[str]) -> None:
+        """Remember the numbers of a usage object, and which of them can be read: the others are named at the end."""
+        if self.usage_objects is None:
+            self.usage_objects = []
+        self.usage_objects.append(UsageObject(name, leaves, read))
+
+    def text(self, key: str) -> str:
+        """Return one attribute as text; "" where it is absent or empty."""
+        found = self.attributes.get(key)
+        return "" if found is None else text_of(found)
+
+    def whole_text(self, key: str, length_max: int) -> str:
+        """Return a string uncut, for parsing; "" where it is absent or longer than `length_max`."""
+        found = self.attributes.get(key)
+        text = "" if found is None else found.string_value
+        return text if len(text) <= length_max else ""
+
+    def first_text(self, keys: Keys) -> str:
+        """Return the first of some present attributes that says something."""
+        return first_text(self.attributes, keys)
+
+    def first_flag(self, keys: Keys) -> bool | None:
+        """Return the first of some present attributes that is a flag."""
+        return first_flag(self.attributes, keys)
+
+    def first_number(self, keys: Keys) -> Quantity | None:
+        """Return the first of some present attributes that is a number."""
+        return self._first(number_of, keys)
+
+    def first_count(self, keys: Keys) -> Quantity | None:
+        """Return the first of some present attributes that is a count."""
+        return self._first(count_of, keys)
+
+    def _first(self, read: Callable[..., Quantity | None], keys: Keys) -> Quantity | None:
+        attributes = self.attributes
+        for key in keys:
+            found = attributes[key]
+            number = read(found)
+            if number is not None:
+                return number
+            if not is_empty(found):
+                self.issues.append(f"unreadable:{key}")
+        return None
+
+
+def first_text(attributes: Attributes, keys: Keys) -> str:
+    """Return the first of some present attributes that says something; "" if none does."""
+    for key in keys:
+        text = text_of(attributes[key])
+        if text:
+            return text
+    return ""
+
+
+def first_flag(attributes: Attributes, keys: Keys) -> bool | None:
+    """Return the first of some present attributes that is a flag."""
+    for key in keys:
+        flag = flag_of(attributes[key])
+        if flag is not None:
+            return flag
+    return None
+
+
+@value
+class Dialect:
+    """How one family of emitters speaks, beyond the spellings in `aliases.py`."""
+
+    name: str
+    scopes: Keys = ()
+    """Scopes that speak it: exact names, or beginnings followed by `*`."""
+    markers: frozenset[str] = frozenset()
+    """Attribute names that only this family writes: they tell it in a scope nobody has listed."""
+    keys: frozenset[str] = frozenset()
+    """Further attribute names its functions read."""
+    operation: Callable[[Reading], str | None] | None = None
+    """The operation, "" for a span that is no call, None to leave it to the conventions."""
+    needs_marker: bool = False
+    """Whether `operation` leaves spans without any of the markers to the conventions; it is not asked of them."""
+    complete: Callable[[Reading], None] | None = None
+    """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
+    carry one of the markers or keys, or for all if the dialect has neither."""
+
+
+@value
+class Plan:
+    """Which wanted attributes the spans of one kind carry, sorted by what they mean."""
+
+    scope: Scope
+    dialect: Dialect
+    operation: Callable[[Reading], str | None] | None
+    """The dialect's, where it has something to say of such spans."""
+    may_be_call: bool
+    attribution_keys: Keys
+    attribution_places: tuple[tuple[int, Keys], ...]
+    """(position in `Attribution`, names)."""
+    attributions: dict[tuple[bytes, ...], Attribution]
+    """What these attributes were found to mean, by their encoded values."""
+    word_keys: Keys
+    """Of words and of flags."""
+    words: dict[tuple[bytes, ...], Words]
+    """What these words and flags were found to mean, by their encoded values."""
+    quantities: tuple[tuple[str, str, Keys, bool], ...]
+    """(quantity, first name, all names, whether it is measured)."""
+    has_cache: bool
+    total_keys: Keys
+    """Of input and output together."""
+    weighs_totals: bool
+    """Whether something may stand beside a total that is part of it."""
+    unread: tuple[tuple[str, UsageName], ...]
+    """Attributes whose names speak of usage and that nothing reads."""
+    containers: Keys
+    """Attributes that may hold a usage object and that the dialect does not read."""
+    response_id_keys: Keys
+    texts: dict[str, Keys]
+    flags: dict[str, Keys]
+    numbers: dict[str, Keys]
+    costs: tuple[int, ...]
+    """Positions in `aliases.COSTS`."""
+    may_tell_failure: bool
+    """Whether an attribute can say that the call failed, beside the span's status."""
+    is_plain: bool
+    """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""
+    completes: bool
+    """Whether the dialect has something to complete on such spans."""
+    has_patterns: bool
+    """Whether ids, times, counts and attribution are all that plain spans with the same words differ in."""

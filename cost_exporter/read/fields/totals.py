@@ -1,0 +1,86 @@
+"""Make totals inclusive: the cached tokens in the input, the thoughts in the output.
+
+Emitters differ in whether these stand in the totals or beside them. What is certain by arithmetic is decided by it
+(a part that exceeds its whole); then the table of scopes decides, and then a stated grand total, which proves only
+what it excludes: input + cached + output proves an input without the cached tokens, input + output + thoughts proves
+thoughts beside the output. Input + output proves nothing: emitters add up what they show. Where nothing decides, and
+the provider's API counts input without the cached tokens, the input is taken for inclusive, and the record says what
+else it may be. No reading is chosen for being dearer or cheaper.
+"""
+
+from typing import Final
+
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.fields.reading import Reading
+from cost_exporter.read.vocabulary.names import Names
+from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS
+
+__all__ = ["make_inclusive"]
+
+_THINKS_BESIDE: Final = frozenset({"google", "x-ai"})
+"""Their APIs count output without the thoughts that came before it."""
+
+
+def make_inclusive(reading: Reading, names: Names) -> None:
+    """Add to the totals what was stated beside them, and name a grand total that does not fit."""
+    if reading.has_vendors_counts:
+        return
+    quantities = reading.quantities
+    stated, answered = quantities.get("input_tokens"), quantities.get("output_tokens")
+    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+    thoughts = quantities.get("reasoning_tokens", 0)
+    total = reading.first_count(reading.plan.total_keys) or 0
+    is_exclusive = bool(cached and stated is not None) and _is_exclusive(reading, names, cached, total)
+    has_thoughts_beside = bool(thoughts and answered is not None) and _has_thoughts_beside(reading, names, total)
+    if is_exclusive:
+        quantities["input_tokens"] += cached
+        reading.issues.append("exclusive_input")
+    if has_thoughts_beside:
+        quantities["output_tokens"] += thoughts
+        reading.issues.append("thoughts_beside_output")
+    if total and stated is not None and answered is not None:
+        _compare(reading, names, total, {stated + answered, stated + cached + answered})
+
+
+def _is_exclusive(reading: Reading, names: Names, cached: Quantity, total: Quantity) -> bool:
+    """Return whether the input was stated without what was read from the cache and written to it."""
+    quantities, rule = reading.quantities, reading.scope.rule
+    stated, answered = quantities["input_tokens"], quantities.get("output_tokens", 0)
+    counts_so = names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model
+    if (stated < cached and counts_so) or names.provider in rule.exclusive_providers:
+        return True
+    thoughts = quantities.get("reasoning_tokens", 0)
+    if total and total in {stated + cached + answered, stated + cached + answered + thoughts}:
+        return cached != thoughts or counts_so
+    if rule.is_known or names.provider not in EXCLUSIVE_PROVIDERS:
+        return False
+    other = f"{stated + cached} if the cached are beside it"
+    reading.issues.append(f"assumed_inclusive: input_tokens = {stated}, or {other}")
+    reading.has_unread_usage = True
+    return False
+
+
+def _has_thoughts_beside(reading: Reading, names: Names, total: Quantity) -> bool:
+    """Return whether the output was stated without the thoughts before it."""
+    quantities, rule = reading.quantities, reading.scope.rule
+    thoughts, answered = quantities["reasoning_tokens"], quantities["output_tokens"]
+    if names.provider in _THINKS_BESIDE and (thoughts > answered or rule.tells_thoughts_beside):
+        return True
+    known = quantities.get("input_tokens", 0) + answered
+    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+    return bool(total) and (total == known + thoughts != known + cached or total == known + cached + thoughts)
+
+
+def _compare(reading: Reading, names: Names, total: Quantity, as_stated: set[Quantity]) -> None:
+    """Take what a total has beyond what was read for Google's thoughts; of others it is not known what it is."""
+    quantities = reading.quantities
+    known = quantities["input_tokens"] + quantities["output_tokens"]
+    if total == known or total in as_stated:
+        return
+    if total > known and names.provider == "google":
+        quantities["output_tokens"] += total - known
+        reading.issues.append("thoughts_from_total")
+    else:
+        reading.issues.append(f"total_mismatch: total_tokens = {total}, input and output are {known}")
+        reading.is_incomplete = reading.is_incomplete or total > known
+    reading.has_unread_usage = True

@@ -1,0 +1,226 @@
+"""Usage in the vendors' own words: the JSON objects that some emitters put on spans as they got them.
+
+OpenAI's family has inclusive totals with details, Anthropic's and Bedrock's input without the cached tokens, Google's
+output without the thoughts; LangChain and the AI SDK have words of their own for all of them. Only what the attributes
+did not say is taken, and zero parts are left out: they say nothing. Names are compared in snake case.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.fields.reading import Reading
+from cost_exporter.read.otlp.values import json_count, json_number
+from cost_exporter.read.otlp.wire import AnyValue
+
+__all__ = [
+    "JSON_LENGTH_MAX",
+    "READ_PATHS",
+    "add_leaves",
+    "json_list",
+    "json_object",
+    "object_of",
+    "python_object",
+    "read_containers",
+    "read_usage",
+    "usage_leaves",
+]
+
+JSON_LENGTH_MAX: Final = 256 * 1024
+"""Longer texts are not parsed: an answer with its usage is short, and parsing costs time."""
+_REPR_LENGTH_MAX: Final = 8 * 1024
+_REPR_BRACKETS_MAX: Final = 64
+_LEAVES_MAX: Final = 64
+_DEPTH_MAX: Final = 5
+
+_INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
+_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_WRITE_DETAILS: Final = ("cache_creation", "prompt_tokens_details.cache_creation_token_details", *_INPUT_DETAILS)
+"""Anthropic's own place, LiteLLM's and LangChain's."""
+_INPUT_TOTALS: Final = ("input_tokens", "prompt_tokens", "prompt_token_count", "input_token_count")
+_OUTPUT_TOTALS: Final = ("output_tokens", "completion_tokens", "output_token_count")
+_CANDIDATES: Final = ("candidates_token_count", "response_token_count")
+_THOUGHTS: Final = "thoughts_token_count"
+_TOOL_PROMPT: Final = "tool_use_prompt_token_count"
+
+
+def _in(details: Sequence[str], *names: str) -> tuple[str, ...]:
+    return tuple(f"{each}.{name}" for name in names for each in details)
+
+
+_PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "cache_read_tokens": (
+        *_in(_INPUT_DETAILS, "cached_tokens", "cache_read_tokens", "cache_read"),
+        "cache_read_input_tokens",
+        "cached_content_token_count",
+        "prompt_cache_hit_tokens",
+        "cached_input_tokens",
+        "cached_tokens",
+        "cache_read_tokens",
+    ),
+    "cache_write_tokens": (
+        "cache_creation_input_tokens",
+        "cache_write_input_tokens",
+        *_in(_INPUT_DETAILS, "cache_creation_tokens", "cache_write_tokens", "cache_creation"),
+        "cache_creation_tokens",
+        "cache_write_tokens",
+    ),
+    "cache_write_5m_tokens": _in(_WRITE_DETAILS, "ephemeral_5m_input_tokens"),
+    "cache_write_1h_tokens": _in(_WRITE_DETAILS, "ephemeral_1h_input_tokens"),
+    "input_audio_tokens": _in(_INPUT_DETAILS, "audio_tokens", "audio"),
+    "input_image_tokens": _in(_INPUT_DETAILS, "image_tokens", "image"),
+    "cache_audio_read_tokens": _in(_INPUT_DETAILS, "cached_tokens_details.audio_tokens"),
+    "reasoning_tokens": (*_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning"), "reasoning_tokens", _THOUGHTS),
+    "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio"),
+    "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
+    "web_searches": ("server_tool_use.web_search_requests",),
+}
+READ_PATHS: Final = frozenset(
+    {
+        *_INPUT_TOTALS,
+        *_OUTPUT_TOTALS,
+        *_CANDIDATES,
+        _TOOL_PROMPT,
+        "seconds",
+        *(path for paths in _PARTS.values() for path in paths),
+    }
+)
+_EXCLUSIVE: Final = frozenset({"cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"})
+"""Who writes these counts input without them, unless OpenAI's name for the input stands there."""
+
+
+def json_object(text: str) -> Mapping[str, Any]:
+    """Return the JSON object in `text`; an empty one where there is none, or it is too long or too deep."""
+    if not text.startswith("{") or len(text) > JSON_LENGTH_MAX:
+        return {}
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def json_list(text: str) -> Sequence[object]:
+    """Return the JSON array in `text`; an empty one where there is none, or it is too long or too deep."""
+    if not text.startswith("[") or len(text) > JSON_LENGTH_MAX:
+        return []
+    try:
+        return cast("Sequence[object]", json.loads(text))
+    except (ValueError, RecursionError):
+        return []
+
+
+def python_object(text: str) -> Mapping[str, Any]:
+    """Return the dict whose Python repr is `text` (LiteLLM writes such); an empty one where there is none."""
+    if not text.startswith("{") or len(text) > _REPR_LENGTH_MAX or text.count("{") > _REPR_BRACKETS_MAX:
+        return {}
+    if text.count("(") + text.count("[") > _REPR_BRACKETS_MAX:
+        return {}
+    try:
+        parsed = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return {}  # TypeError: a key that cannot be one, as in {[1]: 2}
+    if not isinstance(parsed, dict):
+        return {}
+    return {name: said for name, said in cast("dict[object, Any]", parsed).items() if isinstance(name, str)}
+
+
+def read_containers(reading: Reading) -> None:
+    """Read the usage objects on a span that no dialect reads: JSON, a Python repr or a map."""
+    for key in reading.plan.containers:
+        read_usage(reading, key, object_of(reading.attributes[key]))
+
+
+def object_of(value: AnyValue) -> Mapping[str, object]:
+    """Return the object in a value: a map, or the JSON or Python repr of one; an empty one where there is none."""
+    if value.WhichOneof("value") == "kvlist_value":
+        return dict(_members(value, _DEPTH_MAX))
+    return json_object(value.string_value) or python_object(value.string_value)
+
+
+def _members(value: AnyValue, depth: int) -> Iterator[tuple[str, object]]:
+    for name, each in value.kvlist_value.values.items():
+        kind = each.WhichOneof("value")
+        if kind in {"int_value", "double_value", "string_value"}:
+            yield name, getattr(each, kind)
+        elif kind == "kvlist_value" and depth:
+            yield name, dict(_members(each, depth - 1))
+
+
+def read_usage(reading: Reading, name: str, usage: object) -> None:
+    """Take what a vendor's usage object says beyond the attributes; what it says and nobody reads is named later."""
+    if isinstance(usage, Mapping):
+        leaves = usage_leaves(cast("Mapping[str, object]", usage))
+        add_leaves(reading.quantities, leaves)
+        reading.saw_usage(name, leaves, READ_PATHS)
+
+
+def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
+    """Return the numbers in a usage object by their paths in snake case, a bounded number of them."""
+    found: dict[str, Quantity] = {}
+    for path, number in _walk(usage, "", _DEPTH_MAX):
+        found.setdefault(path, number)
+        if len(found) >= _LEAVES_MAX:
+            break
+    return found
+
+
+def _walk(usage: Mapping[str, object], prefix: str, depth: int) -> Iterator[tuple[str, Quantity]]:
+    for name, here in usage.items():
+        path = f"{prefix}{_snake(name)}"
+        if isinstance(here, Mapping):
+            if depth:
+                yield from _walk(cast("Mapping[str, object]", here), f"{path}.", depth - 1)
+        elif (number := json_number(here) if name == "seconds" else json_count(here)) is not None:
+            yield path, number
+
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@lru_cache(maxsize=4096)
+def _snake(name: object) -> str:
+    text = str(name)[:128]
+    return _HUMP.sub("_", text).lower()
+
+
+def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
+    """Add to `quantities` what the leaves of a vendor's usage object say beyond them."""
+    if "seconds" in leaves and leaves.keys() <= {"seconds", "type"}:
+        quantities.setdefault("audio_seconds", leaves["seconds"])
+        return
+    had_input = "input_tokens" in quantities
+    _add(quantities, "input_tokens", _first(leaves, _INPUT_TOTALS))
+    _add(quantities, "output_tokens", _first(leaves, _OUTPUT_TOTALS))
+    if "output_tokens" not in quantities:
+        _add_candidates(quantities, leaves)
+    for quantity, paths in _PARTS.items():
+        _add(quantities, quantity, _first(leaves, paths) or None)
+    if not had_input and not _EXCLUSIVE.isdisjoint(leaves) and "prompt_tokens" not in leaves:
+        # Anthropic's own object counts input without cache; totals here are inclusive.
+        quantities["input_tokens"] = sum(
+            quantities.get(part, 0) for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+        )
+
+
+def _add_candidates(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
+    """Google counts thoughts beside the candidates, and what its own tools asked beside the prompt; both are billed."""
+    candidates = _first(leaves, _CANDIDATES)
+    if candidates is None and _THOUGHTS not in leaves:
+        return
+    quantities["output_tokens"] = (candidates or 0) + leaves.get(_THOUGHTS, 0)
+    if _TOOL_PROMPT in leaves:
+        quantities["input_tokens"] = quantities.get("input_tokens", 0) + leaves[_TOOL_PROMPT]
+
+
+def _add(quantities: dict[str, Quantity], quantity: str, number: Quantity | None) -> None:
+    if number is not None:
+        quantities.setdefault(quantity, number)
+
+
+def _first(leaves: Mapping[str, Quantity], paths: tuple[str, ...]) -> Quantity | None:
+    return next((leaves[path] for path in paths if path in leaves), None)

@@ -1,0 +1,220 @@
+"""Make plans: from the attribute names of a span decide what can be read from where, once for all alike spans.
+
+`WANTED` is every name anybody reads. Some of them make a span worth reading: looking for these is all that is
+done to a span that has nothing to do with cost.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
+from cost_exporter.read.fields.identity import FLAGS, WORDS
+from cost_exporter.read.fields.reading import Dialect, Keys, Plan, Scope
+from cost_exporter.read.vocabulary.aliases import (
+    ATTRIBUTION_KEYS,
+    COSTS,
+    FLAG_KEYS,
+    NUMBER_KEYS,
+    QUANTITY_ALIASES,
+    TEXT_KEYS,
+    TOTAL_KEYS,
+)
+from cost_exporter.read.vocabulary.scopes import scope_rule
+from cost_exporter.read.vocabulary.usage_names import UsageName, is_container, usage_name
+
+__all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
+
+_PLANS_MAX: Final = 1024
+"""Kinds of spans remembered per scope; a sender that makes up names empties the memory, and costs only time."""
+_SCOPES_MAX: Final = 1024
+
+_QUANTITY_KEYS: Final = frozenset(key for alias in QUANTITY_ALIASES for key in alias.keys)
+_COST_KEYS: Final = frozenset(
+    key for cost in COSTS for key in (cost.amount_key, cost.currency_key, cost.source_key) if key
+)
+_CACHE_KEYS: Final = frozenset(
+    key for alias in QUANTITY_ALIASES if alias.quantity.startswith("cache_") for key in alias.keys
+)
+_WEIGHED_KEYS: Final = (
+    _CACHE_KEYS
+    | frozenset(TOTAL_KEYS)
+    | frozenset(key for alias in QUANTITY_ALIASES if alias.quantity == "reasoning_tokens" for key in alias.keys)
+)
+_RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras"})
+_FAILURES: Final = frozenset({"error_type", "http_status", "error_level"})
+_TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
+_MARKERS: Final = (
+    _QUANTITY_KEYS
+    | frozenset(key for name in _TELLING_TEXTS for key in TEXT_KEYS[name])
+    | frozenset(key for dialect in DIALECTS for key in dialect.markers)
+)
+"""Names one of which every span of a call carries."""
+
+WANTED: Final = frozenset(
+    _MARKERS
+    | _COST_KEYS
+    | set(TOTAL_KEYS)
+    | {
+        key
+        for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
+        for keys in table.values()
+        for key in keys
+    }
+    | {key for dialect in DIALECTS for key in dialect.keys}
+)
+
+
+_TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
+"""Names one of which a span carries that is a call or says on whose account something goes. Spans without any,
+most of all spans, only link others."""
+
+
+_ALIASED: Final = frozenset(
+    _QUANTITY_KEYS
+    | _COST_KEYS
+    | set(TOTAL_KEYS)
+    | {
+        key
+        for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
+        for keys in table.values()
+        for key in keys
+    }
+)
+"""Names that are read whatever the dialect."""
+_HARMLESS_MAX: Final = 65_536
+_HARMLESS_LENGTH_MAX: Final = 128
+"""Longer ones are judged each time: so a sender that makes them up takes little memory."""
+_harmless: set[str] = set()
+"""Names that were judged, and speak of no usage."""
+
+
+def _suspects(names: Sequence[str]) -> frozenset[str]:
+    """Return those of the names that nobody wants and that speak of usage. Each name is judged once."""
+    unknown = set(names).difference(WANTED, _harmless)
+    if not unknown:
+        return frozenset()
+    suspects = frozenset(name for name in unknown if usage_name(name) is not None or is_container(name))
+    if len(_harmless) >= _HARMLESS_MAX:
+        _harmless.clear()
+    _harmless.update(name for name in unknown - suspects if len(name) <= _HARMLESS_LENGTH_MAX)
+    return suspects
+
+
+class ScopePlans:
+    """The plans for the spans of one scope."""
+
+    __slots__ = ("_dialect", "_plans", "scope")
+
+    def __init__(self, name: str, version: str) -> None:
+        """Look the scope up in the tables."""
+        self.scope = Scope(name=name, version=version, rule=scope_rule(name, version))
+        self._dialect = _dialect_of_scope(name)
+        self._plans: dict[frozenset[str], Plan] = {}
+
+    def plan(self, names: Sequence[str]) -> Plan | None:
+        """Return the plan for spans with attributes of these names; None if none of them tells anything."""
+        suspects = _suspects(names)
+        if not suspects and _TELLING.isdisjoint(names):
+            return None
+        present = WANTED.intersection(names) | suspects
+        plan = self._plans.get(present)
+        if plan is None:
+            if len(self._plans) >= _PLANS_MAX:
+                self._plans.clear()
+            plan = self._plans[present] = self._made(present)
+        return plan
+
+    def _made(self, present: frozenset[str]) -> Plan:
+        dialect = self._dialect or _dialect_of_markers(present)
+        texts, flags, numbers = _table(TEXT_KEYS, present), _table(FLAG_KEYS, present), _table(NUMBER_KEYS, present)
+        places = tuple(
+            (position, found)
+            for position, keys in enumerate(ATTRIBUTION_KEYS.values())
+            if (found := _present(keys, present))
+        )
+        telling = dialect.markers | dialect.keys
+        unread, containers = _unread(present - _ALIASED - telling)
+        completes = dialect.complete is not None and (
+            not telling or not telling.isdisjoint(present) or bool(containers)
+        )
+        costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
+        operation = None if dialect.needs_marker and dialect.markers.isdisjoint(present) else dialect.operation
+        may_tell_failure = not _FAILURES.isdisjoint(texts) or "is_refused" in flags
+        is_plain = (
+            not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
+        )
+        rule = self.scope.rule
+        return Plan(
+            scope=self.scope,
+            dialect=dialect,
+            operation=operation,
+            may_be_call=not rule.is_never_billed and (bool(containers) or not _MARKERS.isdisjoint(present)),
+            attribution_keys=tuple(key for _, keys in places for key in keys),
+            attribution_places=places,
+            attributions={},
+            word_keys=(
+                *(key for name in WORDS for key in texts.get(name, ())),
+                *texts.get("host", ())[:1],
+                *(key for name in FLAGS for key in flags.get(name, ())),
+            ),
+            words={},
+            quantities=tuple(
+                (alias.quantity, found[0], found, alias.is_measured)
+                for alias in QUANTITY_ALIASES
+                if (found := _present(alias.keys, present))
+            ),
+            has_cache=not _CACHE_KEYS.isdisjoint(present),
+            total_keys=_present(TOTAL_KEYS, present),
+            weighs_totals=completes or not _WEIGHED_KEYS.isdisjoint(present),
+            unread=unread,
+            containers=containers,
+            response_id_keys=texts.get("response_id", ()),
+            texts=texts,
+            flags=flags,
+            numbers=numbers,
+            costs=costs,
+            may_tell_failure=may_tell_failure,
+            is_plain=is_plain,
+            completes=completes,
+            has_patterns=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
+        )
+
+
+_scopes: dict[tuple[str, str], ScopePlans] = {}
+
+
+def plans_of_scope(name: str, version: str) -> ScopePlans:
+    """Return the plans of a scope, remembered from request to request."""
+    plans = _scopes.get((name, version))
+    if plans is None:
+        if len(_scopes) >= _SCOPES_MAX:
+            _scopes.clear()
+        plans = _scopes[name, version] = ScopePlans(name, version)
+    return plans
+
+
+def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:
+    """Return the names that speak of usage with what they say, and those of usage objects; in a fixed order."""
+    containers = tuple(sorted(name for name in names if is_container(name)))
+    judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
+    return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers
+
+
+def _present(keys: Keys, present: frozenset[str]) -> Keys:
+    return tuple(key for key in keys if key in present)
+
+
+def _table(table: dict[str, Keys], present: frozenset[str]) -> dict[str, Keys]:
+    return {name: found for name, keys in table.items() if (found := _present(keys, present))}
+
+
+def _dialect_of_scope(name: str) -> Dialect | None:
+    for dialect in DIALECTS:
+        for scope in dialect.scopes:
+            if name == scope or (scope.endswith("*") and name.startswith(scope[:-1])):
+                return dialect
+    return None
+
+
+def _dialect_of_markers(present: frozenset[str]) -> Dialect:
+    return next((each for each in DIALECTS if not each.markers.isdisjoint(present)), CONVENTIONS)

@@ -1,0 +1,6 @@
+"""What emitters call things: tables, without any logic that needs a span.
+
+`aliases.py` lists every spelling of every quantity and attribute, `scopes.py` what is special about each
+instrumentation, `operations.py` which operations are calls, `names.py` makes names of providers and models
+canonical, `usage_names.py` recognises names that speak of usage.
+"""

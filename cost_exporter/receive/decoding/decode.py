@@ -1,0 +1,54 @@
+"""Bytes -> `DecodedRequest`: bounded before decoding, fast for good requests, saving what can be saved of bad ones.
+
+A request is refused as a whole only where it is too large (`TooLarge`) or nothing of it can be understood
+(`Undecodable`). One bad span never costs its batch.
+"""
+
+from enum import StrEnum
+
+from cost_exporter.domain.value import value
+from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.bounds import Limits, require_spans
+from cost_exporter.receive.decoding.otlp_json import parse_json
+from cost_exporter.receive.decoding.salvage import salvage
+
+__all__ = ["Encoding", "Sender", "decode"]
+
+DEFAULT_LIMITS = Limits()
+
+
+class Encoding(StrEnum):
+    """How a request is written."""
+
+    PROTOBUF = "application/x-protobuf"
+    JSON = "application/json"
+
+
+@value
+class Sender:
+    """On whose account a request is: from the credential, never from the request."""
+
+    namespace: str = "default"
+    tenant_is_trusted: bool = True
+
+
+def decode(
+    body: bytes, encoding: Encoding, sender: Sender, *, received_at_unix_ns: int, limits: Limits = DEFAULT_LIMITS
+) -> DecodedRequest:
+    """Return the request. Raises `TooLarge` before spending memory on it, or `Undecodable`."""
+    if encoding is Encoding.JSON:
+        request, dead_letters = parse_json(body, limits)
+    else:
+        require_spans(body, limits)
+        try:
+            request, dead_letters = wire.parse_request(body), []
+        except wire.DecodeError:
+            request, dead_letters = salvage(body)
+    return DecodedRequest(
+        namespace=sender.namespace,
+        tenant_is_trusted=sender.tenant_is_trusted,
+        received_at_unix_ns=received_at_unix_ns,
+        resource_spans=request.resource_spans,
+        dead_letters=dead_letters,
+    )

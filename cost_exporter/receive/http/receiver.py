@@ -1,0 +1,141 @@
+"""OTLP/HTTP: `POST /v1/traces` in protobuf or JSON, as a Starlette application.
+
+A client is answered in its own content type. The event loop only moves bytes: decoding and storing happen in
+threads, as many as there are admission slots. Bodies may come in chunks without a length, as from JavaScript.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cost_exporter.domain.facts import Receipt
+from cost_exporter.errors import Overloaded, UnsupportedMedia
+from cost_exporter.receive.admission.admission import Admission, Permit
+from cost_exporter.receive.admission.bounds import require_size
+from cost_exporter.receive.admission.inflate import inflate, require_known
+from cost_exporter.receive.answer import Answer, answer_to, success
+from cost_exporter.receive.auth import TENANT_HEADER, sender_of
+from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.gate import place_of
+from cost_exporter.receive.http.body import Body
+from cost_exporter.receive.ingest import CountRefused, Refusal
+from cost_exporter.receive.intake import Intake
+from cost_exporter.store.token_directory import Authenticate
+
+__all__ = ["HttpReceiver"]
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+_BODY_SECONDS_MAX: Final = 30.0
+_POLL_SECONDS: Final = 0.02
+_CONTENT_TYPES: Final = {
+    "application/x-protobuf": Encoding.PROTOBUF,
+    "application/protobuf": Encoding.PROTOBUF,
+    "application/json": Encoding.JSON,
+}
+
+
+class HttpReceiver:
+    """The application; `server.py` serves it. Shares intake and admission with other receivers."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        authenticate: Authenticate,
+        admission: Admission,
+        count_refused: CountRefused,
+        body_seconds_max: float = _BODY_SECONDS_MAX,
+    ) -> None:
+        self._intake = intake
+        self._authenticate = authenticate
+        self._admission = admission
+        self._count_refused = count_refused
+        self._body_seconds_max = body_seconds_max
+        self._threads = ThreadPoolExecutor(admission.limits.slots, "otlp-http")
+        self.app = Starlette(routes=[Route("/v1/traces", self._export, methods=["POST"])])
+
+    def close(self) -> None:
+        """Let the threads end, once the server is stopped."""
+        self._threads.shutdown(wait=False)
+
+    async def _export(self, request: Request) -> Response:
+        encoding = _CONTENT_TYPES.get(_media_type(request))
+        body = Body(request)
+        try:
+            return _succeeded(await self._take(request, body, encoding), encoding)
+        except ClientDisconnect:
+            return Response(status_code=503)  # nobody reads it
+        except Exception as error:  # noqa: BLE001 - clients drop their batch for 500
+            answer = answer_to(error)
+            self._count_refused(answer.reason)
+            _LOG.debug("refused: %s, %s", answer.reason, place_of(error))
+            if answer.reason is not Refusal.SLOW_SENDER:
+                await body.drain(self._intake.limits.body_bytes_max)
+            return _refused(answer, encoding)
+
+    async def _take(self, request: Request, body: Body, encoding: Encoding | None) -> Receipt:
+        if encoding is None:
+            raise UnsupportedMedia("content-type must be application/x-protobuf or application/json")
+        headers = request.headers
+        content_encoding = headers.get("content-encoding", "").strip().lower()
+        require_known(content_encoding)
+        length = headers.get("content-length", "")
+        require_size(int(length) if length.isdecimal() else 0, self._intake.limits)
+        permit = await self._permit()
+        with permit:
+            sender = await self._in_thread(
+                partial(sender_of, self._authenticate, headers.getlist("authorization"), headers.get(TENANT_HEADER))
+            )
+            content = await body.read(self._intake.limits, self._body_seconds_max)
+            return await self._in_thread(partial(self._store, content, content_encoding, encoding, sender, permit))
+
+    async def _permit(self) -> Permit:
+        """Return a slot, polling for it: the event loop must not block."""
+        deadline_seconds = asyncio.get_running_loop().time() + self._admission.limits.wait_seconds_max
+        while (permit := self._admission.try_enter()) is None:
+            if asyncio.get_running_loop().time() >= deadline_seconds:
+                raise Overloaded("too busy (no free slot); try again")
+            await asyncio.sleep(_POLL_SECONDS)
+        return permit
+
+    def _store(self, body: bytes, content_encoding: str, encoding: Encoding, sender: Sender, permit: Permit) -> Receipt:
+        permit.hold(len(body))
+        inflated = inflate(body, content_encoding, self._intake.limits.body_bytes_max, permit.hold)
+        return self._intake.take(inflated, encoding, sender)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        # A thread is always free: there are as many as slots, and who is here has a slot.
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _succeeded(receipt: Receipt, encoding: Encoding | None) -> Response:
+    if encoding is not Encoding.JSON:
+        return Response(success(receipt), media_type=Encoding.PROTOBUF)
+    warning = {"partialSuccess": {"errorMessage": receipt.warning}} if receipt.warning else {}
+    return Response(json.dumps(warning), media_type=encoding)
+
+
+def _refused(answer: Answer, encoding: Encoding | None) -> Response:
+    body = answer.status()
+    if encoding is Encoding.JSON:
+        body = json.dumps({"code": answer.grpc_code, "message": answer.message}).encode()
+    response = Response(body, status_code=answer.http_status, media_type=encoding or Encoding.PROTOBUF)
+    if answer.retry_after_seconds is not None:
+        response.headers["retry-after"] = str(answer.retry_after_seconds)
+    if answer.http_status == 401:  # noqa: PLR2004 - HTTP wants the challenge beside it
+        response.headers["www-authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,84 @@
+"""The monthly partitions of `record`: made ahead of time, never by an insert, and again where they are missing.
+
+A trace's records live in the partition of the month in which the trace was first heard of. That month is kept
+with the trace, so late spans join their siblings and a record stays unique without a timestamp in its key.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from cost_exporter.store.database.locks import Lock, lock_transaction
+
+__all__ = ["bucket_day_of", "ensure_bucket", "is_purged", "partition_name"]
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+def bucket_day_of(unix_ns: int) -> int:
+    """Return the first of the month of an instant, in days since 1970."""
+    day = datetime.fromtimestamp(unix_ns // 1_000_000_000, UTC).date()
+    return (day.replace(day=1) - _EPOCH).days
+
+
+def partition_name(bucket: date) -> str:
+    """Return the name of the partition of a month."""
+    return f"record_{bucket:%Y_%m}"
+
+
+def ensure_bucket(connection: psycopg.Connection[Any], bucket_day: int) -> None:
+    """Make the partition of a month and of the next one, unless they exist. Runs in transactions of its own.
+
+    A month that was purged stays without. What exists is asked of the catalogue, not of our own table: a restore may
+    have brought back the one without the other.
+    """
+    bucket = _EPOCH + timedelta(days=bucket_day)
+    following = (bucket + timedelta(days=32)).replace(day=1)
+    for each in (bucket, following):
+        with connection.transaction():
+            lock_transaction(connection, Lock.PARTITIONS)
+            connection.execute("insert into callfare.bucket (bucket) values (%s) on conflict do nothing", (each,))
+            if not _has_purged(connection, each) and not _is_attached(connection, each):
+                _make_partition(connection, each)
+
+
+def is_purged(connection: psycopg.Connection[Any], bucket_day: int) -> bool:
+    """Return whether the records of a month were dropped."""
+    return _has_purged(connection, _EPOCH + timedelta(days=bucket_day))
+
+
+def _has_purged(connection: psycopg.Connection[Any], bucket: date) -> bool:
+    found = connection.execute(
+        "select 1 from callfare.bucket where bucket = %s and purged_at is not null", (bucket,)
+    ).fetchone()
+    return found is not None
+
+
+def _is_attached(connection: psycopg.Connection[Any], bucket: date) -> bool:
+    found = connection.execute(
+        "select 1 from pg_inherits where inhparent = 'callfare.record'::regclass and inhrelid = to_regclass(%s)",
+        (f"callfare.{partition_name(bucket)}",),
+    ).fetchone()
+    return found is not None
+
+
+def _make_partition(connection: psycopg.Connection[Any], bucket: date) -> None:
+    """Make a table and attach it: unlike `create table ... partition of`, that does not stop the writers.
+
+    A table that was detached is attached again with what is in it.
+    """
+    partition = sql.Identifier("callfare", partition_name(bucket))
+    month = sql.Literal(bucket.isoformat())
+    connection.execute(
+        sql.SQL(
+            "create table if not exists {partition} (like callfare.record including defaults including constraints,"
+            " constraint is_of_its_month check (bucket = {month})) with (fillfactor = 95)"
+        ).format(partition=partition, month=month)
+    )
+    connection.execute(
+        sql.SQL("alter table callfare.record attach partition {partition} for values in ({month})").format(
+            partition=partition, month=month
+        )
+    )

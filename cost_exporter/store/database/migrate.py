@@ -1,0 +1,128 @@
+"""Bring the schema up to this program: numbered .sql files, forward only, each in one transaction.
+
+A file that was applied is never edited (its checksum is kept); what is wrong is put right by a later file. An
+advisory lock lets one process migrate while the others wait. A schema that is newer than the program is refused.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from typing import Final, LiteralString, cast
+
+import psycopg
+
+from cost_exporter.domain.value import value
+from cost_exporter.errors import SchemaMismatch, StoreUnavailable
+from cost_exporter.store.database.locks import Lock, lock_session
+from cost_exporter.store.database.session import connect
+from cost_exporter.store.database.unreachable import unreachable
+
+__all__ = ["Migration", "check_schema", "migrate", "migrations"]
+
+_FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_BOOTSTRAP: Final = """
+create schema if not exists callfare;
+create table if not exists callfare.schema_migration (
+  version    integer primary key,
+  name       text not null,
+  sha256     text not null,
+  applied_at timestamptz not null default now()
+);
+"""
+
+
+@value
+class Migration:
+    """One step of the schema."""
+
+    version: int
+    name: str
+    sql: LiteralString
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """Return all steps that this program knows, in order."""
+    found: list[Migration] = []
+    for file in files("cost_exporter.store").joinpath("sql/migrations").iterdir():
+        match = _FILE_NAME.fullmatch(file.name)
+        if match:
+            text = cast("LiteralString", file.read_text(encoding="utf-8"))
+            found.append(Migration(version=int(match[1]), name=match[2], sql=text))
+    return sorted(found, key=lambda each: each.version)
+
+
+def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list[str]:
+    """Apply what is missing and return the names of the steps applied; none if the schema was up to date."""
+    steps = migrations() if known is None else known
+    try:
+        connection = connect(database_url, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        raise unreachable(error) from error
+    try:
+        with connection:
+            lock_session(connection, Lock.MIGRATE)
+            connection.execute("set client_min_messages = warning")
+            connection.execute(_BOOTSTRAP)
+            applied = [_apply(connection, step) for step in _missing(_applied(connection), steps)]
+            if applied and known is None:
+                connection.execute(_comments())
+            return applied
+    except psycopg.errors.LockNotAvailable as error:
+        raise StoreUnavailable("the schema is in use and could not be changed in 10 s; try again") from error
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error
+
+
+def _comments() -> LiteralString:
+    """Return what each table and column is for. Not a migration: a description may be corrected later."""
+    text = files("cost_exporter.store").joinpath("sql/comments.sql").read_text(encoding="utf-8")
+    return cast("LiteralString", text)
+
+
+def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Raise `SchemaMismatch` unless the schema is the one this program was written for."""
+    exists = connection.execute("select to_regclass('callfare.schema_migration')").fetchone()
+    if exists is None or exists[0] is None:
+        raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`")
+    missing = [f"{step.version:04}_{step.name}" for step in _missing(_applied(connection), migrations())]
+    if missing:
+        raise SchemaMismatch(f"the database lacks {', '.join(missing)}: run `callfare migrate`")
+
+
+def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str]]:
+    rows = connection.execute("select version, name, sha256 from callfare.schema_migration").fetchall()
+    return {cast("int", version): (str(name), str(sha256)) for version, name, sha256 in rows}
+
+
+def _missing(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) -> Iterator[Migration]:
+    """Yield the steps to apply, after making sure that what was applied is what we know."""
+    by_version = {step.version: step for step in known}
+    for version, (name, sha256) in sorted(applied.items()):
+        step = by_version.get(version)
+        if step is None:
+            raise SchemaMismatch(
+                f"the database has {version:04}_{name}, which this program does not know: upgrade callfare"
+            )
+        if step.sha256 != sha256:
+            raise SchemaMismatch(
+                f"{version:04}_{name}.sql was edited after it was applied: restore it and write a later one"
+            )
+    yield from (step for step in known if step.version not in applied)
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], step: Migration) -> str:
+    with connection.transaction():
+        # Rather fail than queue behind a long reader while every writer queues behind us.
+        connection.execute("set local lock_timeout = '10s'")
+        connection.execute(step.sql)
+        connection.execute(
+            "insert into callfare.schema_migration (version, name, sha256) values (%s, %s, %s)",
+            (step.version, step.name, step.sha256),
+        )
+    return f"{step.version:04}_{step.name}"

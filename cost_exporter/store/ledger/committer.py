@@ -1,0 +1,176 @@
+"""Group commit: many requests, one transaction.
+
+Requests wait in one bounded queue. Each writer takes everything that has gathered, up to a size that commits
+quickly, stores it in one transaction and gives every request its own receipt. The busier it gets the larger the
+groups, and the cheaper each request: a commit costs a disk flush whatever its size.
+
+When the queue is full a request waits for a moment and is then refused as `Overloaded`: memory stays bounded.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.settling.settle import Price
+from cost_exporter.errors import Overloaded, StoreFault, StoreUnavailable
+
+__all__ = ["Committer", "Store"]
+
+GROUP_SPANS_MAX: Final = 4096
+QUEUED_SPANS_MAX: Final = 65_536
+WRITERS: Final = 2
+"""One settles while the other one waits for the database."""
+QUEUE_WAIT_SECONDS_MAX: Final = 2.0
+
+
+class Store(Protocol):
+    """What a writer needs of the store; each writer has its own."""
+
+    def commit(self, batches: list[Facts], price: Price, /) -> list[Receipt]:
+        """Store the batches in one transaction and return their receipts after COMMIT."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """One waiting request, and what became of it."""
+
+    facts: Facts
+    span_count: int
+    is_done: threading.Event = field(default_factory=threading.Event)
+    receipt: Receipt | None = None
+    error: Exception | None = None
+
+
+class Committer:
+    """Takes requests from many threads and stores them in groups. Close it to drain."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        price: Price,
+        *,
+        writers: int = WRITERS,
+        observe_seconds: Callable[[float], None] | None = None,
+    ) -> None:
+        """Start the writers. `observe_seconds` is told how long each commit took."""
+        self._price = price
+        self._observe_seconds = observe_seconds
+        self._changed = threading.Condition()
+        self._queue: deque[_Ticket] = deque()
+        self._queued_spans = 0
+        self._is_closing = False
+        self._threads = [
+            threading.Thread(target=self._write, args=(open_store(),), name=f"callfare-writer-{number}", daemon=True)
+            for number in range(writers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, facts: Facts) -> Receipt:
+        """Store the facts durably and return after COMMIT.
+
+        Raises `Overloaded` when the queue stays full, `StoreUnavailable` when the database cannot take them: in
+        both cases nothing was stored, or what was stored will be recognised when it is sent again.
+        """
+        ticket = _Ticket(facts, max(1, len(facts.calls) + len(facts.links) + len(facts.dead_letters)))
+        self._enqueue(ticket)
+        ticket.is_done.wait()
+        if ticket.error is not None:
+            raise ticket.error
+        assert ticket.receipt is not None
+        return ticket.receipt
+
+    def close(self, *, timeout_seconds: float = 20.0) -> None:
+        """Store what is queued, refuse what comes later, and stop the writers."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        # Whatever a stuck writer left in the queue: its sender must not wait for ever.
+        with self._changed:
+            for ticket in self._queue:
+                _fail(ticket, StoreUnavailable("the service is shutting down"))
+            self._queue.clear()
+
+    # ------------------------------------------------------------------------------------------------ the queue
+
+    def _enqueue(self, ticket: _Ticket) -> None:
+        with self._changed:
+            has_room = self._changed.wait_for(
+                lambda: self._is_closing or self._has_room(ticket), QUEUE_WAIT_SECONDS_MAX
+            )
+            if self._is_closing:
+                raise StoreUnavailable("the service is shutting down")
+            if not has_room:
+                raise Overloaded("too many spans wait for the database; try again")
+            self._queue.append(ticket)
+            self._queued_spans += ticket.span_count
+            self._changed.notify_all()
+
+    def _has_room(self, ticket: _Ticket) -> bool:
+        return not self._queue or self._queued_spans + ticket.span_count <= QUEUED_SPANS_MAX
+
+    def _next_group(self) -> list[_Ticket]:
+        """Return everything that has gathered, up to the size of a group; nothing once closed and drained."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_closing)
+            group: list[_Ticket] = []
+            spans = 0
+            while self._queue and (not group or spans + self._queue[0].span_count <= GROUP_SPANS_MAX):
+                ticket = self._queue.popleft()
+                spans += ticket.span_count
+                group.append(ticket)
+            self._queued_spans -= spans
+            self._changed.notify_all()
+            return group
+
+    # ---------------------------------------------------------------------------------------------- the writers
+
+    def _write(self, store: Store) -> None:
+        try:
+            while group := self._next_group():
+                self._commit(store, group)
+        finally:
+            store.close()
+
+    def _commit(self, store: Store, group: list[_Ticket]) -> None:
+        """Commit a group and tell each request. Whatever goes wrong, every request gets an answer.
+
+        How long it took is told first: once a request has its answer, nothing more is to come of it.
+        """
+        started = time.perf_counter()
+        try:
+            outcome = store.commit([ticket.facts for ticket in group], self._price)
+        except StoreUnavailable as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - the writer must live; the senders try again, for a bounded time
+            outcome = StoreFault(f"unexpected {type(error).__name__} while storing")
+        if self._observe_seconds is not None:
+            self._observe_seconds(time.perf_counter() - started)
+        if isinstance(outcome, StoreFault) and len(group) > 1:
+            for ticket in group:  # whose fault it is shows only alone
+                self._commit(store, [ticket])
+            return
+        if isinstance(outcome, StoreUnavailable):
+            for ticket in group:
+                _fail(ticket, outcome)
+            return
+        for ticket, receipt in zip(group, outcome, strict=True):
+            ticket.receipt = receipt
+            ticket.is_done.set()
+
+
+def _fail(ticket: _Ticket, error: Exception) -> None:
+    ticket.error = error
+    ticket.is_done.set()

@@ -1,0 +1,245 @@
+"""The way into the store: facts in, receipts out, everything in one transaction.
+
+    lock     the traces that the batch touches, and load what is known of them        locked_traces.py
+    merge    the new facts into it: new, duplicate or conflict                        trace_state.py
+    settle   all facts of each trace together, and take the difference                write_set.py, domain/settling/settle.py
+    write    the difference: records, history, rollups, letters                       write.py
+    commit
+
+A crash before the commit leaves nothing; after it everything, and sending the batch again changes nothing.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
+from cost_exporter.domain.settling.settle import Price
+from cost_exporter.errors import StoreFault, StoreUnavailable
+from cost_exporter.store.database.buckets import bucket_day_of, ensure_bucket, is_purged
+from cost_exporter.store.database.connection import connect_ledger, rolled_back_unless_committed
+from cost_exporter.store.ledger.isolate import (
+    Isolated,
+    describe,
+    halves,
+    is_content_error,
+    is_missing_partition,
+    letters_of,
+    sum_of,
+)
+from cost_exporter.store.ledger.locked_traces import Known, NeedsMore, call_hashes, load_known, trace_keys_of
+from cost_exporter.store.ledger.trace_state import merge
+from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_letters, write_plan
+from cost_exporter.store.ledger.write_set import Plan, plan_component
+
+__all__ = ["LedgerStore"]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS_MAX: Final = 5
+_RETRY_SECONDS_MAX: Final = 0.05
+_PASSING: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, OvertakenError)
+
+
+class _PurgedMonthError(ValueError):
+    """The records of the month that a span belongs to were dropped: it came too late, which is no fault of ours."""
+
+
+class _MissingPartitionError(Exception):
+    """The months of some traces have no partition."""
+
+    def __init__(self, bucket_days: set[int]) -> None:
+        super().__init__(f"{len(bucket_days)} months")
+        self.bucket_days = bucket_days
+
+
+class LedgerStore:
+    """One connection to the ledger, made when it is needed and again after it broke. Use from one thread at a time."""
+
+    def __init__(self, database_url: str, *, enrich: Enrich | None = None, seed: int = 0) -> None:
+        """Name the database. `enrich` returns what to append to a forwarded span; None forwards nothing."""
+        self._database_url = database_url
+        self._enrich = enrich
+        self._connection: psycopg.Connection[Any] | None = None
+        self._buckets: set[int] = set()
+        self._refused: list[str] = []
+        self._random = random.Random(seed)  # noqa: S311 - jitter
+        self._lock = threading.Lock()
+
+    def commit(self, batches: Sequence[Facts], price: Price) -> list[Receipt]:
+        """Store all batches in one transaction and return their receipts after COMMIT.
+
+        What the database or the engine refuses for its content becomes a dead letter and its neighbours are
+        stored. Raises `StoreUnavailable` where nothing is wrong with the batch: the senders should try again; its
+        kind `StoreFault` where that may not help.
+        """
+        with self._lock:
+            self._refused.clear()
+            try:
+                receipts = self._commit_isolating(list(batches), price)
+            except StoreUnavailable:
+                raise
+            except psycopg.OperationalError as error:
+                self._drop_connection()
+                raise StoreUnavailable(f"the database cannot take the batch: {_first_line(error)}") from error
+            except psycopg.Error as error:
+                self._drop_connection()
+                raise StoreUnavailable(f"the database refused a statement: {_first_line(error)}") from error
+            if self._refused:
+                _log.error("%d spans could not be stored, the last for %s", len(self._refused), self._refused[-1])
+            return receipts
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._drop_connection()
+
+    # -------------------------------------------------------------------------------------- one bad span, isolated
+
+    def _commit_isolating(self, batches: list[Facts], price: Price) -> list[Receipt]:
+        """Commit all, or, where some content is refused, each half by itself down to the one span at fault."""
+        try:
+            return self._commit_retrying(batches, (), price)
+        except Exception as error:
+            if not is_content_error(error):
+                raise
+            if len(batches) > 1:
+                middle = len(batches) // 2
+                return [
+                    *self._commit_isolating(batches[:middle], price),
+                    *self._commit_isolating(batches[middle:], price),
+                ]
+            return [self._commit_divided(batches[0], price, error)]
+
+    def _commit_divided(self, batch: Facts, price: Price, error: Exception) -> Receipt:
+        """Divide one request; a single span that is refused becomes a dead letter."""
+        divided = halves(batch)
+        if isinstance(divided, Isolated):
+            self._refused.append(describe(error))
+            letters = _letters(batch, letters_of(batch, error))
+            (receipt,) = self._commit_retrying([divided.remainder], letters, price)
+            return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
+        return sum_of([receipt for half in divided for receipt in self._commit_isolating([half], price)])
+
+    # -------------------------------------------------------------------------------------------- one transaction
+
+    def _commit_retrying(self, batches: list[Facts], letters: Sequence[Letter], price: Price) -> list[Receipt]:
+        """Commit in one transaction, again after losing a race or a deadlock, or once a missing partition is made."""
+        extra: set[tuple[bytes, str]] = set()
+        made: set[int] = set()
+        failures = 0
+        while True:
+            try:
+                return self._commit_once(batches, letters, price, extra)
+            except NeedsMore as more:
+                # Grows by at least one trace each time, and components are bounded.
+                extra |= more.keys
+            except _MissingPartitionError as missing:
+                self._make_partitions(missing.bucket_days, made)
+                made |= missing.bucket_days
+            except (*_PASSING, psycopg.errors.UniqueViolation) as error:
+                failures += 1
+                if failures >= _ATTEMPTS_MAX:
+                    raise self._not_passing(error) from error
+                time.sleep(self._random.uniform(0, _RETRY_SECONDS_MAX * failures))
+
+    def _not_passing(self, error: Exception) -> StoreUnavailable:
+        """Return what to raise for an error that was taken for a race and has not passed."""
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            # As a rule another writer made the trace between our look and our write. But a row may also be there
+            # without what belongs to it, after an incomplete restore, and then it will be there next time.
+            return StoreFault(f"the database has rows that do not fit together: {describe(error)}")
+        return StoreUnavailable("writers keep getting in each other's way; try again")
+
+    def _make_partitions(self, bucket_days: set[int], made: set[int]) -> None:
+        """Make what the database should have had: it was replaced under us, or restored from long ago."""
+        connection = self._connected()
+        if any(is_purged(connection, bucket_day) for bucket_day in bucket_days):
+            raise _PurgedMonthError
+        if bucket_days <= made:
+            raise StoreUnavailable("the database has no partition for a month, and none can be made")
+        for bucket_day in sorted(bucket_days - made):
+            _log.warning("the database has no partition for a month that had one; it is made again")
+            ensure_bucket(connection, bucket_day)
+        connection.commit()
+
+    def _commit_once(
+        self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[tuple[bytes, str]]
+    ) -> list[Receipt]:
+        bucket_day = self._bucket_day(batches)
+        connection = self._connected()
+        all_letters = [*letters, *(each for batch in batches for each in _letters(batch, batch.dead_letters))]
+        with rolled_back_unless_committed(connection):
+            known = self._known(connection, batches, extra, bucket_day)
+            receipts: list[Receipt] = []
+            for batch in batches:
+                receipt, refused = merge(known.states, batch)
+                receipts.append(receipt)
+                all_letters += _letters(batch, refused)
+            plan = Plan()
+            for component in known.components():
+                plan_component(component, price, plan)
+            if plan.headers or plan.revisions:
+                self._write(connection, plan, known)
+            write_letters(connection, all_letters)
+            connection.commit()
+        return receipts
+
+    def _write(self, connection: psycopg.Connection[Any], plan: Plan, known: Known) -> None:
+        try:
+            write_plan(connection, plan, known, self._enrich)
+        except psycopg.errors.CheckViolation as error:
+            if not is_missing_partition(error):
+                raise
+            raise _MissingPartitionError({each.state.bucket_day for each in plan.headers}) from error
+
+    def _known(
+        self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[tuple[bytes, str]], bucket_day: int
+    ) -> Known:
+        keys = trace_keys_of(batches) | extra
+        if not keys:
+            return Known(states={})
+        return load_known(connection, keys, call_hashes(batches), bucket_day)
+
+    # ---------------------------------------------------------------------------------------------- connection
+
+    def _bucket_day(self, batches: Sequence[Facts]) -> int:
+        """Return the month of receipt, after making sure that it has its partition."""
+        bucket_day = bucket_day_of(max((batch.received_at_unix_ns for batch in batches), default=0))
+        if bucket_day not in self._buckets:
+            connection = self._connected()
+            ensure_bucket(connection, bucket_day)
+            connection.commit()
+            self._buckets.add(bucket_day)
+        return bucket_day
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect_ledger(self._database_url)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _letters(batch: Facts, letters: Iterable[DeadLetter]) -> list[Letter]:
+    return [
+        Letter(
+            namespace=batch.namespace,
+            received_at_unix_ns=batch.received_at_unix_ns,
+            tenant_is_trusted=batch.tenant_is_trusted,
+            letter=each,
+        )
+        for each in letters
+    ]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,289 @@
+"""Lock the traces of a batch and load what is known of them.
+
+Traces are locked in one order, and everything else that a transaction writes is locked after them: so no two
+writers can wait for each other. Which traces belong together is only learned under lock; if that turns out to
+be more than was locked, `NeedsMore` says which, and the transaction starts again with all of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg.rows import dict_row
+
+from cost_exporter.domain.facts import Facts
+from cost_exporter.domain.settling.identity import call_key, key_name
+from cost_exporter.domain.settling.look_alike import slot_keys
+from cost_exporter.store.codec.arrays import DateArray, Int8Array, TextArray, UuidArray
+from cost_exporter.store.codec.link_bytes import PackedLinks, unpack_links
+from cost_exporter.store.codec.record_columns import record_from_row
+from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.look_alikes import Member, alike_traces, is_crowded, member_of, stored_members
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState, shared_keys_from
+
+__all__ = ["JOINED_TRACES_MAX", "Join", "Known", "NamedCall", "NeedsMore", "call_hashes", "load_known", "trace_keys_of"]
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+JOINED_TRACES_MAX: Final = 4_096
+"""More traces than these are not settled together, to bound the memory that one span may cost. A socket that was
+opened outside of any span reports each minute in a trace of its own: 1,440 are a day of it."""
+
+
+class Join(NamedTuple):
+    """Two traces that are settled together, and by which key of `provider_call`."""
+
+    one: TraceKey
+    other: TraceKey
+    call_hash: int
+
+
+@dataclass(slots=True)
+class NamedCall:
+    """A provider call, a session, or a slot of time that calls alike share, and the traces of a batch that have it."""
+
+    keys: list[TraceKey]
+    members: list[Member] = field(default_factory=list[Member])
+    """The calls alike, where that is what it is."""
+
+
+class NeedsMore(Exception):
+    """These traces have to be locked as well."""
+
+    def __init__(self, keys: set[TraceKey]) -> None:
+        super().__init__(f"{len(keys)} more traces")
+        self.keys = keys
+
+
+@dataclass(slots=True)
+class Known:
+    """The traces of a batch under lock, and how they hang together."""
+
+    states: dict[TraceKey, TraceState]
+    new_homes: dict[int, TraceKey] = field(default_factory=dict[int, TraceKey])
+    """Provider calls that were not seen before, with the trace they are first seen in."""
+    joins: set[Join] = field(default_factory=set[Join])
+    """Traces found to tell of the same call."""
+    stored_joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
+    shared: set[int] = field(default_factory=set[int])
+    """Keys that turned out to be shared by too many calls."""
+    members: dict[int, list[Member]] = field(default_factory=dict[int, list[Member]])
+    """Calls that are looked for in other traces, by their keys."""
+
+    def components(self) -> list[list[TraceState]]:
+        """Return the traces that are settled together, each component in the order of its keys."""
+        if not self.joins and not self.stored_joins:
+            return [[state] for state in self.states.values()]
+        neighbours = _neighbours({(join.one, join.other) for join in self.joins} | self.stored_joins)
+        found: list[list[TraceState]] = []
+        seen: set[TraceKey] = set()
+        for key in self.states:
+            if key not in seen:
+                component = _reached(key, neighbours)
+                seen |= component
+                found.append([self.states[each] for each in sorted(component) if each in self.states])
+        return found
+
+
+def trace_keys_of(batches: Iterable[Facts]) -> set[TraceKey]:
+    """Return the traces that a batch touches."""
+    return {
+        (each.trace_id, batch.namespace) for batch in batches for spans in (batch.calls, batch.links) for each in spans
+    }
+
+
+def call_hashes(batches: Iterable[Facts]) -> dict[int, NamedCall]:
+    """Return what a batch names under each key, its traces in order."""
+    found: dict[int, NamedCall] = {}
+    for batch in batches:
+        namespace = batch.namespace
+        for call in batch.calls:
+            key = call.trace_id, namespace
+            name = key_name(call)
+            if name:
+                _add(found, call_key(namespace, name), key)
+            for call_hash in slot_keys(namespace, call):
+                _add(found, call_hash, key).members.append(member_of(call, namespace))
+    for named in found.values():
+        named.keys.sort()
+    return found
+
+
+def _add(found: dict[int, NamedCall], call_hash: int, key: TraceKey) -> NamedCall:
+    named = found.setdefault(call_hash, NamedCall([key]))
+    if key not in named.keys:
+        named.keys.append(key)
+    return named
+
+
+def load_known(connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int) -> Known:
+    """Lock `keys` and return what is known of them. Raises `NeedsMore` where other traces belong to them."""
+    ordered = sorted(keys)
+    with connection.cursor(row_factory=dict_row, binary=True) as cursor:
+        with connection.pipeline():
+            cursor.execute(statement("lock_traces"), _key_arrays(ordered))
+            rows = cursor.fetchall()
+            cursor.execute(statement("homes_of_calls"), {"call_hash": Int8Array.of(sorted(hashes))})
+            homes = {row["call_hash"]: row for row in cursor.fetchall()}
+            alike = sorted(call_hash for call_hash, named in hashes.items() if named.members)
+            if alike:
+                cursor.execute(statement("lock_look_alikes"), {"call_hash": Int8Array.of(alike)})
+                homes |= {row["call_hash"]: row for row in cursor.fetchall()}
+        states = {key: TraceState(key=key, bucket_day=bucket_day) for key in ordered}
+        for row in rows:
+            state = _state_from(row)
+            states[state.key] = state
+        known = Known(states=states)
+        _join(cursor, known, hashes, homes)
+        _load_records(cursor, [state for state in states.values() if state.stored_record_count])
+    return known
+
+
+def _join(
+    cursor: psycopg.Cursor[dict[str, Any]],
+    known: Known,
+    hashes: Mapping[int, NamedCall],
+    homes: Mapping[int, Mapping[str, Any]],
+) -> None:
+    """Find out which traces hang together; raise `NeedsMore` for those that are not under lock yet."""
+    wanted = _join_by_keys(cursor, known, hashes, homes)
+    asked = wanted | {key for join in known.joins for key in (join.one, join.other)}
+    asked |= {state.key for state in known.states.values() if state.is_joined}
+    if not asked:
+        return
+    rows = cursor.execute(statement("joined_traces"), _key_arrays(sorted(asked))).fetchall()
+    known.stored_joins = {
+        ((row["trace_id"], row["namespace"]), (row["other_trace_id"], row["namespace"])) for row in rows
+    }
+    _refuse_crowds(known)
+    wanted |= {key for join in known.joins for key in (join.one, join.other)}
+    wanted |= {key for pair in known.stored_joins for key in pair}
+    if not wanted <= known.states.keys():
+        raise NeedsMore(wanted - known.states.keys())
+
+
+def _join_by_keys(
+    cursor: psycopg.Cursor[dict[str, Any]],
+    known: Known,
+    hashes: Mapping[int, NamedCall],
+    homes: Mapping[int, Mapping[str, Any]],
+) -> set[TraceKey]:
+    """Join the traces that have a key in common. Return the traces that have one which is now shared by too many."""
+    unshared: dict[int, NamedCall] = {}
+    for call_hash, named in hashes.items():
+        home = homes.get(call_hash)
+        if home is not None and home["is_shared"]:
+            _share(known, call_hash, named.keys)
+            continue
+        first = named.keys[0] if home is None else (home["trace_id"], named.keys[0][1])
+        if home is None:
+            known.new_homes[call_hash] = first
+        if named.members:
+            unshared[call_hash] = named
+        else:
+            known.joins |= {Join(key, first, call_hash) for key in named.keys if key != first}
+    crowded: set[TraceKey] = set()
+    stored = stored_members(cursor, sorted(unshared.keys() - known.new_homes.keys()))
+    for call_hash, named in unshared.items():
+        members = [*stored.get(call_hash, ()), *named.members]
+        if is_crowded(members):
+            known.shared.add(call_hash)
+            traces = {member.trace_key for member in members}
+            _share(known, call_hash, traces)
+            crowded |= traces
+        else:
+            known.members[call_hash] = named.members
+            known.joins |= {Join(one, other, call_hash) for one, other in alike_traces(named.members, members)}
+    return crowded
+
+
+def _share(known: Known, call_hash: int, keys: Iterable[TraceKey]) -> None:
+    for key in keys:
+        if key in known.states:
+            known.states[key].share({call_hash})
+
+
+def _refuse_crowds(known: Known) -> None:
+    """Leave out new joins that would make a component larger than allowed; its traces then stand alone."""
+    leader: dict[TraceKey, TraceKey] = {}
+    sizes: dict[TraceKey, int] = {}
+
+    def found(key: TraceKey) -> TraceKey:
+        while leader.setdefault(key, key) != key:
+            leader[key] = leader[leader[key]]
+            key = leader[key]
+        return key
+
+    def join(one: TraceKey, other: TraceKey, size_max: float) -> bool:
+        mine, theirs = found(one), found(other)
+        size = sizes.get(mine, 1) + sizes.get(theirs, 1)
+        if mine != theirs and size <= size_max:
+            leader[theirs], sizes[mine] = mine, size
+        return mine == theirs or size <= size_max
+
+    for one, other in known.stored_joins:
+        join(one, other, float("inf"))
+    known.joins = {each for each in sorted(known.joins) if join(each.one, each.other, JOINED_TRACES_MAX)}
+    for key in {key for each in known.joins for key in (each.one, each.other)}:
+        if key in known.states and not known.states[key].is_joined:
+            known.states[key].is_joined = known.states[key].has_new_keys = True
+
+
+def _load_records(cursor: psycopg.Cursor[dict[str, Any]], states: Sequence[TraceState]) -> None:
+    if not states:
+        return
+    by_key = {state.key: state for state in states}
+    parameters = {
+        **_key_arrays([state.key for state in states]),
+        "bucket": DateArray.of_unix_days([state.bucket_day for state in states]),
+    }
+    for row in cursor.execute(statement("load_records"), parameters):
+        state = by_key[row["trace_id"], row["namespace"]]
+        record = record_from_row(row)
+        key = row["trace_id"], row["span_id"]
+        state.records[key] = record
+        state.calls[key] = record.call
+        state.received_at_us[key] = row["received_at_us"]
+
+
+def _state_from(row: Mapping[str, Any]) -> TraceState:
+    packed = PackedLinks(links=row["links"], attributions=row["attributions"], roots=row["roots"])
+    return TraceState(
+        key=(row["trace_id"], row["namespace"]),
+        bucket_day=row["bucket_day"],
+        is_stored=True,
+        is_purged=row["is_purged"],
+        is_joined=row["is_joined"],
+        is_finalised=row["is_finalised"],
+        is_tenant_trusted=row["is_tenant_trusted"],
+        last_received_at_us=row["last_received_at_us"],
+        stored_record_count=0 if row["is_purged"] else row["record_count"],
+        links=unpack_links(row["trace_id"], packed),
+        shared_keys=shared_keys_from(row["shared_keys"]),
+    )
+
+
+def _key_arrays(keys: Sequence[TraceKey]) -> dict[str, Any]:
+    return {
+        "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
+        "namespace": TextArray.of([namespace for _, namespace in keys]),
+    }
+
+
+def _neighbours(joins: Iterable[tuple[TraceKey, TraceKey]]) -> dict[TraceKey, set[TraceKey]]:
+    found: dict[TraceKey, set[TraceKey]] = {}
+    for one, other in joins:
+        found.setdefault(one, set()).add(other)
+        found.setdefault(other, set()).add(one)
+    return found
+
+
+def _reached(start: TraceKey, neighbours: Mapping[TraceKey, set[TraceKey]]) -> set[TraceKey]:
+    reached: set[TraceKey] = set()
+    waiting = [start]
+    while waiting:
+        key = waiting.pop()
+        if key not in reached:
+            reached.add(key)
+            waiting += neighbours.get(key, ())
+    return reached

@@ -1,0 +1,184 @@
+"""What is known of a trace while it is settled: loaded from the database, then merged with what arrived.
+
+Merging is where duplicates and conflicts are found and counted (semantics 2); nothing is judged here. Of two
+contents under one key the better one stays, whatever the order, and the other one is kept as a revision.
+"""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
+from cost_exporter.domain.settling.settle import TraceFacts, better_call, better_link
+from cost_exporter.domain.span import Call, Link, SpanKey
+from cost_exporter.store.codec.call_json import call_payload
+
+__all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge", "shared_keys_from"]
+
+TraceKey = tuple[bytes, str]
+"""(trace id, namespace): in this order traces are locked."""
+CALLS_PER_TRACE_MAX: Final = 20_000
+"""A trace is settled as a whole, so its size bounds what one span may cost; calls beyond are dead letters."""
+LINKS_PER_TRACE_MAX: Final = 20_000
+"""Links beyond these are counted and not kept, but for the root, which ends last and arrives last."""
+
+_KEY_BYTES: Final = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class TraceState:
+    """One trace: as stored, and as it becomes."""
+
+    key: TraceKey
+    bucket_day: int
+    """First of the month in which the trace was first heard of, in days since 1970: the partition of its records."""
+    is_stored: bool = False
+    is_purged: bool = False
+    is_joined: bool = False
+    is_finalised: bool = False
+    is_tenant_trusted: bool = True
+    last_received_at_us: int = 0
+    stored_record_count: int = 0
+    calls: dict[SpanKey, Call] = field(default_factory=dict[SpanKey, Call])
+    links: dict[SpanKey, Link] = field(default_factory=dict[SpanKey, Link])
+    records: dict[SpanKey, CostRecord] = field(default_factory=dict[SpanKey, CostRecord])
+    """As stored."""
+    received_at_us: dict[SpanKey, int] = field(default_factory=dict[SpanKey, int])
+    """When each call was first received."""
+    outgoing: dict[SpanKey, OutgoingSpan] = field(default_factory=dict[SpanKey, OutgoingSpan])
+    outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
+    """Spans of new links that are to be forwarded as they are."""
+    losers: dict[tuple[SpanKey, int], Call] = field(default_factory=dict[tuple[SpanKey, int], Call])
+    """Contents that lost a conflict, by key and content hash."""
+    has_changed: bool = False
+    has_new_links: bool = False
+    has_new_keys: bool = False
+    new_span_count: int = 0
+    dropped_link_count: int = 0
+    shared_keys: frozenset[int] = frozenset()
+    """Keys that calls of this trace have and that too many calls share."""
+
+    @property
+    def facts(self) -> TraceFacts:
+        """What is to be settled."""
+        return TraceFacts(
+            namespace=self.key[1],
+            tenant_is_trusted=self.is_tenant_trusted,
+            calls=self.calls,
+            links=self.links,
+            shared_keys=self.shared_keys,
+        )
+
+    def share(self, keys: AbstractSet[int]) -> bool:
+        """Keep that too many calls share these keys; return whether that is new here."""
+        if keys <= self.shared_keys:
+            return False
+        self.shared_keys |= keys
+        self.has_new_keys = True
+        return True
+
+    @property
+    def shared_key_bytes(self) -> bytes:
+        """The keys as stored."""
+        return b"".join(key.to_bytes(_KEY_BYTES, "big", signed=True) for key in sorted(self.shared_keys))
+
+
+def shared_keys_from(stored: bytes) -> frozenset[int]:
+    """Return the keys as they were stored."""
+    places = range(0, len(stored), _KEY_BYTES)
+    return frozenset(int.from_bytes(stored[each : each + _KEY_BYTES], "big", signed=True) for each in places)
+
+
+def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
+    """Merge one request into the states of its traces. Return its receipt, and letters for what may not join."""
+    received_at_us = batch.received_at_unix_ns // 1000
+    accepted = duplicate = conflict = 0
+    letters: list[DeadLetter] = []
+    for call in batch.calls:
+        state = states[call.trace_id, batch.namespace]
+        if state.is_purged:
+            letters.append(_letter("too_old", "the records of this trace were purged", call, batch))
+            continue
+        if len(state.calls) >= CALLS_PER_TRACE_MAX and (call.trace_id, call.span_id) not in state.calls:
+            detail = f"a trace has {CALLS_PER_TRACE_MAX} calls at most"
+            letters.append(_letter("trace_too_large", detail, call, batch))
+            continue
+        outcome = _merge_call(state, call, received_at_us)
+        accepted += outcome is None
+        duplicate += outcome is True
+        conflict += outcome is False
+        if outcome is None and batch.outgoing:
+            span = batch.outgoing.get((call.trace_id, call.span_id))
+            if span is not None:
+                state.outgoing[call.trace_id, call.span_id] = span
+    _merge_links(states, batch)
+    for key in _traces_of(batch):
+        state = states[key]
+        if state.has_changed:
+            state.last_received_at_us = max(state.last_received_at_us, received_at_us)
+            state.is_tenant_trusted = state.is_tenant_trusted and batch.tenant_is_trusted
+    receipt = Receipt(
+        received=batch.span_count,
+        accepted=accepted,
+        duplicate=duplicate,
+        conflict=conflict,
+        ignored=batch.ignored_count,
+        dead_letter=len(batch.dead_letters) + len(letters),
+    )
+    return receipt, letters
+
+
+def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | None:
+    """Return None for a call not known before, True for the same content again, False for a conflict."""
+    key = call.trace_id, call.span_id
+    known = state.calls.get(key)
+    if known is None:
+        state.calls[key] = call
+        state.received_at_us[key] = received_at_us
+        state.has_changed = True
+        state.new_span_count += 1
+        return None
+    if known.content_hash == call.content_hash:
+        return True
+    best = better_call(known, call)
+    loser = call if best is known else known
+    state.losers[key, loser.content_hash] = loser
+    state.has_changed = True
+    if best is not known:
+        state.calls[key] = best
+        state.new_span_count += 1
+    return False
+
+
+def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
+    for link in batch.links:
+        state = states[link.trace_id, batch.namespace]
+        key = link.trace_id, link.span_id
+        known = state.links.get(key)
+        if state.is_purged or known == link:
+            continue
+        if known is None and key in batch.outgoing:
+            state.outgoing_links.append(batch.outgoing[key])
+        if known is None and len(state.links) >= LINKS_PER_TRACE_MAX and not _is_first_root(state, link):
+            state.dropped_link_count += 1
+            continue
+        best = link if known is None else better_link(known, link)
+        if best is not known:
+            state.links[key] = best
+            state.has_changed = state.has_new_links = True
+
+
+def _is_first_root(state: TraceState, link: Link) -> bool:
+    """Return whether the root of a trace has come at last: it ends the workflow and says whose it is."""
+    return link.root is not None and all(known.root is None for known in state.links.values())
+
+
+def _traces_of(batch: Facts) -> Iterable[TraceKey]:
+    return {(each.trace_id, batch.namespace) for each in (*batch.calls, *batch.links)}
+
+
+def _letter(reason: str, detail: str, call: Call, batch: Facts) -> DeadLetter:
+    payload = call_payload(call, batch.outgoing.get((call.trace_id, call.span_id)))
+    return DeadLetter(reason=reason, detail=detail, trace_id=call.trace_id, span_id=call.span_id, payload=payload)

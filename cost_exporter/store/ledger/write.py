@@ -1,0 +1,359 @@
+"""Send a plan to the database: one statement a table, pipelined, inside the caller's transaction.
+
+The order is that of the locks: traces, provider calls, records, then the rollups, the shared days last, so that
+they are held for the shortest time.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import psycopg
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import DeadLetter, OutgoingSpan
+from cost_exporter.domain.rollup import Measures
+from cost_exporter.domain.value import value
+from cost_exporter.store.codec.arrays import (
+    BoolArray,
+    ByteaArray,
+    DateArray,
+    Int8Array,
+    TextArray,
+    TimestampArray,
+    UuidArray,
+)
+from cost_exporter.store.codec.link_bytes import NO_LINKS, pack_links
+from cost_exporter.store.codec.quote_json import decision_json
+from cost_exporter.store.codec.record_columns import fact_json, record_parameters
+from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.locked_traces import Join, Known
+from cost_exporter.store.ledger.look_alikes import insert_members
+from cost_exporter.store.ledger.trace_state import TraceKey
+from cost_exporter.store.ledger.write_set import Change, Header, Plan, Revision
+from cost_exporter.store.outbox import insert_outgoing
+
+__all__ = ["Enrich", "Letter", "OvertakenError", "write_letters", "write_plan"]
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+Enrich = Callable[[CostRecord], bytes]
+"""Returns the bytes to append to a forwarded span, now that its cost is known."""
+_PAYLOAD_BYTES_MAX: Final = 65_536
+_DETAIL_LENGTH_MAX: Final = 500
+
+
+@value
+class Letter:
+    """A dead letter, and with which request it came."""
+
+    namespace: str
+    received_at_unix_ns: int
+    tenant_is_trusted: bool
+    letter: DeadLetter
+
+
+class OvertakenError(Exception):
+    """Another writer made a trace, or saw a provider call, between our look and our write. Start again."""
+
+
+def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, enrich: Enrich | None) -> None:
+    """Write a plan within the transaction of `connection`. Raises `OvertakenError`."""
+    new_headers = sorted((each for each in plan.headers if not each.state.is_stored), key=_header_key)
+    old_headers = sorted((each for each in plan.headers if each.state.is_stored), key=_header_key)
+    new_changes = sorted((each for each in plan.changes if each.before is None), key=_change_key)
+    old_changes = sorted((each for each in plan.changes if each.before is not None), key=_change_key)
+    # A name of a call is remembered only with a trace that was written.
+    written = {each.state.key: each.state.bucket_day for each in plan.headers}
+    homes = {call_hash: key for call_hash, key in known.new_homes.items() if key in written}
+    shared = known.shared | plan.shared_keys
+    joins = sorted(join for join in known.joins if join.call_hash not in shared)
+    with (
+        connection.pipeline(),
+        connection.cursor() as traces,
+        connection.cursor() as calls,
+        connection.cursor() as rest,
+    ):
+        if new_headers:
+            traces.execute(statement("insert_traces"), _header_parameters(new_headers))
+        if old_headers:
+            rest.execute(statement("update_traces"), _header_parameters(old_headers))
+        if homes:
+            calls.execute(statement("insert_provider_calls"), _home_parameters(homes, known))
+        if shared:
+            _share_keys(rest, sorted(shared), plan.headers)
+        if joins:
+            rest.execute(statement("insert_trace_joins"), _join_parameters(joins))
+        insert_members(rest, known.members, written)
+        if new_changes:
+            rest.execute(statement("insert_records"), _record_parameters(new_changes))
+        if old_changes:
+            rest.execute(statement("update_records"), _record_parameters(old_changes))
+        _write_history(rest, plan)
+        _count_producers(rest, new_changes)
+        if enrich is not None:
+            insert_outgoing(rest, _outgoing(plan, new_changes, enrich))
+        _move_rollups(rest, plan, only_new=not old_headers)
+    if (new_headers and traces.rowcount != len(new_headers)) or (homes and calls.rowcount != len(homes)):
+        raise OvertakenError
+
+
+def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]) -> None:
+    """Keep dead letters. The same letter within one batch is kept once."""
+    rows = {(_digest(each.letter), each.namespace): each for each in letters}
+    if not rows:
+        return
+    batch = list(rows.values())
+    content = [each.letter for each in batch]
+    connection.execute(
+        statement("insert_dead_letters"),
+        {
+            "is_tenant_trusted": BoolArray.of([each.tenant_is_trusted for each in batch]),
+            "received_at": TimestampArray.of_unix_us([each.received_at_unix_ns // 1000 for each in batch]),
+            "namespace": TextArray.of([each.namespace for each in batch]),
+            "reason": TextArray.of([letter.reason for letter in content]),
+            "detail": TextArray.of([_clean(letter.detail) for letter in content]),
+            "trace_id": TextArray.of([letter.trace_id.hex() for letter in content]),
+            "span_id": TextArray.of([letter.span_id.hex() for letter in content]),
+            "payload": ByteaArray.of([_payload(letter) for letter in content]),
+            "payload_kind": TextArray.of([_payload_kind(letter) for letter in content]),
+            "digest": ByteaArray.of([digest for digest, _ in rows]),
+        },
+    )
+
+
+# ------------------------------------------------------------------------------------------------ one table each
+
+
+def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
+    states = [each.state for each in headers]
+    packed = [pack_links(state.links.values()) if state.has_new_links else NO_LINKS for state in states]
+    workflows = [each.workflow for each in headers]
+    return {
+        "trace_id": UuidArray.of([state.key[0] for state in states]),
+        "namespace": TextArray.of([state.key[1] for state in states]),
+        "bucket": DateArray.of_unix_days([state.bucket_day for state in states]),
+        "has_new_links": BoolArray.of([state.has_new_links for state in states]),
+        "is_tenant_trusted": BoolArray.of([state.is_tenant_trusted for state in states]),
+        "is_joined": BoolArray.of([state.is_joined for state in states]),
+        "tenant_id": TextArray.of([each.tenant for each in headers]),
+        "state": TextArray.of([each.state for each in workflows]),
+        "workflow_id": TextArray.of([each.workflow_id for each in workflows]),
+        "workflow_name": TextArray.of([each.workflow_name for each in workflows]),
+        "revenue_usd": TextArray.of([_money(each.revenue_usd) for each in workflows]),
+        "started_at": TimestampArray.of_unix_us([_us(each.started_at_unix_ns) for each in headers]),
+        "ended_at": TimestampArray.of_unix_us([_us(each.ended_at_unix_ns) for each in headers]),
+        "record_count": Int8Array.of([len(state.calls) for state in states]),
+        "last_received_at": TimestampArray.of_unix_us([state.last_received_at_us for state in states]),
+        "links": ByteaArray.of([each.links for each in packed]),
+        "attributions": TextArray.of([each.attributions for each in packed]),
+        "roots": TextArray.of([each.roots for each in packed]),
+        "shared_keys": ByteaArray.of([state.shared_key_bytes for state in states]),
+    }
+
+
+def _record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
+    return record_parameters(
+        [change.record for change in changes],
+        bucket_days=[change.bucket_day for change in changes],
+        namespaces=[change.namespace for change in changes],
+        received_at_us=[change.received_at_us for change in changes],
+    )
+
+
+def _home_parameters(homes: Mapping[int, TraceKey], known: Known) -> dict[str, Any]:
+    ordered = sorted(homes.items())
+    return {
+        "call_hash": Int8Array.of([call_hash for call_hash, _ in ordered]),
+        "trace_id": UuidArray.of([key[0] for _, key in ordered]),
+        "bucket": DateArray.of_unix_days([known.states[key].bucket_day for _, key in ordered]),
+    }
+
+
+def _join_parameters(joins: Sequence[Join]) -> dict[str, Any]:
+    pairs = sorted(
+        (*pair, join.call_hash) for join in joins for pair in ((join.one, join.other), (join.other, join.one))
+    )
+    return {
+        "namespace": TextArray.of([one[1] for one, _, _ in pairs]),
+        "trace_id": UuidArray.of([one[0] for one, _, _ in pairs]),
+        "other_trace_id": UuidArray.of([other[0] for _, other, _ in pairs]),
+        "call_hash": Int8Array.of([call_hash for _, _, call_hash in pairs]),
+    }
+
+
+def _share_keys(cursor: Cursor, shared: Sequence[int], headers: Sequence[Header]) -> None:
+    """Let these keys join no traces from now on, and part those that they joined: all of them are under lock."""
+    keys = sorted(each.state.key for each in headers)
+    parameters = {
+        "call_hash": Int8Array.of(shared),
+        "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
+        "namespace": TextArray.of([namespace for _, namespace in keys]),
+    }
+    for name in ("share_provider_calls", "part_traces", "forget_crowded_look_alikes"):
+        cursor.execute(statement(name), parameters)
+
+
+def _write_history(cursor: Cursor, plan: Plan) -> None:
+    if plan.revisions:
+        calls = [each.call for each in plan.revisions]
+        contents = [_revision_content(each) for each in plan.revisions]
+        hashes = [_revision_hash(each, content) for each, content in zip(plan.revisions, contents, strict=True)]
+        cursor.execute(
+            statement("insert_revisions"),
+            {
+                "namespace": TextArray.of([each.namespace for each in plan.revisions]),
+                "trace_id": UuidArray.of([call.trace_id for call in calls]),
+                "span_id": Int8Array.of_ids([call.span_id for call in calls]),
+                "reason": TextArray.of([each.reason for each in plan.revisions]),
+                "content_hash": Int8Array.of(hashes),
+                "content": TextArray.of(contents),
+            },
+        )
+    if plan.amendments:
+        rows = plan.amendments
+        cursor.execute(
+            statement("insert_amendments"),
+            {
+                "namespace": TextArray.of([row.key[1] for row in rows]),
+                "tenant_id": TextArray.of([row.tenant for row in rows]),
+                "trace_id": UuidArray.of([row.key[0] for row in rows]),
+                "span_count": Int8Array.of([row.span_count for row in rows]),
+                "before_usd": TextArray.of([str(row.before_usd) for row in rows]),
+                "after_usd": TextArray.of([str(row.after_usd) for row in rows]),
+                "before_unpriced": Int8Array.of([row.before_unpriced for row in rows]),
+                "after_unpriced": Int8Array.of([row.after_unpriced for row in rows]),
+            },
+        )
+
+
+def _revision_content(revision: Revision) -> str:
+    if revision.before is not None:
+        return decision_json(revision.before)
+    return revision.content or fact_json(revision.call)
+
+
+def _revision_hash(revision: Revision, content: str) -> int:
+    """Return what tells the revisions of a span apart: its content, or, where that stays the same, the decision."""
+    if revision.before is None:
+        return revision.call.content_hash
+    digest = hashlib.blake2b(content.encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:
+    """Count the new spans of each producer, so that holes in its numbers show."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for change in changes:
+        call = change.record.call
+        if call.producer_sequence is not None:
+            key = change.namespace, call.producer_id
+            highest, count = found.get(key, (0, 0))
+            found[key] = max(highest, call.producer_sequence), count + 1
+    if not found:
+        return
+    rows = sorted(found.items())
+    cursor.execute(
+        statement("count_producers"),
+        {
+            "namespace": TextArray.of([namespace for (namespace, _), _ in rows]),
+            "producer_id": TextArray.of([producer_id for (_, producer_id), _ in rows]),
+            "highest_sequence": Int8Array.of([highest for _, (highest, _) in rows]),
+            "seen_count": Int8Array.of([count for _, (_, count) in rows]),
+        },
+    )
+
+
+def _outgoing(plan: Plan, changes: Sequence[Change], enrich: Enrich) -> list[tuple[OutgoingSpan, bytes]]:
+    """Return what is forwarded, and the cost of what has one. A later change sends no second version."""
+    links = [(span, b"") for span in plan.outgoing_links]
+    return links + [(each.outgoing, enrich(each.record)) for each in changes if each.outgoing is not None]
+
+
+def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:
+    workflow_moves, daily_moves = plan.moves()
+    workflows = sorted(workflow_moves.items(), key=lambda item: (item[0][1][1], item[0][0], item[0][1]))
+    if workflows:
+        keys = [key for (_, key), _ in workflows]
+        parameters = {
+            "trace_id": UuidArray.of([key.trace_id for key in keys]),
+            "namespace": TextArray.of([namespace for (namespace, _), _ in workflows]),
+            "tenant_id": TextArray.of([key.tenant for key in keys]),
+            "category": TextArray.of([key.category for key in keys]),
+            "leg": TextArray.of([key.leg for key in keys]),
+            **_measure_parameters([measures for _, measures in workflows]),
+        }
+        if not only_new:
+            cursor.execute(statement("update_workflow_rollup"), parameters)
+        cursor.execute(statement("add_workflow_rollup"), parameters)
+    days = sorted(daily_moves.items())
+    if days:
+        cursor.execute(
+            statement("move_daily_rollup"),
+            {
+                "tenant_id": TextArray.of([key.tenant for key, _ in days]),
+                "day": DateArray.of_unix_days([key.day for key, _ in days]),
+                "category": TextArray.of([key.category for key, _ in days]),
+                "provider": TextArray.of([key.provider for key, _ in days]),
+                "model": TextArray.of([key.model for key, _ in days]),
+                "operation": TextArray.of([key.operation for key, _ in days]),
+                **_measure_parameters([measures for _, measures in days]),
+            },
+        )
+
+
+_COUNTS: Final = frozenset({"request_count", "unpriced_count", "duplicate_count", "llm_calls"})
+
+
+def _measure_parameters(rows: Sequence[Measures]) -> dict[str, Any]:
+    columns = zip(Measures._fields, zip(*rows, strict=True), strict=True)
+    return {
+        name: Int8Array.of(column) if name in _COUNTS else TextArray.of([str(each) for each in column])
+        for name, column in columns
+    }
+
+
+# -------------------------------------------------------------------------------------------------- small ones
+
+
+def _header_key(header: Header) -> TraceKey:
+    return header.state.key
+
+
+def _change_key(change: Change) -> tuple[bytes, bytes, str]:
+    return change.record.call.trace_id, change.record.call.span_id, change.namespace
+
+
+def _us(unix_ns: int | None) -> int | None:
+    return None if unix_ns is None else unix_ns // 1000
+
+
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _payload(letter: DeadLetter) -> bytes:
+    return letter.payload if len(letter.payload) <= _PAYLOAD_BYTES_MAX else b""
+
+
+def _payload_kind(letter: DeadLetter) -> str:
+    if not _payload(letter):
+        return "none"
+    return "call" if letter.payload.startswith(b"{") else "otlp"
+
+
+def _clean(text: str) -> str:
+    """Return a detail as PostgreSQL can hold it."""
+    kept = text.replace("\x00", "").encode(errors="replace").decode()
+    return kept[:_DETAIL_LENGTH_MAX]
+
+
+def _digest(letter: DeadLetter) -> bytes:
+    parts = (
+        letter.reason.encode(),
+        letter.trace_id,
+        letter.span_id,
+        letter.payload or letter.detail.encode(errors="replace"),
+    )
+    return hashlib.blake2b(b"\x1f".join(base64.b16encode(part) for part in parts), digest_size=16).digest()

@@ -1,0 +1,353 @@
+"""What has to be written so that the database says what the facts say: the difference, and nothing else.
+
+Pure. The traces of a component (one trace, or several that tell of the same call) are settled together; each
+record that is new or judged differently is written, and the rollups move by exactly the difference between the
+records before and after. That is why they are exact at every commit, whatever the order of arrival.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal, localcontext
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar
+
+from cost_exporter.domain.cost import CostRecord
+from cost_exporter.domain.facts import OutgoingSpan
+from cost_exporter.domain.money import CONTEXT
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.rollup import (
+    NOTHING,
+    DailyKey,
+    Measures,
+    WorkflowKey,
+    daily_key,
+    measures_of,
+    workflow_key,
+)
+from cost_exporter.domain.settling.identity import call_key, repeated_ids
+from cost_exporter.domain.settling.lineage import Lineage
+from cost_exporter.domain.settling.settle import Price, TraceFacts, Workflow, settle, workflow_of
+from cost_exporter.domain.span import Call, Link, SpanKey
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import maker, value
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
+
+__all__ = [
+    "Amendment",
+    "Change",
+    "Header",
+    "Plan",
+    "Revision",
+    "keeping_quotes",
+    "plan_component",
+    "plan_settled",
+    "quotes_by_usage",
+    "usage_key",
+    "usage_key_of",
+]
+
+Key = TypeVar("Key")
+
+
+@value
+class Change:
+    """A record as it is to be; `before` is None for a new one."""
+
+    record: CostRecord
+    before: CostRecord | None
+    namespace: str
+    bucket_day: int
+    received_at_us: int
+    outgoing: OutgoingSpan | None = None
+
+
+_change: Final = maker(Change, "record", "before", "namespace", "bucket_day", "received_at_us", "outgoing")
+
+
+@value
+class Header:
+    """The row of `trace` as it is to be."""
+
+    state: TraceState
+    tenant: str
+    workflow: Workflow
+    started_at_unix_ns: int | None
+    ended_at_unix_ns: int | None
+
+
+@value
+class Revision:
+    """What a record said before: a content that lost a conflict, or a decision or quote that was replaced."""
+
+    namespace: str
+    call: Call
+    reason: str = "conflict"
+    content: str = ""
+    """JSON; "" for the decision before, or without one for the whole call."""
+    before: CostRecord | None = None
+    """The record on which late spans changed the decision."""
+
+
+@value
+class Amendment:
+    """What late spans changed about a workflow that had been finalised, on one tenant's account."""
+
+    key: TraceKey
+    tenant: str
+    span_count: int
+    before_usd: Decimal
+    after_usd: Decimal
+    before_unpriced: int
+    after_unpriced: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything that one transaction writes."""
+
+    headers: list[Header] = field(default_factory=list[Header])
+    changes: list[Change] = field(default_factory=list[Change])
+    revisions: list[Revision] = field(default_factory=list[Revision])
+    amendments: list[Amendment] = field(default_factory=list[Amendment])
+    outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
+    """Spans without a cost that are forwarded as they are."""
+    shared_keys: set[int] = field(default_factory=set[int])
+    """Keys of ids that turned out to be shared by too many calls."""
+
+    def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[DailyKey, Measures]]:
+        """Return by how much the rollups move, by (namespace, workflow key) and by daily key."""
+        workflows, days = _Sums[tuple[str, WorkflowKey]](), _Sums[DailyKey]()
+        for change in self.changes:
+            record, before = change.record, change.before
+            measures = measures_of(record)
+            workflows.added[change.namespace, workflow_key(record)].append(measures)
+            days.added[daily_key(record)].append(measures)
+            if before is not None:
+                measures = measures_of(before)
+                workflows.taken[change.namespace, workflow_key(before)].append(measures)
+                days.taken[daily_key(before)].append(measures)
+        return workflows.moves(), days.moves()
+
+
+def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
+    """Settle traces that belong together and add the difference to `plan`."""
+    # Of a purged trace nothing is left to be settled; its header stays as it was.
+    states = [state for state in states if not state.is_purged]
+    if not any(state.has_changed or state.has_new_keys for state in states):
+        return
+    _share_repeated_ids(states, plan)
+    stored = [record for state in states for record in state.records.values()]
+    planned = len(plan.changes)
+    plan_settled(states, keeping_quotes(stored, price) if stored else price, plan)
+    plan.revisions += _moved_decisions(plan.changes[planned:])
+
+
+def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
+    """Settle traces that belong together with this price, whatever they cost before."""
+    records = settle(_facts_of(states), price)
+    for state in states:
+        _plan_trace(state, records, plan)
+
+
+def _share_repeated_ids(states: Sequence[TraceState], plan: Plan) -> None:
+    """Keep on each trace, and for those to come, which ids identify nothing: then no other trace need be asked."""
+    repeated = repeated_ids([call for state in states for call in state.calls.values()])
+    if not repeated:
+        return
+    for state in states:
+        mine = repeated.intersection(call.call_id for call in state.calls.values())
+        keys = {call_key(state.key[1], f"call:{call_id}") for call_id in mine}
+        if state.share(keys):
+            plan.shared_keys |= keys
+
+
+def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
+    """Return the facts of all, which are of different traces; each is copied once, however many there are."""
+    facts = states[0].facts
+    if len(states) == 1:
+        return facts
+    calls: dict[SpanKey, Call] = {}
+    links: dict[SpanKey, Link] = {}
+    for state in states:
+        calls |= state.calls
+        links |= state.links
+    shared_keys = frozenset[int]().union(*(state.shared_keys for state in states))
+    return replace(facts, calls=calls, links=links, shared_keys=shared_keys)
+
+
+def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
+    """Return a price that quotes what was stored as it was quoted then.
+
+    A late span must not re-price its neighbours by a newer book: that is what re-rating is for (semantics 20).
+    """
+    known = quotes_by_usage(stored)
+
+    def quote(usage: UsageRecord) -> Quote:
+        return known.get(usage_key(usage)) or price(usage)
+
+    return quote
+
+
+def quotes_by_usage(stored: Iterable[CostRecord]) -> dict[object, Quote]:
+    """Return what was quoted for each usage; see `usage_key`."""
+    return {
+        usage_key_of(record): record.quote
+        for record in stored
+        # The vendor's figure of an amended record came from another span, so its usage is not ours to rebuild.
+        if record.status != "duplicate" and not any(issue.startswith("amended_by:") for issue in record.issues)
+    }
+
+
+_ON_ACCOUNT: Final = frozenset({"quantities", "tenant", "api_key", "session_before"})
+_rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) if each.name not in _ON_ACCOUNT))
+
+
+def usage_key(usage: UsageRecord) -> object:
+    """Return what tells one usage on one account from another."""
+    return _key(usage, usage.tenant, usage.api_key, usage.quantities, usage.session_before)
+
+
+def usage_key_of(record: CostRecord) -> object:
+    """Return the key of the usage as it was billed."""
+    api_key = record.attribution.api_key or ""
+    return _key(record.call.usage, record.tenant, api_key, record.quantities, record.session_before)
+
+
+def _key(
+    usage: UsageRecord, tenant: str, api_key: str, quantities: Quantities, session_before: Quantities | None
+) -> object:
+    before = None if session_before is None else frozenset(session_before.items())
+    return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items()), before
+
+
+def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:
+    changes: list[Change] = []
+    namespace, bucket_day, received_at_us = state.key[1], state.bucket_day, state.received_at_us
+    for key, call in state.calls.items():
+        record = records[key]
+        before = state.records.get(key)
+        if before is None or _judged(before) != _judged(record) or before.call is not call:
+            outgoing = state.outgoing.get(key)
+            changes.append(_change(record, before, namespace, bucket_day, received_at_us[key], outgoing))
+    plan.changes += changes
+    plan.outgoing_links += state.outgoing_links
+    plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
+    if state.has_changed or state.has_new_keys or changes:
+        plan.headers.append(_header(state, records))
+        if state.is_finalised and changes:
+            plan.amendments += _amendments(state, changes)
+
+
+def _moved_decisions(changes: Iterable[Change]) -> Iterable[Revision]:
+    """Return what was decided before on calls that are billed otherwise now, though they say the same as before."""
+    for change in changes:
+        before = change.before
+        if before is not None and before.call is change.record.call and _decision(before) != _decision(change.record):
+            yield Revision(namespace=change.namespace, call=before.call, reason="settled", before=before)
+
+
+def _decision(record: CostRecord) -> tuple[object, ...]:
+    """Return what is decided on a call but for whose account it is."""
+    return record.status, record.cost_usd, record.quantities, record.duplicate_of, record.duplicate_trace_id
+
+
+def _judged(record: CostRecord) -> tuple[object, ...]:
+    """Return what a record says beyond its call; two that agree here need no write."""
+    words = record.attribution
+    return (
+        record.status,
+        record.cost_usd,
+        record.tenant,
+        record.category,
+        words.task,
+        words.tier,
+        words.user,
+        words.api_key,
+        record.quantities,
+        record.session_before,
+        record.lines,
+        record.issues,
+        record.duplicate_of,
+        record.duplicate_trace_id,
+        record.book_version,
+    )
+
+
+def _header(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Header:
+    trace_id = state.key[0]
+    facts = state.facts
+    started = [call.started_at_unix_ns for call in state.calls.values()]
+    ended = [call.ended_at_unix_ns for call in state.calls.values()]
+    for link in state.links.values():
+        if link.root is not None:
+            started.append(link.root.started_at_unix_ns)
+            ended.append(link.root.ended_at_unix_ns)
+    start = min(started, default=None)
+    return Header(
+        state=state,
+        tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in state.calls]),
+        workflow=workflow_of(trace_id, facts),
+        started_at_unix_ns=start,
+        ended_at_unix_ns=None if start is None else max(start, *ended),
+    )
+
+
+def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> str:
+    """Return on whose account the workflow as a whole goes: the root's word, else the least of its calls' tenants."""
+    root = Lineage(facts.calls, facts.links).root(trace_id)
+    if root is not None and facts.tenant_is_trusted:
+        said = root[1].tenant or root[0].resource_attribution.tenant
+        if said:
+            return said
+    return min(tenants, default=facts.namespace)
+
+
+def _amendments(state: TraceState, changes: Sequence[Change]) -> Iterable[Amendment]:
+    after = dict(state.records)
+    after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
+    sums = [_sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())]
+    for tenant in sorted(sums[0].keys() | sums[1].keys()):
+        before, now = (each.get(tenant, NOTHING) for each in sums)
+        if before != now:
+            yield Amendment(
+                key=state.key,
+                tenant=tenant,
+                span_count=state.new_span_count,
+                before_usd=before.cost_usd,
+                after_usd=now.cost_usd,
+                before_unpriced=before.unpriced_count,
+                after_unpriced=now.unpriced_count,
+            )
+
+
+def _sum_by_tenant(records: Iterable[CostRecord]) -> dict[str, Measures]:
+    found: dict[str, list[Measures]] = {}
+    for record in records:
+        found.setdefault(record.tenant, []).append(measures_of(record))
+    return {tenant: _total(measures) for tenant, measures in found.items()}
+
+
+class _Sums(Generic[Key]):
+    """What is added to, and taken from, the rollups of one kind."""
+
+    def __init__(self) -> None:
+        self.added: defaultdict[Key, list[Measures]] = defaultdict(list)
+        self.taken: defaultdict[Key, list[Measures]] = defaultdict(list)
+
+    def moves(self) -> dict[Key, Measures]:
+        """Return the difference by key; keys that do not move are left out."""
+        moves = {key: _total(measures) for key, measures in self.added.items()}
+        for key, measures in self.taken.items():
+            moves[key] = moves.get(key, NOTHING).minus(_total(measures))
+        return {key: move for key, move in moves.items() if move != NOTHING}
+
+
+def _total(measures: Sequence[Measures]) -> Measures:
+    """Return the exact sum, a column at a time."""
+    if len(measures) == 1:
+        return measures[0]
+    with localcontext(CONTEXT):
+        sums: list[Any] = [sum(column[1:], column[0]) for column in zip(*measures, strict=True)]
+        return Measures(*sums)

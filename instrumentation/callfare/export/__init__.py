@@ -1,0 +1,5 @@
+"""Exporters: `in_process.py` stores by the code of the service, `otlp.py` sends OTLP with the cost on it.
+
+`spooled.py` keeps batches on disk while the receiver is away (`spool.py`), `otlp_spans.py` encodes spans. The first
+two modules are the only ones of callfare that import the service.
+"""
