@@ -50,7 +50,7 @@ from opentelemetry.trace import SpanKind
 from callfare import attributes as names
 from callfare.account import with_attribution
 from callfare.calls.session import Clock, Reporter, Session
-from callfare.calls.span import CallSpan, Request
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.wrapping import Wrapper, around_call, around_generator
 from callfare.provider import hook
 
@@ -97,8 +97,8 @@ def _provider(sampler: Sampler, *, is_ours: bool) -> TracerProvider:
     return provider
 
 
-def _request(_instance: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
-    return Request(
+def _request(_instance: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> CallRequest:
+    return CallRequest(
         operation="text_to_speech",
         provider="acme",
         model="voice-1",
@@ -273,7 +273,7 @@ def measure_chunks() -> dict[str, float]:
     plain = min(_consume_us(_stream(CHUNKS)) for _ in range(5))
     watched = min(_consume_us(wrapper(lambda _: _stream(CHUNKS), None, (TEXT,), {})) for _ in range(5))
     reporter = Reporter(Clock(), has_thread=False)
-    request = Request(operation="speech_to_text", provider="acme")
+    request = CallRequest(operation="speech_to_text", provider="acme")
     session = Session.open(tracer, request, bytes_per_second=32_000, reporter=reporter)
     begun = time.thread_time_ns()
     for _ in range(CHUNKS):

@@ -27,7 +27,7 @@ from cost_exporter.prices import load_book
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
 from cost_exporter.store.ledger.ledger import LedgerStore
-from cost_exporter.store.rerate import Period, RerateTotals, apply_rerate, preview_rerate, undo_rerate
+from cost_exporter.store.rerate import ReratedPeriod, RerateTotals, apply_rerate, preview_rerate, undo_rerate
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 START_UNIX_NS = int(START.timestamp()) * 1_000_000_000
@@ -73,7 +73,7 @@ def main() -> int:
     record_count: int = parser.parse_args().records
     book = load_book()
     cheaper = book.scaled(DISCOUNT)
-    period = Period(since=START, until=START + timedelta(days=2))
+    period = ReratedPeriod(since=START, until=START + timedelta(days=2))
     before, after = COST_USD * record_count, COST_USD * DISCOUNT * record_count
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)

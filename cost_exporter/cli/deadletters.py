@@ -14,7 +14,7 @@ from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decoding.decode import Sender
+from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.receive.options import ingest_options
@@ -89,7 +89,7 @@ def _replayed(
     ):
 
         def take_again(letter: WaitingLetter) -> Receipt:
-            sender = Sender(namespace=letter.namespace, tenant_is_trusted=letter.tenant_is_trusted)
+            sender = SenderIdentity(namespace=letter.namespace, tenant_is_trusted=letter.tenant_is_trusted)
             return intake.take_again(letter.payload, sender, received_at_unix_ns=letter.received_at_unix_ns)
 
         yield from replay(connection, take_again, intake.store, ids)

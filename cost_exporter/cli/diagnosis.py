@@ -168,7 +168,7 @@ def _instrumentations() -> Iterator[Finding]:
         yield Finding(
             level="wrong" if collision.is_broken else "note",
             subject="instrumentations",
-            text=f"{collision.vendor}: {collision.who} {verb}; {collision.mend}",
+            text=f"{collision.vendor}: {collision.who} {verb}; {collision.fix}",
         )
     names = sorted({point.name for point in entry_points(group="opentelemetry_instrumentor")})
     text = f"{len(names)} instrumentors are installed here: {', '.join(names)}" if names else "none is installed here"

@@ -43,4 +43,4 @@ class CollisionNotice:
             text = f"{service or 'an application'}: {collision.who} describe the same {collision.vendor} calls"
             if text not in self._said:
                 self._said.add(text)
-                _log.warning("%s (each is billed once); %s", text, collision.mend)
+                _log.warning("%s (each is billed once); %s", text, collision.fix)

@@ -18,9 +18,9 @@ from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices import load_book
 from cost_exporter.prices.against import Comparison, compare
-from cost_exporter.prices.diff import Change, diff_rows
+from cost_exporter.prices.diff import PriceChange, diff_rows
 from cost_exporter.prices.genai import import_genai, library_version
-from cost_exporter.prices.lint import Finding, lint_rows
+from cost_exporter.prices.lint import LintFinding, lint_rows
 from cost_exporter.prices.litellm import installed_list, read_litellm
 from cost_exporter.prices.loader import shipped_snapshot, shipped_voice
 from cost_exporter.prices.price_file import PriceFile, read_price_file
@@ -121,7 +121,7 @@ def load(path: File, *, as_json: AsJson = False) -> None:
     print_line(_repriced_text(repriced))
 
 
-def finding_text(finding: Finding) -> str:
+def finding_text(finding: LintFinding) -> str:
     """Return a finding of lint as one line."""
     return f"{finding.severity}: {finding.code}: {finding.text}"
 
@@ -234,7 +234,7 @@ def _snapshot_rows(snapshot: Snapshot) -> list[PriceRow]:
     return [row for provider in snapshot.providers for row in snapshot.rows(provider)]
 
 
-def _print_changes(changes: Sequence[Change], *, as_json: bool) -> None:
+def _print_changes(changes: Sequence[PriceChange], *, as_json: bool) -> None:
     if as_json:
         print_json([change.as_json() for change in changes])
         return

@@ -134,13 +134,13 @@ def _why_none(book: PriceBook, providers: Sequence[str], model: str, at: str | N
     periods = {
         (one.valid_from_unix_ns, one.valid_to_unix_ns, name)
         for name in providers
-        for one in book.catalogue(name).candidates(name, model)
+        for one in book.prices_of(name).candidates(name, model)
         if one.row.model != _ANY_MODEL
     }
     if periods:
         held = "; ".join(f"{_period_text(start, end)} at {name}" for start, end, name in sorted(periods))
         return f"no price for {model} at {at or 'this time'}; it has one {held}: choose another --at"
-    near = nearest(model.lower(), [name for one in providers for name in book.catalogue(one).models])
+    near = nearest(model.lower(), [name for one in providers for name in book.prices_of(one).models])
     return f"no price for {model}{f'; did you mean {near}?' if near else ''}"
 
 
@@ -153,7 +153,7 @@ def _rows_of(book: PriceBook, provider: str, model: str, at_unix_ns: int) -> lis
     """Return the rows valid at a time, those of overrides first, then curated, then imported."""
     found = [
         one.row
-        for one in book.catalogue(provider).candidates(provider, model)
+        for one in book.prices_of(provider).candidates(provider, model)
         if one.valid_from_unix_ns <= at_unix_ns < one.valid_to_unix_ns
     ]
     return sorted(found, key=lambda row: (row.book == "list", row.is_imported, row.book, row.unit, row.conditions_key))

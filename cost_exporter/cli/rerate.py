@@ -15,7 +15,7 @@ from cost_exporter.report.amounts import cost_text, time_text
 from cost_exporter.report.forms import Sheet
 from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.rerate import (
-    Period,
+    ReratedPeriod,
     RerateTotals,
     apply_rerate,
     list_rerates,
@@ -107,7 +107,7 @@ def _steps(
     if resume is not None:
         return resume_rerate(url, resume, book.price_of_call)
     asked = period_of(since, until)
-    period = Period(since=asked.since, until=asked.until, tenant=tenant)
+    period = ReratedPeriod(since=asked.since, until=asked.until, tenant=tenant)
     if is_applied:
         return apply_rerate(url, period, book.price_of_call, book.version)
     return preview_rerate(url, period, book.price_of_call)

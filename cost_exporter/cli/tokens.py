@@ -17,7 +17,7 @@ from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import jsonable, time_text
 from cost_exporter.report.forms import Sheet
 from cost_exporter.store import tokens as credentials
-from cost_exporter.store.tokens import Scope, Token
+from cost_exporter.store.tokens import Token, TokenScope
 
 __all__ = ["tokens"]
 
@@ -32,7 +32,7 @@ def create(
     tenant: Annotated[
         str, typer.Option(metavar="NAME", help="The tenant its bearer sends for, or reads; '*' reads all of them.")
     ],
-    scope: Annotated[Scope, typer.Option(help="What its bearer may do.")] = Scope.INGEST,
+    scope: Annotated[TokenScope, typer.Option(help="What its bearer may do.")] = TokenScope.INGEST,
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help="When it ends: YYYY-MM-DD (UTC), or in 90d or 12h. [never]")
     ] = None,

@@ -1,7 +1,7 @@
 """Name instrumentations that describe the same calls, with the switch that turns one of them off.
 
 Pure: it takes what is installed, or the scopes that were seen in spans, and says what collides. Such pairs are
-billed once all the same (semantics 6), but they cost spans, and where one of them lacks ids the decision is
+billed once all the same (rule 6), but they cost spans, and where one of them lacks ids the decision is
 a guess. `callfare doctor` shows what is found, and the receiver logs it once.
 
 The switch must turn off one of them only. Several packages share an entry-point name, and
@@ -31,7 +31,7 @@ class Collision:
 
     vendor: str
     names: tuple[str, ...]
-    mend: str
+    fix: str
     """One line that says what to do."""
     is_broken: bool = False
     """True where the pair loses spans, instead of doubling them."""
@@ -83,7 +83,7 @@ def _doubles(found: Sequence[Instrumentation]) -> list[Collision]:
     for each in found:
         by_vendor.setdefault(each.vendor, []).append(each)
     return [
-        Collision(vendor=vendor, names=tuple(each.name for each in several), mend=_mend(several))
+        Collision(vendor=vendor, names=tuple(each.name for each in several), fix=_fix(several))
         for vendor, several in sorted(by_vendor.items())
         if len(several) > 1
     ]
@@ -98,11 +98,11 @@ def _layers(found: Sequence[Instrumentation]) -> list[Collision]:
             below = [each for each in found if each in OF_VENDORS and not (is_quiet and each.name.startswith(_GENAI))]
             names = (framework.name, *[each.name for each in below])
             if below:
-                collisions.append(Collision(vendor=framework.vendor, names=names, mend=_off(framework)))
+                collisions.append(Collision(vendor=framework.vendor, names=names, fix=_off(framework)))
     return collisions
 
 
-def _mend(several: Sequence[Instrumentation]) -> str:
+def _fix(several: Sequence[Instrumentation]) -> str:
     """Return how to turn off all but the one that tells most, or at least one."""
     if several[-1].switch == NATIVE_OFF:
         off = " and ".join(dict.fromkeys(_off(each) for each in several[:-1]))
@@ -123,7 +123,7 @@ def _off(instrumentation: Instrumentation) -> str:
 def _broken(known: Mapping[str, tuple[int, ...]]) -> list[Collision]:
     """Return pairs that make no span together, and say so at most in a log."""
     return [
-        Collision(vendor=each.vendor, names=(each.distribution, each.beside), mend=each.mend, is_broken=True)
+        Collision(vendor=each.vendor, names=(each.distribution, each.beside), fix=each.fix, is_broken=True)
         for each in BREAKAGES
         if each.distribution in known and known.get(each.beside, ()) >= each.too_new
     ]

@@ -39,7 +39,7 @@ class Breakage:
     beside: str
     too_new: tuple[int, ...]
     """First version of the other with which the distribution makes no span."""
-    mend: str
+    fix: str
 
 
 NATIVE_OFF: Final = "ANTHROPIC_OPEN_TELEMETRY=false (`off` does not work)"
@@ -249,7 +249,7 @@ BREAKAGES: Final = (
         distribution="opentelemetry-instrumentation-openai-v2",
         beside="opentelemetry-util-genai",
         too_new=(1, 2),
-        mend="pip install 'opentelemetry-util-genai<1.2' or use opentelemetry-instrumentation-genai-openai instead",
+        fix="pip install 'opentelemetry-util-genai<1.2' or use opentelemetry-instrumentation-genai-openai instead",
     ),
     # Asks for less than 3, and instruments nothing else (1.3b0).
     Breakage(
@@ -257,6 +257,6 @@ BREAKAGES: Final = (
         distribution="opentelemetry-instrumentation-google-genai",
         beside="google-genai",
         too_new=(3,),
-        mend="pip install 'google-genai<3' or use openinference-instrumentation-google-genai instead",
+        fix="pip install 'google-genai<3' or use openinference-instrumentation-google-genai instead",
     ),
 )

@@ -1,7 +1,7 @@
 """Attribution: on whose account a span goes. Set on any span, inherited down the trace.
 
 Each field resolves on its own: from the span, else the nearest ancestor that has it, else the root, else the
-resource (semantics 16). `None` means "not said here".
+resource (rule 16). `None` means "not said here".
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Attribution(NamedTuple):
     """Decimal text, kept as said."""
     revenue_currency: str | None = None
 
-    def over(self, fallback: "Attribution") -> "Attribution":
+    def with_fallback(self, fallback: "Attribution") -> "Attribution":
         """Return these fields, each one that is missing taken from `fallback`."""
         if fallback is NO_ATTRIBUTION:
             return self

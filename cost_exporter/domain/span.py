@@ -11,13 +11,13 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 
-__all__ = ["Call", "Detail", "Link", "Root", "SpanKey"]
+__all__ = ["Call", "EmitterRank", "Link", "Root", "SpanKey"]
 
 SpanKey = tuple[bytes, bytes]
 """(trace id, span id), within one namespace."""
 
 
-class Detail(IntEnum):
+class EmitterRank(IntEnum):
     """How much the emitter of a span tells about usage: the richer of two spans of one call is billed."""
 
     FRAMEWORK = 0
@@ -52,7 +52,7 @@ class Call:
     service_name: str = ""
     scope: str = ""
     """Instrumentation scope name."""
-    detail: Detail = Detail.PLAIN
+    detail: EmitterRank = EmitterRank.PLAIN
     is_billable: bool = True
     """False where the emitter says that a leaf below this span is instrumented too."""
     call_id: str = ""

@@ -7,11 +7,11 @@ from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.domain.value import value
 
-__all__ = ["Change", "diff_rows"]
+__all__ = ["PriceChange", "diff_rows"]
 
 
 @value
-class Change:
+class PriceChange:
     """One difference. `before` and `after` are prices as text, "" where there is none."""
 
     kind: str
@@ -25,12 +25,12 @@ class Change:
         return {"kind": self.kind, "price_id": self.price_id, "before": self.before, "after": self.after}
 
 
-def diff_rows(before: Iterable[PriceRow], after: Iterable[PriceRow]) -> list[Change]:
+def diff_rows(before: Iterable[PriceRow], after: Iterable[PriceRow]) -> list[PriceChange]:
     """Return the differences, sorted by row."""
     old = {row.price_id: _price(row) for row in before}
     new = {row.price_id: _price(row) for row in after}
     changes = [
-        Change(
+        PriceChange(
             kind=_kind(old, new, price_id), price_id=price_id, before=old.get(price_id, ""), after=new.get(price_id, "")
         )
         for price_id in old.keys() | new.keys()

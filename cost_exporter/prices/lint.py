@@ -16,7 +16,7 @@ from cost_exporter.domain.pricing.rows import LIST, PriceRow
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES
 from cost_exporter.domain.value import value
 
-__all__ = ["Finding", "lint_book", "lint_rows"]
+__all__ = ["LintFinding", "lint_book", "lint_rows"]
 
 _FACTOR_MAX: Final = Decimal(10)
 _SLIP_TOLERANCE: Final = Decimal("1.5")
@@ -37,7 +37,7 @@ _CONFIDENT: Final = frozenset({"high", "medium", "low"})
 
 
 @value
-class Finding:
+class LintFinding:
     """One thing to look at."""
 
     severity: str
@@ -51,14 +51,14 @@ class Finding:
         return {"severity": self.severity, "code": self.code, "text": self.text, "price_id": self.price_id}
 
 
-def lint_book(book: PriceBook) -> list[Finding]:
+def lint_book(book: PriceBook) -> list[LintFinding]:
     """Return what is to be looked at in a whole book."""
     return lint_rows(book, [row for row in book.rows if not row.is_imported])
 
 
-def lint_rows(book: PriceBook, rows: Iterable[PriceRow]) -> list[Finding]:
+def lint_rows(book: PriceBook, rows: Iterable[PriceRow]) -> list[LintFinding]:
     """Return what is to be looked at among these rows, held against the list prices of `book`."""
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     overrides: dict[tuple[str, str, str], list[PriceRow]] = {}
     for row in rows:
         findings += _alone(row)
@@ -70,7 +70,7 @@ def lint_rows(book: PriceBook, rows: Iterable[PriceRow]) -> list[Finding]:
     return findings
 
 
-def _alone(row: PriceRow) -> Iterable[Finding]:
+def _alone(row: PriceRow) -> Iterable[LintFinding]:
     """What a row says by itself."""
     if row.book == LIST and not row.is_imported and not (row.source and row.checked and row.confidence in _CONFIDENT):
         yield _error("no_source", row, "a shipped row needs source, checked and confidence")
@@ -83,7 +83,7 @@ def _alone(row: PriceRow) -> Iterable[Finding]:
         yield _warning("implausible", row, f"${unit_price} for one of {row.unit} is dearer than any published price")
 
 
-def _against_list(book: PriceBook, row: PriceRow) -> Iterable[Finding]:
+def _against_list(book: PriceBook, row: PriceRow) -> Iterable[LintFinding]:
     """A row more than ten times off the list row for the same thing."""
     listed = _list_row(book, row)
     if listed is None or not listed.price_usd or not row.price_usd:
@@ -131,11 +131,11 @@ def _list_row(book: PriceBook, row: PriceRow) -> PriceRow | None:
 def _listed(book: PriceBook, row: PriceRow) -> list[Candidate]:
     if row.match == "regex":
         return []
-    candidates = book.catalogue(row.provider).candidates(row.provider, row.model)
+    candidates = book.prices_of(row.provider).candidates(row.provider, row.model)
     return [one for one in candidates if one.row.book == LIST]
 
 
-def _completeness(book: PriceBook, group: Sequence[PriceRow]) -> Iterable[Finding]:
+def _completeness(book: PriceBook, group: Sequence[PriceRow]) -> Iterable[LintFinding]:
     """An override that leaves out quantities the list prices, and does not say what to inherit."""
     first = group[0]
     if first.inherits_list or any(factor.book == first.book for factor in book.factors):
@@ -152,9 +152,9 @@ def _completeness(book: PriceBook, group: Sequence[PriceRow]) -> Iterable[Findin
         )
 
 
-def _made(severity: str) -> Callable[[str, PriceRow, str], Finding]:
-    def make(code: str, row: PriceRow, text: str) -> Finding:
-        return Finding(severity=severity, code=code, text=text, price_id=row.price_id)
+def _made(severity: str) -> Callable[[str, PriceRow, str], LintFinding]:
+    def make(code: str, row: PriceRow, text: str) -> LintFinding:
+        return LintFinding(severity=severity, code=code, text=text, price_id=row.price_id)
 
     return make
 

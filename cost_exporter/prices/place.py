@@ -40,10 +40,10 @@ class Node:
     line: int = 0
     column: int = 0
 
-    def error(self, problem: str, mend: str) -> PriceFileError:
+    def error(self, problem: str, fix: str) -> PriceFileError:
         """Return the error that names this place, what is wrong and what to do."""
         place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
-        return PriceFileError(f"{place}{problem}; {mend}")
+        return PriceFileError(f"{place}{problem}; {fix}")
 
     @property
     def canonical(self) -> Any:

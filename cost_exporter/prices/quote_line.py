@@ -25,7 +25,7 @@ from cost_exporter.prices.place import wrap
 from cost_exporter.prices.price_file import parse_rates
 from cost_exporter.prices.rows import read_factor
 
-__all__ = ["Answer", "QuoteDesk", "quote_json"]
+__all__ = ["AnsweredLine", "QuoteDesk", "quote_json"]
 
 _TEXTS: Final = (
     *("provider", "model", "request_model", "operation", "tenant", "api_key", "service_tier", "mode", "region"),
@@ -37,7 +37,7 @@ _LINE_BYTES_MAX: Final = 1024 * 1024
 
 
 @value
-class Answer:
+class AnsweredLine:
     """The quote of one line, and whether the line could be read."""
 
     body: dict[str, Any]
@@ -58,7 +58,7 @@ class QuoteDesk:
         self._book = book
         self._books: dict[str, PriceBook] = {}
 
-    def answer(self, line: bytes | str, *, now: datetime) -> Answer:
+    def answer(self, line: bytes | str, *, now: datetime) -> AnsweredLine:
         """Return the answer to one line; `now` is the time of usages that state none."""
         try:
             asked = _parse(line)
@@ -66,12 +66,12 @@ class QuoteDesk:
             if isinstance(asked.get("rates"), list) and _factor(asked["rates"]) is None:
                 usage = _for_rates(usage)
             quote = self._book_for(asked, usage).price(usage)
-            return Answer(body=quote_json(quote), explanation=explain(usage, quote), is_readable=True)
+            return AnsweredLine(body=quote_json(quote), explanation=explain(usage, quote), is_readable=True)
         except (CallfareError, ValueError, ArithmeticError, RecursionError) as error:
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             issue = f"bad_line: {reason}"
             quote = Quote(amount_usd=None, status="invalid", issues=(issue,), book_version=self._book.version)
-            return Answer(body=quote_json(quote), explanation=issue, is_readable=False)
+            return AnsweredLine(body=quote_json(quote), explanation=issue, is_readable=False)
 
     def _book_for(self, asked: Mapping[str, Any], usage: UsageRecord) -> PriceBook:
         rates = asked.get("rates")

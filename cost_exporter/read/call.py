@@ -15,7 +15,7 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.fields.content_hash import Extras, content_hash, said_beyond
 from cost_exporter.read.fields.costs import NO_COST, stated_cost
 from cost_exporter.read.fields.failure import failure_of
-from cost_exporter.read.fields.identity import words_meaning
+from cost_exporter.read.fields.identity import identity_from
 from cost_exporter.read.fields.quantities import mend_quantities, read_quantities
 from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.fields.vendor_usage import read_containers
@@ -52,41 +52,41 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
     if operation == WRAPPER:
         return None
     reading.operation = operation
-    plan = reading.plan
+    layout = reading.layout
     are_counts_plain = read_quantities(reading)
-    if plan.response_id_keys:
-        response_id = reading.attributes[plan.response_id_keys[0]].string_value
+    if layout.response_id_keys:
+        response_id = reading.attributes[layout.response_id_keys[0]].string_value
         if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
-            response_id = first_text(reading.attributes, plan.response_id_keys)
+            response_id = first_text(reading.attributes, layout.response_id_keys)
         reading.response_id = response_id
-    if plan.containers:
+    if layout.containers:
         read_containers(reading)
-    if plan.completes:
+    if layout.completes:
         _complete(reading)
-    if plan.weighs_totals or not (are_counts_plain and plan.is_plain):
+    if layout.weighs_totals or not (are_counts_plain and layout.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
-    if plan.unread or reading.usage_objects or reading.words.redacted:
+    if layout.unread or reading.usage_objects or reading.identity.redacted:
         name_unread_usage(reading)
     return _call(reading, trusted_cost_sources)
 
 
 def _operation(reading: Reading) -> str:
-    speak = reading.plan.operation
+    speak = reading.layout.operation
     operation = None if speak is None else speak(reading)
     if operation is None:
-        operation = reading.words.operation
+        operation = reading.identity.operation
     return _guessed_operation(reading) if operation is None else operation
 
 
 def _guessed_operation(reading: Reading) -> str:
     """Return the operation of a span that names none, by what it used; a bare model counts on client spans."""
-    plan = reading.plan
-    used = {quantity for quantity, *_ in plan.quantities}
-    if "phone_call_id" in plan.texts:
+    layout = reading.layout
+    used = {quantity for quantity, *_ in layout.quantities}
+    if "phone_call_id" in layout.texts:
         guess = "phone_call"
     elif used:
         guess = next((operation for quantity, operation in _GUESSES if quantity in used), "chat")
-    elif reading.span.kind == _CLIENT and ("request_model" in plan.texts or "response_model" in plan.texts):
+    elif reading.span.kind == _CLIENT and ("request_model" in layout.texts or "response_model" in layout.texts):
         guess = "chat"
     else:
         return WRAPPER
@@ -96,44 +96,44 @@ def _guessed_operation(reading: Reading) -> str:
 
 def _complete(reading: Reading) -> None:
     """Let the dialect complete the reading, and work its words out anew."""
-    words, complete = reading.words, reading.plan.dialect.complete
-    reading.provider, reading.service_tier = words.provider, words.service_tier
-    reading.response_model, reading.request_model = words.response_model, words.request_model
-    reading.is_stream, reading.is_billable = words.is_stream, words.is_billable
-    reading.is_estimated = words.is_estimated
+    identity, complete = reading.identity, reading.layout.dialect.complete
+    reading.provider, reading.service_tier = identity.provider, identity.service_tier
+    reading.response_model, reading.request_model = identity.response_model, identity.request_model
+    reading.is_stream, reading.is_billable = identity.is_stream, identity.is_billable
+    reading.is_estimated = identity.is_estimated
     assert complete is not None
     complete(reading)
-    reading.words = words_meaning(
-        operation=words.operation,
+    reading.identity = identity_from(
+        operation=identity.operation,
         provider=reading.provider,
         response_model=reading.response_model,
         request_model=reading.request_model,
         service_tier=reading.service_tier,
-        address=words.address,
+        address=identity.address,
         is_stream=reading.is_stream,
         is_billable=reading.is_billable,
         is_estimated=reading.is_estimated,
-        redacted=words.redacted,
+        redacted=identity.redacted,
     )
 
 
 def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
-    words, origin, span = reading.words, reading.origin, reading.span
-    names = words.names
+    identity, origin, span = reading.identity, reading.origin, reading.span
+    names = identity.names
     failure = failure_of(reading)
     cost, session, phone_call_id, producer = NO_COST, _NO_SESSION, "", _NO_PRODUCER
-    if not reading.plan.is_plain:
+    if not reading.layout.is_plain:
         cost = stated_cost(reading, names.provider, trusted_cost_sources)
         session = _session(reading)
-        phone_call_id = reading.first_text(reading.plan.texts.get("phone_call_id", NO_KEYS))
+        phone_call_id = reading.first_text(reading.layout.texts.get("phone_call_id", NO_KEYS))
         producer = _producer(reading)
     call_id = f"phone:{phone_call_id}" if phone_call_id else _response_call_id(reading, names.provider)
-    mode = words.mode if session is _NO_SESSION else words.mode or "stream"
-    if words.is_stream is False and reading.operation == "speech_to_text":
+    mode = identity.mode if session is _NO_SESSION else identity.mode or "stream"
+    if identity.is_stream is False and reading.operation == "speech_to_text":
         # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
         mode = mode or ("batch" if TOKEN_QUANTITIES.isdisjoint(reading.quantities) else "")
-    rest = ""
-    if not reading.plan.is_plain or failure.has_failed or reading.issues or reading.attribution is not NO_ATTRIBUTION:
+    rare_fields = ""
+    if not reading.layout.is_plain or failure.has_failed or reading.issues or reading.attribution is not NO_ATTRIBUTION:
         extras = Extras(
             phone_call_id=phone_call_id,
             error_type=failure.error_type,
@@ -143,18 +143,18 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             reported_cost_source=cost.source,
             issues=tuple(reading.issues),
         )
-        rest = said_beyond(reading.attribution, session, extras)
+        rare_fields = said_beyond(reading.attribution, session, extras)
     hashed = content_hash(
         span.trace_id + span.span_id + (reading.parent_span_id or b""),
         span.start_time_unix_nano,
         span.end_time_unix_nano,
         reading.operation,
         reading.quantities,
-        words,
+        identity,
         origin,
         reading.scope.name,
         reading.response_id,
-        rest,
+        rare_fields,
     )
     if not reading.is_start_plausible:
         reading.issues.append("implausible_start")
@@ -171,13 +171,13 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             operation=reading.operation,
             quantities=reading.quantities,
             at_unix_ns=reading.started_at_unix_ns,
-            service_tier=words.tier,
+            service_tier=identity.tier,
             mode=mode,
             region=names.region,
             base_url=names.host,
             is_refused=failure.is_refused,
             has_failed=failure.has_failed,
-            is_estimated=words.is_estimated or reading.has_unread_usage,
+            is_estimated=identity.is_estimated or reading.has_unread_usage,
             is_incomplete=reading.is_incomplete,
             vendor_cost_usd=cost.amount_usd if cost.is_trusted else None,
         ),
@@ -186,7 +186,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         service_name=origin.service_name,
         scope=reading.scope.name,
         detail=reading.scope.rule.detail,
-        is_billable=words.is_billable,
+        is_billable=identity.is_billable,
         call_id=call_id,
         session_id=session.session_id,
         session_sequence=session.sequence,
@@ -200,12 +200,12 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         issues=tuple(reading.issues),
         content_hash=hashed,
     )
-    if reading.plan.has_patterns and _is_pattern(call, reading.scope.rule):
-        words.pattern = call
+    if reading.layout.has_template and _is_template(call, reading.scope.rule):
+        identity.template = call
     return call
 
 
-def _is_pattern(call: Call, rule: ScopeRule) -> bool:
+def _is_template(call: Call, rule: ScopeRule) -> bool:
     """Return whether others are copies of it: not where something was mended, or might be on the next span."""
     usage = call.usage
     exclusive_providers = rule.exclusive_providers if rule.is_known else EXCLUSIVE_PROVIDERS
@@ -224,8 +224,8 @@ def _response_call_id(reading: Reading, provider: str) -> str:
 
 def _producer(reading: Reading) -> tuple[str, int | None]:
     """Return which process made the span, and its running number there: both or neither."""
-    producer_id = reading.first_text(reading.plan.texts.get("producer_id", NO_KEYS))
-    sequence = reading.first_count(reading.plan.numbers.get("producer_sequence", NO_KEYS))
+    producer_id = reading.first_text(reading.layout.texts.get("producer_id", NO_KEYS))
+    sequence = reading.first_count(reading.layout.numbers.get("producer_sequence", NO_KEYS))
     if producer_id and isinstance(sequence, int) and sequence > 0:
         return producer_id, sequence
     return _NO_PRODUCER
@@ -233,7 +233,7 @@ def _producer(reading: Reading) -> tuple[str, int | None]:
 
 def _session(reading: Reading) -> _Session:
     """Return which delta of which long socket a span is."""
-    texts, numbers = reading.plan.texts, reading.plan.numbers
+    texts, numbers = reading.layout.texts, reading.layout.numbers
     session_id = reading.first_text(texts.get("session_id", NO_KEYS))
     if not session_id:
         return _NO_SESSION

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
-from cost_exporter.read.fields.identity import FLAGS, WORDS
-from cost_exporter.read.fields.reading import Dialect, Keys, Plan, Scope
+from cost_exporter.read.fields.identity import IDENTITY_FLAGS, IDENTITY_TEXTS
+from cost_exporter.read.fields.reading import AttributeLayout, Dialect, Keys, RuledScope
 from cost_exporter.read.vocabulary.aliases import (
     ATTRIBUTION_KEYS,
     COSTS,
@@ -22,9 +22,9 @@ from cost_exporter.read.vocabulary.aliases import (
 from cost_exporter.read.vocabulary.scopes import scope_rule
 from cost_exporter.read.vocabulary.usage_names import UsageName, is_container, usage_name
 
-__all__ = ["WANTED", "ScopePlans", "plans_of_scope"]
+__all__ = ["WANTED", "ScopeLayouts", "layouts_of_scope"]
 
-_PLANS_MAX: Final = 1024
+_LAYOUTS_MAX: Final = 1024
 """Kinds of spans remembered per scope; a sender that makes up names empties the memory, and costs only time."""
 _SCOPES_MAX: Final = 1024
 
@@ -42,10 +42,10 @@ _WEIGHED_KEYS: Final = (
 )
 _RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras"})
 _FAILURES: Final = frozenset({"error_type", "http_status", "error_level"})
-_TELLING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
+_CALL_IDENTIFYING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
 _MARKERS: Final = (
     _QUANTITY_KEYS
-    | frozenset(key for name in _TELLING_TEXTS for key in TEXT_KEYS[name])
+    | frozenset(key for name in _CALL_IDENTIFYING_TEXTS for key in TEXT_KEYS[name])
     | frozenset(key for dialect in DIALECTS for key in dialect.markers)
 )
 """Names one of which every span of a call carries."""
@@ -64,7 +64,7 @@ WANTED: Final = frozenset(
 )
 
 
-_TELLING: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
+_RELEVANT_KEYS: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
 """Names one of which a span carries that is a call or says on whose account something goes. Spans without any,
 most of all spans, only link others."""
 
@@ -100,31 +100,31 @@ def _suspects(names: Sequence[str]) -> frozenset[str]:
     return suspects
 
 
-class ScopePlans:
+class ScopeLayouts:
     """The plans for the spans of one scope."""
 
-    __slots__ = ("_dialect", "_plans", "scope")
+    __slots__ = ("_dialect", "_layouts", "scope")
 
     def __init__(self, name: str, version: str) -> None:
         """Look the scope up in the tables."""
-        self.scope = Scope(name=name, version=version, rule=scope_rule(name, version))
+        self.scope = RuledScope(name=name, version=version, rule=scope_rule(name, version))
         self._dialect = _dialect_of_scope(name)
-        self._plans: dict[frozenset[str], Plan] = {}
+        self._layouts: dict[frozenset[str], AttributeLayout] = {}
 
-    def plan(self, names: Sequence[str]) -> Plan | None:
+    def layout_for(self, names: Sequence[str]) -> AttributeLayout | None:
         """Return the plan for spans with attributes of these names; None if none of them tells anything."""
         suspects = _suspects(names)
-        if not suspects and _TELLING.isdisjoint(names):
+        if not suspects and _RELEVANT_KEYS.isdisjoint(names):
             return None
         present = WANTED.intersection(names) | suspects
-        plan = self._plans.get(present)
-        if plan is None:
-            if len(self._plans) >= _PLANS_MAX:
-                self._plans.clear()
-            plan = self._plans[present] = self._made(present)
-        return plan
+        layout = self._layouts.get(present)
+        if layout is None:
+            if len(self._layouts) >= _LAYOUTS_MAX:
+                self._layouts.clear()
+            layout = self._layouts[present] = self._made(present)
+        return layout
 
-    def _made(self, present: frozenset[str]) -> Plan:
+    def _made(self, present: frozenset[str]) -> AttributeLayout:
         dialect = self._dialect or _dialect_of_markers(present)
         texts, flags, numbers = _table(TEXT_KEYS, present), _table(FLAG_KEYS, present), _table(NUMBER_KEYS, present)
         places = tuple(
@@ -144,7 +144,7 @@ class ScopePlans:
             not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
         )
         rule = self.scope.rule
-        return Plan(
+        return AttributeLayout(
             scope=self.scope,
             dialect=dialect,
             operation=operation,
@@ -152,12 +152,12 @@ class ScopePlans:
             attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
             attributions={},
-            word_keys=(
-                *(key for name in WORDS for key in texts.get(name, ())),
+            identity_keys=(
+                *(key for name in IDENTITY_TEXTS for key in texts.get(name, ())),
                 *texts.get("host", ())[:1],
-                *(key for name in FLAGS for key in flags.get(name, ())),
+                *(key for name in IDENTITY_FLAGS for key in flags.get(name, ())),
             ),
-            words={},
+            identities={},
             quantities=tuple(
                 (alias.quantity, found[0], found, alias.is_measured)
                 for alias in QUANTITY_ALIASES
@@ -176,21 +176,21 @@ class ScopePlans:
             may_tell_failure=may_tell_failure,
             is_plain=is_plain,
             completes=completes,
-            has_patterns=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
+            has_template=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
         )
 
 
-_scopes: dict[tuple[str, str], ScopePlans] = {}
+_scopes: dict[tuple[str, str], ScopeLayouts] = {}
 
 
-def plans_of_scope(name: str, version: str) -> ScopePlans:
+def layouts_of_scope(name: str, version: str) -> ScopeLayouts:
     """Return the plans of a scope, remembered from request to request."""
-    plans = _scopes.get((name, version))
-    if plans is None:
+    layouts = _scopes.get((name, version))
+    if layouts is None:
         if len(_scopes) >= _SCOPES_MAX:
             _scopes.clear()
-        plans = _scopes[name, version] = ScopePlans(name, version)
-    return plans
+        layouts = _scopes[name, version] = ScopeLayouts(name, version)
+    return layouts
 
 
 def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:

@@ -1,6 +1,6 @@
 """On whose account spans go, as their resource and they themselves say.
 
-With credentials the tenant comes from these alone (semantics 15): then what an attribute claims is dropped
+With credentials the tenant comes from these alone (rule 15): then what an attribute claims is dropped
 here, and counted where it disagrees.
 """
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.read.fields.fingerprint import fingerprint, named
-from cost_exporter.read.fields.reading import Keys, Origin, Plan, first_text
+from cost_exporter.read.fields.reading import AttributeLayout, Keys, Origin, first_text
 from cost_exporter.read.otlp.attribute_values import SpanAttributes
 from cost_exporter.read.otlp.values import text_of
 from cost_exporter.read.otlp.wire import Attributes, EncodedAttributes, Resource
@@ -41,19 +41,19 @@ def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:
     )
 
 
-def attribution_of(attributes: EncodedAttributes, plan: Plan) -> Attribution:
+def attribution_of(attributes: EncodedAttributes, layout: AttributeLayout) -> Attribution:
     """Return what a span says, remembered by its values: most spans of a trace say the same.
 
     Raises `UnreadableValue`.
     """
-    said = tuple([attributes[key] for key in plan.attribution_keys])
-    attribution = plan.attributions.get(said)
+    said = tuple([attributes[key] for key in layout.attribution_keys])
+    attribution = layout.attributions.get(said)
     if attribution is None:
-        attribution = _attribution(SpanAttributes(attributes), plan.attribution_places)
+        attribution = _attribution(SpanAttributes(attributes), layout.attribution_places)
         if sum(map(len, said)) <= _SAID_BYTES_MAX:
-            if len(plan.attributions) >= _ATTRIBUTIONS_MAX:
-                plan.attributions.clear()
-            plan.attributions[said] = attribution
+            if len(layout.attributions) >= _ATTRIBUTIONS_MAX:
+                layout.attributions.clear()
+            layout.attributions[said] = attribution
     return attribution
 
 

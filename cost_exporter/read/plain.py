@@ -13,14 +13,14 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import copier
-from cost_exporter.read.fields.content_hash import content_hash, said_by
+from cost_exporter.read.fields.content_hash import attribution_text, content_hash
 from cost_exporter.read.fields.quantities import PARTS, TOTALS, total_cache_writes
-from cost_exporter.read.fields.reading import Origin, Plan, Words
+from cost_exporter.read.fields.reading import AttributeLayout, CallIdentity, Origin
 from cost_exporter.read.fields.times import EARLIEST_UNIX_NS
 from cost_exporter.read.otlp.attribute_values import COUNTS, short_text
 from cost_exporter.read.otlp.wire import EncodedAttributes, Span
 
-__all__ = ["read_plain"]
+__all__ = ["read_from_template"]
 
 _ERROR: Final = 2
 _usage_like: Final = copier(UsageRecord, "quantities", "at_unix_ns")
@@ -40,15 +40,15 @@ _call_like: Final = copier(
 )
 
 
-def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
+def read_from_template(  # noqa: PLR0917 - called once a span, where keywords would cost
     span: Span,
     attributes: EncodedAttributes,
     trace_id: bytes,
     span_id: bytes,
     parent_span_id: bytes | None,
-    plan: Plan,
-    words: Words,
-    pattern: Call,
+    layout: AttributeLayout,
+    identity: CallIdentity,
+    template: Call,
     attribution: Attribution,
     origin: Origin,
     latest_start_unix_ns: int,
@@ -57,23 +57,23 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
     started_at_unix_ns, ended_at_unix_ns = span.start_time_unix_nano, span.end_time_unix_nano
     if not EARLIEST_UNIX_NS <= started_at_unix_ns <= ended_at_unix_ns <= latest_start_unix_ns:
         return None
-    quantities = _plain_quantities(attributes, plan)
+    quantities = _plain_quantities(attributes, layout)
     if quantities is None or span.status.code == _ERROR:
         return None
     response_id = call_id = ""
-    if plan.response_id_keys:
-        response_id = short_text(attributes[plan.response_id_keys[0]])
+    if layout.response_id_keys:
+        response_id = short_text(attributes[layout.response_id_keys[0]])
         if not response_id or not response_id.isprintable():
             return None
         call_id = f"response:{response_id}"
     return _call_like(
-        pattern,
+        template,
         trace_id,
         span_id,
         parent_span_id,
         started_at_unix_ns,
         ended_at_unix_ns,
-        _usage_like(pattern.usage, quantities, started_at_unix_ns),
+        _usage_like(template.usage, quantities, started_at_unix_ns),
         attribution,
         origin.attribution,
         origin.service_name,
@@ -82,36 +82,36 @@ def read_plain(  # noqa: PLR0917 - called once a span, where keywords would cost
             trace_id + span_id if parent_span_id is None else trace_id + span_id + parent_span_id,
             started_at_unix_ns,
             ended_at_unix_ns,
-            pattern.usage.operation,
+            template.usage.operation,
             quantities,
-            words,
+            identity,
             origin,
-            pattern.scope,
+            template.scope,
             response_id,
-            "" if attribution is NO_ATTRIBUTION else said_by(attribution),
+            "" if attribution is NO_ATTRIBUTION else attribution_text(attribution),
         ),
     )
 
 
-def _plain_quantities(attributes: EncodedAttributes, plan: Plan) -> dict[str, Quantity] | None:
+def _plain_quantities(attributes: EncodedAttributes, layout: AttributeLayout) -> dict[str, Quantity] | None:
     """Return the counts of a span where all are from 1 up, apart from parts of a total, which may be 0."""
     quantities: dict[str, Quantity] = {}
-    for quantity, key, _, _ in plan.quantities:
+    for quantity, key, _, _ in layout.quantities:
         number = COUNTS[attributes[key]]
         if number > 0:
             quantities[quantity] = number
         elif number or quantity not in PARTS:
             return None
-    if len(quantities) < len(plan.quantities) and TOTALS.isdisjoint(quantities):
+    if len(quantities) < len(layout.quantities) and TOTALS.isdisjoint(quantities):
         return None
-    if plan.has_cache:
+    if layout.has_cache:
         total_cache_writes(quantities)
         cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
         if quantities.get("input_tokens", 0) < cached:  # perhaps stated without
             return None
-    if plan.total_keys:  # any other sum than this one proves something
+    if layout.total_keys:  # any other sum than this one proves something
         total = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
-        if COUNTS[attributes[plan.total_keys[0]]] != total:
+        if COUNTS[attributes[layout.total_keys[0]]] != total:
             return None
     if quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0):
         return None

@@ -14,16 +14,16 @@ from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.domain.value import copier
 from cost_exporter.read.call import read_call
 from cost_exporter.read.dead_letter import dead_letter_of
-from cost_exporter.read.fields.identity import words_of
-from cost_exporter.read.fields.reading import Origin, Plan, Reading
+from cost_exporter.read.fields.identity import identity_of
+from cost_exporter.read.fields.reading import AttributeLayout, Origin, Reading
 from cost_exporter.read.fields.times import latest_start, plausible_times
-from cost_exporter.read.layout import ScopePlans, plans_of_scope
+from cost_exporter.read.layout import ScopeLayouts, layouts_of_scope
 from cost_exporter.read.origin import attribution_of, origin_of, without_tenant
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_values import SpanAttributes, UnreadableValue
 from cost_exporter.read.otlp.repair import DETAILS
 from cost_exporter.read.otlp.values import clean_text
-from cost_exporter.read.plain import read_plain
+from cost_exporter.read.plain import read_from_template
 
 __all__ = ["read_request"]
 
@@ -49,11 +49,11 @@ def read_request(
         for scope_spans in each.scope_spans:
             try:
                 origin = origin_of(each.resource, tenant_is_trusted=tenant_is_trusted)
-                plans = plans_of_scope(clean_text(scope_spans.scope.name), clean_text(scope_spans.scope.version))
+                layouts = layouts_of_scope(clean_text(scope_spans.scope.name), clean_text(scope_spans.scope.version))
             except Exception as error:  # noqa: BLE001 - what is wrong with one resource or scope costs no other
                 reader.bury_scope(scope_spans, each.resource, error)
             else:
-                reader.read_scope(scope_spans, each.resource, origin, plans)
+                reader.read_scope(scope_spans, each.resource, origin, layouts)
     return reader.facts()
 
 
@@ -109,12 +109,12 @@ class _Reader:
             self._bury(span, scope_spans.scope, resource, "our_fault", type(error).__name__)
 
     def read_scope(
-        self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin, plans: ScopePlans
+        self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin, layouts: ScopeLayouts
     ) -> None:
         scope = scope_spans.scope
         add_link, may_claim = self._links.append, self._counts_claims and origin.tenant_claim is not None
         names_before: list[str] = []
-        plan: Plan | None = None
+        layout: AttributeLayout | None = None
         for span in scope_spans.spans:
             try:
                 trace_id, span_id, parent_span_id = span.trace_id, span.span_id, span.parent_span_id
@@ -125,12 +125,12 @@ class _Reader:
                 attributes = span.attributes
                 names = list(attributes)
                 if names != names_before:  # neighbours are alike, and to see that is cheaper than to look names up
-                    plan, names_before = plans.plan(names), names
-                if plan is None and not is_root and not may_claim:
+                    layout, names_before = layouts.layout_for(names), names
+                if layout is None and not is_root and not may_claim:
                     add_link(_plain_link(_PLAIN_LINK, trace_id, span_id, parent_span_id))
                 else:
                     parent = None if is_root else parent_span_id
-                    self._read_span(span, attributes, trace_id, span_id, parent, plan, origin)
+                    self._read_span(span, attributes, trace_id, span_id, parent, layout, origin)
             except UnreadableValue as error:
                 self._bury(span, scope, resource, error.reason, DETAILS[error.reason])
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
@@ -143,25 +143,27 @@ class _Reader:
         trace_id: bytes,
         span_id: bytes,
         parent_span_id: bytes | None,
-        plan: Plan | None,
+        layout: AttributeLayout | None,
         origin: Origin,
     ) -> None:
-        attribution = attribution_of(attributes, plan) if plan is not None and plan.attribution_keys else NO_ATTRIBUTION
+        attribution = (
+            attribution_of(attributes, layout) if layout is not None and layout.attribution_keys else NO_ATTRIBUTION
+        )
         if self._counts_claims:
             attribution = self._without_claim(attribution, origin)
         call = None
-        if plan is not None and plan.may_be_call:
-            words = words_of(plan, attributes)
-            if words.pattern is not None:
-                call = read_plain(
+        if layout is not None and layout.may_be_call:
+            identity = identity_of(layout, attributes)
+            if identity.template is not None:
+                call = read_from_template(
                     span,
                     attributes,
                     trace_id,
                     span_id,
                     parent_span_id,
-                    plan,
-                    words,
-                    words.pattern,
+                    layout,
+                    identity,
+                    identity.template,
                     attribution,
                     origin,
                     self._latest_start_unix_ns,
@@ -169,7 +171,7 @@ class _Reader:
             if call is None:
                 times = self._times(span)
                 reading = Reading(
-                    span, SpanAttributes(attributes), plan, words, parent_span_id, times, attribution, origin
+                    span, SpanAttributes(attributes), layout, identity, parent_span_id, times, attribution, origin
                 )
                 call = read_call(reading, self._trusted_cost_sources)
         if call is not None:

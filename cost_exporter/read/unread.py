@@ -20,11 +20,11 @@ _NAME_LENGTH_MAX: Final = 80
 
 def name_unread_usage(reading: Reading) -> None:
     """Name the attributes of a span, and the leaves of its usage objects, that speak of usage and were not read."""
-    for key, meaning in reading.plan.unread:
+    for key, meaning in reading.layout.unread:
         number = number_of(reading.attributes[key])
         if number is not None:
             _judge(reading, key, number, meaning)
-    for name in reading.words.redacted:
+    for name in reading.identity.redacted:
         reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
         reading.has_unread_usage = reading.is_incomplete = True
     for name, leaves, read in reading.usage_objects or ():

@@ -1,12 +1,12 @@
-"""Who sends: from the bearer token to the namespace in which the request's spans are stored (semantics 15)."""
+"""Who sends: from the bearer token to the namespace in which the request's spans are stored (rule 15)."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from cost_exporter.errors import PermissionDenied
-from cost_exporter.receive.decoding.decode import Sender
+from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.store.token_directory import Authenticate, bearer_token
-from cost_exporter.store.tokens import Scope
+from cost_exporter.store.tokens import TokenScope
 
 __all__ = ["TENANT_HEADER", "sender_of"]
 
@@ -14,19 +14,19 @@ TENANT_HEADER: Final = "x-callfare-tenant"
 _TENANT_LENGTH_MAX: Final = 256
 
 
-def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_tenant: str | None) -> Sender:
+def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_tenant: str | None) -> SenderIdentity:
     """Return on whose account a request with these `Authorization` headers is.
 
     Raises `Unauthenticated`, `PermissionDenied` or `StoreUnavailable`.
     """
     credential = authenticate(bearer_token(*authorization))
     if credential is None:
-        return Sender()
-    if credential.scope not in (Scope.INGEST, Scope.RELAY):
+        return SenderIdentity()
+    if credential.scope not in (TokenScope.INGEST, TokenScope.RELAY):
         raise PermissionDenied(f"a token of scope {credential.scope} may not send spans; create one of scope ingest")
-    if credential.scope is Scope.RELAY and stated_tenant:
-        return Sender(namespace=_stated(stated_tenant), tenant_is_trusted=False)
-    return Sender(namespace=credential.tenant, tenant_is_trusted=False)
+    if credential.scope is TokenScope.RELAY and stated_tenant:
+        return SenderIdentity(namespace=_stated(stated_tenant), tenant_is_trusted=False)
+    return SenderIdentity(namespace=credential.tenant, tenant_is_trusted=False)
 
 
 def _stated(tenant: str) -> str:

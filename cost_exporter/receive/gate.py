@@ -20,7 +20,7 @@ from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.apart import Piece, joined, pieces_of, taken_in_parts
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.ingest import Ingest
 from cost_exporter.receive.stuck import StuckBatches, batch_name
 from cost_exporter.store.ledger.isolate import sum_of
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 _TRACE_ID_BYTES: Final = 16
 _DECODERS: Final = 2
 """Decoding holds the interpreter: more at a time would only hold more memory."""
-_DEADLY: Final = "the worker ended each time; the request was not decoded"
+_CRASHED_WORKER: Final = "the worker ended each time; the request was not decoded"
 _STRIPPED_SPANS_MAX: Final = 10_000
 """So many spans of a given-up batch keep their payload; beyond that they are only counted."""
 
@@ -56,7 +56,7 @@ class Gate:
         self._now_unix_ns = now_unix_ns
         self._decoders = threading.BoundedSemaphore(_DECODERS)
 
-    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+    def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         request: DecodedRequest | None = None
         try:
@@ -70,22 +70,22 @@ class Gate:
             self._stuck.forget(batch_name(sender.namespace, body))
         return receipt
 
-    def give_up(self, sender: Sender, ids: bytes = b"") -> Receipt:
+    def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Bury what nobody dares to look at again, as one dead letter. Raises as `take`.
 
         `ids` are those of its trace and its span; empty where it is a request of which nothing is known.
         """
         trace_id, span_id = ids[:_TRACE_ID_BYTES], ids[_TRACE_ID_BYTES:]
-        letter = DeadLetter(reason="our_fault", detail=_DEADLY, trace_id=trace_id, span_id=span_id)
+        letter = DeadLetter(reason="our_fault", detail=_CRASHED_WORKER, trace_id=trace_id, span_id=span_id)
         return self._buried([letter], sender)
 
-    def _decoded(self, body: bytes, encoding: Encoding, sender: Sender) -> DecodedRequest:
+    def _decoded(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> DecodedRequest:
         received_at_unix_ns = self._now_unix_ns()
         with self._decoders:
             return decode(body, encoding, sender, received_at_unix_ns=received_at_unix_ns, limits=self.limits)
 
     def _after_our_fault(
-        self, error: Exception, body: bytes, encoding: Encoding, request: DecodedRequest | None, sender: Sender
+        self, error: Exception, body: bytes, encoding: Encoding, request: DecodedRequest | None, sender: SenderIdentity
     ) -> Receipt:
         batch = batch_name(sender.namespace, body)
         _LOG.error("our fault, batch %s: %s", batch.hex()[:12], _detail_of(error))
@@ -100,7 +100,7 @@ class Gate:
         _LOG.error("batch %s is given up: %d spans are dead letters now", batch.hex()[:12], receipt.dead_letter)
         return receipt
 
-    def _taken_in_parts(self, pieces: list[Piece], encoding: Encoding, sender: Sender) -> Receipt:
+    def _taken_in_parts(self, pieces: list[Piece], encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Take the spans that can be taken and bury the others."""
         dead_letters: list[DeadLetter] = []
 
@@ -120,7 +120,7 @@ class Gate:
             receipts.append(self._buried(dead_letters, sender))
         return sum_of(receipts)
 
-    def _buried(self, dead_letters: list[DeadLetter], sender: Sender) -> Receipt:
+    def _buried(self, dead_letters: list[DeadLetter], sender: SenderIdentity) -> Receipt:
         buried = DecodedRequest(
             namespace=sender.namespace,
             tenant_is_trusted=sender.tenant_is_trusted,

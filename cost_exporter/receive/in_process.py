@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.receive.options import ingest_options
@@ -46,7 +46,7 @@ class GatedIngest:
         self._close = close
 
     def __call__(self, body: bytes) -> Receipt:
-        return self._intake.take(body, Encoding.PROTOBUF, Sender())
+        return self._intake.take(body, Encoding.PROTOBUF, SenderIdentity())
 
     def close(self) -> None:
         self._close()

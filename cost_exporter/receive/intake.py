@@ -17,7 +17,7 @@ from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
 from cost_exporter.store.ledger.committer import WRITERS, Committer
@@ -36,7 +36,7 @@ class Intake(Protocol):
         """The most that a request may hold."""
         ...
 
-    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+    def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         ...
 
@@ -89,15 +89,15 @@ class LocalIntake:
         """The most that a request may hold."""
         return self._gate.limits
 
-    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+    def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         return self._gate.take(body, encoding, sender)
 
-    def give_up(self, sender: Sender, ids: bytes = b"") -> Receipt:
+    def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Keep of what ends its worker each time that there was one. Raises as `take`."""
         return self._gate.give_up(sender, ids)
 
-    def take_again(self, body: bytes, sender: Sender, *, received_at_unix_ns: int) -> Receipt:
+    def take_again(self, body: bytes, sender: SenderIdentity, *, received_at_unix_ns: int) -> Receipt:
         """Store what a dead letter kept of a request, as of when it was received. Raises what reading it raises."""
         return self._ingest(
             decode(body, Encoding.PROTOBUF, sender, received_at_unix_ns=received_at_unix_ns, limits=self.limits)

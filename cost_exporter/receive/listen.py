@@ -42,8 +42,8 @@ def unavailable(address: Address, option: str, error: OSError | RuntimeError) ->
     """Return the one line for an address that could not be opened."""
     code = error.errno if isinstance(error, OSError) else errno.EADDRINUSE
     if code == errno.EADDRINUSE:
-        mend = f"stop what listens there, or choose another with {option} {address.with_port(0)}"
-        return SettingsError(f"{option}: {address} is already in use; {mend}")
+        fix = f"stop what listens there, or choose another with {option} {address.with_port(0)}"
+        return SettingsError(f"{option}: {address} is already in use; {fix}")
     if code == errno.EACCES:
         return SettingsError(f"{option}: {address} needs more rights than we have; choose a port above 1023")
     why = error.strerror if isinstance(error, OSError) else str(error)

@@ -1,7 +1,7 @@
 """Know the batches that keep failing through our own fault, so that they do not block their sender for ever.
 
 A Collector without a time limit sends a batch until it is taken. If a bug of ours refuses it each time, nothing
-behind it would ever arrive. After a bounded time the batch is given up (semantics 23).
+behind it would ever arrive. After a bounded time the batch is given up (rule 23).
 """
 
 import hashlib

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from cost_exporter.domain.value import value
 from cost_exporter.errors import PermissionDenied
 from cost_exporter.store.token_directory import Authenticate, bearer_token
-from cost_exporter.store.tokens import ALL_TENANTS, Scope
+from cost_exporter.store.tokens import ALL_TENANTS, TokenScope
 
 __all__ = ["OPEN", "Access", "access_of", "require_metrics_scope"]
 
-_READING_SCOPES: Final = frozenset({Scope.READ, Scope.ADMIN})
+_READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN})
 
 
 @value
@@ -53,7 +53,7 @@ def require_metrics_scope(request: Request, authenticate: Authenticate, *, is_lo
     if token is None and is_local:
         return
     credential = authenticate(token)
-    if credential is not None and credential.scope is not Scope.METRICS:
+    if credential is not None and credential.scope is not TokenScope.METRICS:
         raise PermissionDenied(
             f"a token of scope {credential.scope} may not read metrics, which show every tenant;"
             " create one of scope metrics"

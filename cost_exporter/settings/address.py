@@ -1,6 +1,6 @@
 """Where a server listens, and whether that is safe.
 
-Loopback by default. Any other address needs tokens, and TLS or an explicit word (semantics 27): an OTLP port
+Loopback by default. Any other address needs tokens, and TLS or an explicit word (rule 27): an OTLP port
 that everybody may write to is somebody else's way into the bill.
 """
 
@@ -110,7 +110,7 @@ def _require_pair(certificate: Path, key: Path) -> None:
 
 
 def require_safe_address(address: Address, name: str, *, has_tokens: bool, has_tls: bool, is_insecure: bool) -> None:
-    """Raise `SettingsError` where listening on `address` would let strangers in (semantics 27)."""
+    """Raise `SettingsError` where listening on `address` would let strangers in (rule 27)."""
     if address.is_loopback:
         return
     if not has_tokens:

@@ -88,7 +88,7 @@ class Config(_Part):
     """Whether a workflow that failed keeps its revenue, and pays the fee on it."""
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
-    """Names of instrumentation scopes or providers whose reported cost is used instead of ours (semantics 14)."""
+    """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
 
 
 def load_config(path: Path | None) -> Config:

@@ -30,15 +30,22 @@ from cost_exporter.store.database.connection import connect_ledger, rolled_back_
 from cost_exporter.store.database.locks import Lock, try_lock_session
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
-from cost_exporter.store.ledger.locked_traces import Known, NeedsMore, load_known
+from cost_exporter.store.ledger.locked_traces import LockedTraces, MoreTracesNeeded, lock_and_load
 from cost_exporter.store.ledger.trace_state import TraceKey
-from cost_exporter.store.ledger.write import OvertakenError, write_plan
-from cost_exporter.store.ledger.write_set import Change, Plan, Revision, plan_settled, quotes_by_usage, usage_key
+from cost_exporter.store.ledger.write import OvertakenError, write_all
+from cost_exporter.store.ledger.write_set import (
+    RecordChange,
+    Revision,
+    WriteSet,
+    add_settled,
+    quotes_by_usage,
+    usage_key,
+)
 
 __all__ = [
-    "Period",
     "RerateRunning",
     "RerateTotals",
+    "ReratedPeriod",
     "apply_rerate",
     "list_rerates",
     "preview_rerate",
@@ -65,7 +72,7 @@ class RerateRunning(StoreError):
 
 
 @value
-class Period:
+class ReratedPeriod:
     """Which records: by the start of the call, from `since` until `until` (exclusive), of one tenant or of all."""
 
     since: datetime
@@ -82,7 +89,7 @@ class Period:
         return self.since <= started_at < self.until and self.tenant in {None, record.tenant}
 
 
-_UNPRICED: Final = Period(since=_BEGINNING, until=_END, only_unpriced=True)
+_UNPRICED: Final = ReratedPeriod(since=_BEGINNING, until=_END, only_unpriced=True)
 
 
 @dataclass(slots=True)
@@ -98,7 +105,7 @@ class RerateTotals:
     by_model: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict[str, tuple[Decimal, Decimal]])
     by_tenant: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict[str, tuple[Decimal, Decimal]])
 
-    def add(self, change: Change) -> None:
+    def add(self, change: RecordChange) -> None:
         """Count one changed record."""
         assert change.before is not None
         before, after = change.before.known_cost_usd, change.record.known_cost_usd
@@ -110,7 +117,7 @@ class RerateTotals:
         _add(self.by_tenant, change.record.tenant, before, after)
 
 
-def preview_rerate(database_url: str, period: Period, price: Price) -> Generator[RerateTotals]:
+def preview_rerate(database_url: str, period: ReratedPeriod, price: Price) -> Generator[RerateTotals]:
     """Yield what would change, after each step; the last one is the whole. Nothing is written."""
     with connect_ledger(database_url) as connection:
         totals = RerateTotals()
@@ -118,12 +125,12 @@ def preview_rerate(database_url: str, period: Period, price: Price) -> Generator
         while found := _next_traces(connection, period, place):
             keys, place = found
             with rolled_back_unless_committed(connection):
-                plan, _ = _planned(connection, keys, price, _requoting(period))
-            _count(totals, keys, plan)
+                write_set, _ = _planned(connection, keys, price, _requoting(period))
+            _count(totals, keys, write_set)
             yield totals
 
 
-def apply_rerate(database_url: str, period: Period, price: Price, book_version: str) -> Generator[RerateTotals]:
+def apply_rerate(database_url: str, period: ReratedPeriod, price: Price, book_version: str) -> Generator[RerateTotals]:
     """Re-rate, yielding the totals after each committed step. Stop at any time: `resume_rerate` goes on."""
     with reserve_rerates(database_url) as connection:
         yield from _apply(connection, _Job(period=period, price=price, book_version=book_version))
@@ -172,7 +179,7 @@ def resume_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[
         audit = _audit(connection, rerate_id)
         if audit["state"] != "applying":
             raise StoreError(f"re-rating {rerate_id} is {audit['state']}: only an interrupted one can be resumed")
-        period = Period(
+        period = ReratedPeriod(
             since=audit["since"],
             until=audit["until"],
             tenant=audit["tenant_id"],
@@ -197,10 +204,10 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[Re
             last_trace = rows[-1]["place"]
             restored = _quotes_before(connection, rerate_id, keys)
             with rolled_back_unless_committed(connection):
-                plan, known = _planned(connection, keys, price, _restoring(restored))
-                _write(connection, plan, known, f"undo:{rerate_id}")
+                write_set, known = _planned(connection, keys, price, _restoring(restored))
+                _write(connection, write_set, known, f"undo:{rerate_id}")
                 connection.commit()
-            _count(totals, keys, plan)
+            _count(totals, keys, write_set)
             yield totals
         connection.execute(statement("end_rerate"), {"rerate_id": rerate_id, "state": "undone"})
         connection.commit()
@@ -214,7 +221,7 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[Re
 class _Job:
     """What a re-rating is to do."""
 
-    period: Period
+    period: ReratedPeriod
     price: Price
     book_version: str
     rerate_id: int | None = None
@@ -229,15 +236,15 @@ def _apply(
         keys, place = found
         step = RerateTotals(rerate_id=totals.rerate_id)
         with rolled_back_unless_committed(connection):
-            plan, known = _planned(connection, keys, job.price, _requoting(job.period))
-            _count(step, keys, plan)
-            if plan.changes and step.rerate_id is None:
+            write_set, known = _planned(connection, keys, job.price, _requoting(job.period))
+            _count(step, keys, write_set)
+            if write_set.changes and step.rerate_id is None:
                 step.rerate_id = _begin(connection, job)
-            _write(connection, plan, known, f"rerate:{step.rerate_id}")
+            _write(connection, write_set, known, f"rerate:{step.rerate_id}")
             _keep_place(connection, step, place)
             connection.commit()
         totals.rerate_id = step.rerate_id
-        _count(totals, keys, plan)
+        _count(totals, keys, write_set)
         yield totals
     if totals.rerate_id is not None:
         connection.execute(statement("end_rerate"), {"rerate_id": totals.rerate_id, "state": "applied"})
@@ -276,27 +283,27 @@ def _keep_place(connection: psycopg.Connection[Any], step: RerateTotals, place: 
 
 def _planned(
     connection: psycopg.Connection[Any], keys: Sequence[TraceKey], price: Price, quote_of_component: QuoteOf
-) -> tuple[Plan, Known]:
+) -> tuple[WriteSet, LockedTraces]:
     """Lock and load the traces and settle them with other quotes. Leaves the transaction open."""
     wanted = set(keys)
     for _ in range(_ATTEMPTS_MAX):
         try:
-            known = load_known(connection, wanted, {}, 0)
-        except NeedsMore as more:
+            known = lock_and_load(connection, wanted, {}, 0)
+        except MoreTracesNeeded as more:
             connection.rollback()
             wanted |= more.keys
             continue
-        plan = Plan()
+        write_set = WriteSet()
         for component in known.components():
             states = [state for state in component if state.is_stored and not state.is_purged]
             if states:
                 stored = [record for state in states for record in state.records.values()]
-                plan_settled(states, quote_of_component(price, stored), plan)
-        return plan, known
+                add_settled(states, quote_of_component(price, stored), write_set)
+        return write_set, known
     raise StoreUnavailable("the traces keep changing; try again")
 
 
-def _requoting(period: Period) -> QuoteOf:
+def _requoting(period: ReratedPeriod) -> QuoteOf:
     """Price the records of the period again; keep the quotes of all others, and of those that come out the same."""
 
     def quote_of_component(price: Price, stored: Sequence[CostRecord]) -> Price:
@@ -341,11 +348,11 @@ def _says_the_same(before: Quote, now: Quote) -> bool:
     ]
 
 
-def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason: str) -> None:
+def _write(connection: psycopg.Connection[Any], write_set: WriteSet, known: LockedTraces, reason: str) -> None:
     """Write a plan with a revision of every quote that it replaces."""
-    for change in plan.changes:
+    for change in write_set.changes:
         assert change.before is not None
-        plan.revisions.append(
+        write_set.revisions.append(
             Revision(
                 namespace=change.namespace,
                 call=change.before.call,
@@ -353,9 +360,9 @@ def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason
                 content=quote_json(change.before.quote),
             )
         )
-    if plan.headers:
+    if write_set.trace_rows:
         try:
-            write_plan(connection, plan, known, None)
+            write_all(connection, write_set, known, None)
         except OvertakenError:  # pragma: no cover - nothing here is new
             raise StoreUnavailable("the traces keep changing; try again") from None
 
@@ -364,7 +371,7 @@ def _write(connection: psycopg.Connection[Any], plan: Plan, known: Known, reason
 
 
 def _next_traces(
-    connection: psycopg.Connection[Any], period: Period, place: tuple[date, UUID]
+    connection: psycopg.Connection[Any], period: ReratedPeriod, place: tuple[date, UUID]
 ) -> tuple[list[TraceKey], tuple[date, UUID]] | None:
     """Return the next traces after `place`, and the place after them."""
     name = "unpriced_traces_to_rerate" if period.only_unpriced else "traces_to_rerate"
@@ -433,9 +440,9 @@ def _lock(connection: psycopg.Connection[Any]) -> None:
         raise RerateRunning("another re-rating is running; wait for it to end")
 
 
-def _count(totals: RerateTotals, keys: Sequence[TraceKey], plan: Plan) -> None:
+def _count(totals: RerateTotals, keys: Sequence[TraceKey], write_set: WriteSet) -> None:
     totals.traces += len(keys)
-    for change in plan.changes:
+    for change in write_set.changes:
         totals.add(change)
 
 

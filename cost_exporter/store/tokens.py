@@ -1,4 +1,4 @@
-"""Credentials: who may send for which tenant, and who may read. Stored hashed, shown once (semantics 27).
+"""Credentials: who may send for which tenant, and who may read. Stored hashed, shown once (rule 27).
 
 A token is 32 random bytes; of it the database holds only the SHA-256, which is enough to find it and useless to
 whoever reads the table. A slow password hash would add nothing: nobody can guess 256 bits.
@@ -21,8 +21,8 @@ __all__ = [
     "ALL_TENANTS",
     "Connection",
     "Credential",
-    "Scope",
     "Token",
+    "TokenScope",
     "create",
     "in_force",
     "list_all",
@@ -38,7 +38,7 @@ ALL_TENANTS: Final = "*"
 """The tenant of a token that reads every tenant."""
 
 
-class Scope(StrEnum):
+class TokenScope(StrEnum):
     """What a token may do for its tenant."""
 
     INGEST = "ingest"
@@ -50,7 +50,7 @@ class Scope(StrEnum):
     """Prometheus: /metrics, with the totals of every tenant, and nothing else."""
 
 
-_READING_SCOPES: Final = frozenset({Scope.READ, Scope.ADMIN, Scope.METRICS})
+_READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN, TokenScope.METRICS})
 
 
 @value
@@ -58,7 +58,7 @@ class Credential:
     """Who presents a token."""
 
     tenant: str
-    scope: Scope
+    scope: TokenScope
     token_id: int = 0
 
 
@@ -68,7 +68,7 @@ class Token:
 
     token_id: int
     tenant: str
-    scope: Scope
+    scope: TokenScope
     created_at: datetime
     revoked_at: datetime | None = None
     expires_at: datetime | None = None
@@ -79,7 +79,7 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def create(connection: Connection, tenant: str, scope: Scope, expires_at: datetime | None = None) -> str:
+def create(connection: Connection, tenant: str, scope: TokenScope, expires_at: datetime | None = None) -> str:
     """Return a new token. It cannot be shown again."""
     if not tenant.strip():
         raise CallfareError("a token needs a tenant: --tenant NAME")
@@ -103,7 +103,7 @@ def list_all(connection: Connection) -> list[Token]:
         Token(
             token_id=token_id,
             tenant=tenant,
-            scope=Scope(scope),
+            scope=TokenScope(scope),
             created_at=created_at,
             revoked_at=revoked_at,
             expires_at=expires_at,
@@ -131,7 +131,7 @@ def in_force(connection: Connection) -> tuple[dict[bytes, Credential], bool]:
         " from callfare.token"
     ).fetchall()
     credentials = {
-        bytes(hashed): Credential(tenant=tenant, scope=Scope(scope), token_id=token_id)
+        bytes(hashed): Credential(tenant=tenant, scope=TokenScope(scope), token_id=token_id)
         for hashed, tenant, scope, token_id, is_in_force in rows
         if is_in_force
     }

@@ -4,25 +4,25 @@ import os
 import weakref
 from typing import Protocol
 
-__all__ = ["BeginsAnew", "begin_anew_in_children"]
+__all__ = ["ResetsAfterFork", "reset_after_fork"]
 
 
-class BeginsAnew(Protocol):
+class ResetsAfterFork(Protocol):
     """Something that a child must not go on with."""
 
-    def begin_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Forget everything that belongs to the parent."""
         ...
 
 
-def begin_anew_in_children(one: BeginsAnew) -> None:
+def reset_after_fork(one: ResetsAfterFork) -> None:
     """Have it begin anew in every child. Weakly held: it may go before the process."""
     reference = weakref.ref(one)
 
-    def begin_anew() -> None:
+    def reset_after_fork() -> None:
         known = reference()
         if known is not None:
-            known.begin_anew()
+            known.reset_after_fork()
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin_anew)
+        os.register_at_fork(after_in_child=reset_after_fork)

@@ -23,7 +23,7 @@ from opentelemetry import trace
 
 from callfare import attributes as names
 from callfare import environment
-from callfare.calls.span import Amount, AttributeValue, Request, open_call
+from callfare.calls.span import Amount, AttributeValue, CallRequest, open_call
 from callfare.guard import quietly
 
 __all__ = ["record_usage"]
@@ -91,7 +91,7 @@ def record_usage(
     if len(metered) == 1:
         stated[names.BILLED_QUANTITY] = amounts[metered[0]]
         attributes[names.BILLED_UNIT] = metered[0]
-    request = Request(
+    request = CallRequest(
         operation=operation, provider=provider, model=model, quantities=stated, source="client", attributes=attributes
     )
     open_call(trace.get_tracer("callfare.usage"), request).end()

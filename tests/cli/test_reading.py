@@ -117,7 +117,7 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "fix"),
     [
         (["--month", "2026"], "YYYY-MM"),
         (["--month", "2026-01", "--since", "2026-01-01"], "leave out"),
@@ -136,13 +136,13 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--no-such-option"], "--no-such-option"),
     ],
 )
-def test_wrong_option_is_one_line_that_says_the_mend(callfare: Any, arguments: list[str], mend: str) -> None:
+def test_wrong_option_is_one_line_that_says_the_mend(callfare: Any, arguments: list[str], fix: str) -> None:
     """Wrong usage exits 2 with one line on standard error and nothing on standard output."""
     ran = callfare("report", *arguments)
     assert (ran.exit_code, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
     assert ran.err.count("\n") == 1
-    assert mend in ran.err
+    assert fix in ran.err
 
 
 def test_top_begins_with_the_dearest(callfare: Any) -> None:

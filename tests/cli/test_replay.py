@@ -14,7 +14,7 @@ from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.otlp.decoded import DecodedRequest
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.intake import IngestOptions, LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.store.ledger.ledger import LedgerStore
@@ -62,7 +62,7 @@ def request(trace_id: bytes, started_at_unix_ns: int) -> bytes:
 
 
 def decoded(body: bytes, at_unix_ns: int) -> DecodedRequest:
-    return decode(body, Encoding.PROTOBUF, Sender(), received_at_unix_ns=at_unix_ns)
+    return decode(body, Encoding.PROTOBUF, SenderIdentity(), received_at_unix_ns=at_unix_ns)
 
 
 def fails(_: UsageRecord) -> Quote:
@@ -73,7 +73,7 @@ def keep_as_call_letters(url: str, body: bytes, at_unix_ns: int) -> None:
     """Let the store refuse each span, as it does where the database or the engine trips over one."""
     intake = LocalIntake(IngestOptions(database_url=url, is_forwarding=True), fails, Unobserved(), writers=1)
     try:
-        receipt = intake.take_again(body, Sender(), received_at_unix_ns=at_unix_ns)
+        receipt = intake.take_again(body, SenderIdentity(), received_at_unix_ns=at_unix_ns)
     finally:
         intake.close()
     assert receipt.dead_letter == len(SAID)

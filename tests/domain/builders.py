@@ -6,7 +6,7 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.quote import Line, Quote, Rate
 from cost_exporter.domain.settling.settle import TraceFacts, settle
-from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
+from cost_exporter.domain.span import Call, EmitterRank, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 
 T0_UNIX_NS = 1_790_000_000_000_000_000
@@ -34,7 +34,7 @@ def call(
     start_ms: int = 0,
     end_ms: int = 1000,
     scope: str = "scope.a",
-    detail: Detail = Detail.PLAIN,
+    detail: EmitterRank = EmitterRank.PLAIN,
     model: str = "gpt-4o-mini",
     provider: str = "openai",
     operation: str = "chat",

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import Attribution
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, EmitterRank
 from tests.domain.builders import ACME, OTHER_TRACE, TRACE, call, link
 
 
@@ -25,7 +25,7 @@ spans = st.builds(
     start_ms=st.sampled_from([0, 2, 1500]),
     end_ms=st.sampled_from([2000, 2001]),
     scope=st.sampled_from(["scope.a", "scope.b"]),
-    detail=st.sampled_from([Detail.FRAMEWORK, Detail.PLAIN, Detail.NATIVE]),
+    detail=st.sampled_from([EmitterRank.FRAMEWORK, EmitterRank.PLAIN, EmitterRank.NATIVE]),
     provider=st.sampled_from(["aws", "aws", "anthropic", ""]),
     model=st.sampled_from(["us.anthropic.claude-opus-5-v1:0", "claude-opus-5", "claude-opus-5", ""]),
     quantities=st.sampled_from(

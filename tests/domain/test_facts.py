@@ -29,9 +29,9 @@ def test_a_receipt_warns_of_dead_letters_only() -> None:
 def test_attribution_fills_gaps_from_its_fallback() -> None:
     """Field by field; nothing said on one side is the other side."""
     mine, theirs = Attribution(tenant="a"), Attribution(tenant="b", task="t")
-    assert mine.over(theirs) == Attribution(tenant="a", task="t")
-    assert mine.over(NO_ATTRIBUTION) is mine
-    assert NO_ATTRIBUTION.over(theirs) is theirs
+    assert mine.with_fallback(theirs) == Attribution(tenant="a", task="t")
+    assert mine.with_fallback(NO_ATTRIBUTION) is mine
+    assert NO_ATTRIBUTION.with_fallback(theirs) is theirs
 
 
 def test_a_line_writes_money_as_text() -> None:

@@ -91,4 +91,4 @@ def test_no_price_without_a_name() -> None:
     book = PriceBook.of([row("characters", "1", model=".*", match="regex")])
     assert book.price(usage({"characters": 1}, model="", request_model="")).status == "unpriced"
     assert book.price(usage({"characters": 1}, model="x")).status == "priced"
-    assert book.catalogue("acme").candidates("acme", " ") == []
+    assert book.prices_of("acme").candidates("acme", " ") == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, EmitterRank
 from tests.domain.builders import billed, call, key, settled, span_id
 
 WHOLE = {"input_tokens": 1049, "output_tokens": 221}
@@ -14,13 +14,19 @@ SPLIT = WHOLE | {"cache_read_tokens": 107, "reasoning_tokens": 27}
 
 def plain(name: str, **fields: Any) -> Call:
     """The preferred instrumentation, which reports the totals alone."""
-    said: dict[str, Any] = {"scope": "sdk", "detail": Detail.GENAI, "quantities": WHOLE, "start_ms": 1, "end_ms": 999}
+    said: dict[str, Any] = {
+        "scope": "sdk",
+        "detail": EmitterRank.GENAI,
+        "quantities": WHOLE,
+        "start_ms": 1,
+        "end_ms": 999,
+    }
     return call(name, **said | fields)
 
 
 def detailed(name: str, **fields: Any) -> Call:
     """A framework's span that knows more."""
-    said: dict[str, Any] = {"scope": "framework", "detail": Detail.FRAMEWORK, "quantities": SPLIT}
+    said: dict[str, Any] = {"scope": "framework", "detail": EmitterRank.FRAMEWORK, "quantities": SPLIT}
     return call(name, **said | fields)
 
 
@@ -75,7 +81,7 @@ def test_the_output_of_a_stream_that_was_left_is_the_parents(scope: str) -> None
     vendor = {"input_tokens": 20622, "cache_read_tokens": 5343, "cache_write_tokens": 10186}
     split = {"cache_write_5m_tokens": 5103, "cache_write_1h_tokens": 5083}
     outer = call("o", scope="framework", quantities=vendor | {"output_tokens": 15229}, end_ms=6000)
-    inner = call("i", parent="o", scope=scope, detail=Detail.NATIVE, quantities=vendor | split)
+    inner = call("i", parent="o", scope=scope, detail=EmitterRank.NATIVE, quantities=vendor | split)
     if scope == "framework":
         assert len(billed(outer, inner)) == 2  # one scope reports alike: these are two
         return
@@ -109,7 +115,7 @@ def test_an_estimate_completes_only_an_estimate() -> None:
 def test_each_teller_gives_what_the_better_ones_do_not() -> None:
     """Of three, the second best knows what was cached, the third the audio in it."""
     same: dict[str, Any] = {"call_id": "response:1"}
-    better = detailed("d", detail=Detail.TRACELOOP, quantities=WHOLE | {"cache_read_tokens": 107}, **same)
+    better = detailed("d", detail=EmitterRank.TRACELOOP, quantities=WHOLE | {"cache_read_tokens": 107}, **same)
     other = detailed("e", quantities=WHOLE | {"cache_read_tokens": 100, "input_audio_tokens": 40}, **same)
     record = settled(plain("p", **same), better, other)[key("p")]
     assert record.quantities == WHOLE | {"cache_read_tokens": 107, "input_audio_tokens": 40}

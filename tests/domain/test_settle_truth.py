@@ -10,14 +10,14 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cost_exporter.domain.span import Call, Detail, Link
+from cost_exporter.domain.span import Call, EmitterRank, Link
 from tests.domain.builders import call, key, link, settled
 
 EMITTERS = [
-    ("native", Detail.NATIVE),
-    ("genai", Detail.GENAI),
-    ("traceloop", Detail.TRACELOOP),
-    ("plain", Detail.PLAIN),
+    ("native", EmitterRank.NATIVE),
+    ("genai", EmitterRank.GENAI),
+    ("traceloop", EmitterRank.TRACELOOP),
+    ("plain", EmitterRank.PLAIN),
 ]
 
 
@@ -153,7 +153,7 @@ def framed_calls(world: World, parent: str) -> None:
     """A framework's span with other figures, or none, above calls one after the other, some of which lost theirs."""
     framework = {
         "scope": "framework",
-        "detail": Detail.FRAMEWORK,
+        "detail": EmitterRank.FRAMEWORK,
         "start_ms": world.now_ms,
         "end_ms": world.now_ms + 900,
     }

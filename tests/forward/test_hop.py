@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from cost_exporter.forward.sender import Sender
 from cost_exporter.receive.decoding.decode import Encoding
-from cost_exporter.receive.decoding.decode import Sender as Account
+from cost_exporter.receive.decoding.decode import SenderIdentity as Account
 from cost_exporter.receive.intake import IngestOptions, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.options import ingest_options

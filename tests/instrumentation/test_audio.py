@@ -8,7 +8,7 @@ import pytest
 
 from callfare import attributes as names
 from callfare.audio import duration
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 
 D = Decimal
 
@@ -56,7 +56,7 @@ def test_a_wav_file_lasts_as_long_as_its_bytes(wav) -> None:
 
 def test_seconds_are_the_shortest_decimal(spans) -> None:
     """A double that reads back as the number that was counted."""
-    call = open_call(spans.tracer, Request(operation="speech_to_text", provider="acme"))
+    call = open_call(spans.tracer, CallRequest(operation="speech_to_text", provider="acme"))
     call.add(names.AUDIO_INPUT_SECONDS, 0.1)
     call.add(names.AUDIO_INPUT_SECONDS, 0.2)
     call.end()

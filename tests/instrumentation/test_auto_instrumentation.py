@@ -179,7 +179,7 @@ import os, sys
 import callfare.calls.span, callfare.provider.shutdown
 from opentelemetry import trace
 sent = {'gen_ai.usage.input_characters': 7}
-request = callfare.calls.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+request = callfare.calls.span.CallRequest(operation='text_to_speech', provider='acme', quantities=sent)
 call = callfare.span.open_call(trace.get_tracer('test'), request)
 child = os.fork()
 if child == 0:
@@ -209,7 +209,7 @@ import callfare.calls.span
 from opentelemetry import trace
 calls('a')
 sent = {'gen_ai.usage.input_characters': 7}
-request = callfare.calls.span.Request(operation='text_to_speech', provider='acme', quantities=sent)
+request = callfare.calls.span.CallRequest(operation='text_to_speech', provider='acme', quantities=sent)
 call = callfare.span.open_call(trace.get_tracer('test'), request)
 processor = trace.get_tracer_provider()._active_span_processor._span_processors[0]
 exporting = processor._batch_processor._export_lock

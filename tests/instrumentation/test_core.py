@@ -14,7 +14,7 @@ from opentelemetry import context as context_api
 from callfare import attributes as names
 from callfare import guard
 from callfare.calls.failure import http_status_of, is_refusal
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 from callfare.calls.wrapping import around_async_generator, around_call, around_context, around_generator
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -43,8 +43,8 @@ class Speaker:
         return self.speak(text)
 
 
-def _read(_instance, args, _kwargs) -> Request:
-    return Request(operation="text_to_speech", provider="acme", quantities={names.INPUT_CHARACTERS: len(args[0])})
+def _read(_instance, args, _kwargs) -> CallRequest:
+    return CallRequest(operation="text_to_speech", provider="acme", quantities={names.INPUT_CHARACTERS: len(args[0])})
 
 
 class AcmeInstrumentor(CallfareInstrumentor):
@@ -135,7 +135,7 @@ def test_two_concurrent_streams_do_not_mix(acme, spans, instrumented) -> None:
 def test_our_own_error_never_reaches_the_application(acme, spans, caplog) -> None:
     """A reader that fails costs its usage, not the call; it is logged once and counted every time."""
 
-    def broken(*_) -> Request:
+    def broken(*_) -> CallRequest:
         raise KeyError("ours")
 
     class Broken(CallfareInstrumentor):
@@ -192,7 +192,7 @@ def test_a_context_manager_left_with_an_error_keeps_the_error(spans) -> None:
     def session():
         yield "answer"
 
-    make = around_context(lambda *_: Request(operation="text_to_speech", provider="acme"))
+    make = around_context(lambda *_: CallRequest(operation="text_to_speech", provider="acme"))
     wrapper = make(spans.provider.get_tracer("t"))
     with pytest.raises(ZeroDivisionError), wrapper(session, None, (), {}) as answer:  # noqa: PT012 - the body is the point
         assert answer == "answer"
@@ -228,7 +228,7 @@ def test_an_error_being_handled_elsewhere_is_not_the_cause() -> None:
 
 def test_a_call_is_finished_once(spans, caplog) -> None:
     """Whatever comes later changes nothing and says nothing."""
-    call = open_call(spans.tracer, Request(operation="speech_to_text", provider="acme"))
+    call = open_call(spans.tracer, CallRequest(operation="speech_to_text", provider="acme"))
     call.end()
     call.fail(ValueError())
     call.interrupt()
@@ -240,7 +240,7 @@ def test_content_needs_the_operators_word(spans, monkeypatch) -> None:
     """CALLFARE_CAPTURE_CONTENT is off unless it is on."""
     for value in ("", "0", "true"):
         monkeypatch.setenv("CALLFARE_CAPTURE_CONTENT", value)
-        call = open_call(spans.tracer, Request(operation="speech_to_text", provider="acme"))
+        call = open_call(spans.tracer, CallRequest(operation="speech_to_text", provider="acme"))
         call.content("transcript", "the secret words")
         call.end()
     assert ["the secret words" in str(found) for found in spans.attributes] == [False, False, True]

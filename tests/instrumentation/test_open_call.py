@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 
 from callfare import attributes as names
 from callfare.account import ATTRIBUTION, with_attribution
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 from callfare.provider import hook
 
 
@@ -18,7 +18,7 @@ class Unprintable:
 
 
 def open_chat(spans, **more):
-    return open_call(spans.tracer, Request(operation="chat", provider="acme", **more))
+    return open_call(spans.tracer, CallRequest(operation="chat", provider="acme", **more))
 
 
 def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeypatch) -> None:
@@ -27,7 +27,7 @@ def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeyp
     account = with_attribution({names.TENANT_ID: "from-context", names.TASK: "from-context"})
     tracer, within = attributed.tracer, {names.TENANT_ID: "from-parent", names.TIER: "from-parent"}
     with tracer.start_as_current_span("parent", attributes=within) as parent:
-        request = Request(operation="chat", provider="acme", attributes={names.TASK: "own"})
+        request = CallRequest(operation="chat", provider="acme", attributes={names.TASK: "own"})
         call = open_call(tracer, request, context=trace.set_span_in_context(parent, account))
         tracer.start_span("inside", call.context()).end()
         call.end()
@@ -45,7 +45,7 @@ def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeyp
 def test_a_call_whose_account_cannot_be_read_is_recorded(attributed) -> None:
     """A baggage entry that fails costs the account, never the usage."""
     broken = baggage.set_baggage(names.TENANT_ID, Unprintable())
-    open_call(attributed.tracer, Request(operation="chat", provider="acme"), context=broken).end()
+    open_call(attributed.tracer, CallRequest(operation="chat", provider="acme"), context=broken).end()
     assert attributed.only[names.PROVIDER_NAME] == "acme"
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from callfare import attributes as names
 from callfare.calls.session import Clock, Reporter, Session
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 
 D = Decimal
 RATE = 32_000
-REQUEST = Request(operation="speech_to_text", provider="deepgram", model="nova-3")
+REQUEST = CallRequest(operation="speech_to_text", provider="deepgram", model="nova-3")
 
 
 class Time:

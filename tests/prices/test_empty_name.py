@@ -21,11 +21,11 @@ NAMELESS = ["", " ", "\t"]
 @pytest.mark.parametrize("provider", sorted(shipped_book().providers))
 def test_no_shipped_row_or_alias_matches_an_empty_name(provider: str) -> None:
     """Every provider's rows and aliases, by their own patterns."""
-    assert [row.price_id for row in shipped_book().catalogue(provider).rows if matches_empty_name(row)] == []
+    assert [row.price_id for row in shipped_book().prices_of(provider).rows if matches_empty_name(row)] == []
     aliases = [alias for source in (shipped_snapshot(), *curated_files()) for alias in aliases_of(source, provider)]
     assert [alias for alias in aliases if matches_empty_name(alias)] == []
     for name in NAMELESS:
-        assert shipped_book().catalogue(provider).candidates(provider, name) == []
+        assert shipped_book().prices_of(provider).candidates(provider, name) == []
 
 
 def aliases_of(source: Snapshot | PriceFile, provider: str) -> list[ModelAlias]:

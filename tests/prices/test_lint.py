@@ -8,7 +8,7 @@ import pytest
 from cost_exporter.domain import Factor, PriceBook, PriceRow
 from cost_exporter.domain.pricing.book import PriceRows
 from cost_exporter.prices.diff import diff_rows
-from cost_exporter.prices.lint import Finding, lint_book, lint_rows
+from cost_exporter.prices.lint import LintFinding, lint_book, lint_rows
 from cost_exporter.prices.loader import curated_files, load_book
 from cost_exporter.prices.rows_json import row_json
 from tests.prices.cases import shipped_book
@@ -21,7 +21,7 @@ def override(provider: str, model: str, unit: str, price: str, per: D = M, **cha
     return PriceRow(provider=provider, model=model, unit=unit, price_usd=D(price), per=per, **fields)
 
 
-def found(*rows: PriceRow) -> list[Finding]:
+def found(*rows: PriceRow) -> list[LintFinding]:
     return lint_rows(load_book(extra_rows=rows), rows)
 
 

@@ -218,7 +218,7 @@ def test_a_bad_file_leaves_the_book_in_force(tmp_path: Path) -> None:
     path.write_text(one(ROW.replace('\n    per: "1"', "")))
     with pytest.raises(PriceFileError, match="'per' is missing"):
         load_book(path)
-    assert len(book.catalogue("a").rows) == 1
+    assert len(book.prices_of("a").rows) == 1
 
 
 def test_an_own_row_says_that_extras_are_included(tmp_path: Path) -> None:

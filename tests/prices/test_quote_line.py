@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_exporter.prices.quote_line import Answer, QuoteDesk
+from cost_exporter.prices.quote_line import AnsweredLine, QuoteDesk
 from tests.prices.cases import shipped_book
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def answer(asked: Any) -> Answer:
+def answer(asked: Any) -> AnsweredLine:
     line = asked if isinstance(asked, bytes | str) else json.dumps(asked)
     return QuoteDesk(shipped_book()).answer(line, now=NOW)
 

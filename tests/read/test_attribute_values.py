@@ -164,8 +164,8 @@ def test_memories_of_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(300, 320):
         assert COUNTS[b"\x18" + bytes((number & 127 | 128, number >> 7))] == number
         assert len(COUNTS) <= 4
-    long = "x" * max(identity._WORDS_BYTES_MAX, origin._SAID_BYTES_MAX)
+    long = "x" * max(identity._IDENTITY_BYTES_MAX, origin._SAID_BYTES_MAX)
     found = facts(document({**CHAT, MODEL: long, "user.id": long}, scope="long")).calls[0]
     assert (found.usage.model[:3], found.attribution.user) == ("xxx", "x" * 1024)
-    (kept,) = layout.plans_of_scope("long", "1.0")._plans.values()
-    assert (kept.words, kept.attributions) == ({}, {})
+    (kept,) = layout.layouts_of_scope("long", "1.0")._layouts.values()
+    assert (kept.identities, kept.attributions) == ({}, {})

@@ -71,7 +71,7 @@ def test_a_span_that_cannot_be_stripped_is_kept_by_its_ids(monkeypatch: pytest.M
     assert letter.detail == "a detail; nothing was kept of it: ZeroDivisionError"
 
 
-@pytest.mark.parametrize("name", ["origin_of", "plans_of_scope"])
+@pytest.mark.parametrize("name", ["origin_of", "layouts_of_scope"])
 def test_what_is_wrong_with_a_resource_or_scope_costs_its_own_spans(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The spans of all others are read."""
     original = getattr(request, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.span import Detail
+from cost_exporter.domain.span import EmitterRank
 from cost_exporter.read.dialects import DIALECTS
 from tests.read.otlp_spans import CHAT, STARTED_AT_UNIX_NS, call, is_link
 
@@ -35,7 +35,7 @@ def test_old_traceloop_names_a_request_type(request_type: str, operation: str) -
         },
         scope="opentelemetry.instrumentation.openai.v1",
     )
-    assert (found.usage.operation, found.usage.provider, found.detail) == (operation, "openai", Detail.TRACELOOP)
+    assert (found.usage.operation, found.usage.provider, found.detail) == (operation, "openai", EmitterRank.TRACELOOP)
 
 
 def test_traceloop_of_the_middle_years_names_both() -> None:
@@ -94,7 +94,7 @@ def test_openinference_kinds_are_operations(kind: str, operation: str) -> None:
     usage = found.usage
     assert (usage.operation, usage.model, usage.request_model) == (operation, "gpt-4o-2024-08-06", "gpt-4o")
     assert (found.call_id, usage.service_tier, usage.mode) == ("response:resp_1", "flex", "stream")
-    assert found.detail is Detail.OPENINFERENCE
+    assert found.detail is EmitterRank.OPENINFERENCE
 
 
 def test_openinference_without_kind_speaks_the_conventions() -> None:
@@ -190,7 +190,7 @@ def test_pydantic_ai_agents_are_links() -> None:
     assert is_link({INPUT: 5}, scope="pydantic-ai", name="agent run")
     assert is_link({**CHAT, "gen_ai.operation.name": "invoke_agent", INPUT: 5}, scope="pydantic-ai")
     found = call({**CHAT, INPUT: 5, "gen_ai.usage.details.cache_read_tokens": 2}, scope="pydantic-ai")
-    assert (found.usage.quantities["cache_read_tokens"], found.detail) == (2, Detail.FRAMEWORK)
+    assert (found.usage.quantities["cache_read_tokens"], found.detail) == (2, EmitterRank.FRAMEWORK)
 
 
 # LiteLLM

@@ -36,14 +36,14 @@ def patterns(monkeypatch: pytest.MonkeyPatch) -> None:
 def shortcuts(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether the short way led anywhere, each time it was tried."""
     taken: list[bool] = []
-    read_plain: Callable[..., Call | None] = request.read_plain
+    read_from_template: Callable[..., Call | None] = request.read_from_template
 
     def watched(*given: Any) -> Call | None:
-        call = read_plain(*given)
+        call = read_from_template(*given)
         taken.append(call is not None)
         return call
 
-    monkeypatch.setattr(request, "read_plain", watched)
+    monkeypatch.setattr(request, "read_from_template", watched)
     return taken
 
 
@@ -55,7 +55,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, *documents: dict[str, Any], **opt
     """Read the documents, and again with the short way closed."""
     short = facts(*documents, **options)
     with monkeypatch.context() as patch:
-        patch.setattr(request, "read_plain", closed)
+        patch.setattr(request, "read_from_template", closed)
         return short, facts(*documents, **options)
 
 
@@ -209,7 +209,7 @@ def test_the_whole_corpus_reads_the_same_both_ways(
     spans = otlp_json.resource_spans(RECORDED)
     read_request(spans, **options)
     short = read_request(spans, **options)
-    monkeypatch.setattr(request, "read_plain", closed)
+    monkeypatch.setattr(request, "read_from_template", closed)
     assert short == read_request(spans, **options)
     assert any(shortcuts)
 

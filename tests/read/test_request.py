@@ -8,7 +8,7 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.domain.span import Root
 from cost_exporter.read import request as reading_of_requests
-from cost_exporter.read.layout import ScopePlans
+from cost_exporter.read.layout import ScopeLayouts
 from cost_exporter.read.otlp import wire
 from tests.fixtures import otlp_json
 from tests.read import otlp_spans as spans
@@ -175,13 +175,13 @@ def test_an_absurd_end_becomes_the_start(ended_at_unix_ns: int) -> None:
 def test_our_own_fault_costs_one_span_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected exception makes a dead letter that can be replayed, without the content."""
 
-    def fail(_self: ScopePlans, present: frozenset[str]) -> Any:
+    def fail(_self: ScopeLayouts, present: frozenset[str]) -> Any:
         raise KeyError("a defect")
 
     first = document({**CHAT, "gen_ai.response.id": "r1", "gen_ai.prompt.0.content": "secret"}, scope="bad")
-    good = ScopePlans.plan
+    good = ScopeLayouts.layout_for
     monkeypatch.setattr(
-        ScopePlans, "layout", lambda self, present: (fail if self.scope.name == "bad" else good)(self, present)
+        ScopeLayouts, "layout_for", lambda self, present: (fail if self.scope.name == "bad" else good)(self, present)
     )
     found = facts(first, document(CHAT, spanId="aa" * 8))
     (letter,) = found.dead_letters
@@ -206,8 +206,8 @@ def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatc
 
     for module, name in (
         (layout, "_SCOPES_MAX"),
-        (layout, "_PLANS_MAX"),
-        (identity, "_WORDS_MAX"),
+        (layout, "_LAYOUTS_MAX"),
+        (identity, "_IDENTITIES_MAX"),
         (origin, "_ATTRIBUTIONS_MAX"),
     ):
         monkeypatch.setattr(module, name, 2)
@@ -219,9 +219,9 @@ def test_memories_of_scopes_and_kinds_are_bounded(monkeypatch: pytest.MonkeyPatc
     for number in range(5):
         found = call({**CHAT, "gen_ai.request.model": f"m{number}", "user.id": f"u{number}"}, scope="one")
         assert (found.usage.model, found.attribution.user) == (f"m{number}", f"u{number}")
-    plans = layout.plans_of_scope("one", "1.0")._plans
+    plans = layout.layouts_of_scope("one", "1.0")._layouts
     assert len(plans) <= 2
-    assert all(1 <= len(each.words) <= 2 for each in plans.values())
+    assert all(1 <= len(each.identities) <= 2 for each in plans.values())
     assert len(layout._scopes) <= 2
 
 

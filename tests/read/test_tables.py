@@ -5,7 +5,7 @@ import pytest
 from cost_exporter.collisions.collisions import installed_collisions, seen_collisions
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import QUANTITIES
-from cost_exporter.domain.span import Detail
+from cost_exporter.domain.span import EmitterRank
 from cost_exporter.read.vocabulary import scopes
 from cost_exporter.read.vocabulary.aliases import ATTRIBUTION_KEYS, QUANTITY_ALIASES, TEXT_KEYS
 from cost_exporter.read.vocabulary.scopes import ScopeRule, scope_rule
@@ -24,26 +24,26 @@ def test_every_quantity_can_be_said() -> None:
 @pytest.mark.parametrize(
     ("scope", "detail"),
     [
-        ("com.anthropic.sdk.python", Detail.NATIVE),
-        ("opentelemetry.instrumentation.genai.openai", Detail.GENAI),
-        ("opentelemetry.instrumentation.genai.langchain", Detail.FRAMEWORK),
-        ("opentelemetry.util.genai.handler", Detail.GENAI),
-        ("opentelemetry.instrumentation.openai_v2", Detail.GENAI),
-        ("openinference.instrumentation.openai", Detail.OPENINFERENCE),
-        ("openinference.instrumentation.langchain", Detail.FRAMEWORK),
-        ("opentelemetry.instrumentation.openai.v1", Detail.TRACELOOP),
-        ("opentelemetry.instrumentation.langchain", Detail.FRAMEWORK),
-        ("openlit.instrumentation.openai", Detail.PLAIN),
-        ("litellm", Detail.FRAMEWORK),
-        ("pipecat", Detail.FRAMEWORK),
-        ("livekit-agents", Detail.FRAMEWORK),
-        ("ai", Detail.FRAMEWORK),
-        ("callfare.instrumentation.elevenlabs", Detail.GENAI),
-        ("callfare.instrumentation.pipecat", Detail.PLAIN),
-        ("my.app", Detail.PLAIN),
+        ("com.anthropic.sdk.python", EmitterRank.NATIVE),
+        ("opentelemetry.instrumentation.genai.openai", EmitterRank.GENAI),
+        ("opentelemetry.instrumentation.genai.langchain", EmitterRank.FRAMEWORK),
+        ("opentelemetry.util.genai.handler", EmitterRank.GENAI),
+        ("opentelemetry.instrumentation.openai_v2", EmitterRank.GENAI),
+        ("openinference.instrumentation.openai", EmitterRank.OPENINFERENCE),
+        ("openinference.instrumentation.langchain", EmitterRank.FRAMEWORK),
+        ("opentelemetry.instrumentation.openai.v1", EmitterRank.TRACELOOP),
+        ("opentelemetry.instrumentation.langchain", EmitterRank.FRAMEWORK),
+        ("openlit.instrumentation.openai", EmitterRank.PLAIN),
+        ("litellm", EmitterRank.FRAMEWORK),
+        ("pipecat", EmitterRank.FRAMEWORK),
+        ("livekit-agents", EmitterRank.FRAMEWORK),
+        ("ai", EmitterRank.FRAMEWORK),
+        ("callfare.instrumentation.elevenlabs", EmitterRank.GENAI),
+        ("callfare.instrumentation.pipecat", EmitterRank.PLAIN),
+        ("my.app", EmitterRank.PLAIN),
     ],
 )
-def test_detail_goes_by_scope(scope: str, detail: Detail) -> None:
+def test_detail_goes_by_scope(scope: str, detail: EmitterRank) -> None:
     """Native above genai above OpenInference above Traceloop above frameworks."""
     assert scope_rule(scope, "").detail is detail
 
@@ -64,7 +64,7 @@ def test_two_openai_instrumentations_collide() -> None:
         {"opentelemetry_instrumentation_openai": "0.62.4", "opentelemetry-instrumentation-genai-openai": "1.3b0"}
     )
     assert len(found.names) == 2
-    assert "pip uninstall opentelemetry-instrumentation-openai" in found.mend
+    assert "pip uninstall opentelemetry-instrumentation-openai" in found.fix
     assert not found.is_broken
     assert installed_collisions({"opentelemetry-instrumentation-openai": "0.62.4"}) == []
 
@@ -73,8 +73,8 @@ def test_the_anthropic_sdk_traces_by_itself() -> None:
     """From version 2 on; its own spans say more than the others, and there is a switch for either side."""
     beside = {"opentelemetry-instrumentation-anthropic": "0.62.4"}
     (found,) = installed_collisions({"anthropic": "2.12.0", **beside})
-    assert found.mend.startswith("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=anthropic keeps the SDK's own")
-    assert "ANTHROPIC_OPEN_TELEMETRY=false" in found.mend
+    assert found.fix.startswith("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=anthropic keeps the SDK's own")
+    assert "ANTHROPIC_OPEN_TELEMETRY=false" in found.fix
     assert installed_collisions({"anthropic": "0.125.0", **beside}) == []
     assert installed_collisions({"anthropic": "?", **beside}) == []
 
@@ -107,15 +107,15 @@ def test_no_switch_is_named_that_turns_off_both(vendor: str) -> None:
     """All packages for a library have one entry-point name: turned off by it, its calls would be lost."""
     packages = [f"opentelemetry-instrumentation-{vendor}", f"openinference-instrumentation-{vendor}"]
     (found,) = installed_collisions(dict.fromkeys(packages, "1.0"))
-    assert found.mend.startswith(f"pip uninstall {packages[0]} ")
+    assert found.fix.startswith(f"pip uninstall {packages[0]} ")
 
 
 def test_our_own_observer_is_turned_off_by_its_own_name() -> None:
     """The name of OpenInference's instrumentor would turn off that one."""
     (found,) = seen_collisions(["openinference.instrumentation.pipecat", "callfare.instrumentation.pipecat"])
-    assert found.mend == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat"
+    assert found.fix == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat"
     (found,) = seen_collisions(["pipecat", "callfare.instrumentation.pipecat"])
-    assert found.mend == "PipelineTask(enable_tracing=False)"
+    assert found.fix == "PipelineTask(enable_tracing=False)"
 
 
 def test_openai_v2_is_broken_with_newer_util_genai() -> None:
@@ -123,7 +123,7 @@ def test_openai_v2_is_broken_with_newer_util_genai() -> None:
     together = {"opentelemetry-instrumentation-openai-v2": "2.4b0", "opentelemetry-util-genai": "1.3b0"}
     (found,) = installed_collisions(together)
     assert found.is_broken
-    assert "opentelemetry-util-genai<1.2" in found.mend
+    assert "opentelemetry-util-genai<1.2" in found.fix
     assert installed_collisions({**together, "opentelemetry-util-genai": "1.1b0"}) == []
 
 
@@ -132,7 +132,7 @@ def test_google_genai_is_not_instrumented_from_3_on() -> None:
     together = {"opentelemetry-instrumentation-google-genai": "1.3b0", "google-genai": "3.6.1"}
     (found,) = installed_collisions(together)
     assert found.is_broken
-    assert "google-genai<3" in found.mend
+    assert "google-genai<3" in found.fix
     assert installed_collisions({**together, "google-genai": "2.34.0"}) == []
 
 
@@ -141,7 +141,7 @@ def test_instrumentations_of_bedrock_collide() -> None:
     (found,) = installed_collisions(
         {"opentelemetry-instrumentation-bedrock": "0.62.4", "opentelemetry-instrumentation-botocore": "0.66b2"}
     )
-    assert (found.vendor, found.mend) == ("bedrock", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=boto3")
+    assert (found.vendor, found.fix) == ("bedrock", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=boto3")
     seen = ["openinference.instrumentation.bedrock", "opentelemetry.instrumentation.botocore.dynamodb"]
     assert seen_collisions(seen) == []
     assert seen_collisions([*seen, "opentelemetry.instrumentation.botocore.bedrock-runtime"])
@@ -156,7 +156,7 @@ def test_what_is_only_turned_on_in_code_collides_when_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("framework", "vendor", "mend"),
+    ("framework", "vendor", "fix"),
     [
         (
             "openinference.instrumentation.langchain",
@@ -168,10 +168,10 @@ def test_what_is_only_turned_on_in_code_collides_when_seen() -> None:
         ("litellm", "com.anthropic.sdk.python", "leave 'otel' out of litellm.callbacks"),
     ],
 )
-def test_a_framework_collides_with_the_vendors_it_calls(framework: str, vendor: str, mend: str) -> None:
+def test_a_framework_collides_with_the_vendors_it_calls(framework: str, vendor: str, fix: str) -> None:
     """Each call is told by both: once above, once below."""
     (found,) = seen_collisions([framework, vendor])
-    assert found.mend == mend
+    assert found.fix == fix
     assert len(found.names) == len((framework, vendor))
 
 
@@ -194,4 +194,4 @@ def test_a_bundle_of_instrumentations_is_no_framework() -> None:
 def test_openai_v2_is_seen_under_the_scope_of_util_genai() -> None:
     """Only its embeddings have a scope of its own."""
     (found,) = seen_collisions(["opentelemetry.util.genai.handler", "openinference.instrumentation.openai"])
-    assert "pip uninstall opentelemetry-instrumentation-openai-v2" in found.mend
+    assert "pip uninstall opentelemetry-instrumentation-openai-v2" in found.fix

@@ -13,7 +13,7 @@ from cost_exporter.errors import Overloaded, StoreFault, StoreUnavailable
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.decoding.apart import joined, pieces_of
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.stuck import StuckBatches
 from cost_exporter.store.ledger.committer import Committer
@@ -22,7 +22,7 @@ from tests.domain.builders import price_by_sum
 from tests.receive import bodies
 from tests.receive.conftest import FakeIngest
 
-ACME = Sender(namespace="acme")
+ACME = SenderIdentity(namespace="acme")
 POISON = 17
 
 

@@ -9,14 +9,14 @@ import pytest
 from cost_exporter.errors import StoreUnavailable, Unauthenticated
 from cost_exporter.receive.ingest import Refusal
 from cost_exporter.settings import Tls
-from cost_exporter.store.tokens import Credential, Scope
+from cost_exporter.store.tokens import Credential, TokenScope
 from tests.receive import bodies
 from tests.receive.conftest import Service, Start
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "tls"
 GOOD = bodies.body(bodies.span(1))
-CREDENTIALS = {scope.value: Credential(tenant="acme", scope=scope) for scope in Scope}
+CREDENTIALS = {scope.value: Credential(tenant="acme", scope=scope) for scope in TokenScope}
 
 
 def authenticate(token: str | None) -> Credential | None:

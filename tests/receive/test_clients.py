@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.read.otlp.decoded import DecodedRequest
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from tests.receive.conftest import Service
 from tests.support.attribute_values import plain
 
@@ -67,7 +67,7 @@ def test_the_python_exporters_try_again_when_told_to(service: Service, kind: str
 
 
 def javascript_span() -> Any:
-    request = decode(JAVASCRIPT.read_bytes(), Encoding.JSON, Sender(), received_at_unix_ns=1)
+    request = decode(JAVASCRIPT.read_bytes(), Encoding.JSON, SenderIdentity(), received_at_unix_ns=1)
     assert plain(request.resource_spans[0].resource.attributes["service.name"]) == "js-app"
     assert request.resource_spans[0].scope_spans[0].scope.name == "js-scope"
     return request.resource_spans[0].scope_spans[0].spans[0]

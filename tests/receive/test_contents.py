@@ -17,7 +17,7 @@ from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.pipeline import Pipeline
 from cost_exporter.read import dead_letter, strip
 from cost_exporter.receive.decoding import otlp_json, salvage
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from tests.receive import bodies, contents
 from tests.receive.test_fuzz import repeat
 from tests.support.attribute_values import plain
@@ -42,7 +42,7 @@ def read(body: bytes, encoding: Encoding = Encoding.PROTOBUF) -> Facts:
     """Decode and read as the service does, with everything switched on. Raises what it would answer 503 for."""
     ledger = Ledger()
     pipeline = Pipeline(ledger, lambda *_: None, is_forwarding=True, estimates_usage=True)
-    pipeline(decode(body, encoding, Sender(), received_at_unix_ns=bodies.NOW_UNIX_NS + 10**9))
+    pipeline(decode(body, encoding, SenderIdentity(), received_at_unix_ns=bodies.NOW_UNIX_NS + 10**9))
     return ledger.facts[0]
 
 
@@ -57,7 +57,7 @@ def check(facts: Facts, bad: int) -> None:
     assert facts.span_count == GOOD + bad
     for letter in facts.dead_letters:
         assert letter.payload
-        decode(letter.payload, Encoding.PROTOBUF, Sender(), received_at_unix_ns=1)
+        decode(letter.payload, Encoding.PROTOBUF, SenderIdentity(), received_at_unix_ns=1)
 
 
 def bad_span(key: str, content: str) -> bytes:
@@ -166,7 +166,7 @@ def test_a_bug_with_one_attribute_keeps_the_others(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("module", "name", "encoding"),
-    [(salvage, "mend", Encoding.PROTOBUF), (otlp_json, "_fill_span_values", Encoding.JSON)],
+    [(salvage, "repair", Encoding.PROTOBUF), (otlp_json, "_fill_span_values", Encoding.JSON)],
 )
 def test_a_bug_in_decoding_one_span_costs_no_neighbour(
     module: Any, name: str, encoding: Encoding, monkeypatch: pytest.MonkeyPatch

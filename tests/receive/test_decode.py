@@ -9,7 +9,7 @@ from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.read.otlp.wire_shape import shape_of, varint
 from cost_exporter.receive.admission.bounds import Limits
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from tests.receive import bodies
 from tests.support.attribute_values import plain
 from tests.support.waiting import RUN_SECONDS_MAX
@@ -19,7 +19,7 @@ def decoded(content: bytes, limits: Limits | None = None) -> DecodedRequest:
     return decode(
         content,
         Encoding.PROTOBUF,
-        Sender(namespace="acme", tenant_is_trusted=False),
+        SenderIdentity(namespace="acme", tenant_is_trusted=False),
         received_at_unix_ns=7,
         limits=limits or Limits(),
     )

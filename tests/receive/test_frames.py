@@ -11,13 +11,13 @@ from cost_exporter import errors
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, MissingExtra, Overloaded
 from cost_exporter.receive.answer import answer_to
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.workers.frames import (
-    Reply,
-    Request,
+    WorkerReply,
+    WorkerRequest,
     read_options,
     read_reply,
     read_request,
@@ -30,7 +30,7 @@ ERRORS = [getattr(errors, name) for name in errors.__all__]
 RECEIPT = Receipt(received=21, accepted=1, duplicate=2, conflict=3, ignored=4, dead_letter=11)
 
 
-def through_a_pipe(reply: Reply) -> Reply | None:
+def through_a_pipe(reply: WorkerReply) -> WorkerReply | None:
     pipe = io.BytesIO()
     write_reply(pipe, reply)
     return read_reply(io.BytesIO(pipe.getvalue()))
@@ -40,7 +40,7 @@ def through_a_pipe(reply: Reply) -> Reply | None:
 def test_an_error_keeps_its_class_and_text(kind: type[CallfareError]) -> None:
     """Whatever this package raises on purpose is raised as the same on the other side."""
     error = MissingExtra("the part", "extra") if kind is MissingExtra else kind('a "text"\nö\udc80')
-    told = through_a_pipe(Reply(number=7, error=error))
+    told = through_a_pipe(WorkerReply(number=7, error=error))
     assert told is not None
     assert (told.number, told.receipt) == (7, None)
     assert type(told.error) is kind
@@ -54,7 +54,7 @@ def test_an_error_of_a_class_below_ours_is_the_one_we_know() -> None:
     class Special(Overloaded):
         pass
 
-    told = through_a_pipe(Reply(number=1, error=Special("x")))
+    told = through_a_pipe(WorkerReply(number=1, error=Special("x")))
     assert told is not None
     assert type(told.error) is Overloaded
 
@@ -64,7 +64,7 @@ def test_what_is_our_fault_is_counted_as_that(is_our_fault: bool) -> None:
     """Overload and a bug of ours are the same class, and differ by their cause: the metrics tell them apart."""
     error = Overloaded("try again")
     error.__cause__ = ZeroDivisionError() if is_our_fault else None
-    told = through_a_pipe(Reply(number=1, error=error))
+    told = through_a_pipe(WorkerReply(number=1, error=error))
     assert told is not None
     assert told.error is not None
     assert answer_to(told.error).reason is (Refusal.OUR_FAULT if is_our_fault else Refusal.OVERLOADED)
@@ -73,18 +73,18 @@ def test_what_is_our_fault_is_counted_as_that(is_our_fault: bool) -> None:
 def test_a_reply_keeps_what_was_observed() -> None:
     """Receipt, counts, scopes and commits arrive as they were."""
     observed = Observed(receipt=RECEIPT, tenant_claims_ignored_count=5, new_scopes=(("agent", "a.scope"), ("", "ö")))
-    reply = Reply(number=2**40, receipt=RECEIPT, observed=(observed, observed), commit_seconds=(0.25, 1e-9))
+    reply = WorkerReply(number=2**40, receipt=RECEIPT, observed=(observed, observed), commit_seconds=(0.25, 1e-9))
     assert through_a_pipe(reply) == reply
 
 
 @pytest.mark.parametrize("encoding", list(Encoding))
 @pytest.mark.parametrize("body", [b"", b"x", os.urandom(300_000)])
-@pytest.mark.parametrize("sender", [Sender(), Sender(namespace="ä" * 300, tenant_is_trusted=False)])
-def test_a_request_arrives_as_it_was(body: bytes, encoding: Encoding, sender: Sender) -> None:
+@pytest.mark.parametrize("sender", [SenderIdentity(), SenderIdentity(namespace="ä" * 300, tenant_is_trusted=False)])
+def test_a_request_arrives_as_it_was(body: bytes, encoding: Encoding, sender: SenderIdentity) -> None:
     """Also an empty body, and one after the other."""
     pipe = io.BytesIO()
     requests = [
-        Request(number=number, body=body, encoding=encoding, sender=sender, is_given_up=number == 2)
+        WorkerRequest(number=number, body=body, encoding=encoding, sender=sender, is_given_up=number == 2)
         for number in (1, 2)
     ]
     for request in requests:
@@ -111,8 +111,8 @@ def test_options_arrive_as_they_were() -> None:
 def test_a_pipe_that_ends_in_the_middle_has_ended() -> None:
     """Wherever a process is killed, the other side sees the end and not half a frame."""
     request, reply, options = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    write_request(request, Request(number=1, body=b"body", encoding=Encoding.JSON, sender=Sender()))
-    write_reply(reply, Reply(number=1, receipt=RECEIPT))
+    write_request(request, WorkerRequest(number=1, body=b"body", encoding=Encoding.JSON, sender=SenderIdentity()))
+    write_reply(reply, WorkerReply(number=1, receipt=RECEIPT))
     write_options(options, IngestOptions(database_url="postgresql:///x"))
     for pipe, read in ((request, read_request), (reply, read_reply), (options, read_options)):
         whole = pipe.getvalue()
@@ -124,5 +124,5 @@ def test_a_pipe_that_ends_in_the_middle_has_ended() -> None:
 def test_nothing_is_unpickled() -> None:
     """What a worker says is JSON behind its length."""
     pipe = io.BytesIO()
-    write_reply(pipe, Reply(number=1, receipt=RECEIPT))
+    write_reply(pipe, WorkerReply(number=1, receipt=RECEIPT))
     assert json.loads(pipe.getvalue()[4:])["number"] == 1

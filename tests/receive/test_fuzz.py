@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cost_exporter.errors import ReceiveError
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from tests.receive import bodies
 from tests.receive.conftest import Service
 from tests.receive.test_bad_spans import KINDS
@@ -81,7 +81,7 @@ def test_decoding_ends_in_a_request_or_a_refusal(
     def one() -> None:
         content = make(rng)
         try:
-            request = decode(content, encoding, Sender(), received_at_unix_ns=1)
+            request = decode(content, encoding, SenderIdentity(), received_at_unix_ns=1)
         except ReceiveError:
             return
         assert all(len(letter.payload) <= 64 * 1024 for letter in request.dead_letters)
@@ -95,7 +95,9 @@ def test_a_good_span_survives_a_mutated_neighbour() -> None:
 
     def one() -> None:
         content = bodies.body(bodies.span(1), mutate(rng, rng.choice(SMALL)), bodies.span(2))
-        spans = bodies.spans_of(decode(content, Encoding.PROTOBUF, Sender(), received_at_unix_ns=1).resource_spans)
+        spans = bodies.spans_of(
+            decode(content, Encoding.PROTOBUF, SenderIdentity(), received_at_unix_ns=1).resource_spans
+        )
         assert {span.span_id for span in spans} >= {bodies.span_id(1), bodies.span_id(2)}
 
     repeat(one, 4_000)

@@ -7,7 +7,7 @@ from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import Overloaded, StoreUnavailable
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.answer import answer_to, success
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.stuck import StuckBatches
@@ -15,7 +15,7 @@ from tests.receive import bodies
 from tests.receive.conftest import FakeIngest
 from tests.support.attribute_values import plain
 
-ACME = Sender(namespace="acme", tenant_is_trusted=False)
+ACME = SenderIdentity(namespace="acme", tenant_is_trusted=False)
 CANARY = b"canary-prompt"
 BATCH = bodies.body(
     bodies.span(1) + bodies.attribute(b"gen_ai.prompt.0.content", bodies.field(1, CANARY)),
@@ -42,7 +42,7 @@ def gate_with(ingest: FakeIngest, clock: Clock, **options: Any) -> Gate:
     return Gate(ingest, stuck=StuckBatches(3_600, monotonic_seconds=clock), now_unix_ns=lambda: 7, **options)
 
 
-def take(gate: Gate, body: bytes = BATCH, sender: Sender = ACME) -> Receipt:
+def take(gate: Gate, body: bytes = BATCH, sender: SenderIdentity = ACME) -> Receipt:
     return gate.take(body, Encoding.PROTOBUF, sender)
 
 
@@ -75,7 +75,7 @@ def test_the_patience_is_by_batch_and_tenant() -> None:
     with pytest.raises(Overloaded):
         take(gate)
     clock.seconds += 3_600
-    for other in ({"body": bodies.body(bodies.span(9))}, {"sender": Sender(namespace="other")}):
+    for other in ({"body": bodies.body(bodies.span(9))}, {"sender": SenderIdentity(namespace="other")}):
         with pytest.raises(Overloaded):
             take(gate, **other)  # type: ignore[arg-type]
     assert take(gate).dead_letter == 3

@@ -1,21 +1,21 @@
 import threading
 
-from cost_exporter.receive.grpc.bounded_pool import Lanes, is_refusing
+from cost_exporter.receive.grpc.bounded_pool import BoundedPool, is_overflow_thread
 from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_what_does_not_fit_is_refused_at_once_and_nothing_piles_up() -> None:
     """One works, one waits; a third goes to the lane that refuses and is done before either."""
-    lanes = Lanes(threads=1, queued_max=1)
+    lanes = BoundedPool(threads=1, queued_max=1)
     release = threading.Event()
     try:
-        working, waiting = lanes.submit(release.wait, PATIENCE_SECONDS), lanes.submit(is_refusing)
-        assert lanes.submit(is_refusing).result(timeout=PATIENCE_SECONDS) is True
+        working, waiting = lanes.submit(release.wait, PATIENCE_SECONDS), lanes.submit(is_overflow_thread)
+        assert lanes.submit(is_overflow_thread).result(timeout=PATIENCE_SECONDS) is True
         assert not working.done()
         assert not waiting.done()
         release.set()
         assert waiting.result(timeout=PATIENCE_SECONDS) is False
-        assert lanes.submit(is_refusing).result(timeout=PATIENCE_SECONDS) is False
+        assert lanes.submit(is_overflow_thread).result(timeout=PATIENCE_SECONDS) is False
     finally:
         release.set()
         lanes.shutdown()

@@ -8,7 +8,7 @@ from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.decoding.json_depth import cut_deep
 from tests.receive import bodies
 from tests.support.attribute_values import plain
@@ -18,7 +18,7 @@ IDS = {"traceId": bodies.trace_id(0).hex(), "spanId": bodies.span_id(1).hex()}
 
 def decoded(document: Any, limits: Limits | None = None) -> DecodedRequest:
     content = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return decode(content, Encoding.JSON, Sender(), received_at_unix_ns=1, limits=limits or Limits())
+    return decode(content, Encoding.JSON, SenderIdentity(), received_at_unix_ns=1, limits=limits or Limits())
 
 
 def request(*spans: Any, resource: Any = None, scope: Any = None) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from cost_exporter.errors import CallfareError, StoreUnavailable, TooLarge, Unde
 from cost_exporter.prices.price_file import read_price_file
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.intake import IngestOptions, Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.stuck import StuckBatches
-from cost_exporter.receive.workers.frames import Request
+from cost_exporter.receive.workers.frames import WorkerRequest
 from cost_exporter.receive.workers.pool import WorkerPool
 from cost_exporter.receive.workers.process import WorkerEnded, WorkerProcess
 from cost_exporter.store.price_books import save_price_file
@@ -77,7 +77,7 @@ def pool(database_url: str) -> Iterator[Pool]:
 
 
 def take(intake: Intake, *numbers: int) -> Receipt:
-    return intake.take(bodies.body(*map(bodies.span, numbers)), Encoding.PROTOBUF, Sender())
+    return intake.take(bodies.body(*map(bodies.span, numbers)), Encoding.PROTOBUF, SenderIdentity())
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def takes_in_flight(pool: WorkerPool, url: str, count: int) -> Iterator[tuple[li
     handed_over: list[int] = []
     send = WorkerProcess.send
 
-    def noted(worker: WorkerProcess, request: Request) -> None:
+    def noted(worker: WorkerProcess, request: WorkerRequest) -> None:
         send(worker, request)
         handed_over.append(request.number)
 
@@ -110,7 +110,7 @@ def takes_in_flight(pool: WorkerPool, url: str, count: int) -> Iterator[tuple[li
 
 def outcome(intake: Intake, namespace: str, body: bytes, encoding: Encoding) -> object:
     try:
-        return intake.take(body, encoding, Sender(namespace=namespace, tenant_is_trusted=False))
+        return intake.take(body, encoding, SenderIdentity(namespace=namespace, tenant_is_trusted=False))
     except CallfareError as error:
         return type(error), str(error), answer_to(error).reason
 
@@ -216,7 +216,7 @@ def deadly_pool(
 
 def take_when_ready(pool: WorkerPool, body: bytes) -> Receipt:
     wait_until("both are there", lambda: len(pool.in_flight_counts) == 2)
-    return pool.take(body, Encoding.PROTOBUF, Sender())
+    return pool.take(body, Encoding.PROTOBUF, SenderIdentity())
 
 
 def test_what_ends_each_worker_is_given_up_after_an_hour_and_costs_its_own_span(
@@ -313,7 +313,7 @@ def test_new_prices_reach_the_workers(pool: Pool, database_url: str, tmp_path: P
             # In a trace of its own: within one, the same usage keeps its price.
             unknown = bodies.span(number).replace(b"gpt-4o", b"gpt-zz")
             unknown = unknown.replace(bodies.trace_id(0), bodies.trace_id(number))
-            pool[0].take(bodies.body(unknown), Encoding.PROTOBUF, Sender())
+            pool[0].take(bodies.body(unknown), Encoding.PROTOBUF, SenderIdentity())
             row = connection.execute(
                 "select cost_usd from callfare.cost_record where span_id = %s", (bodies.span_id(number).hex(),)
             ).fetchone()
@@ -328,7 +328,7 @@ def test_new_prices_reach_the_workers(pool: Pool, database_url: str, tmp_path: P
 def test_options_reach_the_workers(database_url: str) -> None:
     """With forwarding on, a stored call waits in the outbox."""
     with pool_on(database_url, is_forwarding=True) as (workers, _):
-        workers.take(filling(time.time_ns()), Encoding.PROTOBUF, Sender())
+        workers.take(filling(time.time_ns()), Encoding.PROTOBUF, SenderIdentity())
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select count(*) > 0 from callfare.outbox").fetchone() == (True,)
 

@@ -11,14 +11,14 @@ from cost_exporter.serve.access import OPEN, Access, access_of
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.store.reading import ReaderPool
-from cost_exporter.store.tokens import Credential, Scope
+from cost_exporter.store.tokens import Credential, TokenScope
 
 
 def authenticate(token: str | None) -> Credential | None:
     """Each scope's name is a token of it."""
-    if token not in {scope.value for scope in Scope}:
+    if token not in {scope.value for scope in TokenScope}:
         raise Unauthenticated("a token is needed")
-    return Credential(tenant="acme", scope=Scope(token))
+    return Credential(tenant="acme", scope=TokenScope(token))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def authenticate(token: str | None) -> Credential | None:
     [
         (False, None, 401),
         (False, "wrong", 401),
-        *((False, scope.value, 200 if scope is Scope.METRICS else 403) for scope in Scope),
+        *((False, scope.value, 200 if scope is TokenScope.METRICS else 403) for scope in TokenScope),
         (True, None, 200),
         (True, "wrong", 401),
         (True, "read", 403),
@@ -64,6 +64,6 @@ def test_reads_across_tenants_are_logged(
     """A token of all tenants sees them all, and the log says which token read what."""
     request = Request({"type": "http", "method": "GET", "path": "/v1/costs", "query_string": b"", "headers": []})
     with caplog.at_level(logging.INFO, "cost_exporter.audit"):
-        found = access_of(request, lambda _: Credential(tenant=tenant, scope=Scope.READ, token_id=7))
+        found = access_of(request, lambda _: Credential(tenant=tenant, scope=TokenScope.READ, token_id=7))
     assert found == access
     assert ["token 7" in line and "GET /v1/costs" in line for line in caplog.messages] == [True] * logged

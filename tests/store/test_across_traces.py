@@ -14,7 +14,7 @@ import pytest
 
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.look_alike import ALIKE_PER_SLOT_MAX
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, EmitterRank
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
@@ -31,7 +31,7 @@ def framework(number: int, **fields: Any) -> Call:
     start_ms = fields.pop("start_ms", 20 * number)
     said: dict[str, Any] = {
         "scope": "framework",
-        "detail": Detail.FRAMEWORK,
+        "detail": EmitterRank.FRAMEWORK,
         "trace": b"f" * 16,
         "parent": "graph",
     } | fields
@@ -42,7 +42,7 @@ def sdk(number: int, **fields: Any) -> Call:
     """What the SDK says of it, in a trace of its own."""
     start_ms = fields.pop("start_ms", 20 * number)
     trace = bytes([100 + number]) * 16
-    said: dict[str, Any] = {"scope": "sdk", "detail": Detail.NATIVE, "trace": trace, "parent": None} | fields
+    said: dict[str, Any] = {"scope": "sdk", "detail": EmitterRank.NATIVE, "trace": trace, "parent": None} | fields
     return call(f"s{number}", start_ms=start_ms + 3, end_ms=start_ms + 990, **said)
 
 

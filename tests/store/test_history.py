@@ -13,7 +13,7 @@ import pytest
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.facts import DeadLetter, Receipt
 from cost_exporter.domain.quote import Line, Quote, Rate
-from cost_exporter.domain.span import Detail
+from cost_exporter.domain.span import EmitterRank
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
 from cost_exporter.store.dead_letters import replay
@@ -21,7 +21,7 @@ from cost_exporter.store.finalise import finalise, forget_empty_traces
 from cost_exporter.store.ledger import trace_state
 from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.rerate import (
-    Period,
+    ReratedPeriod,
     apply_rerate,
     preview_rerate,
     resume_rerate,
@@ -35,7 +35,7 @@ from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, s
 Database = psycopg.Connection[Any]
 RECEIVED_AT = datetime.fromtimestamp(RECEIVED_AT_UNIX_NS // 1_000_000_000, UTC)
 IDLE = timedelta(seconds=300)
-ALL_TIME = Period(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2030, 1, 1, tzinfo=UTC))
+ALL_TIME = ReratedPeriod(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2030, 1, 1, tzinfo=UTC))
 
 
 def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
@@ -70,7 +70,7 @@ def old_if_told(usage: UsageRecord) -> Quote:
 def test_a_late_span_that_moves_the_decision_leaves_what_was_decided(ledger: LedgerStore, database: Database) -> None:
     """Billed until a richer span of the call came: its cost of then stays as a revision, once."""
     poorer = call("a", call_id="response:1", quantities={"characters": 10})
-    richer = call("b", scope="sdk", detail=Detail.NATIVE, call_id="response:1", quantities={"characters": 10})
+    richer = call("b", scope="sdk", detail=EmitterRank.NATIVE, call_id="response:1", quantities={"characters": 10})
     for spans in ([poorer], [richer], [poorer, richer]):
         ledger.commit([request(*spans)], OLD)
     said = "content->>'status', content->>'cost_usd', content->'usage'"
@@ -83,7 +83,7 @@ def test_a_decision_that_moves_back_and_forth_leaves_each_of_its_states(
     ledger: LedgerStore, database: Database
 ) -> None:
     """The best telling so far is billed, each better one takes over: every state but the last is kept."""
-    details = [Detail.PLAIN, Detail.GENAI, Detail.NATIVE]
+    details = [EmitterRank.PLAIN, EmitterRank.GENAI, EmitterRank.NATIVE]
     for name, detail in zip("abc", details, strict=True):
         ledger.commit([request(call(name, scope=name, detail=detail, call_id="response:1"))], OLD)
     query = "select span_id, content->>'status', content->>'duplicate_of' from callfare.record_revision order by 1, 2"
@@ -236,7 +236,7 @@ def test_re_rating_keeps_to_its_tenant_and_period(database: Database, database_u
     *_, totals = apply_rerate(database_url, replace(ALL_TIME, tenant="acme"), NEW, "new")
     assert totals.records == 2
     assert rows(database, "select cost_usd from callfare.cost_record where tenant_id = 'globex'") == [(OLD_RATE * 30,)]
-    earlier = Period(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2021, 1, 1, tzinfo=UTC))
+    earlier = ReratedPeriod(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2021, 1, 1, tzinfo=UTC))
     assert list(preview_rerate(database_url, earlier, NEW)) == []
 
 

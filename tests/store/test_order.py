@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.domain.span import Call, Detail, Link, Root
+from cost_exporter.domain.span import Call, EmitterRank, Link, Root
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import at_ms, call, price_by_sum
 from tests.store.requests import problems, request, rows, snapshot
@@ -63,7 +63,7 @@ def calls(draw: st.DrawFn) -> Call:
         start_ms=start_ms,
         end_ms=start_ms + draw(st.sampled_from([0, 50, 1000])),
         scope=draw(st.sampled_from(["scope.a", "scope.b"])),
-        detail=draw(st.sampled_from([Detail.PLAIN, Detail.FRAMEWORK, Detail.NATIVE])),
+        detail=draw(st.sampled_from([EmitterRank.PLAIN, EmitterRank.FRAMEWORK, EmitterRank.NATIVE])),
         model=draw(st.sampled_from(["gpt-4o-mini", "gpt-4o"])),
         operation=draw(st.sampled_from(["chat", "speech_to_text", "phone_call"])),
         quantities=draw(quantities),

@@ -54,7 +54,7 @@ def test_the_schema_refuses(ledger: LedgerStore, database: Database, change: str
 
 
 @pytest.mark.parametrize(
-    ("fault", "mend", "problem"),
+    ("fault", "fix", "problem"),
     [
         ("record set cost_usd = cost_usd + 1e-12", "record set cost_usd = cost_usd - 1e-12", "workflow_rollup"),
         (
@@ -67,14 +67,14 @@ def test_the_schema_refuses(ledger: LedgerStore, database: Database, change: str
     ],
 )
 def test_one_changed_digit_is_found(
-    ledger: LedgerStore, database: Database, fault: str, mend: str, problem: str
+    ledger: LedgerStore, database: Database, fault: str, fix: str, problem: str
 ) -> None:
     """The integrity check names the key that differs, whichever side was touched."""
     ledger.commit([request(call("a"), call("b"))], price_by_sum)
     assert problems(database) == []
     database.execute(f"update callfare.{fault}")  # pyright: ignore[reportArgumentType]
     assert problem in {row[0] for row in problems(database)}
-    database.execute(f"update callfare.{mend}")  # pyright: ignore[reportArgumentType]
+    database.execute(f"update callfare.{fix}")  # pyright: ignore[reportArgumentType]
 
 
 def test_writers_on_the_same_traces_neither_deadlock_nor_lose(database_url: str, database: Database) -> None:

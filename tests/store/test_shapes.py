@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quote import Line, Rate
-from cost_exporter.domain.span import Call, Detail, Link, Root, SpanKey
+from cost_exporter.domain.span import Call, EmitterRank, Link, Root, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.codec.arrays import (
     BoolArray,
@@ -52,7 +52,7 @@ def every_field(cls: type, **given_strategies: Any) -> Any:
         "tuple[str, ...]": st.lists(texts, max_size=2).map(tuple),
         "bytes | None": st.one_of(st.none(), ids),
         "Attribution": attributions,
-        "Detail": st.sampled_from(Detail),
+        "EmitterRank": st.sampled_from(EmitterRank),
     }
     known = {name: _type_name(kind) for name, kind in cls.__annotations__.items()}
     chosen = {name: by_type[kind] for name, kind in known.items() if name not in given_strategies}

@@ -7,7 +7,7 @@ import pytest
 
 from cost_exporter.errors import CallfareError
 from cost_exporter.store.database.migrate import migrate, migrations
-from cost_exporter.store.tokens import Credential, Scope, create, in_force, list_all, revoke, token_hash
+from cost_exporter.store.tokens import Credential, TokenScope, create, in_force, list_all, revoke, token_hash
 
 VERSION_THAT_REMEMBERS = 30
 
@@ -19,24 +19,24 @@ def holder_of(database: psycopg.Connection[Any], token: str) -> Credential | Non
 
 def test_a_token_is_shown_once_and_stored_hashed(database: psycopg.Connection[Any]) -> None:
     """The token leads to its tenant and scope; the table does not hold it in any form that could be shown."""
-    token = create(database, "acme", Scope.INGEST)
+    token = create(database, "acme", TokenScope.INGEST)
     assert len(token) >= 43
     found = holder_of(database, token)
     assert found is not None
-    assert (found.tenant, found.scope) == ("acme", Scope.INGEST)
+    assert (found.tenant, found.scope) == ("acme", TokenScope.INGEST)
     rows = database.execute("select t::text, encode(token_hash, 'hex') from callfare.token t").fetchall()
     assert token not in str(rows)
     assert holder_of(database, token + "x") is None
-    assert create(database, "acme", Scope.INGEST) != token
+    assert create(database, "acme", TokenScope.INGEST) != token
 
 
 def test_tokens_are_listed_and_revoked(database: psycopg.Connection[Any]) -> None:
     """A revoked token is out of force, and stays in the list as evidence."""
-    token = create(database, "acme", Scope.READ)
-    create(database, "other", Scope.RELAY)
+    token = create(database, "acme", TokenScope.READ)
+    create(database, "other", TokenScope.RELAY)
     assert [(each.tenant, each.scope, each.revoked_at) for each in list_all(database)] == [
-        ("other", Scope.RELAY, None),
-        ("acme", Scope.READ, None),
+        ("other", TokenScope.RELAY, None),
+        ("acme", TokenScope.READ, None),
     ]
     token_id = list_all(database)[1].token_id
     assert revoke(database, token_id)
@@ -49,7 +49,7 @@ def test_tokens_are_listed_and_revoked(database: psycopg.Connection[Any]) -> Non
 def test_a_token_without_a_tenant_is_refused(database: psycopg.Connection[Any]) -> None:
     """A token for nobody is a mistake; the message says what is missing."""
     with pytest.raises(CallfareError, match="--tenant"):
-        create(database, "  ", Scope.INGEST)
+        create(database, "  ", TokenScope.INGEST)
 
 
 @pytest.mark.parametrize("emptied_by", ["truncate callfare.token", "delete from callfare.token"])
@@ -57,10 +57,10 @@ def test_it_is_remembered_that_there_was_a_token(database: psycopg.Connection[An
     """Neither no token yet nor one that was rolled back counts; an emptied table does."""
     assert in_force(database) == ({}, False)
     with database.transaction(force_rollback=True):
-        create(database, "acme", Scope.INGEST)
+        create(database, "acme", TokenScope.INGEST)
     assert in_force(database) == ({}, False)
-    create(database, "acme", Scope.INGEST)
-    create(database, "acme", Scope.READ)
+    create(database, "acme", TokenScope.INGEST)
+    create(database, "acme", TokenScope.READ)
     database.execute(emptied_by)
     assert in_force(database) == ({}, True)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cost_exporter.domain.rollup import NOTHING, measures_of
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState, merge
-from cost_exporter.store.ledger.write_set import Plan, plan_component
+from cost_exporter.store.ledger.write_set import WriteSet, settle_component
 from tests.domain.builders import OTHER_TRACE, TRACE, call, key, price_by_sum
 from tests.domain.facts import links, spans
 from tests.store.requests import request
@@ -39,28 +39,30 @@ def facts_of(states: States) -> list[Any]:
     return [(state.calls, state.links) for state in states.values()]
 
 
-def planned(states: States) -> Plan:
-    plan = Plan()
-    plan_component(list(states.values()), price_by_sum, plan)
-    return plan
+def planned(states: States) -> WriteSet:
+    write_set = WriteSet()
+    settle_component(list(states.values()), price_by_sum, write_set)
+    return write_set
 
 
-def as_stored(states: States, plan: Plan) -> States:
+def as_stored(states: States, write_set: WriteSet) -> States:
     """The traces as they are loaded again after their plan was written."""
     stored = {each.key: copy(each) for each in states.values()}
     for state in stored.values():
         state.has_changed = state.has_new_links = False
-        state.losers = {}
-        records = {(change.record.call.trace_id, change.record.call.span_id): change.record for change in plan.changes}
+        state.superseded_calls = {}
+        records = {
+            (change.record.call.trace_id, change.record.call.span_id): change.record for change in write_set.changes
+        }
         state.records = {key: records.get(key) or state.records[key] for key in state.calls}
     return stored
 
 
-def sums_of(plans: Sequence[Plan]) -> list[dict[Any, Any]]:
+def sums_of(plans: Sequence[WriteSet]) -> list[dict[Any, Any]]:
     """The rollups after these plans, by workflow and by day: what is left at 0 is left out."""
     kinds: list[defaultdict[Any, Any]] = [defaultdict(lambda: NOTHING), defaultdict(lambda: NOTHING)]
-    for plan in plans:
-        for sums, moves in zip(kinds, plan.moves(), strict=True):
+    for write_set in plans:
+        for sums, moves in zip(kinds, write_set.moves(), strict=True):
             for group, move in moves.items():
                 sums[group] = sums[group].plus(move)
     return [{group: each for group, each in sums.items() if each != NOTHING} for sums in kinds]
@@ -99,14 +101,14 @@ def test_a_transaction_that_changes_nothing_moves_nothing() -> None:
     first = merged([pieces])
     second = as_stored(first, planned(first))
     merge(second, request(*pieces))
-    plan = planned(second)
-    assert (plan.changes, plan.moves()) == ([], ({}, {}))
+    write_set = planned(second)
+    assert (write_set.changes, write_set.moves()) == ([], ({}, {}))
 
 
 def test_records_of_one_key_are_summed() -> None:
     """Two calls of one kind on one day make one daily rollup with both."""
-    plan = planned(merged([[call("a", call_id="response:1"), call("b", call_id="response:2")]]))
-    _, days = plan.moves()
+    write_set = planned(merged([[call("a", call_id="response:1"), call("b", call_id="response:2")]]))
+    _, days = write_set.moves()
     (measures,) = days.values()
     assert (measures.request_count, measures.cost_usd) == (2, 2 * D("0.000001") * (1200 + 345))
 

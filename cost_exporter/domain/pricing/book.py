@@ -13,11 +13,11 @@ from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from cost_exporter.domain.money import CONTEXT
-from cost_exporter.domain.pricing.match import Candidate, Catalogue, name_forms, nearest
+from cost_exporter.domain.pricing.match import Candidate, ProviderPrices, name_forms, nearest
 from cost_exporter.domain.pricing.names import elsewhere, names_to_try
 from cost_exporter.domain.pricing.overlap import overlapping_parts
 from cost_exporter.domain.pricing.quote import invalid_quote, planned_quote, refused_quote, reported_quote
-from cost_exporter.domain.pricing.rate_card import Entry, Level
+from cost_exporter.domain.pricing.rate_card import BookCandidates, PriceLookup
 from cost_exporter.domain.pricing.rows import (
     CONDITIONS,
     LIST,
@@ -117,8 +117,8 @@ class PriceBook:
         self._books = (frozenset(override_books) | {factor.book for factor in factors}) - {LIST}
         self._tenants = _named(self._books, _TENANT)
         self._api_keys = _named(self._books, _API_KEY)
-        self._catalogues: dict[str, Catalogue] = {}
-        self._entries: dict[tuple[Any, ...], Entry | Quote] = {}
+        self._provider_prices: dict[str, ProviderPrices] = {}
+        self._entries: dict[tuple[Any, ...], PriceLookup | Quote] = {}
         self.version = version or self._content_version()
 
     @classmethod
@@ -136,23 +136,23 @@ class PriceBook:
             snapshots_until=self._snapshots_until,
             scale=CONTEXT.multiply(self._scale, factor),
         )
-        scaled._catalogues = self._catalogues  # both are views of the same rows
+        scaled._provider_prices = self._provider_prices  # both are views of the same rows
         return scaled
 
-    def catalogue(self, provider: str) -> Catalogue:
+    def prices_of(self, provider: str) -> ProviderPrices:
         """Return everything known about one provider, compiled when first asked for."""
-        catalogue = self._catalogues.get(provider)
-        if catalogue is None:
+        prices_of = self._provider_prices.get(provider)
+        if prices_of is None:
             aliases = [alias for source in self._sources for alias in source.aliases(provider)]
-            catalogue = Catalogue(self._rows(provider), aliases, self._snapshots_until)
-            self._catalogues[provider] = catalogue
-        return catalogue
+            prices_of = ProviderPrices(self._rows(provider), aliases, self._snapshots_until)
+            self._provider_prices[provider] = prices_of
+        return prices_of
 
     @property
     def rows(self) -> Iterable[PriceRow]:
         """Every row in force, by provider."""
         for provider in sorted(self.providers):
-            yield from self.catalogue(provider).rows
+            yield from self.prices_of(provider).rows
 
     @property
     def factors(self) -> Sequence[Factor]:
@@ -175,7 +175,7 @@ class PriceBook:
         entry = self._entry(usage)
         if isinstance(entry, Quote):
             return entry
-        return planned_quote(entry.plan(usage.at_unix_ns, quantities), parts, usage, self.version)
+        return planned_quote(entry.rate_card(usage.at_unix_ns, quantities), parts, usage, self.version)
 
     def _inconsistent(self, usage: UsageRecord, error: InconsistentUsage) -> Quote:
         """Answer a usage that cannot be, unless it can: where the same tokens were counted under two names."""
@@ -186,7 +186,7 @@ class PriceBook:
         entry = self._entry(usage)
         if isinstance(entry, Quote):
             return entry
-        plan = entry.plan(usage.at_unix_ns, usage.quantities)
+        plan = entry.rate_card(usage.at_unix_ns, usage.quantities)
         quote = planned_quote(plan, parts, replace(usage, is_estimated=True), self.version)
         return replace(quote, issues=(*quote.issues, issue))
 
@@ -205,8 +205,8 @@ class PriceBook:
         if not (missing := totals_not_stated(usage)):
             return quote
         entry = self._entry(usage)
-        assert isinstance(entry, Entry)
-        plan = entry.plan(usage.at_unix_ns, usage.quantities)
+        assert isinstance(entry, PriceLookup)
+        plan = entry.rate_card(usage.at_unix_ns, usage.quantities)
         billed = [unit for unit in missing if unit in plan.steps and plan.steps[unit].rate.price_usd]
         if not billed:
             return quote
@@ -219,19 +219,19 @@ class PriceBook:
         except InconsistentUsage:
             parts = {}
         entry = self._entry(usage)
-        plan = None if isinstance(entry, Quote) else entry.plan(usage.at_unix_ns, usage.quantities)
+        plan = None if isinstance(entry, Quote) else entry.rate_card(usage.at_unix_ns, usage.quantities)
         return refused_quote(plan, parts, usage, self.version)
 
     def _reported(self, usage: UsageRecord, vendor_cost_usd: Decimal) -> Quote:
-        """The vendor's own figure is the cost, unless a negotiated price of ours outranks it (semantics 19)."""
+        """The vendor's own figure is the cost, unless a negotiated price of ours outranks it (rule 19)."""
         entry = self._entry(usage) if self._books and usage.quantities else None
-        if isinstance(entry, Entry) and entry.plan(usage.at_unix_ns, usage.quantities).is_override:
+        if isinstance(entry, PriceLookup) and entry.rate_card(usage.at_unix_ns, usage.quantities).is_override:
             quote = self.price_of_call(replace(usage, vendor_cost_usd=None))
             if quote.status in {"priced", "estimated"}:
                 return quote
         return reported_quote(vendor_cost_usd, self.version)
 
-    def _entry(self, usage: UsageRecord) -> Entry | Quote:
+    def _entry(self, usage: UsageRecord) -> PriceLookup | Quote:
         """Return the compiled prices for usages of this kind, or the quote of those that nothing prices."""
         key = (
             usage.provider,
@@ -255,7 +255,7 @@ class PriceBook:
             entry = self._entries[key] = self._new_entry(usage)
         return entry
 
-    def _new_entry(self, usage: UsageRecord) -> Entry | Quote:
+    def _new_entry(self, usage: UsageRecord) -> PriceLookup | Quote:
         unknown = sorted(usage.quantities.keys() - QUANTITIES)
         if unknown:
             return invalid_quote(f"unknown_quantity: {', '.join(unknown)}", self.version)
@@ -272,7 +272,9 @@ class PriceBook:
             provider = canonical_provider(model.partition("/")[0])
         return provider, model
 
-    def _first_known(self, usage: UsageRecord, provider: str, model: str, context: dict[str, str]) -> Entry | None:
+    def _first_known(
+        self, usage: UsageRecord, provider: str, model: str, context: dict[str, str]
+    ) -> PriceLookup | None:
         """Return the prices of the first name that has any; of any but the response model they are an estimate."""
         for name, reason in names_to_try(provider, model, usage.request_model):
             seller, levels = self._levels(usage, provider, name)
@@ -282,7 +284,7 @@ class PriceBook:
             issues = (estimated,) if estimated else ()
             if seller != provider:
                 issues = (*issues, f"resale: at the list price of {seller}")
-            return Entry(
+            return PriceLookup(
                 levels,
                 unit_names=usage.quantities,
                 context=context,
@@ -292,15 +294,15 @@ class PriceBook:
             )
         return None
 
-    def _levels(self, usage: UsageRecord, provider: str, model: str) -> tuple[str, list[Level]]:
+    def _levels(self, usage: UsageRecord, provider: str, model: str) -> tuple[str, list[BookCandidates]]:
         """Return whose list applies, and the books in force for this usage in order of precedence."""
-        own = self.catalogue(provider).candidates(provider, model)
+        own = self.prices_of(provider).candidates(provider, model)
         overrides = [f"{_API_KEY}{usage.api_key}", f"{_TENANT}{usage.tenant}", OPERATOR]
         levels = [self._override(book, own, provider, model) for book in overrides if book in self._books]
         seller, listed = self._listed(own, provider, model)
-        levels.append(Level(book=LIST, candidates=[one for one in listed if not one.row.is_imported]))
-        levels.append(Level(book=LIST, candidates=[one for one in listed if _is_primary_import(one.row)]))
-        levels.append(Level(book=LIST, candidates=[one for one in listed if one.row.is_secondary]))
+        levels.append(BookCandidates(book=LIST, candidates=[one for one in listed if not one.row.is_imported]))
+        levels.append(BookCandidates(book=LIST, candidates=[one for one in listed if _is_primary_import(one.row)]))
+        levels.append(BookCandidates(book=LIST, candidates=[one for one in listed if one.row.is_secondary]))
         return seller, levels
 
     def _listed(self, own: Sequence[Candidate], provider: str, model: str) -> tuple[str, list[Candidate]]:
@@ -309,19 +311,19 @@ class PriceBook:
         if listed:
             return provider, listed
         for seller in RESALE.get(provider, ()):
-            resold = [one for one in self.catalogue(seller).candidates(seller, model) if one.row.book == LIST]
+            resold = [one for one in self.prices_of(seller).candidates(seller, model) if one.row.book == LIST]
             if resold:
                 return seller, resold
         return provider, []
 
-    def _override(self, book: str, own: Sequence[Candidate], provider: str, model: str) -> Level:
+    def _override(self, book: str, own: Sequence[Candidate], provider: str, model: str) -> BookCandidates:
         names = name_forms(provider, model)
         factors = [
             factor
             for factor in self._factors
             if factor.book == book and factor.provider in {"", provider} and (not factor.model or factor.model in names)
         ]
-        return Level(book=book, candidates=[one for one in own if one.row.book == book], factors=factors)
+        return BookCandidates(book=book, candidates=[one for one in own if one.row.book == book], factors=factors)
 
     def _unknown(self, provider: str, model: str) -> Quote:
         """Nothing prices it: say so, and what was perhaps meant."""
@@ -329,7 +331,7 @@ class PriceBook:
             near = nearest(provider, self.providers)
             issue = f"unknown_provider: {provider or '(none)'}"
         else:
-            near = nearest(model.lower(), self.catalogue(provider).models)
+            near = nearest(model.lower(), self.prices_of(provider).models)
             issue = f"unknown_model: {model or '(none)'} at {provider}"
         hint = f"; nearest name: {near}" if near else ""
         return Quote(amount_usd=None, status="unpriced", issues=(issue + hint,), book_version=self.version)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, Match, ModelAlias, PriceRow
 from cost_exporter.domain.provider import canonical_provider
 
-__all__ = ["Candidate", "Catalogue", "matches_empty_name", "name_forms", "nearest"]
+__all__ = ["Candidate", "ProviderPrices", "matches_empty_name", "name_forms", "nearest"]
 
 _DATE = re.compile(r"(?<!\d)(20\d{2})(-?)(\d{2})\2(\d{2})(?!\d)")
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
@@ -110,7 +110,7 @@ def matches_empty_name(one: PriceRow | ModelAlias) -> bool:
     return not text or (one.match == "regex" and _matches(one.match, text, ""))
 
 
-class Catalogue:
+class ProviderPrices:
     """Everything the books say about one provider, ready to be looked up by model name."""
 
     def __init__(self, rows: Iterable[PriceRow], aliases: Iterable[ModelAlias], snapshots_until: str) -> None:

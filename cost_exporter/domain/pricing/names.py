@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cost_exporter.domain.pricing.rate_card import Level
+from cost_exporter.domain.pricing.rate_card import BookCandidates
 from cost_exporter.domain.pricing.rows import LIST
 
 __all__ = ["elsewhere", "names_to_try"]
@@ -42,7 +42,7 @@ def names_to_try(provider: str, model: str, request_model: str) -> Iterator[tupl
         yield name, f"{reason}; {route}"
 
 
-def elsewhere(provider: str, model: str, levels: Sequence[Level]) -> str:
+def elsewhere(provider: str, model: str, levels: Sequence[BookCandidates]) -> str:
     """Return the issue of a Bedrock profile outside the United States that only has the price of the model at home."""
     profile = _PROFILE.match(model.lower().rpartition("/")[2]) if provider == "aws" else None
     if profile is None:

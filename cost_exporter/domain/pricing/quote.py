@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.money import CONTEXT, ZERO, quantise_line
-from cost_exporter.domain.pricing.rate_card import Plan
+from cost_exporter.domain.pricing.rate_card import RateCard
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.quote import Line, Quote, Rate, Status
 from cost_exporter.domain.usage import UsageRecord
@@ -22,7 +22,7 @@ _add = CONTEXT.add
 _quote: Final = maker(Quote, "amount_usd", "status", "lines", "issues", "book_version")
 
 
-def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
+def planned_quote(plan: RateCard, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
     """Return what these disjoint parts cost by this plan. Takes `parts` over and may change it."""
     steps = plan.steps
     if "requests" in steps:
@@ -54,7 +54,7 @@ def planned_quote(plan: Plan, parts: dict[str, Quantity], usage: UsageRecord, ve
 
 
 def _incomplete_quote(
-    plan: Plan,
+    plan: RateCard,
     parts: Mapping[str, Quantity],
     usage: UsageRecord,
     priced: tuple[Decimal, list[Line], list[str], tuple[str, ...]],
@@ -90,7 +90,7 @@ def _unpriced_line(unit: str, number: Quantity) -> Line:
 
 
 def _status(
-    plan: Plan, usage: UsageRecord, line_count: int, unpriced_count: int, parts: Mapping[str, Quantity]
+    plan: RateCard, usage: UsageRecord, line_count: int, unpriced_count: int, parts: Mapping[str, Quantity]
 ) -> Status:
     if unpriced_count:
         return "unpriced" if unpriced_count == line_count else "partial"
@@ -101,13 +101,13 @@ def _status(
     return "estimated" if plan.is_estimated or usage.is_estimated else "priced"
 
 
-def refused_quote(plan: Plan | None, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
+def refused_quote(plan: RateCard | None, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
     """Return the quote of a request the vendor refused: nothing, unless a price row bills errors too."""
     billed = {} if plan is None else {unit: step for unit, step in plan.steps.items() if step.bill_on_error}
     if plan is None or not any(unit in parts or unit == "requests" for unit in billed):
         reason = "refused: no work was done, so nothing is billed"
         return Quote(amount_usd=ZERO, status="priced", issues=(reason,), book_version=version)
-    only_billed = Plan(
+    only_billed = RateCard(
         steps=billed,
         silent=frozenset(parts),
         issues=(*plan.issues, "refused: billed all the same, the price row says bill_on_error"),

@@ -1,8 +1,8 @@
 """Compile price rows into plans: for one model, its conditions and its quantities, what each unit costs.
 
-`Entry` knows every row that could price a usage; `Entry.plan` picks those in force at an instant and caches
+`PriceLookup` knows every row that could price a usage; `PriceLookup.plan` picks those in force at an instant and caches
 the result, so that pricing is a few multiplications however many versions of a price are kept. The choice
-within a plan is the one place where the order of semantics 19 is decided:
+within a plan is the one place where the order of rule 19 is decided:
 
 1. API key, tenant, operator, curated list, imported list;
 2. most conditions met; a time window over none; exact over prefix over pattern; highest context tier
@@ -22,7 +22,7 @@ from cost_exporter.domain.quote import Rate
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 
-__all__ = ["Entry", "Level", "Plan", "Step"]
+__all__ = ["BookCandidates", "PriceLookup", "RateCard", "UnitPrice"]
 
 _ONE = Decimal(1)
 _LINE_EXPONENT = Decimal(1).scaleb(-LINE_PLACES)
@@ -41,7 +41,7 @@ _CONTEXT_EXACT = CONTEXT.copy()
 _CONTEXT_EXACT.traps[Inexact] = True
 
 
-class Step:
+class UnitPrice:
     """The price of one unit, ready to multiply."""
 
     __slots__ = (
@@ -120,10 +120,10 @@ def _assumption(row: PriceRow, plan_name: str) -> str:
 
 
 @value
-class Plan:
+class RateCard:
     """What each unit costs for one kind of usage at one time."""
 
-    steps: Mapping[str, Step]
+    steps: Mapping[str, UnitPrice]
     silent: frozenset[str]
     """Units that cost nothing without a row: alternative meters that are not the basis, and free ones."""
     issues: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ class Plan:
 
 
 @value
-class Level:
+class BookCandidates:
     """One book in force for a usage: its candidates and its factors."""
 
     book: str
@@ -149,12 +149,12 @@ class _Chosen(NamedTuple):
     scale: Decimal
 
 
-class Entry:
+class PriceLookup:
     """Every row that could price usages of one kind, and the plans made from them so far."""
 
     def __init__(
         self,
-        levels: Sequence[Level],
+        levels: Sequence[BookCandidates],
         *,
         unit_names: Iterable[str],
         context: Mapping[str, str],
@@ -172,7 +172,7 @@ class Entry:
         self._boundaries = sorted({instant for level in self._levels for instant in _changes(level)})
         self._segments: dict[int, _Segment] = {}
 
-    def plan(self, at_unix_ns: int, quantities: Quantities) -> Plan:
+    def rate_card(self, at_unix_ns: int, quantities: Quantities) -> RateCard:
         """Return the plan in force at this instant for a usage of this size."""
         index = bisect_right(self._boundaries, at_unix_ns)
         segment = self._segments.get(index)
@@ -184,23 +184,23 @@ class Entry:
             plan = segment.plans[state] = self._compile(segment.active(at_unix_ns, quantities))
         return plan
 
-    def _compile(self, levels: Sequence[Level]) -> Plan:
+    def _compile(self, levels: Sequence[BookCandidates]) -> RateCard:
         chosen = _choose(levels, self._scale)
         basis = _basis(chosen, self._unit_names)
         plan_name = self._context["plan"]
         steps = {
-            unit: Step(choice.row, choice.scale, plan_name)
+            unit: UnitPrice(choice.row, choice.scale, plan_name)
             for unit, choice in chosen.items()
             if unit not in basis.ignored
         }
         if "cache_write_tokens" in steps and "cache_write_5m_tokens" not in steps:
             # Five minutes is what a cache write lasts where nothing else is said.
             choice = chosen["cache_write_tokens"]
-            steps["cache_write_5m_tokens"] = Step(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
+            steps["cache_write_5m_tokens"] = UnitPrice(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
         kept = [choice.row for unit, choice in chosen.items() if unit in steps]
         is_guessed = any(_stands_in(chosen[unit].row) for unit in steps.keys() & chosen.keys() & self._unit_names)
         unmatched = _unmatched(kept, self._context, self._unit_names)
-        return Plan(
+        return RateCard(
             steps=steps,
             silent=basis.silent | FREE_WITHOUT_PRICE,
             issues=self._issues + unmatched,
@@ -213,46 +213,46 @@ class Entry:
 class _Segment:
     """A span of time in which no row starts or ends; windows and context tiers still vary within it."""
 
-    def __init__(self, levels: Sequence[Level], at_unix_ns: int) -> None:
+    def __init__(self, levels: Sequence[BookCandidates], at_unix_ns: int) -> None:
         self._levels = [_in_force(level, at_unix_ns) for level in levels]
         rows = [candidate.row for level in self._levels for candidate in level.candidates]
         self._windows = list({str(row.window): row.window for row in rows if row.window}.values())
         self._tiers = list({str(row.context_tier): row.context_tier for row in rows if row.context_tier}.values())
         self.is_stateful = bool(self._windows or self._tiers)
-        self.plans: dict[tuple[bool, ...], Plan] = {}
+        self.plans: dict[tuple[bool, ...], RateCard] = {}
 
     def state(self, at_unix_ns: int, quantities: Quantities) -> tuple[bool, ...]:
         """Return which windows are open and which tiers reached."""
         open_windows = [window.is_open(at_unix_ns) for window in self._windows]
         return (*open_windows, *[tier.is_reached(quantities.get(tier.basis, 0)) for tier in self._tiers])
 
-    def active(self, at_unix_ns: int, quantities: Quantities) -> list[Level]:
+    def active(self, at_unix_ns: int, quantities: Quantities) -> list[BookCandidates]:
         """Return the levels with only the rows that apply."""
         return [_reached(level, at_unix_ns, quantities) for level in self._levels]
 
 
-def _changes(level: Level) -> Iterable[int]:
+def _changes(level: BookCandidates) -> Iterable[int]:
     for dated in (*level.candidates, *level.factors):
         yield dated.valid_from_unix_ns
         yield dated.valid_to_unix_ns
 
 
-def _satisfied(level: Level, context: Mapping[str, str]) -> Level:
+def _satisfied(level: BookCandidates, context: Mapping[str, str]) -> BookCandidates:
     """Keep the rows all of whose conditions the usage meets."""
     kept = [one for one in level.candidates if all(context[name] == wanted for name, wanted in one.row.when)]
-    return Level(book=level.book, candidates=kept, factors=level.factors)
+    return BookCandidates(book=level.book, candidates=kept, factors=level.factors)
 
 
-def _in_force(level: Level, at_unix_ns: int) -> Level:
+def _in_force(level: BookCandidates, at_unix_ns: int) -> BookCandidates:
     """Keep the rows and factors valid at this instant."""
-    return Level(
+    return BookCandidates(
         book=level.book,
         candidates=[c for c in level.candidates if c.valid_from_unix_ns <= at_unix_ns < c.valid_to_unix_ns],
         factors=[f for f in level.factors if f.valid_from_unix_ns <= at_unix_ns < f.valid_to_unix_ns],
     )
 
 
-def _reached(level: Level, at_unix_ns: int, quantities: Quantities) -> Level:
+def _reached(level: BookCandidates, at_unix_ns: int, quantities: Quantities) -> BookCandidates:
     """Keep the rows whose window is open and whose context tier is reached."""
     kept = [
         one
@@ -263,14 +263,14 @@ def _reached(level: Level, at_unix_ns: int, quantities: Quantities) -> Level:
             or one.row.context_tier.is_reached(quantities.get(one.row.context_tier.basis, 0))
         )
     ]
-    return Level(book=level.book, candidates=kept, factors=level.factors)
+    return BookCandidates(book=level.book, candidates=kept, factors=level.factors)
 
 
 def _is_open(window: Window | None, at_unix_ns: int) -> bool:
     return window is None or window.is_open(at_unix_ns)
 
 
-def _choose(levels: Sequence[Level], scale: Decimal) -> dict[str, _Chosen]:
+def _choose(levels: Sequence[BookCandidates], scale: Decimal) -> dict[str, _Chosen]:
     """Walk the books in order of precedence and take for each unit the first that prices it."""
     chosen: dict[str, _Chosen] = {}
     for index, level in enumerate(levels):
@@ -286,7 +286,7 @@ def _choose(levels: Sequence[Level], scale: Decimal) -> dict[str, _Chosen]:
     return chosen
 
 
-def _add(chosen: dict[str, _Chosen], level: Level, index: int, scale: Decimal) -> None:
+def _add(chosen: dict[str, _Chosen], level: BookCandidates, index: int, scale: Decimal) -> None:
     """Take the best row of this book for every unit not priced yet."""
     best: dict[str, Candidate] = {}
     for candidate in level.candidates:

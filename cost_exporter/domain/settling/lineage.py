@@ -1,7 +1,7 @@
 """Lineage: who is whose ancestor in a trace, and what a span inherits from its ancestors.
 
 Spans arrive in any order and some never do, so a chain may be broken; then the root of the trace stands in
-for what is missing (semantics 16). A forged cycle of parents ends the walk.
+for what is missing (rule 16). A forged cycle of parents ends the walk.
 """
 
 from collections.abc import Iterator, Mapping
@@ -66,12 +66,16 @@ class Lineage:
         call = self._calls[key]
         attribution = call.attribution
         if call.parent_span_id is not None:
-            attribution = attribution.over(self._from_above((key[0], call.parent_span_id)))
+            attribution = attribution.with_fallback(self._inherited_attribution((key[0], call.parent_span_id)))
         found = self._roots.get(key[0])
         if found is None:
-            return attribution.over(call.resource_attribution)
+            return attribution.with_fallback(call.resource_attribution)
         _, root, root_attribution = found
-        return attribution.over(root_attribution).over(call.resource_attribution).over(root.resource_attribution)
+        return (
+            attribution.with_fallback(root_attribution)
+            .with_fallback(call.resource_attribution)
+            .with_fallback(root.resource_attribution)
+        )
 
     def _calls_from(self, key: SpanKey) -> tuple[SpanKey, ...]:
         """Return the calls from `key` upwards, memoised for every span on the way."""
@@ -92,7 +96,7 @@ class Lineage:
             self._calls_above[each] = found
         return found
 
-    def _from_above(self, key: SpanKey) -> Attribution:
+    def _inherited_attribution(self, key: SpanKey) -> Attribution:
         """Return what the spans from `key` upwards say, memoised for every span on the way."""
         known = self._inherited.get(key)
         if known is not None:
@@ -109,12 +113,12 @@ class Lineage:
             # A forged cycle: go round it once before, so that what a span inherits does not depend on where we began.
             ring = chain[chain.index(here) :]
             for each in reversed(ring):
-                attribution = self._said_by(each).over(attribution)
+                attribution = self._own_attribution(each).with_fallback(attribution)
         for each in reversed(chain):
-            attribution = self._inherited[each] = self._said_by(each).over(attribution)
+            attribution = self._inherited[each] = self._own_attribution(each).with_fallback(attribution)
         return attribution
 
-    def _said_by(self, key: SpanKey) -> Attribution:
+    def _own_attribution(self, key: SpanKey) -> Attribution:
         span = self._calls.get(key) or self._links.get(key)
         return NO_ATTRIBUTION if span is None else span.attribution
 

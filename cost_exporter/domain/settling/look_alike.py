@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from cost_exporter.domain.settling.base_model import base_model
-from cost_exporter.domain.span import Call, Detail, SpanKey
+from cost_exporter.domain.span import Call, EmitterRank, SpanKey
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
 __all__ = [
@@ -62,7 +62,7 @@ class LookAlike(NamedTuple):
 
 def bucket_of(call: Call) -> Bucket | None:
     """Return what two spans of one call have in common; None for a call that is not looked for in other traces."""
-    if call.parent_span_id is not None and call.detail is not Detail.FRAMEWORK:
+    if call.parent_span_id is not None and call.detail is not EmitterRank.FRAMEWORK:
         return None
     usage = call.usage
     if usage.operation not in CHAT_OPERATIONS or not usage.model or call.session_sequence is not None:

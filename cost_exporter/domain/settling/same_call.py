@@ -1,4 +1,4 @@
-"""Which spans tell of one provider call? Group them, so that each call is billed once (semantics 6).
+"""Which spans tell of one provider call? Group them, so that each call is billed once (rule 6).
 
 Certain first, then likely:
 
@@ -35,7 +35,7 @@ from cost_exporter.domain.settling.look_alike import (
 from cost_exporter.domain.span import Call, SpanKey
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
-__all__ = ["leaves_cache_out", "same_call_evidence", "same_call_groups"]
+__all__ = ["omits_cached_tokens_of", "same_call_evidence", "same_call_groups"]
 
 OVERLAPPING_MAX = 64
 """Of the spans alike that are open at one time, a span is compared with the ones that started last: two tellings of
@@ -94,7 +94,7 @@ def same_call_evidence(
     return "nested" if lineage.are_related(one, other) else "overlap"
 
 
-def leaves_cache_out(part: Call, whole: Call) -> bool:
+def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
     """Return whether the one may be the other, told without its cached tokens.
 
     botocore's instrumentation tells so of InvokeModel (0.66b2): 50 of 1350. It is believed of Bedrock's counts only,
@@ -277,7 +277,7 @@ def _agree_but_for_cache(one: Call, other: Call) -> bool:
 
 
 def _one_leaves_cache_out(one: Call, other: Call) -> bool:
-    return leaves_cache_out(one, other) or leaves_cache_out(other, one)
+    return omits_cached_tokens_of(one, other) or omits_cached_tokens_of(other, one)
 
 
 def _models_agree(one: Call, other: Call) -> bool:

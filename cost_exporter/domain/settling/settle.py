@@ -1,7 +1,7 @@
 """Settle a trace: from all its facts decide which calls are billed, on whose account, and what they cost.
 
 A pure function of the *set* of facts. Whatever the order, batching or repetition in which spans arrive, the
-same set gives the same records: that is what makes rollups reproducible (semantics 2, 6, 9, 16).
+same set gives the same records: that is what makes rollups reproducible (rules 2, 6, 9, 16).
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class Workflow:
     revenue_usd: Decimal | None
 
 
-_BILLED_AS_SAID = Verdict()
+_UNCHANGED = Verdict()
 
 
 def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
@@ -58,17 +58,16 @@ def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
     repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
     verdicts = judge(facts.calls, lineage, Identities(repeated), facts.namespace, facts.shared_keys)
     return {
-        key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _BILLED_AS_SAID), price)
-        for key in facts.calls
+        key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _UNCHANGED), price) for key in facts.calls
     }
 
 
 def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
     """Return what the facts of one trace say about it as a workflow."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
-    said = _said_anywhere(trace_id, facts)
+    said = _fallback_attribution(trace_id, facts)
     if root is not None:
-        said = root[1].over(said)
+        said = root[1].with_fallback(said)
     return Workflow(
         state=_state(has_failed=None if root is None else root[0].has_failed, outcome=said.outcome),
         workflow_id=said.workflow_id,
@@ -153,7 +152,7 @@ def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Ve
     )
 
 
-def _said_anywhere(trace_id: bytes, facts: TraceFacts) -> Attribution:
+def _fallback_attribution(trace_id: bytes, facts: TraceFacts) -> Attribution:
     """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
     spans = (facts.links, facts.calls)
     # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.

@@ -15,11 +15,11 @@ from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.settling.finest_split import finest_split
 from cost_exporter.domain.settling.identity import Identities
 from cost_exporter.domain.settling.lineage import Lineage
-from cost_exporter.domain.settling.same_call import leaves_cache_out, same_call_evidence, same_call_groups
-from cost_exporter.domain.span import Call, Detail, SpanKey
+from cost_exporter.domain.settling.same_call import omits_cached_tokens_of, same_call_evidence, same_call_groups
+from cost_exporter.domain.span import Call, EmitterRank, SpanKey
 from cost_exporter.domain.value import value
 
-__all__ = ["Verdict", "judge", "richness"]
+__all__ = ["Verdict", "completeness_rank", "judge"]
 
 
 @value
@@ -47,7 +47,7 @@ def judge(
     groups = same_call_groups(calls, lineage, identities, namespace, shared_keys)
     for keys in groups:
         verdicts.update(_one_of_many(calls, keys, lineage, identities))
-    _let_frameworks_yield(calls, lineage, identities, groups, verdicts)
+    _prefer_vendor_spans(calls, lineage, identities, groups, verdicts)
     for key, call in calls.items():
         if not call.is_billable and not _is_duplicate(verdicts, key):
             verdicts[key] = Verdict(is_duplicate=True, issues=("not_billable",))
@@ -56,7 +56,7 @@ def judge(
     return verdicts
 
 
-def richness(call: Call) -> tuple[bool, bool, bool, int, int]:
+def completeness_rank(call: Call) -> tuple[bool, bool, bool, int, int]:
     """Return what the billed span of a call is chosen by: the greatest wins."""
     return (
         call.is_billable,
@@ -75,37 +75,41 @@ def _one_of_many(
     if not billable:
         return
     if any(calls[key].call_id.startswith("phone:") for key in keys):
-        home, amended = _one_phone_call(calls, keys, billable)
+        billed_span, amended = _one_phone_call(calls, keys, billable)
         yield from amended
     else:
-        home = _richest(calls, billable)
-        yield from _completed(calls, home, keys)
+        billed_span = _richest(calls, billable)
+        yield from _completed(calls, billed_span, keys)
     for key in keys:
-        if key != home:
-            yield key, _duplicate(home, same_call_evidence(calls, lineage, identities, key, home))
+        if key != billed_span:
+            yield key, _duplicate(billed_span, same_call_evidence(calls, lineage, identities, key, billed_span))
 
 
 def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
     """Return the span to bill. Between equals it is the leaf: it started last."""
 
     def rank(key: SpanKey) -> tuple[object, ...]:
-        return richness(calls[key]), calls[key].started_at_unix_ns, key
+        return completeness_rank(calls[key]), calls[key].started_at_unix_ns, key
 
     richest = max(keys, key=rank)
     # However good an emitter is else: of a part of the input and the whole of it, the whole is billed.
-    whole = [key for key in keys if leaves_cache_out(calls[richest], calls[key]) and not calls[key].usage.is_estimated]
+    whole = [
+        key for key in keys if omits_cached_tokens_of(calls[richest], calls[key]) and not calls[key].usage.is_estimated
+    ]
     return max(whole, key=rank, default=richest)
 
 
 def _completed(
-    calls: Mapping[SpanKey, Call], home: SpanKey, keys: Sequence[SpanKey]
+    calls: Mapping[SpanKey, Call], billed_span: SpanKey, keys: Sequence[SpanKey]
 ) -> Iterator[tuple[SpanKey, Verdict]]:
     """Bill a call with the parts that only others of its spans report; nothing where these know no more."""
-    others = sorted((key for key in keys if key != home), key=lambda key: (richness(calls[key]), key), reverse=True)
-    quantities, helpers = finest_split(calls[home], [calls[key] for key in others])
+    others = sorted(
+        (key for key in keys if key != billed_span), key=lambda key: (completeness_rank(calls[key]), key), reverse=True
+    )
+    quantities, helpers = finest_split(calls[billed_span], [calls[key] for key in others])
     if helpers:
         issues = tuple(f"completed_by:{calls[others[each]].span_id.hex()}" for each in helpers)
-        yield home, Verdict(quantities=quantities, issues=issues)
+        yield billed_span, Verdict(quantities=quantities, issues=issues)
 
 
 def _duplicate(billed: SpanKey, why: str) -> Verdict:
@@ -118,25 +122,25 @@ def _one_phone_call(
     """Bill the first told with the figures of the best: the call stays where it was made when its price comes."""
     # A span ends as its news is told. Starts do not tell who was first: Twilio cuts them to whole seconds, by its own
     # clock, so that a price fetched days later seems to start before the callback that was there at the call's end.
-    home = min(billable, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
-    best = max(keys, key=lambda key: (_phone_richness(calls[key]), key))
-    if best == home:
-        return home, []
+    billed_span = min(billable, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
+    best = max(keys, key=lambda key: (_phone_completeness_rank(calls[key]), key))
+    if best == billed_span:
+        return billed_span, []
     usage = calls[best].usage
     amended = Verdict(
-        quantities=usage.quantities or calls[home].usage.quantities,
+        quantities=usage.quantities or calls[billed_span].usage.quantities,
         vendor_cost_usd=usage.vendor_cost_usd,
         issues=(f"amended_by:{best[1].hex()}",),
     )
-    return home, [(home, amended)]
+    return billed_span, [(billed_span, amended)]
 
 
-def _phone_richness(call: Call) -> tuple[bool, Decimal, int]:
+def _phone_completeness_rank(call: Call) -> tuple[bool, Decimal, int]:
     seconds = call.usage.quantities.get("call_seconds", -1)
     return call.usage.vendor_cost_usd is not None, Decimal(seconds), call.ended_at_unix_ns
 
 
-def _let_frameworks_yield(
+def _prefer_vendor_spans(
     calls: Mapping[SpanKey, Call],
     lineage: Lineage,
     identities: Identities,
@@ -147,21 +151,21 @@ def _let_frameworks_yield(
     below = _vendors_below(calls, lineage)
     if not below:
         return
-    told_with = {key: keys for keys in groups for key in keys}
+    spans_by_call = {key: keys for keys in groups for key in keys}
     for framework in sorted(below, key=lambda key: (-len(lineage.calls_above(key)), key)):
         if not _is_duplicate(verdicts, framework):
-            tellings = told_with.get(framework, (framework,))
-            if not _is_known_by_id(calls, identities, framework, tellings):
-                verdicts.update(_framework_or_vendors(calls, framework, below[framework], tellings, verdicts))
+            spans_of_call = spans_by_call.get(framework, (framework,))
+            if not _is_known_by_id(calls, identities, framework, spans_of_call):
+                verdicts.update(_framework_or_vendors(calls, framework, below[framework], spans_of_call, verdicts))
     verdicts.update(_pointed_at_the_billed(verdicts))
 
 
 def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, list[SpanKey]]:
     """Return each framework's span with the vendor spans below it of which it may tell."""
     below: dict[SpanKey, list[SpanKey]] = {}
-    if any(call.detail is Detail.FRAMEWORK for call in calls.values()):
+    if any(call.detail is EmitterRank.FRAMEWORK for call in calls.values()):
         for key, call in calls.items():
-            if call.detail is not Detail.FRAMEWORK:
+            if call.detail is not EmitterRank.FRAMEWORK:
                 for above in lineage.calls_above(key):
                     if _stands_for(calls[above], call):
                         below.setdefault(above, []).append(key)
@@ -170,28 +174,30 @@ def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[Span
 
 def _stands_for(framework: Call, vendor: Call) -> bool:
     """Return whether a framework's span may tell of a vendor call below it: same operation, same provider."""
-    if framework.detail is not Detail.FRAMEWORK:
+    if framework.detail is not EmitterRank.FRAMEWORK:
         return False
     providers = {framework.usage.provider, vendor.usage.provider} - {""}
     return len(providers) < 2 and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)  # noqa: PLR2004
 
 
 def _is_known_by_id(
-    calls: Mapping[SpanKey, Call], identities: Identities, framework: SpanKey, tellings: Sequence[SpanKey]
+    calls: Mapping[SpanKey, Call], identities: Identities, framework: SpanKey, spans_of_call: Sequence[SpanKey]
 ) -> bool:
     """Return whether a framework's one call is known by its id: then others below it are calls of their own."""
     call_id = calls[framework].call_id
-    return identities.is_unique(call_id) and any(calls[key].call_id == call_id for key in tellings if key != framework)
+    return identities.is_unique(call_id) and any(
+        calls[key].call_id == call_id for key in spans_of_call if key != framework
+    )
 
 
 def _framework_or_vendors(
     calls: Mapping[SpanKey, Call],
     framework: SpanKey,
     vendors: Sequence[SpanKey],
-    tellings: Sequence[SpanKey],
+    spans_of_call: Sequence[SpanKey],
     verdicts: Mapping[SpanKey, Verdict],
 ) -> Iterator[tuple[SpanKey, Verdict]]:
-    """The framework yields, unless only it knows the usage. `tellings` are the spans of the call that it tells of."""
+    """The framework yields, unless only it knows the usage. `spans_of_call` are the spans of its call."""
     told = calls[framework]
     others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
     others = [key for key in others if calls[key].is_billable]
@@ -204,14 +210,14 @@ def _framework_or_vendors(
     first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
     yield framework, _duplicate(first, "framework")
     # A vendor span that had lost its usage to the framework tells of a call of its own, of which nothing is known now.
-    alone = [key for key in {*tellings}.intersection(vendors) if calls[key].is_billable]
+    alone = [key for key in {*spans_of_call}.intersection(vendors) if calls[key].is_billable]
     if alone:
-        home = _richest(calls, alone)
-        yield home, Verdict()
-        yield from _completed(calls, home, [key for key in tellings if key != framework])
-        for key in tellings:
-            if key not in {framework, home}:
-                yield key, _duplicate(home, "usage_lost")
+        billed_span = _richest(calls, alone)
+        yield billed_span, Verdict()
+        yield from _completed(calls, billed_span, [key for key in spans_of_call if key != framework])
+        for key in spans_of_call:
+            if key not in {framework, billed_span}:
+                yield key, _duplicate(billed_span, "usage_lost")
 
 
 def _billed_for(verdicts: Mapping[SpanKey, Verdict], key: SpanKey) -> SpanKey:
@@ -235,7 +241,7 @@ def _pointed_at_the_billed(verdicts: Mapping[SpanKey, Verdict]) -> dict[SpanKey,
 
 
 def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Make the deltas add up to what the vendor says the session took (semantics 9), and tell each what went before."""
+    """Make the deltas add up to what the vendor says the session took (rule 9), and tell each what went before."""
     quantities = [calls[key].usage.quantities for key in deltas]
     stated = [calls[key].session_vendor_total_seconds for key in deltas]
     vendor_total = next((total for total in reversed(stated) if total is not None), None)

@@ -6,7 +6,7 @@ vendor has it in its prefix (`openai/gpt-4o`).
 
 from typing import Final
 
-from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
 from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
 
@@ -25,7 +25,7 @@ def _complete(reading: Reading) -> None:
     if reading.provider == _ITSELF:
         prefix, slash, _ = reading.request_model.partition("/")
         reading.provider = prefix if slash and prefix != "models" else ""
-        assume_provider(reading)
+        guess_provider(reading)
     answer = json_object(reading.whole_text(_ANSWER, JSON_LENGTH_MAX)).get("usage_metadata")
     leaves = usage_leaves(answer) if isinstance(answer, dict) else {}
     total = leaves.get("total_token_count", 0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
 from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage, usage_leaves
 from cost_exporter.read.otlp.values import clean_text, json_number
@@ -46,7 +46,7 @@ _REST: Final = frozenset({"input", "output", "text", "tokens"}) | _TIERS
 
 def _operation(reading: Reading) -> str | None:
     kind = reading.text(_TYPE).lower()
-    if not kind or (kind in _CALLS and reading.plan.texts.get("operation")):
+    if not kind or (kind in _CALLS and reading.layout.texts.get("operation")):
         return None
     return _CALLS.get(kind, WRAPPER)
 
@@ -65,7 +65,7 @@ def _complete(reading: Reading) -> None:
         reading.is_stream = True
     # Metadata is JSON, each value of it.
     reading.provider = reading.provider or reading.text(_PROVIDER).strip('"')
-    assume_provider(reading)
+    guess_provider(reading)
 
 
 def _add_parts(reading: Reading, leaves: Mapping[str, Quantity]) -> None:

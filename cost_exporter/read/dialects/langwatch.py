@@ -30,7 +30,7 @@ _CALLS: Final = {"llm": "chat", "embedding": "embeddings"}
 
 def _operation(reading: Reading) -> str | None:
     kind = reading.text(_TYPE).lower()
-    if not kind or (kind in _CALLS and reading.plan.texts.get("operation")):
+    if not kind or (kind in _CALLS and reading.layout.texts.get("operation")):
         return None
     return _CALLS.get(kind, WRAPPER)
 

@@ -77,7 +77,7 @@ def _complete(reading: Reading) -> None:
 def _complete_raw(reading: Reading) -> None:
     vendor = _raw_vendor(reading)
     usage_key = f"llm.{vendor}.usage"
-    if usage_key not in reading.plan.containers:
+    if usage_key not in reading.layout.containers:
         read_usage(reading, usage_key, object_of(reading.attributes[usage_key]))
     reading.provider = vendor
     reading.response_id = reading.text(f"llm.{vendor}.id")

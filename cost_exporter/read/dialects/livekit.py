@@ -32,7 +32,7 @@ def _operation(reading: Reading) -> str | None:
         return "speech_to_text"
     if reading.text(_REALTIME):
         return "chat"
-    return None if reading.plan.texts.get("operation") else WRAPPER
+    return None if reading.layout.texts.get("operation") else WRAPPER
 
 
 def _complete(reading: Reading) -> None:

@@ -34,7 +34,7 @@ _STREAMING: Final = frozenset({"chat", "text_completion"})
 
 
 def _operation(reading: Reading) -> str | None:
-    stated = reading.first_text(reading.plan.texts.get("operation", ()))
+    stated = reading.first_text(reading.layout.texts.get("operation", ()))
     if not stated:
         return _BY_URL.get(reading.text(_URL))
     return WRAPPER if stated in _STREAMING and _is_half_of_a_stream(reading) else None
@@ -44,8 +44,8 @@ def _is_half_of_a_stream(reading: Reading) -> bool:
     """Return whether this is the first span of a stream: not failed, and yet without id and usage."""
     return (
         reading.text(_SPAN_TYPE) == "span"
-        and not reading.plan.quantities
-        and "response_id" not in reading.plan.texts
+        and not reading.layout.quantities
+        and "response_id" not in reading.layout.texts
         and reading.span.status.code != _ERROR
     )
 

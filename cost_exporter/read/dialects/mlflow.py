@@ -6,7 +6,7 @@ is as they count it, without the cached tokens (scopes.py).
 
 from typing import Final
 
-from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.quantities import TOTALS
 from cost_exporter.read.fields.reading import Dialect, Reading
 from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
@@ -41,7 +41,7 @@ def _complete(reading: Reading) -> None:
     reading.saw_usage(_USAGE, leaves, _NAMES.keys())
     reading.request_model = reading.request_model or reading.text(_MODEL).strip('"')
     reading.provider = reading.provider or reading.text(_PROVIDER).strip('"')
-    assume_provider(reading)
+    guess_provider(reading)
 
 
 DIALECT = Dialect(

@@ -9,7 +9,7 @@ from typing import Final
 
 from cost_exporter.read.fields.reading import Reading
 
-__all__ = ["assume_provider"]
+__all__ = ["guess_provider"]
 
 _MAKERS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     # `us.anthropic.claude-sonnet-4-5-20250929-v1:0`: only Bedrock writes a vendor, a dot and a version so.
@@ -23,7 +23,7 @@ _MAKERS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
-def assume_provider(reading: Reading) -> None:
+def guess_provider(reading: Reading) -> None:
     """Let the model tell who was asked, where nothing else does."""
     if reading.provider:
         return

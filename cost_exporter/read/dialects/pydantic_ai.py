@@ -16,7 +16,7 @@ _AGENT: Final = "agent_name"
 
 
 def _operation(reading: Reading) -> str | None:
-    if reading.plan.texts.get("operation"):
+    if reading.layout.texts.get("operation"):
         return None
     return WRAPPER if reading.text(_AGENT) or reading.span.name == "agent run" else None
 

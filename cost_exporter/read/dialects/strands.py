@@ -6,7 +6,7 @@ input (OpenAI), of others beside it (Bedrock, Anthropic): the total tells which 
 
 from typing import Final
 
-from cost_exporter.read.dialects.provider_guess import assume_provider
+from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
 
 __all__ = ["DIALECT"]
@@ -17,7 +17,7 @@ _ITSELF: Final = "strands-agents"
 def _complete(reading: Reading) -> None:
     if reading.provider == _ITSELF:
         reading.provider = ""
-    assume_provider(reading)
+    guess_provider(reading)
 
 
 DIALECT = Dialect(name="strands", scopes=("strands*",), complete=_complete)

@@ -28,9 +28,9 @@ def _operation(reading: Reading) -> str | None:
     kind = reading.text(_SPAN_KIND)
     if kind:
         # LlamaIndex runs a model as a task (`Cohere.task`), and tells its operation and usage there.
-        is_call = kind == "task" and reading.words.operation in CHAT_OPERATIONS and reading.plan.quantities
-        return reading.words.operation if is_call else WRAPPER
-    if reading.plan.texts.get("operation"):
+        is_call = kind == "task" and reading.identity.operation in CHAT_OPERATIONS and reading.layout.quantities
+        return reading.identity.operation if is_call else WRAPPER
+    if reading.layout.texts.get("operation"):
         return None
     return _REQUEST_TYPES.get(reading.text(_REQUEST_TYPE))
 

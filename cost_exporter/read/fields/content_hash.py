@@ -1,4 +1,4 @@
-"""Hash what a span says, so that the same span sent again is known again (semantics 2).
+"""Hash what a span says, so that the same span sent again is known again (rule 2).
 
 Over the facts, not the bytes: protobuf and JSON, any order of attributes and any batching give one hash. Left
 out is what is not the sender's: the time of receipt, and what the operator's settings make of a cost.
@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.fingerprint import named
-from cost_exporter.read.fields.reading import Origin, Words
+from cost_exporter.read.fields.reading import CallIdentity, Origin
 
-__all__ = ["Extras", "content_hash", "said_beyond", "said_by"]
+__all__ = ["Extras", "attribution_text", "content_hash", "said_beyond"]
 
 _VERSION: Final = b"\x01"
 _EMPTY: Final = blake2b(_VERSION, digest_size=8)
@@ -33,20 +33,21 @@ def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
     ended_at_unix_ns: int,
     operation: str,
     quantities: dict[str, Quantity],
-    words: Words,
+    identity: CallIdentity,
     origin: Origin,
     scope_name: str,
     response_id: str,
-    rest: str,
+    rare_fields: str,
 ) -> int:
     """Return a signed 64-bit hash of a call.
 
-    `ids` are those of trace, span and parent, the times as sent. `rest` is what few spans say; see `said_beyond`.
+    `ids` are those of trace, span and parent, the times as sent. `rare_fields` is what few spans say; see
+    `said_beyond`.
     """
     used = " ".join([f"{name}={number}" for name, number in sorted(quantities.items())])
     said = (
         f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used};"
-        f" {words.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rest}"
+        f" {identity.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rare_fields}"
     ).encode("utf-8", "backslashreplace")
     hashed = _EMPTY.copy()
     hashed.update(ids + said)
@@ -66,11 +67,11 @@ class Extras(NamedTuple):
 
 
 def said_beyond(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:
-    """Return as text what few spans say. Of a plain span with an attribution it is `said_by`."""
-    return " ".join(filter(None, (said_by(attribution), named(session), named(extras))))
+    """Return as text what few spans say. Of a plain span with an attribution it is `attribution_text`."""
+    return " ".join(filter(None, (attribution_text(attribution), named(session), named(extras))))
 
 
 @lru_cache(maxsize=4096)
-def said_by(attribution: Attribution) -> str:
+def attribution_text(attribution: Attribution) -> str:
     """Return as text what an attribution says. Remembered: the spans of a trace say the same."""
     return named(attribution)

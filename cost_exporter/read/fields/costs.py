@@ -1,4 +1,4 @@
-"""Read the cost that somebody put on a span: kept beside ours with its source (semantics 14).
+"""Read the cost that somebody put on a span: kept beside ours with its source (rule 14).
 
 Believed only where trusted: money that our own instrumentation took from the vendor's reply, and any scope or
 provider that the operator names. A zero is an emitter's way to say that it did not know, unless the vendor
@@ -29,7 +29,7 @@ NO_COST: Final = StatedCost(None, "", is_trusted=False)
 
 def stated_cost(reading: Reading, provider: str, trusted_sources: AbstractSet[str]) -> StatedCost:
     """Return the first cost on the span that means something."""
-    for position in reading.plan.costs:
+    for position in reading.layout.costs:
         cost = COSTS[position]
         amount_usd = _amount_usd(reading, cost)
         if amount_usd is not None:

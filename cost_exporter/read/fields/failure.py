@@ -1,4 +1,4 @@
-"""Judge a call that failed: refused before any work, which costs nothing, or failed after it, which may (semantics 8).
+"""Judge a call that failed: refused before any work, which costs nothing, or failed after it, which may (rule 8).
 
 Refused is an HTTP 4xx or 5xx, an error whose name means one, or a connection that never came about, and no
 sign of output. A time-out, a break in mid-stream and a failure after the answer (`responses.parse` that does
@@ -134,9 +134,9 @@ _NONE: Final = Failure(error_type="", has_failed=False, is_refused=False)
 def failure_of(reading: Reading) -> Failure:
     """Return how the call of a span ended."""
     is_error = reading.span.status.code == _ERROR
-    if not is_error and not reading.plan.may_tell_failure:
+    if not is_error and not reading.layout.may_tell_failure:
         return _NONE
-    texts = reading.plan.texts
+    texts = reading.layout.texts
     is_error = is_error or reading.first_text(texts.get("error_level", ())) == "ERROR"
     error_type = _error_name(reading.first_text(texts.get("error_type", ())))
     if not error_type and is_error:
@@ -153,7 +153,7 @@ def failure_of(reading: Reading) -> Failure:
 
 
 def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
-    said = reading.first_flag(reading.plan.flags.get("is_refused", ()))
+    said = reading.first_flag(reading.layout.flags.get("is_refused", ()))
     if said is not None:
         return said
     if any(reading.quantities.get(output) for output in _OUTPUTS):
@@ -166,7 +166,7 @@ def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
 
 
 def _says_refused(reading: Reading) -> bool:
-    return reading.first_flag(reading.plan.flags.get("is_refused", ())) is True
+    return reading.first_flag(reading.layout.flags.get("is_refused", ())) is True
 
 
 def _qualified(error_type: str, reading: Reading) -> str:
@@ -209,7 +209,7 @@ def _status_in_words(reading: Reading) -> int:
     """Return the HTTP status in what was written of an error: `401: bad key`, `status_code: 400`; 0 where none is."""
     texts = (
         reading.span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace"),
-        reading.first_text(reading.plan.texts.get("error_text", ())),
+        reading.first_text(reading.layout.texts.get("error_text", ())),
         _exception_words(reading),
     )
     found = (_STATUS.search(text) for text in texts)

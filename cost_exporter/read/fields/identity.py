@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cost_exporter.read.fields.fingerprint import fingerprint, named
-from cost_exporter.read.fields.reading import NO_KEYS, Keys, Plan, Words, first_flag, first_text
+from cost_exporter.read.fields.reading import NO_KEYS, AttributeLayout, CallIdentity, Keys, first_flag, first_text
 from cost_exporter.read.otlp.attribute_values import SpanAttributes
 from cost_exporter.read.otlp.values import text_of
 from cost_exporter.read.otlp.wire import Attributes, EncodedAttributes
@@ -16,33 +16,41 @@ from cost_exporter.read.vocabulary.names import is_model, names_of, tier_named
 from cost_exporter.read.vocabulary.operations import operation_named
 from cost_exporter.read.vocabulary.usage_names import is_surely_usage
 
-__all__ = ["FLAGS", "WORDS", "words_meaning", "words_of"]
+__all__ = ["IDENTITY_FLAGS", "IDENTITY_TEXTS", "identity_from", "identity_of"]
 
-WORDS: Final = ("operation", "provider", "response_model", "request_model", "service_tier", "source", "redacted")
+IDENTITY_TEXTS: Final = (
+    "operation",
+    "provider",
+    "response_model",
+    "request_model",
+    "service_tier",
+    "source",
+    "redacted",
+)
 """The rows of `TEXT_KEYS` that say the same on span after span; and `host`, by its first name only."""
-FLAGS: Final = ("is_stream", "is_billable")
-_WORDS_MAX: Final = 1024
-_WORDS_BYTES_MAX: Final = 2048
+IDENTITY_FLAGS: Final = ("is_stream", "is_billable")
+_IDENTITIES_MAX: Final = 1024
+_IDENTITY_BYTES_MAX: Final = 2048
 """Longer ones are worked out each time: a sender that makes up words takes at most 2 MiB of memory a plan."""
 
 
 _NAMES_LENGTH_MAX: Final = 65_536
 
 
-def words_of(plan: Plan, attributes: EncodedAttributes) -> Words:
+def identity_of(layout: AttributeLayout, attributes: EncodedAttributes) -> CallIdentity:
     """Return what the words of a span mean. Raises `UnreadableValue`."""
-    said = tuple([attributes[key] for key in plan.word_keys])
-    words = plan.words.get(said)
-    if words is None:
-        words = _worked_out(plan, SpanAttributes(attributes))
-        if sum(map(len, said)) <= _WORDS_BYTES_MAX:
-            if len(plan.words) >= _WORDS_MAX:
-                plan.words.clear()
-            plan.words[said] = words
-    return words
+    said = tuple([attributes[key] for key in layout.identity_keys])
+    identity = layout.identities.get(said)
+    if identity is None:
+        identity = _resolve_identity(layout, SpanAttributes(attributes))
+        if sum(map(len, said)) <= _IDENTITY_BYTES_MAX:
+            if len(layout.identities) >= _IDENTITIES_MAX:
+                layout.identities.clear()
+            layout.identities[said] = identity
+    return identity
 
 
-def words_meaning(
+def identity_from(
     *,
     operation: str | None,
     provider: str,
@@ -54,10 +62,10 @@ def words_meaning(
     is_billable: bool,
     is_estimated: bool,
     redacted: Keys = NO_KEYS,
-) -> Words:
+) -> CallIdentity:
     """Return words with all that follows from them."""
     names, tier = names_of(provider, response_model, request_model, address), tier_named(service_tier)
-    return Words(
+    return CallIdentity(
         operation=operation,
         provider=provider,
         response_model=response_model,
@@ -75,25 +83,25 @@ def words_meaning(
     )
 
 
-def _worked_out(plan: Plan, attributes: Attributes) -> Words:
+def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallIdentity:
     def said(name: str) -> str:
-        return first_text(attributes, plan.texts.get(name, NO_KEYS))
+        return first_text(attributes, layout.texts.get(name, NO_KEYS))
 
     def telling(name: str, tells: Callable[[str], object]) -> str:
-        texts = (text_of(attributes[key]) for key in plan.texts.get(name, NO_KEYS))
+        texts = (text_of(attributes[key]) for key in layout.texts.get(name, NO_KEYS))
         return next(filter(tells, texts), "")
 
     stated = said("operation")
-    key_list = "".join(attributes[key].string_value for key in plan.texts.get("redacted", NO_KEYS))
-    return words_meaning(
-        operation=operation_named(stated, has_usage=bool(plan.quantities)) if stated else None,
+    key_list = "".join(attributes[key].string_value for key in layout.texts.get("redacted", NO_KEYS))
+    return identity_from(
+        operation=operation_named(stated, has_usage=bool(layout.quantities)) if stated else None,
         provider=said("provider"),
         response_model=telling("response_model", is_model),
         request_model=telling("request_model", is_model),
         service_tier=telling("service_tier", tier_named),
-        address=first_text(attributes, plan.texts.get("host", NO_KEYS)[:1]),
-        is_stream=first_flag(attributes, plan.flags.get("is_stream", NO_KEYS)),
-        is_billable=first_flag(attributes, plan.flags.get("is_billable", NO_KEYS)) is not False,
+        address=first_text(attributes, layout.texts.get("host", NO_KEYS)[:1]),
+        is_stream=first_flag(attributes, layout.flags.get("is_stream", NO_KEYS)),
+        is_billable=first_flag(attributes, layout.flags.get("is_billable", NO_KEYS)) is not False,
         is_estimated=said("source") == "estimated",
         redacted=_usage_among(key_list),
     )

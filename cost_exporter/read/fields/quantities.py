@@ -45,8 +45,8 @@ _REQUEST_IS_THE_METER: Final = frozenset({"retrieval", "moderation"})
 def read_quantities(reading: Reading) -> bool:
     """Read what the alias table finds; return whether all of it is plain: some counts, all from 1 up."""
     quantities, attributes = reading.quantities, reading.attributes
-    are_plain = bool(reading.plan.quantities)
-    for quantity, key, keys, is_measured in reading.plan.quantities:
+    are_plain = bool(reading.layout.quantities)
+    for quantity, key, keys, is_measured in reading.layout.quantities:
         number: Quantity | None = attributes[key].int_value
         if not 0 < number <= MAX_QUANTITY:
             are_plain = False
@@ -59,14 +59,14 @@ def read_quantities(reading: Reading) -> bool:
 
 def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     """Make the quantities mean what the conventions mean."""
-    quantities, plan = reading.quantities, reading.plan
-    if plan.weighs_totals:
+    quantities, layout = reading.quantities, reading.layout
+    if layout.weighs_totals:
         total_cache_writes(quantities)
-        make_inclusive(reading, reading.words.names)
+        make_inclusive(reading, reading.identity.names)
     _part_overlapping_cache(reading)
-    if are_plain and plan.is_plain:
+    if are_plain and layout.is_plain:
         return
-    if plan.numbers:
+    if layout.numbers:
         _take_the_vendors_meter(reading)
     if reading.operation == "phone_call":
         _measure_phone_call(reading)
@@ -74,7 +74,7 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
         _drop_zeros_for_unknown(reading)
     if not quantities and reading.operation in _REQUEST_IS_THE_METER:
         quantities["requests"] = 1
-    if "paid_extras" in plan.texts:
+    if "paid_extras" in layout.texts:
         _count_paid_extras(reading)
     if reading.issues:
         _keep_the_unreadable(reading)
@@ -83,8 +83,8 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
 
 def _take_the_vendors_meter(reading: Reading) -> None:
     """Take `billed_quantity`, which is what the vendor bills by; of a phone call the length says more."""
-    billed = reading.first_number(reading.plan.numbers.get("billed_quantity", ()))
-    unit = reading.first_text(reading.plan.texts.get("billed_unit", ())).lower().rstrip("s")
+    billed = reading.first_number(reading.layout.numbers.get("billed_quantity", ()))
+    unit = reading.first_text(reading.layout.texts.get("billed_unit", ())).lower().rstrip("s")
     if billed is None or not unit:
         return
     if unit in _SECONDS_BY_UNIT:
@@ -116,7 +116,7 @@ def _measure_phone_call(reading: Reading) -> None:
     session_seconds = quantities.pop("session_seconds", None)
     if session_seconds is not None:
         quantities.setdefault("call_seconds", session_seconds)
-    if reading.first_text(reading.plan.texts.get("phone_call_status", ())).lower() in _NEVER_CONNECTED:
+    if reading.first_text(reading.layout.texts.get("phone_call_status", ())).lower() in _NEVER_CONNECTED:
         quantities.setdefault("call_seconds", 0)
         quantities.setdefault("calls", 0)  # nobody answered: no minimum and no connection fee
     if "call_seconds" in quantities:
@@ -165,7 +165,7 @@ def _count_paid_extras(reading: Reading) -> None:
     Of audio that was nothing it costs nothing, and beside an unknown use it would hide that this is unknown.
     """
     quantities = reading.quantities
-    said = reading.first_text(reading.plan.texts["paid_extras"]).split(",")
+    said = reading.first_text(reading.layout.texts["paid_extras"]).split(",")
     extras = sorted({name for name in said if name.isidentifier() and name.islower() and name.isascii()})
     if extras and quantities.get("audio_seconds", 1) and any(quantities.values()):
         quantities["paid_extras"] = len(extras)
@@ -174,7 +174,7 @@ def _count_paid_extras(reading: Reading) -> None:
 
 def _keep_the_unreadable(reading: Reading) -> None:
     """What was stated and is no number is not 0: without it the rest would get a price, a wrong one."""
-    for quantity, _, keys, _ in reading.plan.quantities:
+    for quantity, _, keys, _ in reading.layout.quantities:
         is_unreadable = any(f"unreadable:{key}" in reading.issues for key in keys)
         if is_unreadable and quantity not in reading.quantities and quantity != "reasoning_tokens":
             reading.quantities[quantity] = NOT_A_NUMBER

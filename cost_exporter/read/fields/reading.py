@@ -1,9 +1,9 @@
 """One span while it is read, and what is known beforehand of all spans like it.
 
 Spans of one emitter are alike: the same attribute names, and the same few words in most of them. So what the
-names mean is worked out once per set of names (`Plan`), what the words mean once per combination (`Words`),
-and a single span costs only its ids, times and counts. A `Reading` is that span; dialects add to it what the
-alias table cannot find.
+names mean is worked out once per set of names (`AttributeLayout`), what the words mean once per combination
+(`CallIdentity`), and a single span costs only its ids, times and counts. A `Reading` is that span; dialects add to it
+what the alias table cannot find.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ from cost_exporter.read.vocabulary.names import Names
 from cost_exporter.read.vocabulary.scopes import ScopeRule
 from cost_exporter.read.vocabulary.usage_names import UsageName
 
-__all__ = ["NO_KEYS", "Dialect", "Keys", "Origin", "Plan", "Reading", "Scope", "Words"]
+__all__ = ["NO_KEYS", "AttributeLayout", "CallIdentity", "Dialect", "Keys", "Origin", "Reading", "RuledScope"]
 
 Keys = tuple[str, ...]
 NO_KEYS: Final[Keys] = ()
 
 
 @value
-class Scope:
+class RuledScope:
     """Who made the spans: the instrumentation scope and what is special about it."""
 
     name: str
@@ -37,7 +37,7 @@ class Scope:
 
 
 @dataclass(slots=True, kw_only=True)
-class Words:
+class CallIdentity:
     """What the words on a span mean: everything that many spans share. Only the pattern is added later."""
 
     operation: str | None
@@ -59,7 +59,7 @@ class Words:
     """Stands for what follows from them."""
     redacted: Keys = NO_KEYS
     """Attributes that speak of usage and were removed on the way."""
-    pattern: Call | None = None
+    template: Call | None = None
     """A plain call with these words, once one was read: others are copies of it, see `plain.py`."""
 
 
@@ -112,19 +112,19 @@ class Reading:
         self,
         span: Span,
         attributes: Attributes,
-        plan: "Plan",
-        words: Words,
+        layout: "AttributeLayout",
+        identity: CallIdentity,
         parent_span_id: bytes | None,
         times: tuple[int, int, bool],
         attribution: Attribution,
         origin: Origin,
     ) -> None:
-        """Read `span`, whose wanted attributes are those of `plan`; `times` as from `plausible_times`."""
+        """Read `span`, whose wanted attributes are those of `layout`; `times` as from `plausible_times`."""
         self.span = span
         self.attributes = attributes
-        self.scope = plan.scope
-        self.plan = plan
-        self.words = words
+        self.scope = layout.scope
+        self.layout = layout
+        self.identity = identity
         self.parent_span_id = parent_span_id
         self.started_at_unix_ns, self.ended_at_unix_ns, self.is_start_plausible = times
         self.attribution = attribution
@@ -217,10 +217,10 @@ class Dialect:
 
 
 @value
-class Plan:
+class AttributeLayout:
     """Which wanted attributes the spans of one kind carry, sorted by what they mean."""
 
-    scope: Scope
+    scope: RuledScope
     dialect: Dialect
     operation: Callable[[Reading], str | None] | None
     """The dialect's, where it has something to say of such spans."""
@@ -230,9 +230,9 @@ class Plan:
     """(position in `Attribution`, names)."""
     attributions: dict[tuple[bytes, ...], Attribution]
     """What these attributes were found to mean, by their encoded values."""
-    word_keys: Keys
+    identity_keys: Keys
     """Of words and of flags."""
-    words: dict[tuple[bytes, ...], Words]
+    identities: dict[tuple[bytes, ...], CallIdentity]
     """What these words and flags were found to mean, by their encoded values."""
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
@@ -257,5 +257,5 @@ class Plan:
     """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""
     completes: bool
     """Whether the dialect has something to complete on such spans."""
-    has_patterns: bool
+    has_template: bool
     """Whether ids, times, counts and attribution are all that plain spans with the same words differ in."""

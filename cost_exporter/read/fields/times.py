@@ -1,4 +1,4 @@
-"""Take the times of a span where they are plausible, else the time of receipt (semantics 13).
+"""Take the times of a span where they are plausible, else the time of receipt (rule 13).
 
 Integers only: nanoseconds since 1970 do not fit a float, and years after 2262 do not fit 64 signed bits.
 """

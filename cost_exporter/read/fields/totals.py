@@ -29,7 +29,7 @@ def make_inclusive(reading: Reading, names: Names) -> None:
     stated, answered = quantities.get("input_tokens"), quantities.get("output_tokens")
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     thoughts = quantities.get("reasoning_tokens", 0)
-    total = reading.first_count(reading.plan.total_keys) or 0
+    total = reading.first_count(reading.layout.total_keys) or 0
     is_exclusive = bool(cached and stated is not None) and _is_exclusive(reading, names, cached, total)
     has_thoughts_beside = bool(thoughts and answered is not None) and _has_thoughts_beside(reading, names, total)
     if is_exclusive:

@@ -131,7 +131,7 @@ def python_object(text: str) -> Mapping[str, Any]:
 
 def read_containers(reading: Reading) -> None:
     """Read the usage objects on a span that no dialect reads: JSON, a Python repr or a map."""
-    for key in reading.plan.containers:
+    for key in reading.layout.containers:
         read_usage(reading, key, object_of(reading.attributes[key]))
 
 

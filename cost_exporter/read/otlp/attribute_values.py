@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cost_exporter.domain.quantity import MAX_QUANTITY
-from cost_exporter.read.otlp.repair import UNDECODABLE, mend
+from cost_exporter.read.otlp.repair import UNDECODABLE, repair
 from cost_exporter.read.otlp.wire import AnyValue, DecodeError, EncodedAttributes, parse_value
 from cost_exporter.read.otlp.wire_shape import shape_of
 
@@ -63,11 +63,11 @@ def value_of(encoded: bytes) -> AnyValue:
     try:
         return parse_value(encoded)
     except DecodeError:
-        mended = mend(encoded, _VALUE)
-    if mended.reason:
-        raise UnreadableValue(mended.reason)
+        repaired = repair(encoded, _VALUE)
+    if repaired.reason:
+        raise UnreadableValue(repaired.reason)
     try:
-        return parse_value(mended.body)
+        return parse_value(repaired.body)
     except DecodeError as error:
         raise UnreadableValue(UNDECODABLE) from error
 

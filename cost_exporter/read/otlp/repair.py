@@ -11,7 +11,7 @@ from cost_exporter.errors import Undecodable
 from cost_exporter.read.otlp import otlp_bytes
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, Field, Shape, fields_of
 
-__all__ = ["DETAILS", "TOO_DEEP", "UNDECODABLE", "Mended", "mend"]
+__all__ = ["DETAILS", "TOO_DEEP", "UNDECODABLE", "RepairedMessage", "repair"]
 
 _DEPTH_MAX: Final = 97
 """Messages within each other, a span being the first: with the three around it that makes upb's limit of 100."""
@@ -29,7 +29,7 @@ class _TooDeep(Exception):
 
 
 @value
-class Mended:
+class RepairedMessage:
     """A message that can be decoded."""
 
     body: bytes
@@ -37,35 +37,35 @@ class Mended:
     """Why a part had to be left out; "" if nothing was."""
 
 
-def mend(body: bytes, shape: Shape) -> Mended:
+def repair(body: bytes, shape: Shape) -> RepairedMessage:
     """Return the message with its text made valid, without the fields that cannot be."""
     kept = bytearray()
     reason = ""
     try:
         for field in fields_of(body, 0, len(body)):
             try:
-                kept += _mended_field(body, field, shape, depth=1)
+                kept += _repaired_field(body, field, shape, depth=1)
             except _TooDeep:
                 reason = TOO_DEEP
             except Undecodable:
                 reason = reason or UNDECODABLE
     except Undecodable:
         reason = reason or UNDECODABLE
-    return Mended(body=bytes(kept), reason=reason)
+    return RepairedMessage(body=bytes(kept), reason=reason)
 
 
-def _mended_field(body: bytes, field: Field, shape: Shape, depth: int) -> bytes:
+def _repaired_field(body: bytes, field: Field, shape: Shape, depth: int) -> bytes:
     if field.wire_type != LENGTH_DELIMITED:
         return body[field.start : field.end] if field.wire_type != 3 else b""  # noqa: PLR2004 - a group: nobody reads it
     content = body[field.content : field.end]
     if field.number in shape.strings:
         content = content.decode("utf-8", "replace").encode()
     elif field.number in shape.messages:
-        content = _mended_message(content, shape.messages[field.number], depth + 1)
+        content = _repaired_message(content, shape.messages[field.number], depth + 1)
     return otlp_bytes.field(field.number, content)
 
 
-def _mended_message(body: bytes, shape: Shape, depth: int) -> bytes:
+def _repaired_message(body: bytes, shape: Shape, depth: int) -> bytes:
     if depth > _DEPTH_MAX:
         raise _TooDeep
-    return b"".join(_mended_field(body, field, shape, depth) for field in fields_of(body, 0, len(body)))
+    return b"".join(_repaired_field(body, field, shape, depth) for field in fields_of(body, 0, len(body)))

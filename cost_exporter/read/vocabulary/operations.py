@@ -1,4 +1,4 @@
-"""Operation names: which spans tell of a provider call, and which only frame calls (semantics 5).
+"""Operation names: which spans tell of a provider call, and which only frame calls (rule 5).
 
 A wrapper is never billed, whatever usage it repeats. An operation nobody knows is billed only if it brings a
 quantity: then a price can exist for it.

@@ -3,14 +3,14 @@
 Semantics cannot be told by schema URL, most emitters stamp none, so they are told by who made the span. A
 rule names a scope (a trailing `*` matches any ending), optionally a range of versions, and what differs.
 The first rule that matches applies; an emitter that is not listed is `PLAIN` and means what the conventions
-mean. `detail` decides which of two spans of one call is billed (semantics 6).
+mean. `detail` decides which of two spans of one call is billed (rule 6).
 """
 
 import re
 from functools import lru_cache
 from typing import Final
 
-from cost_exporter.domain.span import Detail
+from cost_exporter.domain.span import EmitterRank
 from cost_exporter.domain.value import value
 
 __all__ = ["EXCLUSIVE_PROVIDERS", "SCOPE_RULES", "ScopeRule", "scope_rule"]
@@ -29,7 +29,7 @@ class ScopeRule:
     """First version the rule is for; "" from the first."""
     before: str = ""
     """First version the rule is no longer for; "" without end."""
-    detail: Detail = Detail.PLAIN
+    detail: EmitterRank = EmitterRank.PLAIN
     exclusive_providers: frozenset[str] = frozenset()
     """For these providers the input is stated without the cached tokens: add them (rule X)."""
     tells_thoughts_beside: bool = False
@@ -45,7 +45,7 @@ class ScopeRule:
     why: str = ""
 
 
-def _rules(detail: Detail, *scopes: str) -> list[ScopeRule]:
+def _rules(detail: EmitterRank, *scopes: str) -> list[ScopeRule]:
     return [ScopeRule(scope=scope, detail=detail) for scope in scopes]
 
 
@@ -73,15 +73,15 @@ _FRAMEWORKS: Final = (
 
 SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     # Ours. Pipecat and LiveKit seen by our observers are better than those frameworks' own spans, and yield to vendors.
-    ScopeRule(scope="callfare.instrumentation.pipecat*", detail=Detail.PLAIN, is_ours=True),
-    ScopeRule(scope="callfare.instrumentation.livekit*", detail=Detail.PLAIN, is_ours=True),
-    ScopeRule(scope="callfare", detail=Detail.GENAI, is_ours=True),
-    ScopeRule(scope="callfare.*", detail=Detail.GENAI, is_ours=True),
+    ScopeRule(scope="callfare.instrumentation.pipecat*", detail=EmitterRank.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare.instrumentation.livekit*", detail=EmitterRank.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare", detail=EmitterRank.GENAI, is_ours=True),
+    ScopeRule(scope="callfare.*", detail=EmitterRank.GENAI, is_ours=True),
     # The vendor's SDK itself.
-    ScopeRule(scope="com.anthropic.sdk*", detail=Detail.NATIVE, why="the only one with the 5 min / 1 h split"),
+    ScopeRule(scope="com.anthropic.sdk*", detail=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
     # Frameworks, whoever instruments them.
     *(
-        ScopeRule(scope=prefix + name, detail=Detail.FRAMEWORK)
+        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK)
         for prefix in (
             "opentelemetry.instrumentation.genai.",
             "opentelemetry.instrumentation.",
@@ -95,12 +95,12 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(scope="pipecat.turn", is_never_billed=True, why="turns and conversations frame the calls"),
     ScopeRule(
         scope="pipecat",
-        detail=Detail.FRAMEWORK,
+        detail=EmitterRank.FRAMEWORK,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="prompt_tokens is net of cache for Anthropic and Bedrock (LLMTokenUsage, pipecat-ai 1.14.0)",
     ),
     *_rules(
-        Detail.FRAMEWORK,
+        EmitterRank.FRAMEWORK,
         "livekit-agents",
         "ai",
         "gen_ai",
@@ -112,20 +112,20 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ),
     ScopeRule(
         scope="litellm*",
-        detail=Detail.FRAMEWORK,
+        detail=EmitterRank.FRAMEWORK,
         has_own_ids=True,
         why="writes chatcmpl-<uuid> of its own for every provider but OpenAI (1.106.2)",
     ),
     # Bedrock's counts as Bedrock states them, whoever hands them on.
     ScopeRule(
         scope="opentelemetry.instrumentation.botocore*",
-        detail=Detail.GENAI,
+        detail=EmitterRank.GENAI,
         exclusive_providers=frozenset({"aws"}),
         why="Converse's inputTokens as it is: 50 beside 1000 read and 300 written (measured 0.66b2)",
     ),
     ScopeRule(
         scope="opentelemetry.instrumentation.bedrock",
-        detail=Detail.TRACELOOP,
+        detail=EmitterRank.TRACELOOP,
         exclusive_providers=frozenset({"aws"}),
         why="the same of Converse and of InvokeModel (Traceloop, measured 0.62.4)",
     ),
@@ -137,40 +137,40 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ),
     ScopeRule(
         scope="@traceloop/instrumentation-anthropic",
-        detail=Detail.TRACELOOP,
+        detail=EmitterRank.TRACELOOP,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="40200 beside 1200 read and 500 written (measured 0.27.0)",
     ),
     ScopeRule(
         scope="@traceloop/instrumentation-bedrock",
-        detail=Detail.TRACELOOP,
+        detail=EmitterRank.TRACELOOP,
         exclusive_providers=frozenset({"aws"}),
         why="Converse's inputTokens as it is, as the Python package",
     ),
     ScopeRule(
         scope="genkit*",
-        detail=Detail.FRAMEWORK,
+        detail=EmitterRank.FRAMEWORK,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="Genkit's Anthropic plugin hands on input_tokens as Anthropic counts",
     ),
     ScopeRule(
         scope="com.anthropic.claude_code*",
-        detail=Detail.NATIVE,
+        detail=EmitterRank.NATIVE,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="input_tokens is Anthropic's own (2.1.114)",
     ),
     ScopeRule(
         scope="mlflow*",
-        detail=Detail.FRAMEWORK,
+        detail=EmitterRank.FRAMEWORK,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="hands on input_tokens as the vendor counts",
     ),
     # Seen to hand on inclusive counts.
-    *_rules(Detail.FRAMEWORK, "@mastra/*", "mastra*", "agent_framework*", "@sentry/*", "sentry*"),
-    *_rules(Detail.PLAIN, "Experimental.Microsoft.Extensions.AI*", "Microsoft.Extensions.AI*", "logfire*"),
+    *_rules(EmitterRank.FRAMEWORK, "@mastra/*", "mastra*", "agent_framework*", "@sentry/*", "sentry*"),
+    *_rules(EmitterRank.PLAIN, "Experimental.Microsoft.Extensions.AI*", "Microsoft.Extensions.AI*", "logfire*"),
     # OpenTelemetry's own GenAI instrumentations.
     *_rules(
-        Detail.GENAI,
+        EmitterRank.GENAI,
         "opentelemetry.instrumentation.genai.*",
         "opentelemetry.util.genai*",
         "opentelemetry.instrumentation.openai_v2*",
@@ -178,8 +178,8 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
         "@opentelemetry/instrumentation-openai",
         "@opentelemetry/instrumentation-aws-sdk",
     ),
-    *_rules(Detail.OPENINFERENCE, "openinference.instrumentation.*", "@arizeai/openinference-*"),
-    *_rules(Detail.TRACELOOP, "opentelemetry.instrumentation.*", "@traceloop/instrumentation-*", "traceloop*"),
+    *_rules(EmitterRank.OPENINFERENCE, "openinference.instrumentation.*", "@arizeai/openinference-*"),
+    *_rules(EmitterRank.TRACELOOP, "opentelemetry.instrumentation.*", "@traceloop/instrumentation-*", "traceloop*"),
     ScopeRule(
         scope="openlit*",
         exclusive_providers=EXCLUSIVE_PROVIDERS,

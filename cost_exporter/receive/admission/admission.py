@@ -1,4 +1,4 @@
-"""Let in only as much as memory allows: a number of requests, and a budget of undecoded bytes (semantics 24).
+"""Let in only as much as memory allows: a number of requests, and a budget of undecoded bytes (rule 24).
 
 Who finds no room waits up to two seconds and is then told to try again (`Overloaded`). Nothing is queued
 without bound, and a refused sender keeps its batch.

@@ -1,4 +1,4 @@
-"""Refuse what would take too much memory, before it takes any (semantics 23 and 24).
+"""Refuse what would take too much memory, before it takes any (rules 23 and 24).
 
 Protobuf blows up: two bytes on the wire can be a message of 60 bytes and more in memory, so that 64 MiB of empty
 spans are 6 GB. Spans are therefore counted on the wire first, at about half a microsecond each. Smaller

@@ -13,7 +13,7 @@ from cost_exporter.receive.admission.bounds import Limits, require_spans
 from cost_exporter.receive.decoding.otlp_json import parse_json
 from cost_exporter.receive.decoding.salvage import salvage
 
-__all__ = ["Encoding", "Sender", "decode"]
+__all__ = ["Encoding", "SenderIdentity", "decode"]
 
 DEFAULT_LIMITS = Limits()
 
@@ -26,7 +26,7 @@ class Encoding(StrEnum):
 
 
 @value
-class Sender:
+class SenderIdentity:
     """On whose account a request is: from the credential, never from the request."""
 
     namespace: str = "default"
@@ -34,7 +34,12 @@ class Sender:
 
 
 def decode(
-    body: bytes, encoding: Encoding, sender: Sender, *, received_at_unix_ns: int, limits: Limits = DEFAULT_LIMITS
+    body: bytes,
+    encoding: Encoding,
+    sender: SenderIdentity,
+    *,
+    received_at_unix_ns: int,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> DecodedRequest:
     """Return the request. Raises `TooLarge` before spending memory on it, or `Undecodable`."""
     if encoding is Encoding.JSON:

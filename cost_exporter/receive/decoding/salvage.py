@@ -1,4 +1,4 @@
-"""Save the good spans of a request that the decoder refuses as a whole (semantics 22 and 25).
+"""Save the good spans of a request that the decoder refuses as a whole (rules 22 and 25).
 
 Its spans are taken apart on the wire and decoded one by one, and mended where they must be (`read/otlp/repair.py`). A
 span that cannot be mended becomes a dead letter, without what cannot be decoded, so that it can still be replayed.
@@ -11,7 +11,7 @@ from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import Undecodable
 from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.otlp import otlp_bytes, wire
-from cost_exporter.read.otlp.repair import DETAILS, UNDECODABLE, Mended, mend
+from cost_exporter.read.otlp.repair import DETAILS, UNDECODABLE, RepairedMessage, repair
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, Field, fields_of, shape_of
 
 __all__ = ["salvage"]
@@ -41,7 +41,7 @@ def _salvage_resource_spans(body: bytes, outer: Field, kept: Any, dead_letters: 
     fields = [field for field in fields_of(body, outer.content, outer.end) if field.wire_type == LENGTH_DELIMITED]
     for field in fields:  # the resource first: a dead letter wants to know it
         if field.number == 1:
-            _merge(kept.resource, mend(body[field.content : field.end], _RESOURCE))
+            _merge(kept.resource, repair(body[field.content : field.end], _RESOURCE))
     for field in fields:
         if field.number == 2:  # noqa: PLR2004 - scope_spans
             _salvage_scope_spans(body, field, kept, dead_letters)
@@ -52,7 +52,7 @@ def _salvage_scope_spans(body: bytes, outer: Field, resource: Any, dead_letters:
     fields = [field for field in fields_of(body, outer.content, outer.end) if field.wire_type == LENGTH_DELIMITED]
     for field in fields:
         if field.number == 1:
-            _merge(kept.scope, mend(body[field.content : field.end], _SCOPE))
+            _merge(kept.scope, repair(body[field.content : field.end], _SCOPE))
     for field in fields:
         if field.number == 2:  # noqa: PLR2004 - spans
             try:
@@ -61,10 +61,10 @@ def _salvage_scope_spans(body: bytes, outer: Field, resource: Any, dead_letters:
                 dead_letters.append(DeadLetter(reason="our_fault", detail=f"{type(error).__name__} in salvaging"))
 
 
-def _merge(target: Any, mended: Mended) -> None:
+def _merge(target: Any, repaired: RepairedMessage) -> None:
     """Fill a resource or scope; without it rather than not at all, for its spans do not depend on it."""
     try:
-        target.MergeFromString(mended.body)
+        target.MergeFromString(repaired.body)
     except wire.DecodeError:
         target.Clear()
 
@@ -74,13 +74,13 @@ def _salvage_span(body: bytes, resource: Any, scope: Any, dead_letters: list[Dea
     if span is not None:
         scope.spans.append(span)
         return
-    mended = mend(body, _SPAN)
-    span = _decoded(mended.body)
+    repaired = repair(body, _SPAN)
+    span = _decoded(repaired.body)
     if span is None:
         dead_letters.append(DeadLetter(reason=UNDECODABLE, detail="nothing of the span could be read"))
-    elif mended.reason:
-        detail = DETAILS[mended.reason]
-        dead_letters.append(dead_letter_of(span, scope.scope, resource.resource, reason=mended.reason, detail=detail))
+    elif repaired.reason:
+        detail = DETAILS[repaired.reason]
+        dead_letters.append(dead_letter_of(span, scope.scope, resource.resource, reason=repaired.reason, detail=detail))
     else:
         scope.spans.append(span)
 

@@ -2,7 +2,7 @@
 
 grpcio hands every call to its thread pool, whose queue has no bound: calls pile up in memory until their
 deadlines pass. Its own bound, `maximum_concurrent_rpcs`, answers RESOURCE_EXHAUSTED, for which Collectors drop
-the batch. So calls beyond a bounded queue go to a thread of their own, where the handler sees `is_refusing`
+the batch. So calls beyond a bounded queue go to a thread of their own, where the handler sees `is_overflow_thread`
 and answers UNAVAILABLE at once, without reading the message.
 """
 
@@ -11,19 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Lanes", "is_refusing"]
+__all__ = ["BoundedPool", "is_overflow_thread"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_LANE = threading.local()
+_THREAD = threading.local()
 
 
-def is_refusing() -> bool:
+def is_overflow_thread() -> bool:
     """Whether this thread may only refuse."""
-    return getattr(_LANE, "is_refusing", False)
+    return getattr(_THREAD, "is_overflow_thread", False)
 
 
-class Lanes(ThreadPoolExecutor):
+class BoundedPool(ThreadPoolExecutor):
     """A thread pool with a bounded queue and a lane for what does not fit."""
 
     def __init__(self, threads: int, queued_max: int) -> None:
@@ -46,4 +46,4 @@ class Lanes(ThreadPoolExecutor):
 
 
 def _mark_refusing() -> None:
-    _LANE.is_refusing = True
+    _THREAD.is_overflow_thread = True

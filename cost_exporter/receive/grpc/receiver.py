@@ -19,7 +19,7 @@ from cost_exporter.receive.answer import SlowSender, answer_to, success
 from cost_exporter.receive.auth import TENANT_HEADER, sender_of
 from cost_exporter.receive.decoding.decode import Encoding
 from cost_exporter.receive.gate import place_of
-from cost_exporter.receive.grpc.bounded_pool import Lanes, is_refusing
+from cost_exporter.receive.grpc.bounded_pool import BoundedPool, is_overflow_thread
 from cost_exporter.receive.ingest import CountRefused
 from cost_exporter.receive.intake import Intake
 from cost_exporter.receive.listen import require_free, unavailable
@@ -59,14 +59,14 @@ class GrpcReceiver:
         self._admission = admission
         self._count_refused = count_refused
         self._watchdog = Watchdog(read_seconds_max, monotonic_seconds)
-        self._lanes = Lanes(threads=2 * admission.limits.slots, queued_max=2 * admission.limits.slots)
+        self._pool = BoundedPool(threads=2 * admission.limits.slots, queued_max=2 * admission.limits.slots)
         self._server: grpc.Server | None = None
 
     def start(self, address: Address, tls: Tls | None = None) -> Address:
         """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
         require_free(address, _OPTION)
         server = grpc.server(
-            self._lanes,
+            self._pool,
             handlers=[_Export(self._export)],
             options=_options(self._intake.limits.body_bytes_max),
             maximum_concurrent_rpcs=_RPCS_MAX,
@@ -83,7 +83,7 @@ class GrpcReceiver:
             self._server.stop(grace_seconds).wait()
             self._server = None
         self._watchdog.stop()
-        self._lanes.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
 
     def _export(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         try:
@@ -95,7 +95,7 @@ class GrpcReceiver:
             raise AssertionError("unreachable: abort raises") from error
 
     def _take(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        if is_refusing():
+        if is_overflow_thread():
             raise Overloaded("too busy (too many calls); try again")
         metadata = _texts(context)
         authorization = [text for key, text in metadata if key == "authorization"]

@@ -24,7 +24,7 @@ from cost_exporter.receive.admission.bounds import require_size
 from cost_exporter.receive.admission.inflate import inflate, require_known
 from cost_exporter.receive.answer import Answer, answer_to, success
 from cost_exporter.receive.auth import TENANT_HEADER, sender_of
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.http.body import Body
 from cost_exporter.receive.ingest import CountRefused, Refusal
@@ -108,7 +108,9 @@ class HttpReceiver:
             await asyncio.sleep(_POLL_SECONDS)
         return permit
 
-    def _store(self, body: bytes, content_encoding: str, encoding: Encoding, sender: Sender, permit: Permit) -> Receipt:
+    def _store(
+        self, body: bytes, content_encoding: str, encoding: Encoding, sender: SenderIdentity, permit: Permit
+    ) -> Receipt:
         permit.hold(len(body))
         inflated = inflate(body, content_encoding, self._intake.limits.body_bytes_max, permit.hold)
         return self._intake.take(inflated, encoding, sender)

@@ -16,14 +16,14 @@ from cost_exporter import errors
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, Overloaded
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observed
 
 __all__ = [
     "OurFault",
-    "Reply",
-    "Request",
+    "WorkerReply",
+    "WorkerRequest",
     "read_options",
     "read_reply",
     "read_request",
@@ -46,19 +46,19 @@ class OurFault(Exception):
 
 
 @value
-class Request:
+class WorkerRequest:
     """One request on its way to a worker."""
 
     number: int
     body: bytes
     encoding: Encoding
-    sender: Sender
+    sender: SenderIdentity
     is_given_up: bool = False
     """It ended its workers, and is to be buried. The body stays behind; here are the ids of its trace and its span."""
 
 
 @value
-class Reply:
+class WorkerReply:
     """What became of a request, and what the worker observed since its last reply."""
 
     number: int
@@ -97,7 +97,7 @@ def read_options(pipe: BinaryIO) -> IngestOptions | None:
     return IngestOptions(**told)
 
 
-def write_request(pipe: BinaryIO, request: Request) -> None:
+def write_request(pipe: BinaryIO, request: WorkerRequest) -> None:
     """Hand a request over. Blocks while the pipe is full."""
     namespace = request.sender.namespace.encode()
     encoding = _ENCODINGS.index(request.encoding)
@@ -107,7 +107,7 @@ def write_request(pipe: BinaryIO, request: Request) -> None:
     pipe.flush()
 
 
-def read_request(pipe: BinaryIO) -> Request | None:
+def read_request(pipe: BinaryIO) -> WorkerRequest | None:
     """Return the next request; None at the end of the pipe."""
     head = pipe.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -116,14 +116,16 @@ def read_request(pipe: BinaryIO) -> Request | None:
     namespace, body = pipe.read(namespace_bytes), pipe.read(body_bytes)
     if len(namespace) < namespace_bytes or len(body) < body_bytes:
         return None
-    sender = Sender(namespace=namespace.decode(), tenant_is_trusted=is_trusted)
-    return Request(number=number, body=body, encoding=_ENCODINGS[encoding], sender=sender, is_given_up=is_given_up)
+    sender = SenderIdentity(namespace=namespace.decode(), tenant_is_trusted=is_trusted)
+    return WorkerRequest(
+        number=number, body=body, encoding=_ENCODINGS[encoding], sender=sender, is_given_up=is_given_up
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- from a worker
 
 
-def write_reply(pipe: BinaryIO, reply: Reply) -> None:
+def write_reply(pipe: BinaryIO, reply: WorkerReply) -> None:
     """Answer a request."""
     error = None if reply.error is None else _error_json(reply.error)
     _write_json(
@@ -141,12 +143,12 @@ def write_reply(pipe: BinaryIO, reply: Reply) -> None:
     )
 
 
-def read_reply(pipe: BinaryIO) -> Reply | None:
+def read_reply(pipe: BinaryIO) -> WorkerReply | None:
     """Return the next reply; None at the end of the pipe."""
     told = _read_json(pipe)
     if told is None:
         return None
-    return Reply(
+    return WorkerReply(
         number=told["number"],
         receipt=None if told["receipt"] is None else _receipt(told["receipt"]),
         error=None if told["error"] is None else _error(*told["error"]),

@@ -19,11 +19,11 @@ from typing import Final
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, StoreUnavailable
 from cost_exporter.receive.admission.bounds import Limits
-from cost_exporter.receive.decoding.decode import Encoding, Sender
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observer
 from cost_exporter.receive.stuck import StuckBatches, batch_name
-from cost_exporter.receive.workers.frames import Reply, Request
+from cost_exporter.receive.workers.frames import WorkerReply, WorkerRequest
 from cost_exporter.receive.workers.process import WorkerEnded, WorkerProcess
 from cost_exporter.receive.workers.quarantine import Quarantine
 from cost_exporter.store.ledger.isolate import sum_of
@@ -75,7 +75,7 @@ class WorkerPool:
         with self._changed:
             return {worker.pid: worker.in_flight_count for worker in self._ready}
 
-    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+    def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         try:
             receipt = self._taken(body, encoding, sender)
@@ -109,7 +109,7 @@ class WorkerPool:
         for keeper in self._keepers:
             keeper.join()
 
-    def _taken_in_parts(self, body: bytes, encoding: Encoding, sender: Sender) -> Receipt:
+    def _taken_in_parts(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Store what ends no worker; the rest becomes dead letters, by span or as one if it cannot be decoded."""
         receipts, deadly = self._quarantine.take(body, encoding, sender)
         ids = [each.trace_id + each.span_id for each in deadly] or ([] if receipts else [b""])
@@ -124,13 +124,13 @@ class WorkerPool:
         worker.await_ready(self._options)
         return worker
 
-    def _taken(self, body: bytes, encoding: Encoding, sender: Sender, *, is_given_up: bool = False) -> Receipt:
+    def _taken(self, body: bytes, encoding: Encoding, sender: SenderIdentity, *, is_given_up: bool = False) -> Receipt:
         with self._changed:
             if not self._changed.wait_for(lambda: self._ready, _AWAIT_WORKER_SECONDS_MAX):
                 raise StoreUnavailable("no worker is ready; try again")
             worker = min(self._ready, key=lambda each: each.in_flight_count)
             number, reply = worker.enter()
-        worker.send(Request(number=number, body=body, encoding=encoding, sender=sender, is_given_up=is_given_up))
+        worker.send(WorkerRequest(number=number, body=body, encoding=encoding, sender=sender, is_given_up=is_given_up))
         told = reply.result()
         if told.error is not None:
             raise told.error
@@ -182,7 +182,7 @@ class WorkerPool:
         if not self._is_closing.is_set():
             _LOG.error("worker %d ended (exit code %d); another one is started", worker.pid, exit_code)
 
-    def _told(self, reply: Reply) -> None:
+    def _told(self, reply: WorkerReply) -> None:
         for observed in reply.observed:
             self._observer.stored(observed)
         for seconds in reply.commit_seconds:

@@ -11,7 +11,14 @@ from typing import IO, BinaryIO, Final, cast
 
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.receive.intake import IngestOptions
-from cost_exporter.receive.workers.frames import READY, Reply, Request, read_reply, write_options, write_request
+from cost_exporter.receive.workers.frames import (
+    READY,
+    WorkerReply,
+    WorkerRequest,
+    read_reply,
+    write_options,
+    write_request,
+)
 
 __all__ = ["WorkerEnded", "WorkerProcess"]
 
@@ -41,7 +48,7 @@ class WorkerProcess:
         self._replies = _roomy(self._process.stdout)
         self._writing = threading.Lock()
         self._changing = threading.Lock()
-        self._waiting: dict[int, Future[Reply]] = {}
+        self._waiting: dict[int, Future[WorkerReply]] = {}
         self._last_number = READY
 
     @property
@@ -64,20 +71,20 @@ class WorkerProcess:
         if ready.error is not None:
             raise ready.error
 
-    def enter(self) -> tuple[int, "Future[Reply]"]:
+    def enter(self) -> tuple[int, "Future[WorkerReply]"]:
         """Note that a request comes: from now on it is in flight. Return its number, and where its reply will be."""
-        future = Future[Reply]()
+        future = Future[WorkerReply]()
         with self._changing:
             self._last_number += 1
             self._waiting[self._last_number] = future
             return self._last_number, future
 
-    def send(self, request: Request) -> None:
+    def send(self, request: WorkerRequest) -> None:
         """Hand the request over. Where the worker is gone, whoever listens notices it, and fails the request."""
         with self._writing, suppress(OSError, ValueError):  # as above
             write_request(self._requests, request)
 
-    def listen(self, told: Callable[[Reply], None]) -> int:
+    def listen(self, told: Callable[[WorkerReply], None]) -> int:
         """Hand on replies until the worker ends; return its exit code. Then nothing may be entered any more."""
         while (reply := read_reply(self._replies)) is not None:
             told(reply)

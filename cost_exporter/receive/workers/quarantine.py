@@ -11,8 +11,8 @@ from typing import Final
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.receive.decoding.apart import Piece, joined, pieces_of, taken_in_parts
-from cost_exporter.receive.decoding.decode import Encoding, Sender
-from cost_exporter.receive.workers.frames import Reply, Request
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
+from cost_exporter.receive.workers.frames import WorkerReply, WorkerRequest
 from cost_exporter.receive.workers.process import WorkerEnded, WorkerProcess
 
 __all__ = ["Quarantine"]
@@ -25,7 +25,7 @@ _WORKERS_MAX: Final = 64
 class Quarantine:
     """Tries one request at a time. Thread-safe."""
 
-    def __init__(self, start: Callable[[], WorkerProcess], told: Callable[[Reply], None]) -> None:
+    def __init__(self, start: Callable[[], WorkerProcess], told: Callable[[WorkerReply], None]) -> None:
         """`start` returns a worker that is ready; `told` gets all its replies."""
         self._start = start
         self._told = told
@@ -33,7 +33,7 @@ class Quarantine:
         self._worker: WorkerProcess | None = None
         self._ended_count = 0
 
-    def take(self, body: bytes, encoding: Encoding, sender: Sender) -> tuple[list[Receipt], list[Piece]]:
+    def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> tuple[list[Receipt], list[Piece]]:
         """Return the receipts of the parts that could be taken, and the spans that ended their worker alone."""
         pieces = pieces_of(body, encoding)
         if not pieces:
@@ -49,14 +49,14 @@ class Quarantine:
                 worker.end_input()
             self._busy.release()
 
-    def _taken(self, part: Sequence[Piece], encoding: Encoding, sender: Sender) -> Receipt:
+    def _taken(self, part: Sequence[Piece], encoding: Encoding, sender: SenderIdentity) -> Receipt:
         if self._ended_count >= _WORKERS_MAX:
             raise WorkerEnded("too many workers ended over one request")
         if self._worker is None:
             self._worker = self._start()
             threading.Thread(target=self._listen, args=(self._worker,), name="quarantine", daemon=True).start()
         number, reply = self._worker.enter()
-        self._worker.send(Request(number=number, body=joined(part, encoding), encoding=encoding, sender=sender))
+        self._worker.send(WorkerRequest(number=number, body=joined(part, encoding), encoding=encoding, sender=sender))
         try:
             told = reply.result()
         except WorkerEnded:

@@ -29,8 +29,8 @@ from cost_exporter.receive.process import collect_garbage_less_often, start_logg
 from cost_exporter.receive.workers.frames import (
     READY,
     OurFault,
-    Reply,
-    Request,
+    WorkerReply,
+    WorkerRequest,
     read_options,
     read_request,
     write_reply,
@@ -76,7 +76,7 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 def _not_ready(replies: BinaryIO, error: CallfareError) -> int:
     with suppress(BrokenPipeError):
-        write_reply(replies, Reply(number=READY, error=error))
+        write_reply(replies, WorkerReply(number=READY, error=error))
     return 1
 
 
@@ -94,7 +94,7 @@ class _Worker:
     def work(self, requests: BinaryIO) -> None:
         """Answer requests until there are no more to come."""
         collect_garbage_less_often()
-        self._answer(Reply(number=READY))
+        self._answer(WorkerReply(number=READY))
         with ThreadPoolExecutor(_THREADS, "worker") as threads:
             while (request := read_request(requests)) is not None:
                 threads.submit(self._take, request)
@@ -112,33 +112,33 @@ class _Worker:
         with self._lock:
             self._commit_seconds.append(duration_seconds)
 
-    def _take(self, request: Request) -> None:
+    def _take(self, request: WorkerRequest) -> None:
         try:
             self._answer(self._reply(request))
         except BaseException as error:  # noqa: BLE001 - the service waits for each answer
             _LOG.critical("a worker cannot answer and ends: %s", place_of(error))
             os._exit(_CANNOT_ANSWER)
 
-    def _reply(self, request: Request) -> Reply:
+    def _reply(self, request: WorkerRequest) -> WorkerReply:
         try:
             if request.is_given_up:
                 receipt = self._intake.give_up(request.sender, request.body)
             else:
                 receipt = self._intake.take(request.body, request.encoding, request.sender)
         except CallfareError as error:
-            return Reply(number=request.number, error=error)
+            return WorkerReply(number=request.number, error=error)
         except Exception as error:  # noqa: BLE001 - a bug of ours in the gate itself; the sender tries again
             _LOG.error("our fault: %s", place_of(error))
             fault = Overloaded("something went wrong on our side; try again")
             fault.__cause__ = OurFault()
-            return Reply(number=request.number, error=fault)
-        return Reply(number=request.number, receipt=receipt)
+            return WorkerReply(number=request.number, error=fault)
+        return WorkerReply(number=request.number, receipt=receipt)
 
-    def _answer(self, reply: Reply) -> None:
+    def _answer(self, reply: WorkerReply) -> None:
         with self._lock, suppress(BrokenPipeError):  # nobody is there any more: the sender will ask another service
             write_reply(
                 self._replies,
-                Reply(
+                WorkerReply(
                     number=reply.number,
                     receipt=reply.receipt,
                     error=reply.error,

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.quantity import Quantities, Quantity
-from cost_exporter.domain.span import Call, Detail
+from cost_exporter.domain.span import Call, EmitterRank
 from cost_exporter.domain.usage import UsageRecord
 
 __all__ = [
@@ -175,5 +175,5 @@ def _said(name: str, content: Any) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _detail(number: int) -> Detail:
-    return Detail(number)
+def _detail(number: int) -> EmitterRank:
+    return EmitterRank(number)

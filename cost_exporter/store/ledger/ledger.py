@@ -2,7 +2,7 @@
 
     lock     the traces that the batch touches, and load what is known of them        locked_traces.py
     merge    the new facts into it: new, duplicate or conflict                        trace_state.py
-    settle   all facts of each trace together, and take the difference                write_set.py, domain/settling/settle.py
+    settle   all facts of each trace together, and take the difference                write_set.py, domain/settling/
     write    the difference: records, history, rollups, letters                       write.py
     commit
 
@@ -32,10 +32,16 @@ from cost_exporter.store.ledger.isolate import (
     letters_of,
     sum_of,
 )
-from cost_exporter.store.ledger.locked_traces import Known, NeedsMore, call_hashes, load_known, trace_keys_of
+from cost_exporter.store.ledger.locked_traces import (
+    LockedTraces,
+    MoreTracesNeeded,
+    call_hashes,
+    lock_and_load,
+    trace_keys_of,
+)
 from cost_exporter.store.ledger.trace_state import merge
-from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_letters, write_plan
-from cost_exporter.store.ledger.write_set import Plan, plan_component
+from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
+from cost_exporter.store.ledger.write_set import WriteSet, settle_component
 
 __all__ = ["LedgerStore"]
 
@@ -136,7 +142,7 @@ class LedgerStore:
         while True:
             try:
                 return self._commit_once(batches, letters, price, extra)
-            except NeedsMore as more:
+            except MoreTracesNeeded as more:
                 # Grows by at least one trace each time, and components are bounded.
                 extra |= more.keys
             except _MissingPartitionError as missing:
@@ -175,36 +181,36 @@ class LedgerStore:
         connection = self._connected()
         all_letters = [*letters, *(each for batch in batches for each in _letters(batch, batch.dead_letters))]
         with rolled_back_unless_committed(connection):
-            known = self._known(connection, batches, extra, bucket_day)
+            locked = self._locked(connection, batches, extra, bucket_day)
             receipts: list[Receipt] = []
             for batch in batches:
-                receipt, refused = merge(known.states, batch)
+                receipt, refused = merge(locked.states, batch)
                 receipts.append(receipt)
                 all_letters += _letters(batch, refused)
-            plan = Plan()
-            for component in known.components():
-                plan_component(component, price, plan)
-            if plan.headers or plan.revisions:
-                self._write(connection, plan, known)
+            write_set = WriteSet()
+            for component in locked.components():
+                settle_component(component, price, write_set)
+            if write_set.trace_rows or write_set.revisions:
+                self._write(connection, write_set, locked)
             write_letters(connection, all_letters)
             connection.commit()
         return receipts
 
-    def _write(self, connection: psycopg.Connection[Any], plan: Plan, known: Known) -> None:
+    def _write(self, connection: psycopg.Connection[Any], write_set: WriteSet, locked: LockedTraces) -> None:
         try:
-            write_plan(connection, plan, known, self._enrich)
+            write_all(connection, write_set, locked, self._enrich)
         except psycopg.errors.CheckViolation as error:
             if not is_missing_partition(error):
                 raise
-            raise _MissingPartitionError({each.state.bucket_day for each in plan.headers}) from error
+            raise _MissingPartitionError({each.state.bucket_day for each in write_set.trace_rows}) from error
 
-    def _known(
+    def _locked(
         self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[tuple[bytes, str]], bucket_day: int
-    ) -> Known:
+    ) -> LockedTraces:
         keys = trace_keys_of(batches) | extra
         if not keys:
-            return Known(states={})
-        return load_known(connection, keys, call_hashes(batches), bucket_day)
+            return LockedTraces(states={})
+        return lock_and_load(connection, keys, call_hashes(batches), bucket_day)
 
     # ---------------------------------------------------------------------------------------------- connection
 

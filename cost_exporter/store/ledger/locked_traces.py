@@ -2,7 +2,7 @@
 
 Traces are locked in one order, and everything else that a transaction writes is locked after them: so no two
 writers can wait for each other. Which traces belong together is only learned under lock; if that turns out to
-be more than was locked, `NeedsMore` says which, and the transaction starts again with all of them.
+be more than was locked, `MoreTracesNeeded` says which, and the transaction starts again with all of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,16 @@ from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.look_alikes import Member, alike_traces, is_crowded, member_of, stored_members
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState, shared_keys_from
 
-__all__ = ["JOINED_TRACES_MAX", "Join", "Known", "NamedCall", "NeedsMore", "call_hashes", "load_known", "trace_keys_of"]
+__all__ = [
+    "JOINED_TRACES_MAX",
+    "Join",
+    "LockedTraces",
+    "MoreTracesNeeded",
+    "NamedCall",
+    "call_hashes",
+    "lock_and_load",
+    "trace_keys_of",
+]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 JOINED_TRACES_MAX: Final = 4_096
@@ -47,7 +56,7 @@ class NamedCall:
     """The calls alike, where that is what it is."""
 
 
-class NeedsMore(Exception):
+class MoreTracesNeeded(Exception):
     """These traces have to be locked as well."""
 
     def __init__(self, keys: set[TraceKey]) -> None:
@@ -56,11 +65,11 @@ class NeedsMore(Exception):
 
 
 @dataclass(slots=True)
-class Known:
+class LockedTraces:
     """The traces of a batch under lock, and how they hang together."""
 
     states: dict[TraceKey, TraceState]
-    new_homes: dict[int, TraceKey] = field(default_factory=dict[int, TraceKey])
+    first_traces: dict[int, TraceKey] = field(default_factory=dict[int, TraceKey])
     """Provider calls that were not seen before, with the trace they are first seen in."""
     joins: set[Join] = field(default_factory=set[Join])
     """Traces found to tell of the same call."""
@@ -116,94 +125,96 @@ def _add(found: dict[int, NamedCall], call_hash: int, key: TraceKey) -> NamedCal
     return named
 
 
-def load_known(connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int) -> Known:
-    """Lock `keys` and return what is known of them. Raises `NeedsMore` where other traces belong to them."""
+def lock_and_load(
+    connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int
+) -> LockedTraces:
+    """Lock `keys` and return what is known of them. Raises `MoreTracesNeeded` where other traces belong to them."""
     ordered = sorted(keys)
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
         with connection.pipeline():
             cursor.execute(statement("lock_traces"), _key_arrays(ordered))
             rows = cursor.fetchall()
             cursor.execute(statement("homes_of_calls"), {"call_hash": Int8Array.of(sorted(hashes))})
-            homes = {row["call_hash"]: row for row in cursor.fetchall()}
+            first_traces = {row["call_hash"]: row for row in cursor.fetchall()}
             alike = sorted(call_hash for call_hash, named in hashes.items() if named.members)
             if alike:
                 cursor.execute(statement("lock_look_alikes"), {"call_hash": Int8Array.of(alike)})
-                homes |= {row["call_hash"]: row for row in cursor.fetchall()}
+                first_traces |= {row["call_hash"]: row for row in cursor.fetchall()}
         states = {key: TraceState(key=key, bucket_day=bucket_day) for key in ordered}
         for row in rows:
             state = _state_from(row)
             states[state.key] = state
-        known = Known(states=states)
-        _join(cursor, known, hashes, homes)
+        locked = LockedTraces(states=states)
+        _join(cursor, locked, hashes, first_traces)
         _load_records(cursor, [state for state in states.values() if state.stored_record_count])
-    return known
+    return locked
 
 
 def _join(
     cursor: psycopg.Cursor[dict[str, Any]],
-    known: Known,
+    locked: LockedTraces,
     hashes: Mapping[int, NamedCall],
-    homes: Mapping[int, Mapping[str, Any]],
+    first_traces: Mapping[int, Mapping[str, Any]],
 ) -> None:
-    """Find out which traces hang together; raise `NeedsMore` for those that are not under lock yet."""
-    wanted = _join_by_keys(cursor, known, hashes, homes)
-    asked = wanted | {key for join in known.joins for key in (join.one, join.other)}
-    asked |= {state.key for state in known.states.values() if state.is_joined}
+    """Find out which traces hang together; raise `MoreTracesNeeded` for those that are not under lock yet."""
+    wanted = _join_by_keys(cursor, locked, hashes, first_traces)
+    asked = wanted | {key for join in locked.joins for key in (join.one, join.other)}
+    asked |= {state.key for state in locked.states.values() if state.is_joined}
     if not asked:
         return
     rows = cursor.execute(statement("joined_traces"), _key_arrays(sorted(asked))).fetchall()
-    known.stored_joins = {
+    locked.stored_joins = {
         ((row["trace_id"], row["namespace"]), (row["other_trace_id"], row["namespace"])) for row in rows
     }
-    _refuse_crowds(known)
-    wanted |= {key for join in known.joins for key in (join.one, join.other)}
-    wanted |= {key for pair in known.stored_joins for key in pair}
-    if not wanted <= known.states.keys():
-        raise NeedsMore(wanted - known.states.keys())
+    _refuse_crowds(locked)
+    wanted |= {key for join in locked.joins for key in (join.one, join.other)}
+    wanted |= {key for pair in locked.stored_joins for key in pair}
+    if not wanted <= locked.states.keys():
+        raise MoreTracesNeeded(wanted - locked.states.keys())
 
 
 def _join_by_keys(
     cursor: psycopg.Cursor[dict[str, Any]],
-    known: Known,
+    locked: LockedTraces,
     hashes: Mapping[int, NamedCall],
-    homes: Mapping[int, Mapping[str, Any]],
+    first_traces: Mapping[int, Mapping[str, Any]],
 ) -> set[TraceKey]:
     """Join the traces that have a key in common. Return the traces that have one which is now shared by too many."""
     unshared: dict[int, NamedCall] = {}
     for call_hash, named in hashes.items():
-        home = homes.get(call_hash)
-        if home is not None and home["is_shared"]:
-            _share(known, call_hash, named.keys)
+        first_trace = first_traces.get(call_hash)
+        if first_trace is not None and first_trace["is_shared"]:
+            _share(locked, call_hash, named.keys)
             continue
-        first = named.keys[0] if home is None else (home["trace_id"], named.keys[0][1])
-        if home is None:
-            known.new_homes[call_hash] = first
+        first = named.keys[0] if first_trace is None else (first_trace["trace_id"], named.keys[0][1])
+        if first_trace is None:
+            locked.first_traces[call_hash] = first
         if named.members:
             unshared[call_hash] = named
         else:
-            known.joins |= {Join(key, first, call_hash) for key in named.keys if key != first}
+            locked.joins |= {Join(key, first, call_hash) for key in named.keys if key != first}
     crowded: set[TraceKey] = set()
-    stored = stored_members(cursor, sorted(unshared.keys() - known.new_homes.keys()))
+    stored = stored_members(cursor, sorted(unshared.keys() - locked.first_traces.keys()))
     for call_hash, named in unshared.items():
         members = [*stored.get(call_hash, ()), *named.members]
         if is_crowded(members):
-            known.shared.add(call_hash)
+            locked.shared.add(call_hash)
             traces = {member.trace_key for member in members}
-            _share(known, call_hash, traces)
+            _share(locked, call_hash, traces)
             crowded |= traces
         else:
-            known.members[call_hash] = named.members
-            known.joins |= {Join(one, other, call_hash) for one, other in alike_traces(named.members, members)}
+            locked.members[call_hash] = named.members
+            locked.joins |= {Join(one, other, call_hash) for one, other in alike_traces(named.members, members)}
     return crowded
 
 
-def _share(known: Known, call_hash: int, keys: Iterable[TraceKey]) -> None:
+def _share(locked: LockedTraces, call_hash: int, keys: Iterable[TraceKey]) -> None:
     for key in keys:
-        if key in known.states:
-            known.states[key].share({call_hash})
+        if key in locked.states:
+            locked.states[key].share({call_hash})
 
 
-def _refuse_crowds(known: Known) -> None:
+def _refuse_crowds(locked: LockedTraces) -> None:
     """Leave out new joins that would make a component larger than allowed; its traces then stand alone."""
     leader: dict[TraceKey, TraceKey] = {}
     sizes: dict[TraceKey, int] = {}
@@ -221,12 +232,12 @@ def _refuse_crowds(known: Known) -> None:
             leader[theirs], sizes[mine] = mine, size
         return mine == theirs or size <= size_max
 
-    for one, other in known.stored_joins:
+    for one, other in locked.stored_joins:
         join(one, other, float("inf"))
-    known.joins = {each for each in sorted(known.joins) if join(each.one, each.other, JOINED_TRACES_MAX)}
-    for key in {key for each in known.joins for key in (each.one, each.other)}:
-        if key in known.states and not known.states[key].is_joined:
-            known.states[key].is_joined = known.states[key].has_new_keys = True
+    locked.joins = {each for each in sorted(locked.joins) if join(each.one, each.other, JOINED_TRACES_MAX)}
+    for key in {key for each in locked.joins for key in (each.one, each.other)}:
+        if key in locked.states and not locked.states[key].is_joined:
+            locked.states[key].is_joined = locked.states[key].has_new_keys = True
 
 
 def _load_records(cursor: psycopg.Cursor[dict[str, Any]], states: Sequence[TraceState]) -> None:

@@ -1,6 +1,6 @@
 """What is known of a trace while it is settled: loaded from the database, then merged with what arrived.
 
-Merging is where duplicates and conflicts are found and counted (semantics 2); nothing is judged here. Of two
+Merging is where duplicates and conflicts are found and counted (rule 2); nothing is judged here. Of two
 contents under one key the better one stays, whatever the order, and the other one is kept as a revision.
 """
 
@@ -50,7 +50,7 @@ class TraceState:
     outgoing: dict[SpanKey, OutgoingSpan] = field(default_factory=dict[SpanKey, OutgoingSpan])
     outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
     """Spans of new links that are to be forwarded as they are."""
-    losers: dict[tuple[SpanKey, int], Call] = field(default_factory=dict[tuple[SpanKey, int], Call])
+    superseded_calls: dict[tuple[SpanKey, int], Call] = field(default_factory=dict[tuple[SpanKey, int], Call])
     """Contents that lost a conflict, by key and content hash."""
     has_changed: bool = False
     has_new_links: bool = False
@@ -144,7 +144,7 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
         return True
     best = better_call(known, call)
     loser = call if best is known else known
-    state.losers[key, loser.content_hash] = loser
+    state.superseded_calls[key, loser.content_hash] = loser
     state.has_changed = True
     if best is not known:
         state.calls[key] = best

@@ -29,13 +29,13 @@ from cost_exporter.store.codec.link_bytes import NO_LINKS, pack_links
 from cost_exporter.store.codec.quote_json import decision_json
 from cost_exporter.store.codec.record_columns import fact_json, record_parameters
 from cost_exporter.store.database.statements import statement
-from cost_exporter.store.ledger.locked_traces import Join, Known
+from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
 from cost_exporter.store.ledger.look_alikes import insert_members
 from cost_exporter.store.ledger.trace_state import TraceKey
-from cost_exporter.store.ledger.write_set import Change, Header, Plan, Revision
+from cost_exporter.store.ledger.write_set import RecordChange, Revision, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
 
-__all__ = ["Enrich", "Letter", "OvertakenError", "write_letters", "write_plan"]
+__all__ = ["Enrich", "Letter", "OvertakenError", "write_all", "write_letters"]
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Enrich = Callable[[CostRecord], bytes]
@@ -58,44 +58,46 @@ class OvertakenError(Exception):
     """Another writer made a trace, or saw a provider call, between our look and our write. Start again."""
 
 
-def write_plan(connection: psycopg.Connection[Any], plan: Plan, known: Known, enrich: Enrich | None) -> None:
+def write_all(
+    connection: psycopg.Connection[Any], write_set: WriteSet, locked: LockedTraces, enrich: Enrich | None
+) -> None:
     """Write a plan within the transaction of `connection`. Raises `OvertakenError`."""
-    new_headers = sorted((each for each in plan.headers if not each.state.is_stored), key=_header_key)
-    old_headers = sorted((each for each in plan.headers if each.state.is_stored), key=_header_key)
-    new_changes = sorted((each for each in plan.changes if each.before is None), key=_change_key)
-    old_changes = sorted((each for each in plan.changes if each.before is not None), key=_change_key)
+    new_traces = sorted((each for each in write_set.trace_rows if not each.state.is_stored), key=_trace_row_key)
+    old_traces = sorted((each for each in write_set.trace_rows if each.state.is_stored), key=_trace_row_key)
+    new_changes = sorted((each for each in write_set.changes if each.before is None), key=_change_key)
+    old_changes = sorted((each for each in write_set.changes if each.before is not None), key=_change_key)
     # A name of a call is remembered only with a trace that was written.
-    written = {each.state.key: each.state.bucket_day for each in plan.headers}
-    homes = {call_hash: key for call_hash, key in known.new_homes.items() if key in written}
-    shared = known.shared | plan.shared_keys
-    joins = sorted(join for join in known.joins if join.call_hash not in shared)
+    written = {each.state.key: each.state.bucket_day for each in write_set.trace_rows}
+    first_traces = {call_hash: key for call_hash, key in locked.first_traces.items() if key in written}
+    shared = locked.shared | write_set.shared_keys
+    joins = sorted(join for join in locked.joins if join.call_hash not in shared)
     with (
         connection.pipeline(),
         connection.cursor() as traces,
         connection.cursor() as calls,
         connection.cursor() as rest,
     ):
-        if new_headers:
-            traces.execute(statement("insert_traces"), _header_parameters(new_headers))
-        if old_headers:
-            rest.execute(statement("update_traces"), _header_parameters(old_headers))
-        if homes:
-            calls.execute(statement("insert_provider_calls"), _home_parameters(homes, known))
+        if new_traces:
+            traces.execute(statement("insert_traces"), _trace_parameters(new_traces))
+        if old_traces:
+            rest.execute(statement("update_traces"), _trace_parameters(old_traces))
+        if first_traces:
+            calls.execute(statement("insert_provider_calls"), _first_trace_parameters(first_traces, locked))
         if shared:
-            _share_keys(rest, sorted(shared), plan.headers)
+            _share_keys(rest, sorted(shared), write_set.trace_rows)
         if joins:
             rest.execute(statement("insert_trace_joins"), _join_parameters(joins))
-        insert_members(rest, known.members, written)
+        insert_members(rest, locked.members, written)
         if new_changes:
             rest.execute(statement("insert_records"), _record_parameters(new_changes))
         if old_changes:
             rest.execute(statement("update_records"), _record_parameters(old_changes))
-        _write_history(rest, plan)
+        _write_history(rest, write_set)
         _count_producers(rest, new_changes)
         if enrich is not None:
-            insert_outgoing(rest, _outgoing(plan, new_changes, enrich))
-        _move_rollups(rest, plan, only_new=not old_headers)
-    if (new_headers and traces.rowcount != len(new_headers)) or (homes and calls.rowcount != len(homes)):
+            insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))
+        _move_rollups(rest, write_set, only_new=not old_traces)
+    if (new_traces and traces.rowcount != len(new_traces)) or (first_traces and calls.rowcount != len(first_traces)):
         raise OvertakenError
 
 
@@ -126,10 +128,10 @@ def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]
 # ------------------------------------------------------------------------------------------------ one table each
 
 
-def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
-    states = [each.state for each in headers]
+def _trace_parameters(trace_rows: Sequence[TraceRow]) -> dict[str, Any]:
+    states = [each.state for each in trace_rows]
     packed = [pack_links(state.links.values()) if state.has_new_links else NO_LINKS for state in states]
-    workflows = [each.workflow for each in headers]
+    workflows = [each.workflow for each in trace_rows]
     return {
         "trace_id": UuidArray.of([state.key[0] for state in states]),
         "namespace": TextArray.of([state.key[1] for state in states]),
@@ -137,13 +139,13 @@ def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
         "has_new_links": BoolArray.of([state.has_new_links for state in states]),
         "is_tenant_trusted": BoolArray.of([state.is_tenant_trusted for state in states]),
         "is_joined": BoolArray.of([state.is_joined for state in states]),
-        "tenant_id": TextArray.of([each.tenant for each in headers]),
+        "tenant_id": TextArray.of([each.tenant for each in trace_rows]),
         "state": TextArray.of([each.state for each in workflows]),
         "workflow_id": TextArray.of([each.workflow_id for each in workflows]),
         "workflow_name": TextArray.of([each.workflow_name for each in workflows]),
         "revenue_usd": TextArray.of([_money(each.revenue_usd) for each in workflows]),
-        "started_at": TimestampArray.of_unix_us([_us(each.started_at_unix_ns) for each in headers]),
-        "ended_at": TimestampArray.of_unix_us([_us(each.ended_at_unix_ns) for each in headers]),
+        "started_at": TimestampArray.of_unix_us([_us(each.started_at_unix_ns) for each in trace_rows]),
+        "ended_at": TimestampArray.of_unix_us([_us(each.ended_at_unix_ns) for each in trace_rows]),
         "record_count": Int8Array.of([len(state.calls) for state in states]),
         "last_received_at": TimestampArray.of_unix_us([state.last_received_at_us for state in states]),
         "links": ByteaArray.of([each.links for each in packed]),
@@ -153,7 +155,7 @@ def _header_parameters(headers: Sequence[Header]) -> dict[str, Any]:
     }
 
 
-def _record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
+def _record_parameters(changes: Sequence[RecordChange]) -> dict[str, Any]:
     return record_parameters(
         [change.record for change in changes],
         bucket_days=[change.bucket_day for change in changes],
@@ -162,12 +164,12 @@ def _record_parameters(changes: Sequence[Change]) -> dict[str, Any]:
     )
 
 
-def _home_parameters(homes: Mapping[int, TraceKey], known: Known) -> dict[str, Any]:
-    ordered = sorted(homes.items())
+def _first_trace_parameters(first_traces: Mapping[int, TraceKey], locked: LockedTraces) -> dict[str, Any]:
+    ordered = sorted(first_traces.items())
     return {
         "call_hash": Int8Array.of([call_hash for call_hash, _ in ordered]),
         "trace_id": UuidArray.of([key[0] for _, key in ordered]),
-        "bucket": DateArray.of_unix_days([known.states[key].bucket_day for _, key in ordered]),
+        "bucket": DateArray.of_unix_days([locked.states[key].bucket_day for _, key in ordered]),
     }
 
 
@@ -183,9 +185,9 @@ def _join_parameters(joins: Sequence[Join]) -> dict[str, Any]:
     }
 
 
-def _share_keys(cursor: Cursor, shared: Sequence[int], headers: Sequence[Header]) -> None:
+def _share_keys(cursor: Cursor, shared: Sequence[int], trace_rows: Sequence[TraceRow]) -> None:
     """Let these keys join no traces from now on, and part those that they joined: all of them are under lock."""
-    keys = sorted(each.state.key for each in headers)
+    keys = sorted(each.state.key for each in trace_rows)
     parameters = {
         "call_hash": Int8Array.of(shared),
         "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
@@ -195,24 +197,24 @@ def _share_keys(cursor: Cursor, shared: Sequence[int], headers: Sequence[Header]
         cursor.execute(statement(name), parameters)
 
 
-def _write_history(cursor: Cursor, plan: Plan) -> None:
-    if plan.revisions:
-        calls = [each.call for each in plan.revisions]
-        contents = [_revision_content(each) for each in plan.revisions]
-        hashes = [_revision_hash(each, content) for each, content in zip(plan.revisions, contents, strict=True)]
+def _write_history(cursor: Cursor, write_set: WriteSet) -> None:
+    if write_set.revisions:
+        calls = [each.call for each in write_set.revisions]
+        contents = [_revision_content(each) for each in write_set.revisions]
+        hashes = [_revision_hash(each, content) for each, content in zip(write_set.revisions, contents, strict=True)]
         cursor.execute(
             statement("insert_revisions"),
             {
-                "namespace": TextArray.of([each.namespace for each in plan.revisions]),
+                "namespace": TextArray.of([each.namespace for each in write_set.revisions]),
                 "trace_id": UuidArray.of([call.trace_id for call in calls]),
                 "span_id": Int8Array.of_ids([call.span_id for call in calls]),
-                "reason": TextArray.of([each.reason for each in plan.revisions]),
+                "reason": TextArray.of([each.reason for each in write_set.revisions]),
                 "content_hash": Int8Array.of(hashes),
                 "content": TextArray.of(contents),
             },
         )
-    if plan.amendments:
-        rows = plan.amendments
+    if write_set.amendments:
+        rows = write_set.amendments
         cursor.execute(
             statement("insert_amendments"),
             {
@@ -242,7 +244,7 @@ def _revision_hash(revision: Revision, content: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:
+def _count_producers(cursor: Cursor, changes: Sequence[RecordChange]) -> None:
     """Count the new spans of each producer, so that holes in its numbers show."""
     found: dict[tuple[str, str], tuple[int, int]] = {}
     for change in changes:
@@ -265,14 +267,14 @@ def _count_producers(cursor: Cursor, changes: Sequence[Change]) -> None:
     )
 
 
-def _outgoing(plan: Plan, changes: Sequence[Change], enrich: Enrich) -> list[tuple[OutgoingSpan, bytes]]:
+def _outgoing(write_set: WriteSet, changes: Sequence[RecordChange], enrich: Enrich) -> list[tuple[OutgoingSpan, bytes]]:
     """Return what is forwarded, and the cost of what has one. A later change sends no second version."""
-    links = [(span, b"") for span in plan.outgoing_links]
+    links = [(span, b"") for span in write_set.outgoing_links]
     return links + [(each.outgoing, enrich(each.record)) for each in changes if each.outgoing is not None]
 
 
-def _move_rollups(cursor: Cursor, plan: Plan, *, only_new: bool) -> None:
-    workflow_moves, daily_moves = plan.moves()
+def _move_rollups(cursor: Cursor, write_set: WriteSet, *, only_new: bool) -> None:
+    workflow_moves, daily_moves = write_set.moves()
     workflows = sorted(workflow_moves.items(), key=lambda item: (item[0][1][1], item[0][0], item[0][1]))
     if workflows:
         keys = [key for (_, key), _ in workflows]
@@ -317,11 +319,11 @@ def _measure_parameters(rows: Sequence[Measures]) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------- small ones
 
 
-def _header_key(header: Header) -> TraceKey:
-    return header.state.key
+def _trace_row_key(trace_row: TraceRow) -> TraceKey:
+    return trace_row.state.key
 
 
-def _change_key(change: Change) -> tuple[bytes, bytes, str]:
+def _change_key(change: RecordChange) -> tuple[bytes, bytes, str]:
     return change.record.call.trace_id, change.record.call.span_id, change.namespace
 
 

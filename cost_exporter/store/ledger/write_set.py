@@ -36,14 +36,14 @@ from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 
 __all__ = [
     "Amendment",
-    "Change",
-    "Header",
-    "Plan",
+    "RecordChange",
     "Revision",
+    "TraceRow",
+    "WriteSet",
+    "add_settled",
     "keeping_quotes",
-    "plan_component",
-    "plan_settled",
     "quotes_by_usage",
+    "settle_component",
     "usage_key",
     "usage_key_of",
 ]
@@ -52,7 +52,7 @@ Key = TypeVar("Key")
 
 
 @value
-class Change:
+class RecordChange:
     """A record as it is to be; `before` is None for a new one."""
 
     record: CostRecord
@@ -63,11 +63,11 @@ class Change:
     outgoing: OutgoingSpan | None = None
 
 
-_change: Final = maker(Change, "record", "before", "namespace", "bucket_day", "received_at_us", "outgoing")
+_change: Final = maker(RecordChange, "record", "before", "namespace", "bucket_day", "received_at_us", "outgoing")
 
 
 @value
-class Header:
+class TraceRow:
     """The row of `trace` as it is to be."""
 
     state: TraceState
@@ -104,11 +104,11 @@ class Amendment:
 
 
 @dataclass(slots=True)
-class Plan:
+class WriteSet:
     """Everything that one transaction writes."""
 
-    headers: list[Header] = field(default_factory=list[Header])
-    changes: list[Change] = field(default_factory=list[Change])
+    trace_rows: list[TraceRow] = field(default_factory=list[TraceRow])
+    changes: list[RecordChange] = field(default_factory=list[RecordChange])
     revisions: list[Revision] = field(default_factory=list[Revision])
     amendments: list[Amendment] = field(default_factory=list[Amendment])
     outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
@@ -126,32 +126,32 @@ class Plan:
             days.added[daily_key(record)].append(measures)
             if before is not None:
                 measures = measures_of(before)
-                workflows.taken[change.namespace, workflow_key(before)].append(measures)
-                days.taken[daily_key(before)].append(measures)
+                workflows.removed[change.namespace, workflow_key(before)].append(measures)
+                days.removed[daily_key(before)].append(measures)
         return workflows.moves(), days.moves()
 
 
-def plan_component(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
-    """Settle traces that belong together and add the difference to `plan`."""
+def settle_component(states: Sequence[TraceState], price: Price, write_set: WriteSet) -> None:
+    """Settle traces that belong together and add the difference to `write_set`."""
     # Of a purged trace nothing is left to be settled; its header stays as it was.
     states = [state for state in states if not state.is_purged]
     if not any(state.has_changed or state.has_new_keys for state in states):
         return
-    _share_repeated_ids(states, plan)
+    _share_repeated_ids(states, write_set)
     stored = [record for state in states for record in state.records.values()]
-    planned = len(plan.changes)
-    plan_settled(states, keeping_quotes(stored, price) if stored else price, plan)
-    plan.revisions += _moved_decisions(plan.changes[planned:])
+    planned = len(write_set.changes)
+    add_settled(states, keeping_quotes(stored, price) if stored else price, write_set)
+    write_set.revisions += _moved_decisions(write_set.changes[planned:])
 
 
-def plan_settled(states: Sequence[TraceState], price: Price, plan: Plan) -> None:
+def add_settled(states: Sequence[TraceState], price: Price, write_set: WriteSet) -> None:
     """Settle traces that belong together with this price, whatever they cost before."""
     records = settle(_facts_of(states), price)
     for state in states:
-        _plan_trace(state, records, plan)
+        _add_trace(state, records, write_set)
 
 
-def _share_repeated_ids(states: Sequence[TraceState], plan: Plan) -> None:
+def _share_repeated_ids(states: Sequence[TraceState], write_set: WriteSet) -> None:
     """Keep on each trace, and for those to come, which ids identify nothing: then no other trace need be asked."""
     repeated = repeated_ids([call for state in states for call in state.calls.values()])
     if not repeated:
@@ -160,7 +160,7 @@ def _share_repeated_ids(states: Sequence[TraceState], plan: Plan) -> None:
         mine = repeated.intersection(call.call_id for call in state.calls.values())
         keys = {call_key(state.key[1], f"call:{call_id}") for call_id in mine}
         if state.share(keys):
-            plan.shared_keys |= keys
+            write_set.shared_keys |= keys
 
 
 def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
@@ -180,7 +180,7 @@ def _facts_of(states: Sequence[TraceState]) -> TraceFacts:
 def keeping_quotes(stored: Iterable[CostRecord], price: Price) -> Price:
     """Return a price that quotes what was stored as it was quoted then.
 
-    A late span must not re-price its neighbours by a newer book: that is what re-rating is for (semantics 20).
+    A late span must not re-price its neighbours by a newer book: that is what re-rating is for (rule 20).
     """
     known = quotes_by_usage(stored)
 
@@ -222,25 +222,25 @@ def _key(
     return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items()), before
 
 
-def _plan_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], plan: Plan) -> None:
-    changes: list[Change] = []
+def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_set: WriteSet) -> None:
+    changes: list[RecordChange] = []
     namespace, bucket_day, received_at_us = state.key[1], state.bucket_day, state.received_at_us
     for key, call in state.calls.items():
         record = records[key]
         before = state.records.get(key)
-        if before is None or _judged(before) != _judged(record) or before.call is not call:
+        if before is None or _stored_fields(before) != _stored_fields(record) or before.call is not call:
             outgoing = state.outgoing.get(key)
             changes.append(_change(record, before, namespace, bucket_day, received_at_us[key], outgoing))
-    plan.changes += changes
-    plan.outgoing_links += state.outgoing_links
-    plan.revisions += [Revision(namespace=state.key[1], call=call) for call in state.losers.values()]
+    write_set.changes += changes
+    write_set.outgoing_links += state.outgoing_links
+    write_set.revisions += [Revision(namespace=state.key[1], call=call) for call in state.superseded_calls.values()]
     if state.has_changed or state.has_new_keys or changes:
-        plan.headers.append(_header(state, records))
+        write_set.trace_rows.append(_trace_row(state, records))
         if state.is_finalised and changes:
-            plan.amendments += _amendments(state, changes)
+            write_set.amendments += _amendments(state, changes)
 
 
-def _moved_decisions(changes: Iterable[Change]) -> Iterable[Revision]:
+def _moved_decisions(changes: Iterable[RecordChange]) -> Iterable[Revision]:
     """Return what was decided before on calls that are billed otherwise now, though they say the same as before."""
     for change in changes:
         before = change.before
@@ -253,7 +253,7 @@ def _decision(record: CostRecord) -> tuple[object, ...]:
     return record.status, record.cost_usd, record.quantities, record.duplicate_of, record.duplicate_trace_id
 
 
-def _judged(record: CostRecord) -> tuple[object, ...]:
+def _stored_fields(record: CostRecord) -> tuple[object, ...]:
     """Return what a record says beyond its call; two that agree here need no write."""
     words = record.attribution
     return (
@@ -275,7 +275,7 @@ def _judged(record: CostRecord) -> tuple[object, ...]:
     )
 
 
-def _header(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Header:
+def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> TraceRow:
     trace_id = state.key[0]
     facts = state.facts
     started = [call.started_at_unix_ns for call in state.calls.values()]
@@ -285,7 +285,7 @@ def _header(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Header:
             started.append(link.root.started_at_unix_ns)
             ended.append(link.root.ended_at_unix_ns)
     start = min(started, default=None)
-    return Header(
+    return TraceRow(
         state=state,
         tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in state.calls]),
         workflow=workflow_of(trace_id, facts),
@@ -304,7 +304,7 @@ def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> st
     return min(tenants, default=facts.namespace)
 
 
-def _amendments(state: TraceState, changes: Sequence[Change]) -> Iterable[Amendment]:
+def _amendments(state: TraceState, changes: Sequence[RecordChange]) -> Iterable[Amendment]:
     after = dict(state.records)
     after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
     sums = [_sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())]
@@ -334,12 +334,12 @@ class _Sums(Generic[Key]):
 
     def __init__(self) -> None:
         self.added: defaultdict[Key, list[Measures]] = defaultdict(list)
-        self.taken: defaultdict[Key, list[Measures]] = defaultdict(list)
+        self.removed: defaultdict[Key, list[Measures]] = defaultdict(list)
 
     def moves(self) -> dict[Key, Measures]:
         """Return the difference by key; keys that do not move are left out."""
         moves = {key: _total(measures) for key, measures in self.added.items()}
-        for key, measures in self.taken.items():
+        for key, measures in self.removed.items():
             moves[key] = moves.get(key, NOTHING).minus(_total(measures))
         return {key: move for key, move in moves.items() if move != NOTHING}
 

@@ -14,7 +14,7 @@ gap is visible. One timer thread serves all sessions of the process.
 
 The context of the moment of `open` is the parent of every delta; where there is no span in it, the first delta
 is that of the others. The last delta is what the vendor's total leaves over, never below zero; the total itself
-travels beside it and corrects the sum (semantics 9).
+travels beside it and corrects the sum (rule 9).
 Seconds are seconds of audio; `channels` stands beside them and is multiplied once, at pricing. A reconnect goes
 on with the same Session: neither the id nor the counter starts anew.
 """
@@ -35,7 +35,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare import environment
-from callfare.calls.span import Amount, AttributeValue, CallSpan, Request, call_seen, open_call
+from callfare.calls.span import Amount, AttributeValue, CallRequest, CallSpan, call_seen, open_call
 from callfare.guard import quietly
 
 __all__ = ["Clock", "Reporter", "Session", "reporter"]
@@ -57,7 +57,7 @@ class Session:
     def __init__(
         self,
         tracer: Tracer,
-        request: Request,
+        request: CallRequest,
         context: Context,
         *,
         bytes_per_second: int | None,
@@ -93,7 +93,7 @@ class Session:
     def open(
         cls,
         tracer: Tracer,
-        request: Request,
+        request: CallRequest,
         *,
         bytes_per_second: int | None = None,
         channels: int = 1,
@@ -223,7 +223,7 @@ class Session:
         """The span of the interval that ends now; the lock is held."""
         self._sequence += 1
         self._reported_seconds += _exact(quantities.get(self._meter, 0)) or Decimal(0)
-        request = Request(
+        request = CallRequest(
             operation=self._request.operation,
             provider=self._request.provider,
             model=self._request.model,

@@ -1,6 +1,6 @@
 """One paid call as one span: opened when the request goes out, finished exactly once.
 
-In: what the request says (`Request`) and, as they become known, quantities. Out: a span with every quantity of
+In: what the request says (`CallRequest`) and, as they become known, quantities. Out: a span with every quantity of
 the call and where each came from. The rule that must never break: a call is finished once, whatever ends it
 (end, error, close, cancellation, garbage collection), and nothing in here raises into the application.
 
@@ -35,8 +35,8 @@ from callfare.value import value
 __all__ = [
     "Amount",
     "AttributeValue",
+    "CallRequest",
     "CallSpan",
-    "Request",
     "Seen",
     "call_seen",
     "forget_open_calls",
@@ -68,7 +68,7 @@ _SIMPLE = frozenset({str, bool, int, float})
 
 
 @value
-class Request:
+class CallRequest:
     """What is known of a paid call before it goes out."""
 
     operation: str
@@ -91,7 +91,7 @@ class CallSpan:
         "has_output", "is_streaming", "source",
     )  # fmt: skip
 
-    def __init__(self, span: Span, request: Request, inside: Context) -> None:
+    def __init__(self, span: Span, request: CallRequest, inside: Context) -> None:
         self._span = span
         self._inside = inside
         self._attributes: dict[str, AttributeValue] = {}
@@ -225,7 +225,7 @@ def forget_open_calls() -> None:
 
 
 def open_call(
-    tracer: Tracer, request: Request, *, context: Context | None = None, start_time_unix_ns: int | None = None
+    tracer: Tracer, request: CallRequest, *, context: Context | None = None, start_time_unix_ns: int | None = None
 ) -> CallSpan:
     """Open the span of a paid call. Never raises: at worst the call returned records nothing.
 
@@ -240,7 +240,7 @@ def open_call(
 
 
 @quietly
-def _start(tracer: Tracer, request: Request, context: AccountedContext, start_time_unix_ns: int | None) -> Span:
+def _start(tracer: Tracer, request: CallRequest, context: AccountedContext, start_time_unix_ns: int | None) -> Span:
     attributes: dict[str, AttributeValue] = {
         **context.account,  # here rather than by the processor: the SDK takes more for a second writing
         names.OPERATION_NAME: request.operation,

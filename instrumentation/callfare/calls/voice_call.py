@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, Span, Status, StatusCode, Tracer
 from callfare import attributes as names
 from callfare import environment
 from callfare.account import AccountedContext, account_of, with_attribution
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 from callfare.guard import quietly
 
 __all__ = ["NAME", "VoiceCall", "end_open_voice_calls", "forget_open_voice_calls", "in_workflow", "is_in_workflow"]
@@ -130,7 +130,7 @@ def forget_open_voice_calls() -> None:
 
 def tell_leg(tracer: Tracer, leg_id: str, context: Context) -> None:
     """Say in the call's trace that this Twilio leg is its. The leg amends it, whenever it comes."""
-    request = Request(operation="phone_call", provider="twilio", attributes={names.CALL_ID: leg_id})
+    request = CallRequest(operation="phone_call", provider="twilio", attributes={names.CALL_ID: leg_id})
     open_call(tracer, request, context=context).end()
 
 

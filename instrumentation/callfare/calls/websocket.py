@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import Tracer
 
-from callfare.calls.span import Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, is_inside_call, open_call
 from callfare.calls.wrapping import MakeWrapper, ReadRequest, Wrapper
 from callfare.guard import note_internal_error, quietly
 
@@ -55,12 +55,12 @@ class Listener(Protocol):
         """A message came in."""
         ...
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """The connection failed."""
         ...
 
     def ended(self) -> None:
-        """The connection was closed, by either side and in good order. May be called again, also after `broke`."""
+        """The connection was closed, by either side and in good order. May be called again, also after `failed`."""
         ...
 
 
@@ -73,39 +73,39 @@ class SocketError(Exception):
         self.status_code = status_code
 
 
-OpenListener = Callable[[Tracer, Request], Listener]
+OpenListener = Callable[[Tracer, CallRequest], Listener]
 """Called once the connection is open, in the application's context."""
 
 
-class _Ear:
+class _ListenerGuard:
     """Tells the listener; a listener that fails is not asked again, but for the end."""
 
-    __slots__ = ("_is_deaf", "_listener")
+    __slots__ = ("_is_disabled", "_listener")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._is_deaf = False
+        self._is_disabled = False
 
-    def _tell(self, hear: Callable[[Any], None], message: object) -> None:
-        if self._is_deaf:
+    def _notify(self, on_message: Callable[[Any], None], message: object) -> None:
+        if self._is_disabled:
             return
         try:
-            hear(message)
+            on_message(message)
         except Exception as error:  # noqa: BLE001 - the connection must go on
-            self._is_deaf = True
+            self._is_disabled = True
             note_internal_error("reading a socket's message", error)
 
     def sent(self, message: object) -> None:
-        self._tell(self._listener.sent, message)
+        self._notify(self._listener.sent, message)
 
     def received(self, message: object) -> None:
-        self._tell(self._listener.received, message)
+        self._notify(self._listener.received, message)
 
     @quietly
     def raised(self, error: BaseException) -> None:
         """A method of the connection raised: is that its end?"""
         if _is_break(error):
-            self._listener.broke(error)
+            self._listener.failed(error)
         elif _kind_of(error, "ConnectionClosedOK"):
             self._listener.ended()
 
@@ -130,7 +130,7 @@ class _Watched(_ObjectProxy):
 
     def __init__(self, connection: Any, listener: Listener) -> None:
         super().__init__(connection)
-        self._self_ear = _Ear(listener)
+        self._self_guard = _ListenerGuard(listener)
 
 
 class WatchedSocket(_Watched):
@@ -140,36 +140,36 @@ class WatchedSocket(_Watched):
         try:
             result = self.__wrapped__.send(message, *args, **kwargs)
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
-        self._self_ear.sent(message)
+        self._self_guard.sent(message)
         return result
 
     def recv(self, *args: Any, **kwargs: Any) -> Any:
         try:
             message = self.__wrapped__.recv(*args, **kwargs)
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
-        self._self_ear.received(message)
+        self._self_guard.received(message)
         return message
 
     def __iter__(self) -> Iterator[Any]:
         try:
             for message in self.__wrapped__:
-                self._self_ear.received(message)
+                self._self_guard.received(message)
                 yield message
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.__wrapped__.close(*args, **kwargs)
         finally:
-            self._self_ear.ended()
+            self._self_guard.ended()
 
 
 class WatchedAsyncSocket(_Watched):
@@ -180,50 +180,52 @@ class WatchedAsyncSocket(_Watched):
             result = await self.__wrapped__.send(message, *args, **kwargs)
         except asyncio.CancelledError:
             # The bytes are in the transport before `send` waits for room: cancelled or not, the vendor gets them.
-            self._self_ear.sent(message)
+            self._self_guard.sent(message)
             raise
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
-        self._self_ear.sent(message)
+        self._self_guard.sent(message)
         return result
 
     async def recv(self, *args: Any, **kwargs: Any) -> Any:
         try:
             message = await self.__wrapped__.recv(*args, **kwargs)
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
-        self._self_ear.received(message)
+        self._self_guard.received(message)
         return message
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         try:
             async for message in self.__wrapped__:
-                self._self_ear.received(message)
+                self._self_guard.received(message)
                 yield message
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._self_ear.raised(error)
+            self._self_guard.raised(error)
             raise
 
     async def close(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await self.__wrapped__.close(*args, **kwargs)
         finally:
-            self._self_ear.ended()
+            self._self_guard.ended()
 
 
 @quietly
-def record_refusal(tracer: Tracer, request: Request, error: BaseException, started_at_unix_ns: int) -> None:
+def record_refusal(tracer: Tracer, request: CallRequest, error: BaseException, started_at_unix_ns: int) -> None:
     """One failed span for a connection that never came about; nothing where the application gave up itself."""
     if isinstance(error, Exception):
         open_call(tracer, request, start_time_unix_ns=started_at_unix_ns).fail(error)
 
 
 @quietly
-def _read(read_request: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read(
+    read_request: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> CallRequest | None:
     request = read_request(instance, args, kwargs)
     return None if request is None or is_inside_call(request.provider) else request
 
@@ -261,14 +263,14 @@ class _Manager(_ObjectProxy):
     """What the connection is wrapped in. Its name keeps it here: the proxy looks for others in the manager."""
 
     def __init__(
-        self, manager: Any, tracer: Tracer, request: Request, open_listener: OpenListener, attribute: str
+        self, manager: Any, tracer: Tracer, request: CallRequest, open_listener: OpenListener, attribute: str
     ) -> None:
         super().__init__(manager)
         self._self_tracer = tracer
         self._self_request = request
         self._self_open = open_listener
         self._self_attribute = attribute
-        self._self_ear: _Ear | None = None
+        self._self_guard: _ListenerGuard | None = None
 
     def _self_refused(self, error: BaseException, started_at_unix_ns: int) -> None:
         record_refusal(self._self_tracer, self._self_request, error, started_at_unix_ns)
@@ -277,12 +279,12 @@ class _Manager(_ObjectProxy):
     def _self_watch(self, client: Any) -> None:
         connection = getattr(client, self._self_attribute)
         listener = self._self_open(self._self_tracer, self._self_request)
-        self._self_ear = _Ear(listener)
+        self._self_guard = _ListenerGuard(listener)
         setattr(client, self._self_attribute, self._self_socket(connection, listener))
 
     def _self_leave(self) -> None:
-        if self._self_ear is not None:
-            self._self_ear.ended()
+        if self._self_guard is not None:
+            self._self_guard.ended()
 
 
 class _Connecting(_Manager):

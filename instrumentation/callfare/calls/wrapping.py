@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
-from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import OnChunk, finish, watch_async_generator, watch_generator
 from callfare.guard import note_internal_error
 
@@ -45,7 +45,7 @@ __all__ = [
 Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 """wrapt's order: wrapped, instance, positional arguments, keyword arguments."""
 MakeWrapper = Callable[[Tracer], Wrapper]
-ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], Request | None]
+ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | None]
 """instance, arguments -> what goes out; None means: nothing paid, leave this call alone."""
 ReadAnswer = Callable[[CallSpan, Any], Any]
 """Reads the answer into the call. Returning something other than None hands the application that instead (a

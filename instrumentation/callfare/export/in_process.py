@@ -1,7 +1,7 @@
 """`OTEL_TRACES_EXPORTER=callfare`: price and store from inside the application, without a service.
 
 The service is imported on the first export, so that the application starts as fast as before. Whatever goes
-wrong here is logged once and counted by the SDK as a failed export; the application goes on (semantics 29).
+wrong here is logged once and counted by the SDK as a failed export; the application goes on (rule 29).
 With CALLFARE_DISABLED it takes spans and stores none.
 """
 
@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from callfare import environment
 from callfare.export.spooled import spooled
-from callfare.forking import begin_anew_in_children
+from callfare.forking import reset_after_fork
 
 if TYPE_CHECKING:
     from cost_exporter.receive.in_process import InProcessIngest
@@ -63,8 +63,8 @@ class StoringExporter(SpanExporter):
         self._open_ingest = open_ingest or _open_ingest
         self._retry_seconds_max = retry_seconds_max
         self._monotonic_seconds = monotonic_seconds
-        self.begin_anew()
-        begin_anew_in_children(self)
+        self.reset_after_fork()
+        reset_after_fork(self)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Store the spans, trying again for a while where that may help. Never raises."""
@@ -97,7 +97,7 @@ class StoringExporter(SpanExporter):
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the app
             self._say_once(error)
 
-    def begin_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Forget everything: in a forked child it is the parent's, its lock, its connections, its threads."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()

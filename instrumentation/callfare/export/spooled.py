@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from callfare import environment
 from callfare.export.otlp_spans import spans_of
 from callfare.export.spool import Parcel, Spool
-from callfare.forking import begin_anew_in_children
+from callfare.forking import reset_after_fork
 from callfare.guard import note_internal_error
 
 __all__ = ["SpooledExporter", "spooled"]
@@ -71,10 +71,10 @@ class SpooledExporter(SpanExporter):
         self._wait_seconds = wait_seconds
         self._retry_seconds_min = retry_seconds_min
         self._backlog = _Backlog(spool, retry_seconds_min)
-        self.begin_anew()
-        begin_anew_in_children(self)
+        self.reset_after_fork()
+        reset_after_fork(self)
 
-    def begin_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Forget who is sending: in a forked child that is the parent's business."""
         self._changed = threading.Condition()
         self._fresh: deque[tuple[Parcel, Sequence[ReadableSpan]]] = deque()

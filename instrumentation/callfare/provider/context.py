@@ -18,7 +18,7 @@ from callfare.account import ATTRIBUTION, AccountedContext, account_of, attribut
 from callfare.calls.span import Seen, seen_of
 from callfare.guard import note_internal_error
 
-__all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "told_by_others", "with_attribution"]
+__all__ = ["ATTRIBUTION", "AttributionProcessor", "attribution_of", "scopes_covered_by_us", "with_attribution"]
 
 
 class AttributionProcessor(SpanProcessor):
@@ -52,7 +52,7 @@ class AttributionProcessor(SpanProcessor):
         scope = span.instrumentation_scope
         if scope is None:
             return
-        if scope.name in told_by_others:
+        if scope.name in scopes_covered_by_us:
             span.set_attribute(names.USAGE_BILLABLE, value=False)
         elif _is_model_scope(scope.name):
             seen = seen_of(context)
@@ -84,7 +84,7 @@ _MODEL_SCOPES: Final = re.compile(
 )
 
 
-told_by_others: Final[set[str]] = set()
+scopes_covered_by_us: Final[set[str]] = set()
 """Scopes whose usage an active instrumentor of ours reports, and better: their spans are not the bill."""
 
 

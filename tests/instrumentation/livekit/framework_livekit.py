@@ -16,7 +16,7 @@ from livekit.agents.voice import io
 from livekit.plugins import openai as plugin
 
 from callfare import attributes as names
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 from callfare.instrumentation.livekit import LiveKitInstrumentor
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
@@ -31,7 +31,7 @@ class Recogniser(stt.STT):
 
     async def _recognize_impl(self, buffer, *, language=NOT_GIVEN, conn_options=DEFAULT_API_CONNECT_OPTIONS):
         if self._tracer is not None:
-            open_call(self._tracer, Request(operation="speech_to_text", provider="openai")).end()
+            open_call(self._tracer, CallRequest(operation="speech_to_text", provider="openai")).end()
         return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[])
 
 

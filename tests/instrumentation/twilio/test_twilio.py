@@ -44,7 +44,7 @@ def _forget() -> None:
     """SIDs of the fakes repeat; what was said of a leg must not."""
     from callfare.instrumentation.twilio import _legs
 
-    _legs._said.clear()
+    _legs._last_seen.clear()
     _legs._contexts.clear()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.stream import watch_async_generator, watch_generator
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call, begin
 from callfare.instrumentation.assemblyai import _usage
@@ -18,7 +18,7 @@ from callfare.instrumentation.assemblyai import _usage
 __all__ = ["async_create", "create"]
 
 
-def _read(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     return _usage.chat_request(kwargs.get("model"), is_stream=bool(kwargs.get("stream")))
 
 

@@ -18,23 +18,23 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.session import Session
-from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import Listener, SocketError
 from callfare.instrumentation.assemblyai import _usage
 
 __all__ = ["listener_for"]
 
 
-def listener_for(tracer: Tracer, request: Request) -> Listener:
+def listener_for(tracer: Tracer, request: CallRequest) -> Listener:
     """Who listens to the socket of this request."""
-    kind: Callable[[Tracer, Request], Listener] = _Speaking if request.operation == _usage.SPEECH else _Listening
+    kind: Callable[[Tracer, CallRequest], Listener] = _Speaking if request.operation == _usage.SPEECH else _Listening
     return kind(tracer, request)
 
 
 class _Listening:
     """An open recogniser. What counts is its time, so its audio is not counted beside it."""
 
-    def __init__(self, tracer: Tracer, request: Request) -> None:
+    def __init__(self, tracer: Tracer, request: CallRequest) -> None:
         self._session = Session.open(tracer, request, is_metered_when_silent=True, meter=names.SESSION_SECONDS)
 
     def sent(self, message: Any) -> None:
@@ -50,7 +50,7 @@ class _Listening:
             seconds = said.get("session_duration_seconds")
             self._session.close(vendor_total_seconds=None if seconds is None else Decimal(str(seconds)))
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         self._session.fail(error)
 
     def ended(self) -> None:
@@ -64,7 +64,7 @@ class _Speaking:
     One thread may send while another receives, so every step holds the lock.
     """
 
-    def __init__(self, tracer: Tracer, request: Request) -> None:
+    def __init__(self, tracer: Tracer, request: CallRequest) -> None:
         self._tracer = tracer
         self._request = request
         self._connected_in = context_api.get_current()
@@ -140,7 +140,7 @@ class _Speaking:
             call.fail(error)
         self._calls.clear()
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         with self._lock:
             self._fail_all(error)
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
 from callfare.calls.extras import asked_extras
-from callfare.calls.span import AttributeValue, Request
+from callfare.calls.span import AttributeValue, CallRequest
 
 __all__ = [
     "PROVIDER",
@@ -74,7 +74,7 @@ def transcript_of(response: Any) -> Transcript | None:
     )
 
 
-def request_of_transcript(transcript: Transcript) -> Request:
+def request_of_transcript(transcript: Transcript) -> CallRequest:
     """The span of a finished transcript."""
     quantities: dict[str, Decimal | int] = {}
     attributes: dict[str, AttributeValue] = {
@@ -91,7 +91,7 @@ def request_of_transcript(transcript: Transcript) -> Request:
         quantities[names.AUDIO_INPUT_SECONDS] = transcript.seconds
         if transcript.channels:
             quantities[names.AUDIO_CHANNELS] = transcript.channels
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=transcript.model,
@@ -101,13 +101,13 @@ def request_of_transcript(transcript: Transcript) -> Request:
     )
 
 
-def socket_request(url: str) -> Request:
+def socket_request(url: str) -> CallRequest:
     """A socket, from its address: one SDK function opens recognisers and speech alike."""
     parts = urlsplit(url)
     parameters = dict(parse_qsl(parts.query))
     if parts.path.endswith(_SPEECH_PATH):
         return _speech(parameters.get("model_id", ""), parameters.get("voice_id"), 0, is_stream=True)
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=parameters.get("speech_model") or _STREAMING_DEFAULT,
@@ -120,7 +120,7 @@ def socket_request(url: str) -> Request:
     )
 
 
-def begun_speech(request: Request, said: Mapping[str, Any]) -> Request:
+def begun_speech(request: CallRequest, said: Mapping[str, Any]) -> CallRequest:
     """The same request as the vendor's `Begin` says what it took: model and voice."""
     taken: Mapping[str, Any] = said.get("configuration") or {}
     voice = _text(taken.get("voice_id"))
@@ -128,18 +128,20 @@ def begun_speech(request: Request, said: Mapping[str, Any]) -> Request:
     return replace(request, model=_text(taken.get("model")) or request.model, attributes=attributes)
 
 
-def upload_request(model: str) -> Request:
+def upload_request(model: str) -> CallRequest:
     """One answer to one upload: the synchronous API and dictation, which name no model."""
-    return Request(operation="speech_to_text", provider=PROVIDER, model=model, attributes={names.REQUEST_STREAM: False})
+    return CallRequest(
+        operation="speech_to_text", provider=PROVIDER, model=model, attributes={names.REQUEST_STREAM: False}
+    )
 
 
-def speech_request(text: object, voice: object, *, is_stream: bool) -> Request | None:
+def speech_request(text: object, voice: object, *, is_stream: bool) -> CallRequest | None:
     """Speech over HTTP."""
     return _speech("", voice, len(text), is_stream=is_stream) if isinstance(text, str) else None
 
 
-def _speech(model: str, voice: object, characters: int, *, is_stream: bool) -> Request:
-    return Request(
+def _speech(model: str, voice: object, characters: int, *, is_stream: bool) -> CallRequest:
+    return CallRequest(
         operation=SPEECH,
         provider=PROVIDER,
         model=model or _SPEECH_DEFAULT,
@@ -152,9 +154,9 @@ def _speech(model: str, voice: object, characters: int, *, is_stream: bool) -> R
     )
 
 
-def chat_request(model: object, *, is_stream: bool) -> Request:
+def chat_request(model: object, *, is_stream: bool) -> CallRequest:
     """A chat completion of the LLM gateway."""
-    return Request(
+    return CallRequest(
         operation="chat", provider=PROVIDER, model=_text(model), attributes={names.REQUEST_STREAM: is_stream}
     )
 

@@ -11,7 +11,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.failure import http_status_of
-from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.websocket import Listener, WatchedAsyncSocket, WatchedSocket, record_refusal
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
@@ -84,11 +84,11 @@ def _is_news(transcript_id: str) -> bool:
         return True
 
 
-def _read_sync(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
+def _read_sync(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> CallRequest:
     return _usage.upload_request("sync")
 
 
-def _read_dictation(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
+def _read_dictation(_instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> CallRequest:
     return _usage.upload_request("dictation")
 
 
@@ -143,18 +143,18 @@ def async_connect(tracer: Tracer) -> Wrapper:
 
 
 @quietly
-def _read_url(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_url(args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     if is_inside_call(_usage.PROVIDER):
         return None
     return _usage.socket_request(str(kwargs.get("uri", args[0] if args else "")))
 
 
 @quietly
-def _listen(tracer: Tracer, request: Request | None) -> Listener | None:
+def _listen(tracer: Tracer, request: CallRequest | None) -> Listener | None:
     return None if request is None else listener_for(tracer, request)
 
 
-def _refused(tracer: Tracer, request: Request | None, error: BaseException, started_at_unix_ns: int) -> None:
+def _refused(tracer: Tracer, request: CallRequest | None, error: BaseException, started_at_unix_ns: int) -> None:
     """Only where the vendor said no: other failures are tried again by the SDK."""
     if request is not None and http_status_of(error) is not None:
         record_refusal(tracer, request, error, started_at_unix_ns)
@@ -163,7 +163,7 @@ def _refused(tracer: Tracer, request: Request | None, error: BaseException, star
 # --- Speech --------------------------------------------------------------------------------------------------
 
 
-def _read_synthesize(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_synthesize(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     text = kwargs.get("text", args[0] if args else None)
     return _usage.speech_request(text, None, is_stream=False)
 
@@ -175,7 +175,7 @@ def _read_synthesized(call: CallSpan, answer: Any) -> None:
     _count(call, answer.billed_characters, answer.audio_duration_ms)
 
 
-def _read_stream(instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request | None:
+def _read_stream(instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> CallRequest | None:
     """Opened once, however often it is asked for."""
     if instance._response is not None:  # noqa: SLF001 - the SDK's own mark that the request went out
         return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = ["PROVIDER", "heard_until", "recognition_request", "ssml_request", "stream_rate", "text_request"]
 
@@ -26,19 +26,19 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002
 _TICKS = 10_000_000
 
 
-def text_request(text: object, voice: str) -> Request:
+def text_request(text: object, voice: str) -> CallRequest:
     """Synthesis of plain text."""
     return _synthesis(text if isinstance(text, str) else "", voice)
 
 
-def ssml_request(ssml: object) -> Request:
+def ssml_request(ssml: object) -> CallRequest:
     """Synthesis of SSML, which names its voice itself."""
     said = ssml if isinstance(ssml, str) else ""
     voice = _VOICE.search(said)
     return _synthesis(_WRAPPER.sub("", said), voice[1] if voice else "")
 
 
-def _synthesis(text: str, voice: str) -> Request:
+def _synthesis(text: str, voice: str) -> CallRequest:
     quantities: dict[str, Amount] = {names.INPUT_CHARACTERS: len(text)}
     attributes: dict[str, AttributeValue] = {
         names.REQUEST_STREAM: False,
@@ -49,7 +49,7 @@ def _synthesis(text: str, voice: str) -> Request:
     if chinese:
         quantities[names.BILLED_QUANTITY] = len(text) + chinese
         attributes[names.BILLED_UNIT] = "character"
-    return Request(
+    return CallRequest(
         operation="text_to_speech",
         provider=PROVIDER,
         model=voice or _SYNTHESIS,
@@ -58,9 +58,9 @@ def _synthesis(text: str, voice: str) -> Request:
     )
 
 
-def recognition_request(language: str, *, is_stream: bool) -> Request:
+def recognition_request(language: str, *, is_stream: bool) -> CallRequest:
     """Recognition of one utterance, or of a stream. Both are in real time: batches, which cost less, are no SDK's."""
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_RECOGNITION,

@@ -8,7 +8,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.session import Session
-from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import finish
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
@@ -69,7 +69,7 @@ _STATUS = {
 def speak_text(tracer: Tracer) -> Wrapper:
     """`speak_text_async(text)` and `start_speaking_text_async(text)`, under the blocking forms as well."""
 
-    def read_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    def read_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
         text = kwargs.get("text", args[0] if args else "")
         return _usage.text_request(text, _property(instance, "SpeechServiceConnection_SynthVoice"))
 
@@ -79,7 +79,7 @@ def speak_text(tracer: Tracer) -> Wrapper:
 def speak_ssml(tracer: Tracer) -> Wrapper:
     """The same for SSML."""
 
-    def read_request(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    def read_request(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
         return _usage.ssml_request(kwargs.get("ssml", args[0] if args else ""))
 
     return _future(tracer, read_request, _read_speech)
@@ -126,7 +126,7 @@ def _open(
 ) -> CallSpan | None:
     if is_inside_call(_usage.PROVIDER):
         return None
-    request: Request = read_request(instance, args, kwargs)
+    request: CallRequest = read_request(instance, args, kwargs)
     return open_call(tracer, request)
 
 
@@ -227,7 +227,7 @@ def _remember(instance: Any, name: str, value: Any) -> None:
 def recognise_once(tracer: Tracer) -> Wrapper:
     """`recognize_once_async()`: the service stops listening at the end of the utterance."""
 
-    def read_request(instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Request:
+    def read_request(instance: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> CallRequest:
         return _usage.recognition_request(_property(instance, "SpeechServiceConnection_RecoLanguage"), is_stream=False)
 
     def read_result(call: CallSpan, result: Any) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.session import Session
-from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import SocketError
 from callfare.instrumentation.cartesia import _usage
 
@@ -80,7 +80,7 @@ class Contexts:
         else:
             call.has_output = True
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         with self._lock:
             for call in self._calls.values():
                 call.has_output = True  # the text went over an open connection
@@ -108,7 +108,7 @@ def _is_audio(message: Any) -> bool:
 class Recogniser:
     """A recognition socket. It survives the SDK's own reconnects: neither id nor count starts anew."""
 
-    def __init__(self, tracer: Tracer, request: Request, parameters: dict[str, Any], *, reconnects: bool) -> None:
+    def __init__(self, tracer: Tracer, request: CallRequest, parameters: dict[str, Any], *, reconnects: bool) -> None:
         """`reconnects` where the SDK was told to connect again after a break."""
         self._reconnects = reconnects
         rate = _usage.stream_bytes_per_second(parameters)
@@ -126,7 +126,7 @@ class Recogniser:
     def received(self, message: Any) -> None:
         """Nothing: the vendor states no total."""
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         if not self._reconnects:
             self._session.fail(error)
 

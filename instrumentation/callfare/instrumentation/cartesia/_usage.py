@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second, wav_seconds
-from callfare.calls.span import AttributeValue, Request
+from callfare.calls.span import AttributeValue, CallRequest
 
 __all__ = [
     "PROVIDER",
@@ -32,7 +32,7 @@ _INFILL_DEFAULT = "sonic"  # the family: `infill` may name no model, and a credi
 _VOICE_CHANGER = "voice-changer"  # it has no model
 
 
-def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> Request | None:
+def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> CallRequest | None:
     """Speech, over HTTP or as the first message of a context on a socket."""
     transcript = parameters.get("transcript")
     characters = len(transcript) if isinstance(transcript, str) else 0
@@ -41,7 +41,7 @@ def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> Request
         names.OUTPUT_TYPE: "speech",
         names.SPEECH_VOICE: _voice(parameters.get("voice")),
     }
-    return Request(
+    return CallRequest(
         operation="text_to_speech",
         provider=PROVIDER,
         model=_text(parameters.get("model_id")),
@@ -50,12 +50,12 @@ def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> Request
     )
 
 
-def infill_request(parameters: Mapping[str, Any]) -> Request | None:
+def infill_request(parameters: Mapping[str, Any]) -> CallRequest | None:
     """Infill, in credits: its fixed part cannot be said in characters."""
     transcript = parameters.get("transcript")
     if not isinstance(transcript, str):
         return None
-    return Request(
+    return CallRequest(
         operation="text_to_speech",
         provider=PROVIDER,
         model=_text(parameters.get("model_id")) or _INFILL_DEFAULT,
@@ -69,9 +69,9 @@ def infill_request(parameters: Mapping[str, Any]) -> Request | None:
     )
 
 
-def conversion_request(parameters: Mapping[str, Any], seconds: Decimal | None) -> Request:
+def conversion_request(parameters: Mapping[str, Any], seconds: Decimal | None) -> CallRequest:
     """The voice changer, by the audio that goes in."""
-    return Request(
+    return CallRequest(
         operation="speech_to_speech",
         provider=PROVIDER,
         model=_VOICE_CHANGER,
@@ -81,12 +81,12 @@ def conversion_request(parameters: Mapping[str, Any], seconds: Decimal | None) -
     )
 
 
-def transcribe_request(parameters: Mapping[str, Any]) -> Request:
+def transcribe_request(parameters: Mapping[str, Any]) -> CallRequest:
     """Recorded audio; a WAV file tells its own length, for the case that the answer does not."""
     file = parameters.get("file")
     body = file[1] if isinstance(file, tuple) and len(file) > 1 else file
     seconds = wav_seconds(body[:4096], len(body)) if isinstance(body, bytes) else None
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_text(parameters.get("model")),
@@ -107,9 +107,9 @@ def stream_parameters(url: str) -> dict[str, Any]:
     return dict(parse_qsl(urlsplit(url).query))
 
 
-def socket_request(parameters: Mapping[str, Any]) -> Request:
+def socket_request(parameters: Mapping[str, Any]) -> CallRequest:
     """A recognition socket."""
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_text(parameters.get("model")),

@@ -6,7 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request, is_inside_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call
 from callfare.calls.stream import AsyncStream, SyncStream
 from callfare.calls.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
 from callfare.calls.wrapping import (
@@ -50,19 +50,19 @@ __all__ = [
 _RECOGNISER = "_callfare_recogniser"
 
 
-def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     return _usage.speech_request(kwargs, is_stream=False)
 
 
-def _read_infill(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_infill(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     return _usage.infill_request(kwargs)
 
 
-def _read_clip(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_clip(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     return _usage.conversion_request(kwargs, clip_seconds(kwargs.get("clip")))
 
 
-def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     return _usage.transcribe_request(kwargs)
 
 

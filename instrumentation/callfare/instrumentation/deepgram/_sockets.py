@@ -17,7 +17,7 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare.audio.duration import seconds_of_bytes
 from callfare.calls.session import Session
-from callfare.calls.span import CallSpan, Request, open_call
+from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import Listener, OpenListener
 from callfare.instrumentation.deepgram._usage import (
     AGENT,
@@ -33,7 +33,7 @@ __all__ = ["listener_for"]
 def listener_for(kind: str, parameters: dict[str, Any]) -> OpenListener:
     """How to listen to a socket of this kind."""
 
-    def open_listener(tracer: Tracer, request: Request) -> Listener:
+    def open_listener(tracer: Tracer, request: CallRequest) -> Listener:
         rate = stream_bytes_per_second(kind, parameters)
         if kind == SPEAK:
             return _Speaking(tracer, request, rate)
@@ -85,7 +85,7 @@ class _Listening:
         self._heard_seconds[channel] = max(until_seconds, self._heard_seconds.get(channel, Decimal(0)))
         self._session.add_seconds(max(self._heard_seconds.values()) - before)
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         self._session.fail(error)
 
     def ended(self) -> None:
@@ -98,7 +98,7 @@ class _Speaking:
     One thread may send while another receives, so every step holds the lock.
     """
 
-    def __init__(self, tracer: Tracer, request: Request, rate_bytes_per_second: int | None) -> None:
+    def __init__(self, tracer: Tracer, request: CallRequest, rate_bytes_per_second: int | None) -> None:
         self._tracer = tracer
         self._request = request
         self._rate = rate_bytes_per_second
@@ -181,7 +181,7 @@ class _Speaking:
         else:
             self._flushed.popleft()
 
-    def broke(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         with self._lock:
             self._flush()
             while self._flushed:

@@ -15,7 +15,7 @@ from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second, wav_header, wav_seconds
 from callfare.audio.meter import AudioMeter
 from callfare.calls.extras import asked_extras
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
     "AGENT",
@@ -58,7 +58,7 @@ def socket_parameters(url: str) -> dict[str, Any]:
     return dict(parse_qsl(urlsplit(url).query))
 
 
-def socket_request(kind: str, parameters: Mapping[str, Any]) -> Request:
+def socket_request(kind: str, parameters: Mapping[str, Any]) -> CallRequest:
     """A socket for speech recognition, synthesis or a whole agent."""
     attributes: dict[str, AttributeValue] = {names.REQUEST_STREAM: True}
     if kind == LISTEN:
@@ -67,7 +67,7 @@ def socket_request(kind: str, parameters: Mapping[str, Any]) -> Request:
     if kind == SPEAK:
         attributes[names.OUTPUT_TYPE] = "speech"
     model = "voice-agent" if kind == AGENT else _model(parameters)
-    return Request(operation=kind, provider=PROVIDER, model=model, source="client", attributes=attributes)
+    return CallRequest(operation=kind, provider=PROVIDER, model=model, source="client", attributes=attributes)
 
 
 def stream_bytes_per_second(kind: str, parameters: Mapping[str, Any]) -> int | None:
@@ -90,9 +90,9 @@ def _is_multichannel(parameters: Mapping[str, Any]) -> bool:
     return parameters.get("multichannel") in _TRUE
 
 
-def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Request:
+def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> CallRequest:
     """`kind` is `url` or `file`; a WAV file tells its length, anything else waits for the answer."""
-    return Request(
+    return CallRequest(
         operation=LISTEN,
         provider=PROVIDER,
         model=_model(parameters),
@@ -163,12 +163,12 @@ def _architecture(model_info: object) -> str:
     return ""
 
 
-def speech_request(text: object, parameters: Mapping[str, Any]) -> Request | None:
+def speech_request(text: object, parameters: Mapping[str, Any]) -> CallRequest | None:
     """Speech over HTTP."""
     if not isinstance(text, str):
         return None
     model = _text(parameters.get("model"))
-    return Request(
+    return CallRequest(
         operation=SPEAK,
         provider=PROVIDER,
         model=model,

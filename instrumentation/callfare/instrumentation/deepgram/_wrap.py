@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request, is_inside_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call
 from callfare.calls.stream import watch_async_generator, watch_generator
 from callfare.calls.websocket import (
     WatchedAsyncSocket,
@@ -61,20 +61,20 @@ def _parameters(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 # --- Pre-recorded audio --------------------------------------------------------------------------------------
 
 
-def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_file(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     return _usage.file_request("file" if "request" in kwargs else "url", kwargs.get("request"), _parameters(kwargs))
 
 
-def _read_file_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_file_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     return _source_request_v3(args, kwargs, _options_v3(args, kwargs))
 
 
-def _read_callback_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_callback_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     """The methods whose second argument is the address to call back."""
     return _source_request_v3(args, kwargs, {**_options_v3(args, kwargs, position=2), "callback": True})
 
 
-def _source_request_v3(args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> Request:
+def _source_request_v3(args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]) -> CallRequest:
     source = kwargs["source"] if "source" in kwargs else args[0]
     body = source.get("buffer") if isinstance(source, Mapping) else None
     return _usage.file_request("url" if body is None else "file", body, options)
@@ -116,11 +116,11 @@ async_callback_v3 = around_async_call(_read_callback_v3, _read_transcript)
 # --- Speech over HTTP ----------------------------------------------------------------------------------------
 
 
-def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_speech(_instance: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     return _usage.speech_request(kwargs.get("text"), _parameters(kwargs))
 
 
-def _read_speech_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _read_speech_v3(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     source = kwargs["source"] if "source" in kwargs else args[0]
     text = source.get("text") if isinstance(source, Mapping) else None
     return _usage.speech_request(text, _options_v3(args, kwargs))
@@ -192,7 +192,7 @@ def _connecting(tracer: Tracer, kind: str, around: Any) -> Wrapper:
 
 
 @quietly
-def _read_url(url: Any) -> tuple[str, dict[str, Any], Request] | None:
+def _read_url(url: Any) -> tuple[str, dict[str, Any], CallRequest] | None:
     if is_inside_call(_usage.PROVIDER):
         return None
     kind, parameters = _usage.socket_kind(str(url)), _usage.socket_parameters(str(url))
@@ -233,12 +233,12 @@ def async_connect_function(tracer: Tracer) -> Wrapper:
     return wrapper
 
 
-def _watched(tracer: Tracer, connection: Any, read: tuple[str, dict[str, Any], Request], proxy: Any) -> Any:
+def _watched(tracer: Tracer, connection: Any, read: tuple[str, dict[str, Any], CallRequest], proxy: Any) -> Any:
     kind, parameters, request = read
     listener = _listen(kind, parameters, tracer, request)
     return connection if listener is None else proxy(connection, listener)
 
 
 @quietly
-def _listen(kind: str, parameters: dict[str, Any], tracer: Tracer, request: Request) -> Any:
+def _listen(kind: str, parameters: dict[str, Any], tracer: Tracer, request: CallRequest) -> Any:
     return _sockets.listener_for(kind, parameters)(tracer, request)

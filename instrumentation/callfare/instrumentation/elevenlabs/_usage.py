@@ -12,7 +12,7 @@ from typing import Any, Final
 from callfare import attributes as names
 from callfare.audio.duration import format_bytes_per_second, seconds_of_bytes, wav_header, wav_seconds
 from callfare.calls.extras import asked_extras
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
     "audio_rate",
@@ -43,18 +43,18 @@ _SURCHARGED: Final = ("keyterms", "entity_detection", "detect_speaker_roles", "t
 """Each adds 10 to 30 % to the price of a transcription (the SDK's own docstrings, 2.78)."""
 
 
-def speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`text_to_speech.convert`, `stream` and their twins with timestamps: `(voice_id, *, text, model_id, ...)`."""
     text = _text(kwargs.get("text"))
     return _request(client, _model(kwargs, _SPEECH_MODEL_DEFAULT), len(text), _voice(args, kwargs))
 
 
-def realtime_speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def realtime_speech_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`text_to_speech.convert_realtime`: the text comes piece by piece and is counted as it is sent."""
     return _request(client, _model(kwargs, ""), 0, _voice(args, kwargs))
 
 
-def dialogue_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def dialogue_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`text_to_dialogue`: the texts of all speakers together."""
     inputs: Any = kwargs.get("inputs")
     lines: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else ()
@@ -62,13 +62,13 @@ def dialogue_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, A
     return _request(client, _model(kwargs, _DIALOGUE_MODEL_DEFAULT), sum(len(_text(text)) for text in texts), "")
 
 
-def effect_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def effect_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`text_to_sound_effects.convert`: billed in credits, not by its text; seconds asked for where stated."""
     seconds = kwargs.get("duration_seconds")
     quantities: dict[str, Amount] = {"callfare.usage.requests": 1}
     if isinstance(seconds, (int, float)):
         quantities[names.AUDIO_OUTPUT_SECONDS] = Decimal(str(seconds))
-    return Request(
+    return CallRequest(
         operation="sound_generation",
         provider="elevenlabs",
         model=_model(kwargs, _EFFECT_MODEL_DEFAULT),
@@ -77,9 +77,9 @@ def effect_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any
     )
 
 
-def conversion_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def conversion_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`speech_to_speech`: billed by the audio that goes in."""
-    return Request(
+    return CallRequest(
         operation="speech_to_speech",
         provider="elevenlabs",
         model=_model(kwargs, _CONVERSION_MODEL_DEFAULT),
@@ -89,9 +89,9 @@ def conversion_request(client: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     )
 
 
-def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`speech_to_text.convert(model_id=..., file=...)`."""
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider="elevenlabs",
         model=_model(kwargs, ""),
@@ -105,9 +105,9 @@ def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[s
     )
 
 
-def listen_request(options: Mapping[str, Any]) -> Request:
+def listen_request(options: Mapping[str, Any]) -> CallRequest:
     """`speech_to_text.realtime.connect(options)`."""
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider="elevenlabs",
         model=str(options.get("model_id") or ""),
@@ -119,10 +119,10 @@ def listen_request(options: Mapping[str, Any]) -> Request:
     )
 
 
-def conversation_request(conversation: Any) -> Request:
+def conversation_request(conversation: Any) -> CallRequest:
     """A conversation with an agent; the model is a name of ours, as agents have none that is billed."""
     is_spoken = getattr(conversation, "audio_interface", None) is not None
-    return Request(
+    return CallRequest(
         operation="voice_agent",
         provider="elevenlabs",
         model=_AGENT if is_spoken else _CHAT_AGENT,
@@ -131,8 +131,8 @@ def conversation_request(conversation: Any) -> Request:
     )
 
 
-def _request(client: Any, model: str, characters: int, voice: str) -> Request:
-    return Request(
+def _request(client: Any, model: str, characters: int, voice: str) -> CallRequest:
+    return CallRequest(
         operation="text_to_speech",
         provider="elevenlabs",
         model=model,

@@ -12,7 +12,7 @@ from typing import Any
 
 from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second, wav_seconds
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = ["PROVIDER", "billed_seconds", "file_request", "stream_rate", "stream_request"]
 
@@ -26,7 +26,7 @@ def field(message: Any, name: str) -> Any:
     return getattr(message, name, None)
 
 
-def file_request(request: Any, kwargs: dict[str, Any], *, is_batch: bool = False) -> Request:
+def file_request(request: Any, kwargs: dict[str, Any], *, is_batch: bool = False) -> CallRequest:
     """`recognize` and the long-running forms; arguments come as a request or flattened."""
     config = field(request, "config") or kwargs.get("config")
     audio = field(request, "audio") or kwargs.get("audio")
@@ -35,7 +35,7 @@ def file_request(request: Any, kwargs: dict[str, Any], *, is_batch: bool = False
     quantities: dict[str, Amount] = {}
     if seconds is not None:
         quantities = {names.AUDIO_INPUT_SECONDS: seconds, names.AUDIO_CHANNELS: _channels(config)}
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_model(config),
@@ -51,10 +51,10 @@ def _price_of_batches(request: Any) -> dict[str, AttributeValue]:
     return {names.REQUEST_STREAM: False} if is_dynamic else {}
 
 
-def stream_request(first: Any) -> Request:
+def stream_request(first: Any) -> CallRequest:
     """A stream, from its first message."""
     config = field(field(first, "streaming_config"), "config")
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=PROVIDER,
         model=_model(config),

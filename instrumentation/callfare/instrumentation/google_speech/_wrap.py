@@ -5,7 +5,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import AsyncStream, SyncStream
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
@@ -15,7 +15,7 @@ from callfare.instrumentation.google_speech._stream import Recognition
 __all__ = ["async_long_running", "async_recognize", "async_stream", "long_running", "recognize", "stream"]
 
 
-def _read(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     return _usage.file_request(kwargs.get("request", args[0] if args else None), kwargs)
 
 
@@ -68,14 +68,14 @@ def async_long_running(tracer: Tracer) -> Wrapper:
 
 
 @quietly
-def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     if is_inside_call(_usage.PROVIDER):
         return None
     return _usage.file_request(kwargs.get("request", args[0] if args else None), kwargs, is_batch=True)
 
 
 @quietly
-def _watch(tracer: Tracer, operation: Any, request: Request) -> None:
+def _watch(tracer: Tracer, operation: Any, request: CallRequest) -> None:
     call, result = open_call(tracer, request), operation.result
 
     def watched(*args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ def _watch(tracer: Tracer, operation: Any, request: Request) -> None:
 
 
 @quietly
-def _watch_async(tracer: Tracer, operation: Any, request: Request) -> None:
+def _watch_async(tracer: Tracer, operation: Any, request: CallRequest) -> None:
     call, result = open_call(tracer, request), operation.result
 
     async def watched(*args: Any, **kwargs: Any) -> Any:

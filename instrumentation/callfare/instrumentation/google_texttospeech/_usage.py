@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Request
+from callfare.calls.span import CallRequest
 
 __all__ = ["PROVIDER", "characters_of", "model_of", "synthesis_request", "voice_of"]
 
@@ -46,9 +46,9 @@ def model_of(holder: Any) -> str:
     return model if isinstance(model, str) and model else voice_of(holder)
 
 
-def synthesis_request(voice: str, characters: int, *, is_stream: bool, model: str = "") -> Request:
+def synthesis_request(voice: str, characters: int, *, is_stream: bool, model: str = "") -> CallRequest:
     """A synthesis."""
-    return Request(
+    return CallRequest(
         operation="text_to_speech",
         provider=PROVIDER,
         model=model or voice,

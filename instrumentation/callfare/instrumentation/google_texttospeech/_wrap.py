@@ -6,7 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import AsyncStream, SyncStream, finish
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
@@ -15,7 +15,7 @@ from callfare.instrumentation.google_texttospeech import _usage
 __all__ = ["async_stream", "async_synthesize", "stream", "synthesize"]
 
 
-def _read(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     request = kwargs.get("request", args[0] if args else None)
     spoken = _usage.field(request, "input") or kwargs.get("input")
     holder = request if _usage.model_of(request) else kwargs

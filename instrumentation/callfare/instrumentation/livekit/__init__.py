@@ -25,7 +25,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.session import Session
-from callfare.calls.span import Request, is_call_seen, watch_calls
+from callfare.calls.span import CallRequest, is_call_seen, watch_calls
 from callfare.calls.wrapping import Wrapper
 from callfare.ending import before_the_end
 from callfare.guard import quietly
@@ -110,7 +110,7 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     return session
 
 
-def _session_of(tracer: Tracer, recogniser: Any, request: Request) -> Session:
+def _session_of(tracer: Tracer, recogniser: Any, request: CallRequest) -> Session:
     session = _sessions.get(recogniser)
     if session is None or not session.is_open:
         # The context from before the watch: our own session must not pass for a vendor's.
@@ -176,7 +176,7 @@ def _tell_the_rest(tracer: Tracer) -> None:
         session = _sessions.get(recogniser)
         if rest > 0 and (session is None or session.is_open):
             if session is None:
-                request = Request(
+                request = CallRequest(
                     operation="speech_to_text",
                     provider=_provider(str(getattr(recogniser, "provider", ""))),
                     model=str(getattr(recogniser, "model", "")),
@@ -189,9 +189,9 @@ def _tell_the_rest(tracer: Tracer) -> None:
             session.add_seconds(rest)
 
 
-def _request(recogniser: Any, metrics: Any) -> Request:
+def _request(recogniser: Any, metrics: Any) -> CallRequest:
     told = metrics.metadata
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=_provider(str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", ""))),
         model=str(getattr(told, "model_name", "") or getattr(recogniser, "model", "")),

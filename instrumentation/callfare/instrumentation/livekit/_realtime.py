@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, Request, open_call
+from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
@@ -50,7 +50,7 @@ def tell(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> Non
         return  # it says only how long the connection took
     quantities.setdefault(names.OUTPUT_TOKENS, 0)
     told = metrics.metadata
-    request = Request(
+    request = CallRequest(
         operation="chat",
         provider=provider_of(str(getattr(told, "model_provider", "") or "").lower()),
         model=str(getattr(told, "model_name", "") or ""),

@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.session import Session
-from callfare.calls.span import Amount, Request, open_call
+from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.openai_audio._events import Ear, ear_of
@@ -62,7 +62,7 @@ class Live:
 
     def _count(self, event: dict[str, Any]) -> None:
         if self._session is None:
-            request = Request(
+            request = CallRequest(
                 operation="voice_agent",
                 provider="openai",
                 model=self._model,
@@ -89,7 +89,7 @@ class Live:
             self._record_tokens(response, self._delegated_at_unix_ns.pop(identity, None))
 
     def _record_tokens(self, answer: Any, started_at_unix_ns: int | None = None) -> None:
-        request = Request(
+        request = CallRequest(
             operation="chat",
             provider="openai",
             model=str(field(answer, "model") or ""),
@@ -148,7 +148,7 @@ class Translation:
 
     def _opened(self, session_id: str = "") -> Session:
         if self._session is None:
-            request = Request(
+            request = CallRequest(
                 operation="speech_to_text",
                 provider="openai",
                 model=self._model,

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, Request, open_call
+from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.instrumentation.openai_audio._usage import field, usage_quantities
 
 __all__ = ["Conversation"]
@@ -55,7 +55,7 @@ class Conversation:
 
     def _record_response(self, response: Any) -> None:
         identity = _identity(response)
-        request = Request(
+        request = CallRequest(
             operation="chat",
             provider="openai",
             model=self._model,
@@ -75,7 +75,7 @@ class Conversation:
 
     def _record_transcription(self, event: dict[str, Any]) -> None:
         part = event.get("content_index")
-        request = Request(
+        request = CallRequest(
             operation="speech_to_text",
             provider="openai",
             model=self._transcription_model,

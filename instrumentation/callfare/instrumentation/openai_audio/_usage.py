@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
     "field",
@@ -37,12 +37,12 @@ def _provider(resource: Any) -> tuple[str, dict[str, AttributeValue]]:
     return provider, {names.SERVER_ADDRESS: str(host or "")}
 
 
-def speech_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+def speech_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> CallRequest:
     """`audio.speech.create(input=..., model=..., voice=...)`."""
     provider, attributes = _provider(resource)
     text = kwargs.get("input")
     voice = kwargs.get("voice")
-    return Request(
+    return CallRequest(
         operation="text_to_speech",
         provider=provider,
         model=_text(kwargs.get("model")),
@@ -51,10 +51,10 @@ def speech_request(resource: Any, _args: tuple[Any, ...], kwargs: Mapping[str, A
     )
 
 
-def transcription_request(resource: Any, kwargs: Mapping[str, Any], seconds: Decimal | None) -> Request:
+def transcription_request(resource: Any, kwargs: Mapping[str, Any], seconds: Decimal | None) -> CallRequest:
     """`audio.transcriptions.create(file=..., model=...)` and `audio.translations.create`; `seconds` of the file."""
     provider, attributes = _provider(resource)
-    return Request(
+    return CallRequest(
         operation="speech_to_text",
         provider=provider,
         model=_text(kwargs.get("model")),

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.stream import AsyncStream, OnEnd, SyncStream
 from callfare.calls.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 from callfare.instrumentation.openai_audio._body import Body, put_usage
@@ -60,7 +60,7 @@ class _Transcription:
         self._upload = Upload(kwargs.get("file"))
         self._is_measured = False
 
-    def request(self, resource: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    def request(self, resource: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
         """What goes out."""
         seconds = self._upload.wav_seconds()
         self._is_measured = seconds is not None

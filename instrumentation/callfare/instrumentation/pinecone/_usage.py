@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
     "PROVIDER",
@@ -38,7 +38,7 @@ _PARTS = ("id", "values", "sparse_values", "metadata", "indices")
 
 def request(
     index: str, operation: str, *, namespace: object, top_k: object, vectors: int | None, units: int | None
-) -> Request:
+) -> CallRequest:
     """One call on an index. The index is the model, as prices may differ between indexes."""
     attributes: dict[str, AttributeValue] = {
         "db.system.name": PROVIDER,
@@ -55,7 +55,7 @@ def request(
         attributes[names.BILLED_UNIT] = "write_unit"
         if vectors is not None:
             quantities[f"{names.USAGE_PREFIX}vectors"] = vectors
-    return Request(
+    return CallRequest(
         operation="retrieval",
         provider=PROVIDER,
         model=index,

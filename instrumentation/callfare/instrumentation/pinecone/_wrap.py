@@ -3,7 +3,7 @@
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.wrapping import MakeWrapper, ReadAnswer, ReadRequest, around_async_call, around_call
 from callfare.instrumentation.pinecone import _usage
 
@@ -11,7 +11,7 @@ __all__ = ["async_call", "call"]
 
 
 def _read(operation: str) -> ReadRequest:
-    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
         index = _usage.index_of(_host(instance))
         written, units = (None, None) if operation in _usage.READS else _written(operation, args, kwargs)
         namespace, top_k = kwargs.get("namespace"), kwargs.get("top_k")

@@ -20,7 +20,7 @@ from opentelemetry.trace import Tracer
 from callfare.instrumentation.pipecat import _call, _hear, _wrap
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
-from callfare.provider.context import told_by_others
+from callfare.provider.context import scopes_covered_by_us
 
 __all__ = ["PipecatInstrumentor"]
 
@@ -50,8 +50,8 @@ class PipecatInstrumentor(CallfareInstrumentor):
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
         """What we tell is the bill."""
-        told_by_others.update(_LESS_TOLD)
+        scopes_covered_by_us.update(_LESS_TOLD)
 
     def stopped(self) -> None:
         """Their spans are all there is again."""
-        told_by_others.difference_update(_LESS_TOLD)
+        scopes_covered_by_us.difference_update(_LESS_TOLD)

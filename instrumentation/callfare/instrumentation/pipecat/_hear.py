@@ -28,11 +28,11 @@ from callfare.instrumentation.pipecat._usage import audio_seconds, is_connected,
 
 __all__ = ["stt_cleanup", "stt_init"]
 
-_EAR = "_callfare_ear"
+_WATCH = "_callfare_ear"
 _OPERATION = "speech_to_text"
 
 
-class _Ear:
+class _BillableWatch:
     """What we keep of a recogniser: the context it works in, the same for all its life, and its session."""
 
     def __init__(self) -> None:
@@ -49,21 +49,21 @@ class _Ear:
         """The session, begun where there is none."""
         if self.session is None or not self.session.is_open:
             self.session = Session.open(tracer, request_of(service, _OPERATION), context=self.outer)
-        self.yield_the_bill()
+        self.mark_not_billable()
         return self.session
 
-    def yield_the_bill(self) -> None:
+    def mark_not_billable(self) -> None:
         """To the vendor's span, if there is one."""
         if self.session is not None and _OPERATION in self._seen:
             self.session.set(names.USAGE_BILLABLE, value=False)
 
 
-def _ear_of(service: Any) -> _Ear:
-    ear: _Ear | None = getattr(service, _EAR, None)
-    if ear is None:
-        ear = _Ear()
-        setattr(service, _EAR, ear)
-    return ear
+def _watch_of(service: Any) -> _BillableWatch:
+    watch: _BillableWatch | None = getattr(service, _WATCH, None)
+    if watch is None:
+        watch = _BillableWatch()
+        setattr(service, _WATCH, watch)
+    return watch
 
 
 def stt_init(tracer: Tracer) -> Wrapper:
@@ -95,19 +95,19 @@ def _recording(tracer: Tracer, service: Any, record: Any) -> Any:
 def _count(tracer: Tracer, service: Any, byte_count: int) -> None:
     """Pipecat counts a piece before `run_stt` gets it; silence, which keeps a socket open, once it has gone out."""
     if service.sample_rate > 0:
-        ear = _ear_of(service)
-        ear.counts_itself = True
+        watch = _watch_of(service)
+        watch.counts_itself = True
         if not is_segmented(service):
-            _went_out(tracer, service, ear)
-        ear.recorded.append(seconds_of(byte_count, service.sample_rate))
+            _went_out(tracer, service, watch)
+        watch.recorded.append(seconds_of(byte_count, service.sample_rate))
 
 
-def _went_out(tracer: Tracer, service: Any, ear: _Ear) -> Decimal:
+def _went_out(tracer: Tracer, service: Any, watch: _BillableWatch) -> Decimal:
     """Bill the piece that was counted first, and say how long it is."""
-    if not ear.recorded:
+    if not watch.recorded:
         return Decimal(0)
-    seconds = ear.recorded.popleft()
-    ear.open_session(tracer, service).add_seconds(seconds)
+    seconds = watch.recorded.popleft()
+    watch.open_session(tracer, service).add_seconds(seconds)
     return seconds
 
 
@@ -121,9 +121,9 @@ def _reporting(tracer: Tracer, service: Any, report: Any) -> Any:
 
 @quietly
 def _hear(tracer: Tracer, service: Any, usage: Any) -> None:
-    ear = _ear_of(service)
-    if not ear.counts_itself:
-        session = ear.open_session(tracer, service)
+    watch = _watch_of(service)
+    if not watch.counts_itself:
+        session = watch.open_session(tracer, service)
         session.source = "estimated"
         session.add_seconds(audio_seconds(usage))
 
@@ -147,22 +147,22 @@ def _listening_generator(tracer: Tracer, service: Any, run: Any) -> Any:
 @quietly
 def _begin_sending(tracer: Tracer, service: Any) -> Decimal:
     """Bill the piece that is being sent, unless there is no connection to send it by."""
-    ear = _ear_of(service)
+    watch = _watch_of(service)
     is_up = is_connected(service)
     if is_up is False:
-        if ear.recorded:
-            ear.recorded.popleft()
+        if watch.recorded:
+            watch.recorded.popleft()
         return Decimal(0)
-    seconds = _went_out(tracer, service, ear)
-    if is_up is None and ear.session is not None:
-        ear.session.source = "estimated"
+    seconds = _went_out(tracer, service, watch)
+    if is_up is None and watch.session is not None:
+        watch.session.source = "estimated"
     return seconds
 
 
 @quietly
 def _take_back(service: Any, seconds: Decimal | None) -> Decimal:
     """The vendor did not take the piece after all."""
-    session = _ear_of(service).session
+    session = _watch_of(service).session
     if seconds and session is not None:
         session.take_back(names.AUDIO_INPUT_SECONDS, seconds)
     return Decimal(0)
@@ -183,14 +183,14 @@ def _listening_call(service: Any, method: Any) -> Any:
 
 @quietly
 def _inner_context(service: Any) -> Context:
-    return _ear_of(service).inner
+    return _watch_of(service).inner
 
 
 @quietly
 def _has_asked(service: Any, seconds: Decimal | None) -> None:
     if is_connected(service) is False:
         _take_back(service, seconds)
-    _ear_of(service).yield_the_bill()
+    _watch_of(service).mark_not_billable()
 
 
 def stt_cleanup(tracer: Tracer) -> Wrapper:
@@ -207,9 +207,9 @@ def stt_cleanup(tracer: Tracer) -> Wrapper:
 
 @quietly
 def _goodbye(tracer: Tracer, service: Any) -> None:
-    ear = _ear_of(service)
+    watch = _watch_of(service)
     if not is_segmented(service):
-        _went_out(tracer, service, ear)
-    if ear.session is not None:
-        ear.yield_the_bill()
-        ear.session.close()
+        _went_out(tracer, service, watch)
+    if watch.session is not None:
+        watch.mark_not_billable()
+        watch.session.close()

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, Request
+from callfare.calls.span import Amount, CallRequest
 
 __all__ = ["audio_seconds", "is_connected", "is_segmented", "request_of", "seconds_of", "token_quantities"]
 
@@ -19,9 +19,9 @@ _SECONDS_DIGITS = 6
 _EXCLUSIVE = ("Anthropic", "Bedrock")
 
 
-def request_of(service: Any, operation: str) -> Request:
+def request_of(service: Any, operation: str) -> CallRequest:
     """The request of a service, without quantities: those come as metrics."""
-    return Request(operation=operation, provider=_provider(service), model=_model(service), source="client")
+    return CallRequest(operation=operation, provider=_provider(service), model=_model(service), source="client")
 
 
 def _provider(service: Any) -> str:

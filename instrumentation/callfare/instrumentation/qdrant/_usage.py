@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = ["PROVIDER", "request", "vectors_in"]
 
@@ -17,7 +17,7 @@ PROVIDER = "qdrant"
 
 def request(
     collection: object, operation: str, limit: object, vectors: int | None, *, requests: int | None = 1
-) -> Request:
+) -> CallRequest:
     """One call on a collection, which is the model; an upload is as many requests as it has batches."""
     name = collection if isinstance(collection, str) else ""
     attributes: dict[str, AttributeValue] = {
@@ -30,7 +30,9 @@ def request(
     quantities: dict[str, Amount] = {} if requests is None else {f"{names.USAGE_PREFIX}requests": requests}
     if vectors is not None:
         quantities[f"{names.USAGE_PREFIX}vectors"] = vectors
-    return Request(operation="retrieval", provider=PROVIDER, model=name, quantities=quantities, attributes=attributes)
+    return CallRequest(
+        operation="retrieval", provider=PROVIDER, model=name, quantities=quantities, attributes=attributes
+    )
 
 
 def vectors_in(points: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from callfare.calls.span import Request
+from callfare.calls.span import CallRequest
 from callfare.calls.wrapping import MakeWrapper, ReadRequest, around_async_call, around_call
 from callfare.instrumentation.qdrant import _usage
 
@@ -14,7 +14,7 @@ _BATCH_SIZE = 64
 
 
 def _read(operation: str) -> ReadRequest:
-    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
         if _is_local(instance):
             return None
         collection = kwargs.get("collection_name", args[0] if args else None)
@@ -26,7 +26,7 @@ def _read(operation: str) -> ReadRequest:
 
 
 def _read_upload(operation: str) -> ReadRequest:
-    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+    def read(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
         if _is_local(instance):
             return None
         collection = kwargs.get("collection_name", args[0] if args else None)

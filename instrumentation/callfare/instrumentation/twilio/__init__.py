@@ -103,12 +103,16 @@ def record_message_status(form: Form, *, tracer_provider: TracerProvider | None 
     return _record_form(message_of_form, form, tracer_provider)
 
 
-def _record_form(read: Callable[[object, int], _legs.Told], form: Form, provider: TracerProvider | None) -> bool:
+def _record_form(
+    read: Callable[[object, int], _legs.StatusUpdate], form: Form, provider: TracerProvider | None
+) -> bool:
     return not environment.is_disabled() and bool(_record(read, form, provider))
 
 
 @quietly
-def _record(read: Callable[[object, int], _legs.Told], form: Form, provider: TracerProvider | None) -> bool | None:
+def _record(
+    read: Callable[[object, int], _legs.StatusUpdate], form: Form, provider: TracerProvider | None
+) -> bool | None:
     tracer = trace.get_tracer("callfare.instrumentation.twilio", tracer_provider=provider)
     return _legs.record(tracer, read(form, time.time_ns()))
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = ["PROVIDER", "bill"]
 
@@ -20,12 +20,12 @@ def bill(
     *,
     price: Decimal | None,
     currency: str,
-) -> Request:
+) -> CallRequest:
     """Return the span of a call or message; `price` is positive, None while nobody knows it."""
     money: dict[str, AttributeValue] = {}
     if price is not None:
         money = {names.VENDOR_COST: format(price, "f"), names.VENDOR_COST_CURRENCY: currency or "USD"}
-    return Request(
+    return CallRequest(
         operation=operation,
         provider=PROVIDER,
         model=model,

@@ -13,31 +13,31 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
-from callfare.calls.span import Request, open_call
+from callfare.calls.span import CallRequest, open_call
 from callfare.guard import quietly
 
-__all__ = ["Told", "bind", "note", "record"]
+__all__ = ["StatusUpdate", "bind", "note", "record"]
 
 _LEGS_MAX = 10_000
 
 
-class Told(Protocol):
+class StatusUpdate(Protocol):
     """What Twilio tells of a leg or a message."""
 
     @property
     def call_id(self) -> str: ...
     @property
-    def is_worth_telling(self) -> bool: ...
+    def is_final(self) -> bool: ...
     @property
     def facts(self) -> tuple[object, ...]: ...
     @property
     def started_at_unix_ns(self) -> int | None: ...
-    def request(self) -> Request: ...
+    def request(self) -> CallRequest: ...
 
 
 _lock = threading.Lock()
 _contexts: OrderedDict[str, Context] = OrderedDict()
-_said: OrderedDict[str, tuple[object, ...]] = OrderedDict()
+_last_seen: OrderedDict[str, tuple[object, ...]] = OrderedDict()
 
 
 def bind(call_id: str) -> None:
@@ -49,26 +49,26 @@ def bind(call_id: str) -> None:
 
 
 @quietly
-def record(tracer: Tracer, told: Told) -> bool:
+def record(tracer: Tracer, update: StatusUpdate) -> bool:
     """Write what is known of a leg that has ended, or a message; nothing where that was already written."""
-    if not told.is_worth_telling or not note(told):
+    if not update.is_final or not note(update):
         return False
     with _lock:
-        context = _contexts.get(told.call_id)
-    started_at = told.started_at_unix_ns
+        context = _contexts.get(update.call_id)
+    started_at = update.started_at_unix_ns
     if started_at is not None:
         started_at = min(started_at, time.time_ns())  # clocks differ
-    open_call(tracer, told.request(), context=context, start_time_unix_ns=started_at).end()
+    open_call(tracer, update.request(), context=context, start_time_unix_ns=started_at).end()
     return True
 
 
-def note(told: Told) -> bool:
+def note(update: StatusUpdate) -> bool:
     """Remember what is being said; False where it was said before."""
-    facts = told.facts
+    facts = update.facts
     with _lock:
-        if _said.get(told.call_id) == facts:
+        if _last_seen.get(update.call_id) == facts:
             return False
-        _said[told.call_id] = facts
-        while len(_said) > _LEGS_MAX:
-            _said.popitem(last=False)
+        _last_seen[update.call_id] = facts
+        while len(_last_seen) > _LEGS_MAX:
+            _last_seen.popitem(last=False)
         return True

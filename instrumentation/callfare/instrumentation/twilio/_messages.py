@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 from callfare.instrumentation.twilio import _words
 from callfare.instrumentation.twilio._bill import PROVIDER, bill
 
@@ -35,7 +35,7 @@ class Message:
     started_at_unix_ns: int | None
 
     @property
-    def is_worth_telling(self) -> bool:
+    def is_final(self) -> bool:
         """Whether there is something to bill, or to know that nothing is."""
         return bool(self.call_id) and (self.segment_count is not None or self.price is not None)
 
@@ -44,7 +44,7 @@ class Message:
         """What is said only once: a message has many statuses, and one bill."""
         return self.segment_count, self.price
 
-    def request(self) -> Request:
+    def request(self) -> CallRequest:
         """The span of a message of which the bill is known, or part of it."""
         quantities: dict[str, Amount] = {} if self.segment_count is None else {MESSAGES: self.segment_count}
         attributes: dict[str, AttributeValue] = {names.MESSAGE_ID: self.call_id, names.MESSAGE_STATUS: self.status}
@@ -87,10 +87,10 @@ def message_of_form(form: object, now_unix_ns: int) -> Message:
     )
 
 
-def request_of_create(to: object, from_: object, *, has_media: bool) -> Request:
+def request_of_create(to: object, from_: object, *, has_media: bool) -> CallRequest:
     """The span of a message that is being sent."""
     model = _model(to, from_, is_inbound=False, has_media=has_media)
-    return Request(operation="text_message", provider=PROVIDER, model=model)
+    return CallRequest(operation="text_message", provider=PROVIDER, model=model)
 
 
 def _model(to: object, from_: object, *, is_inbound: bool, has_media: bool) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from callfare import attributes as names
-from callfare.calls.span import Amount, AttributeValue, Request
+from callfare.calls.span import Amount, AttributeValue, CallRequest
 from callfare.instrumentation.twilio import _words
 from callfare.instrumentation.twilio._bill import PROVIDER, bill
 
@@ -37,7 +37,7 @@ class Leg:
     started_at_unix_ns: int | None
 
     @property
-    def is_worth_telling(self) -> bool:
+    def is_final(self) -> bool:
         """Whether there is something to bill, or to know that nothing is."""
         return bool(self.call_id) and self.status in _ENDED
 
@@ -46,7 +46,7 @@ class Leg:
         """What is said only once."""
         return self.status, self.seconds, self.price
 
-    def request(self) -> Request:
+    def request(self) -> CallRequest:
         """The span of a leg that has ended."""
         quantities: dict[str, Amount] = {}
         if self.seconds is not None:
@@ -96,10 +96,10 @@ def leg_of_form(form: object, now_unix_ns: int) -> Leg:
     )
 
 
-def request_of_create(to: object, from_: object) -> Request:
+def request_of_create(to: object, from_: object) -> CallRequest:
     """The span of a call that is being placed: nothing is owed yet."""
     direction = "outbound-api"
-    return Request(
+    return CallRequest(
         operation="phone_call",
         provider=PROVIDER,
         model=_model(direction, to, from_),

@@ -6,7 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
-from callfare.calls.span import CallSpan, Request
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.twilio import _legs, _messages, _usage
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-def _read_create(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_create(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     to = kwargs.get("to", args[0] if args else None)
     from_ = kwargs.get("from_", args[1] if len(args) > 1 else None)
     return _usage.request_of_create(to, from_)
@@ -47,7 +47,7 @@ create = around_call(_read_create, _read_created)
 async_create = around_async_call(_read_create, _read_created)
 
 
-def _read_send(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+def _read_send(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest:
     to = kwargs.get("to", args[0] if args else None)
     return _messages.request_of_create(to, kwargs.get("from_"), has_media=isinstance(kwargs.get("media_url"), list))
 
@@ -66,7 +66,7 @@ send = around_call(_read_send, _read_sent)
 async_send = around_async_call(_read_send, _read_sent)
 
 
-def _news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
+def _news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
     """`fetch` and `update` are free: a span is written only where the answer tells what something cost."""
 
     def make(tracer: Tracer) -> Wrapper:
@@ -80,7 +80,7 @@ def _news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
     return make
 
 
-def _async_news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
+def _async_news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
     """The same, awaited."""
 
     def make(tracer: Tracer) -> Wrapper:
@@ -95,7 +95,7 @@ def _async_news(read: Callable[[Any], _legs.Told]) -> MakeWrapper:
 
 
 @quietly
-def _hear(tracer: Tracer, read: Callable[[Any], _legs.Told], answer: Any) -> None:
+def _hear(tracer: Tracer, read: Callable[[Any], _legs.StatusUpdate], answer: Any) -> None:
     _legs.record(tracer, read(_instance_in(answer)))
 
 
