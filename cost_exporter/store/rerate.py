@@ -367,9 +367,6 @@ def _write(connection: psycopg.Connection[Any], write_set: WriteSet, known: Lock
             raise StoreUnavailable("the traces keep changing; try again") from None
 
 
-# ---------------------------------------------------------------------------------------------------- small ones
-
-
 def _next_traces(
     connection: psycopg.Connection[Any], period: ReratedPeriod, place: tuple[date, UUID]
 ) -> tuple[list[TraceKey], tuple[date, UUID]] | None:
