@@ -1,10 +1,8 @@
 """Re-rate history: price the records of a period again, by the book in force now.
 
-A dry run tells what would change. Applying goes trace by trace in steps; each step is one transaction that moves
-records, rollups and the place where it stands together, so every commit is exact, ingest goes on meanwhile, and
-after a crash it continues where it was. Each replaced quote stays as a revision, which is what undoing puts back.
-
-Only what costs something else is touched: a new book that says the same leaves a record as it is.
+A dry run shows what would change. Applying works trace by trace; each step is one transaction that moves records,
+rollups and its own position, so every commit is exact, ingest goes on, and after a crash it continues. Each replaced
+quote is kept as a revision, which undoing restores. A record whose cost does not change is left alone.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
