@@ -83,7 +83,7 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
     assert (ran.exit_code, ran.err) == (0, "")
     assert max(map(len, readme_demo().splitlines())) <= README_COLUMNS
     for line in (
-        "priced (interrupted, assumed_plan)",
+        "priced (interrupted,",
         f"total ≥ ${to_plain(BOT + SUMMARY)} (1 unpriced)",
         f"category bot       ≥ ${to_plain(BOT)} (1 unpriced)",
         f"category insights  ${to_plain(SUMMARY)}",
