@@ -24,10 +24,9 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.codec.quote_json import quote_from, quote_json
-from cost_exporter.store.database.connection import connect_ledger, rolled_back_unless_committed
+from cost_exporter.store.database.connection import connect_ledger, open_ledger, rolled_back_unless_committed
 from cost_exporter.store.database.locks import Lock, try_lock_session
 from cost_exporter.store.database.statements import statement
-from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.ledger.locked_traces import LockedTraces, MoreTracesNeeded, lock_and_load
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write import OvertakenError, write_all
@@ -137,11 +136,7 @@ def apply_rerate(database_url: str, period: ReratedPeriod, price: Price, book_ve
 @contextmanager
 def reserve_rerates(database_url: str) -> Generator[psycopg.Connection[Any]]:
     """Lend a connection that holds off all other re-ratings. Raises `RerateRunning` where there is one."""
-    try:
-        ledger = connect_ledger(database_url)
-    except psycopg.Error as error:
-        raise unreachable(error) from error
-    with ledger as connection:
+    with open_ledger(database_url) as connection:
         _lock(connection)
         yield connection
 

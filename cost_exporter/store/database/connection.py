@@ -7,8 +7,9 @@ import psycopg
 from cost_exporter.store.codec.arrays import register_arrays
 from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.database.session import connect
+from cost_exporter.store.database.unreachable import unreachable
 
-__all__ = ["connect_ledger", "rolled_back_unless_committed"]
+__all__ = ["connect_ledger", "open_ledger", "rolled_back_unless_committed"]
 
 # Generous: a statement that takes longer has lost its server, and the senders' patience ends at 10 s.
 _SESSION_OPTIONS: Final = (
@@ -36,6 +37,14 @@ def connect_ledger(database_url: str) -> psycopg.Connection[Any]:
         raise
     register_arrays(connection)
     return connection
+
+
+def open_ledger(database_url: str) -> psycopg.Connection[Any]:
+    """Connect for a command. Raises `StoreUnavailable` with what to do where there is no server."""
+    try:
+        return connect_ledger(database_url)
+    except psycopg.Error as error:
+        raise unreachable(error) from error
 
 
 class rolled_back_unless_committed:  # noqa: N801 - reads as a phrase
