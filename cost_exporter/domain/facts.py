@@ -43,6 +43,8 @@ class Facts:
     """False where the namespace comes from a credential: then it is the tenant, whatever attributes say."""
     calls: Sequence[Call] = ()
     links: Sequence[Link] = ()
+    look_alikes: Sequence[Call] = ()
+    """Links that look like provider calls, as the calls they would be."""
     dead_letters: Sequence[DeadLetter] = ()
     outgoing: Mapping[SpanKey, OutgoingSpan] = field(default_factory=dict)
     """The spans to be forwarded: the calls', and those of links that are marked for it."""

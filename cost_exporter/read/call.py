@@ -19,6 +19,7 @@ from cost_exporter.read.fields.identity import identity_from
 from cost_exporter.read.fields.quantities import mend_quantities, read_quantities
 from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.fields.vendor_usage import read_containers
+from cost_exporter.read.look_alike import look_alike_names
 from cost_exporter.read.otlp.values import ID_LENGTH_MAX
 from cost_exporter.read.unread import name_unread_usage
 from cost_exporter.read.vocabulary.operations import WRAPPER
@@ -50,7 +51,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
     """Return the call a span tells of, or None if it tells of none."""
     operation = _operation(reading)
     if operation == WRAPPER:
-        return None
+        return _look_alike(reading, trusted_cost_sources)
     reading.operation = operation
     layout = reading.layout
     are_counts_plain = read_quantities(reading)
@@ -67,6 +68,20 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         mend_quantities(reading, are_plain=are_counts_plain)
     if layout.unread or reading.usage_objects or reading.identity.redacted:
         name_unread_usage(reading)
+    return _call(reading, trusted_cost_sources)
+
+
+def _look_alike(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | None:
+    """Return a span that is no call, but looks like one, as the call it would be; its usage is nobody's."""
+    names = look_alike_names(reading)
+    if not names:
+        return None
+    reading.operation, reading.is_look_alike = "chat", True
+    if reading.layout.completes:
+        _complete(reading)
+    reading.quantities.clear()
+    reading.usage_objects, reading.response_id, reading.is_billable = None, "", True
+    reading.issues[:] = [f"looks_like_a_call: {', '.join(names)}"]
     return _call(reading, trusted_cost_sources)
 
 
@@ -186,6 +201,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         service_name=origin.service_name,
         scope=reading.scope.name,
         detail=reading.scope.rule.detail,
+        is_look_alike=reading.is_look_alike,
         is_billable=identity.is_billable,
         call_id=call_id,
         session_id=session.session_id,
@@ -200,7 +216,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         issues=tuple(reading.issues),
         content_hash=hashed,
     )
-    if reading.layout.has_template and _is_template(call, reading.scope.rule):
+    if reading.layout.has_template and not reading.is_look_alike and _is_template(call, reading.scope.rule):
         identity.template = call
     return call
 

@@ -148,7 +148,7 @@ class ScopeLayouts:
             scope=self.scope,
             dialect=dialect,
             operation=operation,
-            may_be_call=not rule.is_never_billed and (bool(containers) or not _MARKERS.isdisjoint(present)),
+            may_be_call=not rule.is_never_billed and (bool(containers or unread) or not _MARKERS.isdisjoint(present)),
             attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
             attributions={},

@@ -67,6 +67,7 @@ class _Reader:
         "_dead_letters",
         "_latest_start_unix_ns",
         "_links",
+        "_look_alikes",
         "_namespace",
         "_received_at_unix_ns",
         "_tenant_is_trusted",
@@ -90,6 +91,7 @@ class _Reader:
         self._dead_letters = list(dead_letters)
         self._calls: list[Call] = []
         self._links: list[Link] = []
+        self._look_alikes: list[Call] = []
         self._claims_ignored_count = 0
 
     def facts(self) -> Facts:
@@ -98,6 +100,7 @@ class _Reader:
             received_at_unix_ns=self._received_at_unix_ns,
             calls=self._calls,
             links=self._links,
+            look_alikes=self._look_alikes,
             dead_letters=self._dead_letters,
             tenant_is_trusted=self._tenant_is_trusted,
             ignored_count=len(self._links),
@@ -174,9 +177,11 @@ class _Reader:
                     span, SpanAttributes(attributes), layout, identity, parent_span_id, times, attribution, origin
                 )
                 call = read_call(reading, self._trusted_cost_sources)
-        if call is not None:
+        if call is not None and not call.is_look_alike:
             self._calls.append(call)
             return
+        if call is not None:
+            self._look_alikes.append(call)
         root = self._root(span, origin) if parent_span_id is None else None
         self._links.append(
             Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id, attribution=attribution, root=root)

@@ -12,6 +12,7 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.settling.framing import framing_spans
 from cost_exporter.domain.settling.identity import Identities, ids_of_keys, repeated_ids
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.verdict import Verdict, judge
@@ -52,13 +53,21 @@ _UNCHANGED = Verdict()
 
 
 def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
-    """Return the cost record of every call in `facts`."""
+    """Return the cost record of every call in `facts`; a look-alike that only frames others has none."""
     lineage = Lineage(facts.calls, facts.links)
-    calls = facts.calls.values()
+    told = facts.calls
+    framing: frozenset[SpanKey] = frozenset()
+    if any(call.is_look_alike for call in facts.calls.values()):
+        framing = framing_spans(facts.calls, facts.links)
+        told = {key: call for key, call in facts.calls.items() if not call.is_look_alike}
+    calls = told.values()
     repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
-    verdicts = judge(facts.calls, lineage, Identities(repeated), facts.namespace, facts.shared_keys)
+    judged = lineage if told is facts.calls else Lineage(told, facts.links)
+    verdicts = judge(told, judged, Identities(repeated), facts.namespace, facts.shared_keys)
     return {
-        key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _UNCHANGED), price) for key in facts.calls
+        key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _UNCHANGED), price)
+        for key in facts.calls
+        if key not in framing
     }
 
 

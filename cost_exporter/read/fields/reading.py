@@ -101,6 +101,7 @@ class Reading:
 
     operation: str = ""
     response_id: str = ""
+    is_look_alike: bool = False
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: nothing stands beside them."""
     has_unread_usage: bool = False

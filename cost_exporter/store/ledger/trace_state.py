@@ -113,6 +113,7 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
             span = batch.outgoing.get((call.trace_id, call.span_id))
             if span is not None:
                 state.outgoing[call.trace_id, call.span_id] = span
+    _merge_look_alikes(states, batch, received_at_us)
     _merge_links(states, batch)
     for key in _traces_of(batch):
         state = states[key]
@@ -150,6 +151,15 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
         state.calls[key] = best
         state.new_span_count += 1
     return False
+
+
+def _merge_look_alikes(states: dict[TraceKey, TraceState], batch: Facts, received_at_us: int) -> None:
+    """Merge the links that look like calls: they count as links, and become records where nothing is below them."""
+    for call in batch.look_alikes:
+        state = states[call.trace_id, batch.namespace]
+        is_known = (call.trace_id, call.span_id) in state.calls
+        if not state.is_purged and (is_known or len(state.calls) < CALLS_PER_TRACE_MAX):
+            _merge_call(state, call, received_at_us)
 
 
 def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:

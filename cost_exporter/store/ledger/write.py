@@ -92,6 +92,7 @@ def write_all(
             rest.execute(statement("insert_records"), _record_parameters(new_changes))
         if old_changes:
             rest.execute(statement("update_records"), _record_parameters(old_changes))
+        _remove_records(rest, write_set.removals)
         _write_history(rest, write_set)
         _count_producers(rest, new_changes)
         if enrich is not None:
@@ -146,7 +147,7 @@ def _trace_parameters(trace_rows: Sequence[TraceRow]) -> dict[str, Any]:
         "revenue_usd": TextArray.of([_money(each.revenue_usd) for each in workflows]),
         "started_at": TimestampArray.of_unix_us([_us(each.started_at_unix_ns) for each in trace_rows]),
         "ended_at": TimestampArray.of_unix_us([_us(each.ended_at_unix_ns) for each in trace_rows]),
-        "record_count": Int8Array.of([len(state.calls) for state in states]),
+        "record_count": Int8Array.of([each.record_count for each in trace_rows]),
         "last_received_at": TimestampArray.of_unix_us([state.last_received_at_us for state in states]),
         "links": ByteaArray.of([each.links for each in packed]),
         "attributions": TextArray.of([each.attributions for each in packed]),
@@ -171,6 +172,21 @@ def _first_trace_parameters(first_traces: Mapping[int, TraceKey], locked: Locked
         "trace_id": UuidArray.of([key[0] for _, key in ordered]),
         "bucket": DateArray.of_unix_days([locked.states[key].bucket_day for _, key in ordered]),
     }
+
+
+def _remove_records(cursor: Cursor, removals: Sequence[RecordChange]) -> None:
+    if not removals:
+        return
+    ordered = sorted(removals, key=_change_key)
+    cursor.execute(
+        statement("delete_records"),
+        {
+            "bucket": DateArray.of_unix_days([each.bucket_day for each in ordered]),
+            "namespace": TextArray.of([each.namespace for each in ordered]),
+            "trace_id": UuidArray.of([each.record.call.trace_id for each in ordered]),
+            "span_id": Int8Array.of_ids([each.record.call.span_id for each in ordered]),
+        },
+    )
 
 
 def _join_parameters(joins: Sequence[Join]) -> dict[str, Any]:

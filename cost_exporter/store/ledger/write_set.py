@@ -73,6 +73,7 @@ class TraceRow:
     state: TraceState
     tenant: str
     workflow: Workflow
+    record_count: int
     started_at_unix_ns: int | None
     ended_at_unix_ns: int | None
 
@@ -109,6 +110,8 @@ class WriteSet:
 
     trace_rows: list[TraceRow] = field(default_factory=list[TraceRow])
     changes: list[RecordChange] = field(default_factory=list[RecordChange])
+    removals: list[RecordChange] = field(default_factory=list[RecordChange])
+    """Records of spans that only looked like calls, now that calls below them are known; `record` is the one stored."""
     revisions: list[Revision] = field(default_factory=list[Revision])
     amendments: list[Amendment] = field(default_factory=list[Amendment])
     outgoing_links: list[OutgoingSpan] = field(default_factory=list[OutgoingSpan])
@@ -128,6 +131,10 @@ class WriteSet:
                 measures = measures_of(before)
                 workflows.removed[change.namespace, workflow_key(before)].append(measures)
                 days.removed[daily_key(before)].append(measures)
+        for change in self.removals:
+            measures = measures_of(change.record)
+            workflows.removed[change.namespace, workflow_key(change.record)].append(measures)
+            days.removed[daily_key(change.record)].append(measures)
         return workflows.moves(), days.moves()
 
 
@@ -225,19 +232,28 @@ def _key(
 def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_set: WriteSet) -> None:
     changes: list[RecordChange] = []
     namespace, bucket_day, received_at_us = state.key[1], state.bucket_day, state.received_at_us
+    removals: list[RecordChange] = []
     for key, call in state.calls.items():
-        record = records[key]
         before = state.records.get(key)
+        record = records.get(key)
+        if record is None:  # it only frames others
+            if before is not None:
+                removals.append(_change(before, before, namespace, bucket_day, received_at_us[key], None))
+            continue
         if before is None or _stored_fields(before) != _stored_fields(record) or before.call is not call:
             outgoing = state.outgoing.get(key)
             changes.append(_change(record, before, namespace, bucket_day, received_at_us[key], outgoing))
     write_set.changes += changes
+    write_set.removals += removals
+    write_set.revisions += [
+        Revision(namespace=namespace, call=each.record.call, reason="settled", before=each.record) for each in removals
+    ]
     write_set.outgoing_links += state.outgoing_links
     write_set.revisions += [Revision(namespace=state.key[1], call=call) for call in state.superseded_calls.values()]
     if state.has_changed or state.has_new_keys or changes:
         write_set.trace_rows.append(_trace_row(state, records))
-        if state.is_finalised and changes:
-            write_set.amendments += _amendments(state, changes)
+        if state.is_finalised and (changes or removals):
+            write_set.amendments += _amendments(state, changes, removals)
 
 
 def _moved_decisions(changes: Iterable[RecordChange]) -> Iterable[Revision]:
@@ -278,8 +294,9 @@ def _stored_fields(record: CostRecord) -> tuple[object, ...]:
 def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> TraceRow:
     trace_id = state.key[0]
     facts = state.facts
-    started = [call.started_at_unix_ns for call in state.calls.values()]
-    ended = [call.ended_at_unix_ns for call in state.calls.values()]
+    kept = {key: call for key, call in state.calls.items() if key in records}
+    started = [call.started_at_unix_ns for call in kept.values()]
+    ended = [call.ended_at_unix_ns for call in kept.values()]
     for link in state.links.values():
         if link.root is not None:
             started.append(link.root.started_at_unix_ns)
@@ -287,8 +304,9 @@ def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Trac
     start = min(started, default=None)
     return TraceRow(
         state=state,
-        tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in state.calls]),
+        tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in kept]),
         workflow=workflow_of(trace_id, facts),
+        record_count=len(kept),
         started_at_unix_ns=start,
         ended_at_unix_ns=None if start is None else max(start, *ended),
     )
@@ -304,8 +322,11 @@ def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> st
     return min(tenants, default=facts.namespace)
 
 
-def _amendments(state: TraceState, changes: Sequence[RecordChange]) -> Iterable[Amendment]:
-    after = dict(state.records)
+def _amendments(
+    state: TraceState, changes: Sequence[RecordChange], removals: Sequence[RecordChange]
+) -> Iterable[Amendment]:
+    removed = {(each.record.call.trace_id, each.record.call.span_id) for each in removals}
+    after = {key: record for key, record in state.records.items() if key not in removed}
     after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
     sums = [_sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())]
     for tenant in sorted(sums[0].keys() | sums[1].keys()):

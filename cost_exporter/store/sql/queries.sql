@@ -159,6 +159,14 @@ from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uui
 order by 2, 1, 3, 4
 on conflict do nothing;
 
+-- delete_records --
+-- Records of spans that only looked like calls. What they said is kept as a revision.
+delete from callfare.record using unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[]
+) as gone (bucket, namespace, trace_id, span_id)
+where record.bucket = gone.bucket and record.namespace = gone.namespace
+  and record.trace_id = gone.trace_id and record.span_id = gone.span_id;
+
 -- insert_records --
 -- New records. Their traces are locked, so nobody else can write the same ones.
 insert into callfare.record (
