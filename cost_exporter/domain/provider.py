@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["RESALE", "canonical_provider", "host_provider"]
+__all__ = ["RESALE", "STORES_CACHE_APART", "canonical_provider", "host_provider"]
 
 _ALIASES: Final[dict[str, str]] = {
     # OpenTelemetry's `gen_ai.provider.name` and its older `gen_ai.system`
@@ -107,6 +107,9 @@ RESALE: Final[dict[str, tuple[str, ...]]] = {
     "google": ("anthropic",),
 }
 """Who resells whose models at their list price; looked up in the list only, and said in the quote."""
+
+STORES_CACHE_APART: Final = frozenset({"google", "openrouter"})
+"""Who bills what is written to a cache apart: the same tokens may also have been read from it, at their own price."""
 
 _HOSTS: Final[tuple[tuple[str, str], ...]] = (
     (r"api\.openai\.com|(?:us|eu)\.api\.openai\.com", "openai"),

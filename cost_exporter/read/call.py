@@ -233,7 +233,8 @@ def _is_template(call: Call, rule: ScopeRule) -> bool:
 
 def _response_call_id(reading: Reading, provider: str) -> str:
     """Return who the call is by its response id, unless the emitter made that up."""
-    if not reading.response_id or (reading.scope.rule.has_own_ids and provider != "openai"):
+    is_invented = reading.scope.rule.has_own_ids and not reading.has_vendor_id and provider != "openai"
+    if not reading.response_id or is_invented:
         return ""
     return f"response:{reading.response_id}"
 

@@ -27,6 +27,7 @@ JSON_KEYS: Final = frozenset(
         "embedding.invocation_parameters",
         "gen_ai.usage.raw",
         "gen_ai.input.messages",
+        "gen_ai.output.messages",
         "langfuse.observation.model.parameters",
         "langfuse.observation.usage_details",
         "langfuse.observation.cost_details",

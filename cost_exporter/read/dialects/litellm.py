@@ -12,6 +12,7 @@ measured 1.110.2): of OpenAI, whose usage always has details of the input, it ca
 import re
 from typing import Final
 
+from cost_exporter.read.fields.failure import exception_type
 from cost_exporter.read.fields.reading import Dialect, Reading
 from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
 from cost_exporter.read.vocabulary.operations import WRAPPER, operation_named
@@ -26,7 +27,7 @@ _TYPES: Final = ("litellm.call_type", "llm.request.type")
 _INPUT_DETAILS: Final = "prompt_tokens_details"
 _ALWAYS_DETAILED: Final = frozenset({"openai", "azure"})
 _RAW_REQUEST: Final = "raw_gen_ai_request"
-_RAW_USAGE: Final = re.compile(r"llm\.(.+)\.usage")
+_RAW_USAGE: Final = re.compile(r"llm\.(.+)\.usage(?:Metadata)?")
 _RAW_KEYS: Final = frozenset(
     f"llm.{vendor}.{name}"
     for vendor in (
@@ -34,9 +35,27 @@ _RAW_KEYS: Final = frozenset(
         *("deepseek", "xai", "openrouter", "together_ai", "fireworks_ai", "perplexity", "cerebras", "hosted_vllm"),
         *("text-completion-openai", "custom_openai", "databricks", "watsonx", "nvidia_nim", "sambanova", "moonshot"),
     )
-    for name in ("usage", "id", "model", "object", "service_tier")
+    for name in (
+        *("usage", "id", "model", "object", "service_tier"),
+        *("usageMetadata", "responseId", "modelVersion"),  # Google's
+    )
 )
 _BY_OBJECT: Final = {"list": "embeddings", "text_completion": "text_completion"}
+_ROUTES: Final = frozenset(
+    {"converse", "converse_like", "invoke", "o_series", "gpt5_series", "responses", "deepseek_r1"}
+)
+"""What LiteLLM puts between the provider and its model to choose an API."""
+_ERROR: Final = 2
+_REFUSED_BY_PROXY: Final = frozenset(
+    {
+        "ProxyException",
+        "BudgetExceededError",
+        "ProxyModelNotFoundError",
+        "RejectedRequestError",
+        "GuardrailRaisedException",
+        "ModifyResponseException",
+    }
+)
 _IMAGES: Final = re.compile(r"gpt-image-|chatgpt-image")
 """All that they answer is images, which the list prices as their output."""
 
@@ -45,8 +64,20 @@ def _operation(reading: Reading) -> str | None:
     if reading.span.name == _RAW_REQUEST:
         vendor = _raw_vendor(reading)
         return _BY_OBJECT.get(reading.text(f"llm.{vendor}.object"), "chat") if vendor else WRAPPER
+    if _is_refused_by_proxy(reading):
+        return WRAPPER
     stated = next(filter(None, (reading.text(key) for key in _TYPES)), "")
     return operation_named(stated, has_usage=False) or None if stated else None
+
+
+def _is_refused_by_proxy(reading: Reading) -> bool:
+    """Return whether the proxy answered with an error of its own: no provider was asked."""
+    if reading.span.status.code != _ERROR:
+        return False
+    error = exception_type(reading).rpartition(".")[2]
+    return error in _REFUSED_BY_PROXY or (
+        bool(error) and not reading.identity.provider and not reading.text(_PROVIDER_MODEL)
+    )
 
 
 def _raw_vendor(reading: Reading) -> str:
@@ -76,17 +107,19 @@ def _complete(reading: Reading) -> None:
 
 def _complete_raw(reading: Reading) -> None:
     vendor = _raw_vendor(reading)
-    usage_key = f"llm.{vendor}.usage"
+    usage_key = next(key for key in (f"llm.{vendor}.usage", f"llm.{vendor}.usageMetadata") if key in reading.attributes)
     if usage_key not in reading.layout.containers:
         read_usage(reading, usage_key, object_of(reading.attributes[usage_key]))
     reading.provider = vendor
-    reading.response_id = reading.text(f"llm.{vendor}.id")
-    reading.response_model = reading.text(f"llm.{vendor}.model")
+    reading.response_id = reading.text(f"llm.{vendor}.id") or reading.text(f"llm.{vendor}.responseId")
+    reading.has_vendor_id = True
+    reading.response_model = reading.text(f"llm.{vendor}.model") or reading.text(f"llm.{vendor}.modelVersion")
     reading.service_tier = reading.text(f"llm.{vendor}.service_tier")
 
 
 def _name_the_real_model(reading: Reading, model: str) -> None:
     """Take the model that the proxy asked for: the vendor's answer stays where it is no name of the proxy's own."""
+    model = _without_route(model)
     aliases = {reading.text(_MODEL_GROUP), reading.request_model}
     said = reading.response_model
     is_alias = said in aliases or model.startswith(said)
@@ -95,10 +128,15 @@ def _name_the_real_model(reading: Reading, model: str) -> None:
     reading.request_model = model
 
 
+def _without_route(model: str) -> str:
+    route, slash, rest = model.partition("/")
+    return _without_route(rest) if slash and route in _ROUTES else model
+
+
 DIALECT = Dialect(
     name="litellm",
     scopes=("litellm*",),
-    markers=frozenset({_USAGE_OBJECT, _PROVIDER_MODEL}) | {key for key in _RAW_KEYS if key.endswith(".usage")},
+    markers=frozenset({_USAGE_OBJECT, _PROVIDER_MODEL}) | {key for key in _RAW_KEYS if _RAW_USAGE.fullmatch(key)},
     keys=frozenset({_CALL_ID, _MODEL_GROUP, *_TYPES}) | _RAW_KEYS,
     operation=_operation,
     complete=_complete,

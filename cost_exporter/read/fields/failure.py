@@ -11,7 +11,7 @@ from typing import Final
 from cost_exporter.read.fields.reading import Reading
 from cost_exporter.read.otlp.values import text_of
 
-__all__ = ["Failure", "failure_of"]
+__all__ = ["Failure", "exception_type", "failure_of"]
 
 _ERROR: Final = 2
 _EVENTS_MAX: Final = 64
@@ -140,7 +140,7 @@ def failure_of(reading: Reading) -> Failure:
     is_error = is_error or reading.first_text(texts.get("error_level", ())) == "ERROR"
     error_type = _error_name(reading.first_text(texts.get("error_type", ())))
     if not error_type and is_error:
-        error_type = _error_name(_exception_type(reading))
+        error_type = _error_name(exception_type(reading))
     http_status = _http_status(reading.first_text(texts.get("http_status", ())) or error_type)
     has_failed = is_error or bool(error_type) or http_status in _HTTP_ERROR
     if not has_failed and not _says_refused(reading):
@@ -171,7 +171,7 @@ def _says_refused(reading: Reading) -> bool:
 
 def _qualified(error_type: str, reading: Reading) -> str:
     """Return an error's name with its module, where only the exception event says that (Traceloop)."""
-    full_name = "" if "." in error_type else _exception_type(reading)
+    full_name = "" if "." in error_type else exception_type(reading)
     return full_name if full_name.rpartition(".")[2] == error_type else error_type
 
 
@@ -195,7 +195,7 @@ def _error_name(stated: str) -> str:
     return found[1] if found else stated
 
 
-def _exception_type(reading: Reading) -> str:
+def exception_type(reading: Reading) -> str:
     """Return the type in the last exception event: all that Logfire and OpenInference say of an error."""
     for event in reversed(reading.span.events[:_EVENTS_MAX]):
         if event.name == "exception":

@@ -8,6 +8,7 @@ two emitters of one call must not differ by it.
 from decimal import Decimal
 from typing import Final
 
+from cost_exporter.domain.provider import STORES_CACHE_APART
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
 from cost_exporter.read.fields.reading import Reading
 from cost_exporter.read.fields.totals import make_inclusive
@@ -133,9 +134,11 @@ def total_cache_writes(quantities: dict[str, Quantity]) -> None:
 def _part_overlapping_cache(reading: Reading) -> None:
     """Take out writes that are among the tokens read: then both are in the input, but not beside one another.
 
-    OpenRouter states Gemini's so, and bills them for storage on top of the reading: that is not priced here.
+    Where storage is billed apart, as OpenRouter bills Gemini's, both are billed and both stay.
     """
     quantities = reading.quantities
+    if reading.identity.names.provider in STORES_CACHE_APART:
+        return
     stated, written = quantities.get("input_tokens", 0), quantities.get("cache_write_tokens", 0)
     cached = quantities.get("cache_read_tokens", 0)
     if cached + written > stated >= max(cached, written) and cached and written:

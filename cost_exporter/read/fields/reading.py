@@ -102,6 +102,8 @@ class Reading:
     operation: str = ""
     response_id: str = ""
     is_look_alike: bool = False
+    has_vendor_id: bool = False
+    """The response id is the vendor's, although the emitter mostly invents its own."""
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: nothing stands beside them."""
     has_unread_usage: bool = False
