@@ -51,7 +51,7 @@ class Pipeline:
         *,
         is_forwarding: bool = False,
         keeps_content: bool = False,
-        estimates_usage: bool = False,
+        estimates_usage: bool | None = None,
         trusted_cost_sources: frozenset[str] = frozenset(),
     ) -> None:
         self._ledger = ledger
@@ -77,8 +77,9 @@ class Pipeline:
             trusted_cost_sources=self._trusted_cost_sources,
             dead_letters=request.dead_letters,
         )
-        if self._estimates_usage:
-            facts = replace(facts, calls=with_estimates(facts.calls, request.resource_spans))
+        if self._estimates_usage is not False:
+            reads_text = self._estimates_usage is True
+            facts = replace(facts, calls=with_estimates(facts.calls, request.resource_spans, reads_text=reads_text))
         if self._is_forwarding:
             calls = {(call.trace_id, call.span_id) for call in facts.calls}
             outgoing = outgoing_spans(request.resource_spans, calls, keeps_content=self._keeps_content)

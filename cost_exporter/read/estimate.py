@@ -1,8 +1,9 @@
-"""Estimate the tokens of a call that says nothing of its usage, from the length of its text. Opt-in, and marked.
+"""Estimate the usage of a call that says nothing of it, from the length of its text. Marked, and bounded.
 
-A stream without usage is unknown, not free. Where an emitter puts prompts and answers on the span, an operator
-may prefer a guess to a gap (`CALLFARE_ESTIMATE_USAGE`): four characters a token, the usual rule of thumb for
-English. The record says `estimated`; the text is counted here and goes no further.
+A stream that was interrupted before its usage is unknown, not free. Our instrumentors put the length of what was asked
+and of what came back on the span, as numbers: from these it is estimated, unless `CALLFARE_ESTIMATE_USAGE=0`. Where an
+emitter puts the text itself on the span, it is counted only where the operator wants it (`=1`), and goes no further.
+A token is four characters, the usual rule of thumb for English. The record says `estimated`.
 """
 
 import json
@@ -14,7 +15,7 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 from cost_exporter.read.otlp import wire
-from cost_exporter.read.otlp.attribute_values import readable_text
+from cost_exporter.read.otlp.attribute_values import UnreadableValue, readable_text, value_of
 
 __all__ = ["with_estimates"]
 
@@ -30,11 +31,21 @@ _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """Where emitters put what was said, richest first; a name that ends in a dot begins many keys, one a message."""
+_LENGTHS: Final = {
+    "input_tokens": "callfare.request.input_characters",
+    "output_tokens": "callfare.response.output_characters",
+}
+_CHARACTERS_MAX: Final = 50_000_000
+"""A longer request is no request that a model takes, and a mistake is not to cost a fortune."""
+_SPEECH: Final = "text_to_speech"
+_ESTIMATED: Final = CHAT_OPERATIONS | {_SPEECH}
 _TEXT_MEMBERS: Final = frozenset({"content", "text", "arguments"})
 
 
-def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.ResourceSpans]) -> Sequence[Call]:
-    """Return the calls, those without any usage with an estimate where their span holds the text."""
+def with_estimates(
+    calls: Sequence[Call], resource_spans: Sequence[wire.ResourceSpans], *, reads_text: bool
+) -> Sequence[Call]:
+    """Return the calls, those without any usage with an estimate where their span holds lengths, or the text."""
     unknown = {(call.trace_id, call.span_id) for call in calls if _may_be_estimated(call)}
     if not unknown:
         return calls
@@ -45,26 +56,48 @@ def with_estimates(calls: Sequence[Call], resource_spans: Sequence[wire.Resource
         for span in group.spans
         if (span.trace_id, span.span_id) in unknown
     }
-    return [_estimated(call, spans.get((call.trace_id, call.span_id))) for call in calls]
+    return [_estimated(call, spans.get((call.trace_id, call.span_id)), reads_text=reads_text) for call in calls]
 
 
 def _may_be_estimated(call: Call) -> bool:
     usage = call.usage
-    return not usage.quantities and not usage.is_refused and usage.operation in CHAT_OPERATIONS
+    return not usage.quantities and not usage.is_refused and usage.operation in _ESTIMATED
 
 
-def _estimated(call: Call, attributes: wire.EncodedAttributes | None) -> Call:
+def _estimated(call: Call, attributes: wire.EncodedAttributes | None, *, reads_text: bool) -> Call:
     if attributes is None:
         return call
+    quantities, issue = _from_lengths(call, attributes), "estimated_from_length"
+    if not quantities and reads_text and call.usage.operation != _SPEECH:
+        quantities, issue = _from_text(attributes), "estimated_from_text"
+    if not quantities:
+        return call
+    usage = replace(call.usage, quantities=quantities, is_estimated=True)
+    return replace(call, usage=usage, issues=(*call.issues, issue))
+
+
+def _from_lengths(call: Call, attributes: wire.EncodedAttributes) -> dict[str, Quantity]:
+    lengths = {quantity: _length(attributes, name) for quantity, name in _LENGTHS.items()}
+    if call.usage.operation == _SPEECH:
+        return {"characters": lengths["input_tokens"]} if lengths["input_tokens"] else {}
+    return {quantity: -(-length // CHARACTERS_PER_TOKEN) for quantity, length in lengths.items() if length}
+
+
+def _length(attributes: wire.EncodedAttributes, name: str) -> int:
+    try:
+        length = value_of(attributes[name]).int_value if name in attributes else 0
+    except UnreadableValue:
+        return 0
+    return length if 0 < length <= _CHARACTERS_MAX else 0
+
+
+def _from_text(attributes: wire.EncodedAttributes) -> dict[str, Quantity]:
     quantities: dict[str, Quantity] = {}
     for quantity, names in _TEXTS.items():
         length = next((found for name in names if (found := _text_length(attributes, name))), 0)
         if length:
             quantities[quantity] = -(-length // CHARACTERS_PER_TOKEN)
-    if not quantities:
-        return call
-    usage = replace(call.usage, quantities=quantities, is_estimated=True)
-    return replace(call, usage=usage, issues=(*call.issues, "estimated_from_text"))
+    return quantities
 
 
 def _text_length(attributes: wire.EncodedAttributes, name: str) -> int:

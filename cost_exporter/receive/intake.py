@@ -50,7 +50,8 @@ class IngestOptions:
     prices: tuple[Path, ...] = ()
     is_forwarding: bool = False
     forwards_content: bool = False
-    estimates_usage: bool = False
+    estimates_usage: bool | None = None
+    """From the text as well; None: from lengths alone; False: not at all."""
     trusted_cost_sources: tuple[str, ...] = ()
 
 

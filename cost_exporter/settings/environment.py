@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
     jaeger_url: str | None = None
     """Address of the Jaeger page, for links from a workflow to its trace."""
-    estimate_usage: bool = False
-    """Estimate the tokens of calls without usage from the text on their spans, where there is any."""
+    estimate_usage: bool | None = None
+    """Estimate calls without usage: 1 from the text on their spans as well, 0 not at all. Unset: from lengths alone."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     processes: int | None = Field(default=None, ge=1, le=64)

@@ -104,7 +104,7 @@ def test_text_that_cannot_be_read_is_not_estimated() -> None:
     decoded = request(document({**CHAT, "gen_ai.input.messages": "four", "gen_ai.output.messages": "four more"}))
     decoded[0].scope_spans[0].spans[0].attributes["gen_ai.output.messages"] = BROKEN  # type: ignore[index]
     found = read_request(decoded, namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, tenant_is_trusted=True)
-    (call,) = with_estimates(found.calls, decoded)
+    (call,) = with_estimates(found.calls, decoded, reads_text=True)
     assert call.usage.quantities == {"input_tokens": 1}
 
 

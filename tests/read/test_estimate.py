@@ -13,9 +13,9 @@ CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
 MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x" * 41}]}])
 
 
-def estimated(attributes: dict[str, Any]) -> Call:
+def estimated(attributes: dict[str, Any], *, reads_text: bool = True) -> Call:
     sent = document({**CHAT, **attributes})
-    (call,) = with_estimates(facts(sent).calls, request(sent))
+    (call,) = with_estimates(facts(sent).calls, request(sent), reads_text=reads_text)
     return call
 
 
@@ -55,4 +55,48 @@ def test_what_is_known_or_not_a_chat_is_left_alone(attributes: dict[str, Any]) -
 def test_calls_of_other_requests_are_left_alone() -> None:
     """A call whose span is not at hand stays as it is."""
     calls = facts(document(CHAT)).calls
-    assert list(with_estimates(calls, [])) == list(calls)
+    assert list(with_estimates(calls, [], reads_text=True)) == list(calls)
+
+
+ASKED, CAME = "callfare.request.input_characters", "callfare.response.output_characters"
+SPEECH = {"gen_ai.operation.name": "text_to_speech"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "quantities"),
+    [
+        ({ASKED: 41}, {"input_tokens": 11}),
+        ({ASKED: 40, CAME: 1}, {"input_tokens": 10, "output_tokens": 1}),
+        ({**SPEECH, ASKED: 33}, {"characters": 33}),
+        ({**SPEECH, CAME: 33}, {}),
+        ({ASKED: 0}, {}),
+        ({ASKED: -1}, {}),
+        ({ASKED: 50_000_001}, {}),
+        ({ASKED: "many"}, {}),
+        ({"input.value": "x" * 40}, {}),
+    ],
+)
+def test_lengths_are_an_estimate_without_being_asked_for(
+    attributes: dict[str, Any], quantities: dict[str, int]
+) -> None:
+    """What was asked and what came back, within bounds; text is not looked at."""
+    call = estimated(attributes, reads_text=False)
+    assert call.usage.quantities == quantities
+    assert call.usage.is_estimated is bool(quantities)
+    assert ("estimated_from_length" in call.issues) is bool(quantities)
+
+
+@pytest.mark.parametrize("attributes", [{"gen_ai.usage.input_tokens": 3}, {"callfare.call.refused": True}])
+def test_lengths_say_nothing_of_what_is_known(attributes: dict[str, Any]) -> None:
+    """A meter reading, or that the vendor did no work."""
+    assert not estimated({**attributes, ASKED: 40}, reads_text=False).usage.is_estimated
+
+
+def test_a_length_that_cannot_be_read_is_none() -> None:
+    """The bytes of a number that breaks off."""
+    sent = document({**CHAT, ASKED: 40})
+    spans = request(sent)
+    attributes = spans[0].scope_spans[0].spans[0].attributes
+    attributes[ASKED] = b"\x18\xff"
+    (call,) = with_estimates(facts(sent).calls, spans, reads_text=False)
+    assert call.usage.quantities == {}

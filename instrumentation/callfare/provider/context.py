@@ -45,7 +45,7 @@ class AttributionProcessor(SpanProcessor):
         """A model call that another instrumentation recorded: the framework's span above is not the bill."""
         if self._awaited and span.context is not None:
             seen = self._awaited.pop(span.context.span_id, None)
-            if seen is not None:
+            if seen is not None and _tells_something(span):
                 seen.add("chat")
 
     def _tell_framework(self, span: Span, context: Context) -> None:
@@ -86,6 +86,11 @@ _MODEL_SCOPES: Final = re.compile(
 
 scopes_covered_by_us: Final[set[str]] = set()
 """Scopes whose usage an active instrumentor of ours reports, and better: their spans are not the bill."""
+
+
+def _tells_something(span: ReadableSpan) -> bool:
+    """Whether it states any usage, or an error: of an interrupted call it does not, and the framework knows more."""
+    return not span.status.is_ok or any("usage" in name or "token_count" in name for name in plain(span.attributes))
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from opentelemetry import trace
-from pipecat.frames.frames import EndFrame, ErrorFrame, InputAudioRawFrame, LLMContextFrame, TTSSpeakFrame
+from pipecat.frames.frames import (
+    EndFrame,
+    ErrorFrame,
+    InputAudioRawFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    TTSSpeakFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.runner import PipelineRunner
 from pipecat.pipeline.task import PipelineTask
@@ -23,6 +30,7 @@ from callfare import workflow
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from callfare.instrumentation.pipecat import PipecatInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
+from tests.support.waiting import wait_until
 
 CALL = "voice call"
 
@@ -183,26 +191,59 @@ def test_the_leg_that_brings_the_call_is_told_in_its_trace(fake, spans) -> None:
     assert root.attributes[names.WORKFLOW_ID] == "CA123"
 
 
-class _StartsOnly:
-    """Another instrumentation, which never ends the span of a request that is cancelled."""
+class _SaysNothing:
+    """Another instrumentation: of a request that is cancelled it ends no span, or one that tells nothing."""
 
-    def __init__(self, spans, create) -> None:
+    def __init__(self, spans, ends, create) -> None:
+        self.ends = ends
         self.tracer = trace.get_tracer("opentelemetry.instrumentation.openai.v1", tracer_provider=spans.provider)
         self.create = create
 
     async def __call__(self, *args, **kwargs):
-        self.tracer.start_span("openai.chat")
+        span = self.tracer.start_span("openai.chat")
+        if self.ends:
+            span.end()
         return await self.create(*args, **kwargs)
 
 
-def test_a_vendors_span_that_never_ends_is_no_bill(fake, spans) -> None:
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_vendors_span_that_tells_nothing_is_no_bill(fake, spans, ends) -> None:
     """Who saw the start of it but not the end keeps the call."""
     llm, _ = services(fake)
-    llm._client.chat.completions.create = _StartsOnly(spans, llm._client.chat.completions.create)
+    llm._client.chat.completions.create = _SaysNothing(spans, ends, llm._client.chat.completions.create)
     asyncio.run(answered([llm], question()))
     (ours,) = named(spans, "chat gpt-4o-mini")
     assert names.USAGE_BILLABLE not in ours.attributes
     assert ours.attributes[names.INPUT_TOKENS] == 7
+
+
+def test_an_interrupted_answer_has_its_lengths(fake, spans) -> None:
+    """As numbers, from which the service estimates what nobody told."""
+
+    async def run() -> None:
+        llm, _ = services(fake)
+        fake.never_chats = True
+        task = PipelineTask(Pipeline([llm]), cancel_on_idle_timeout=False)
+        running = asyncio.ensure_future(PipelineRunner(handle_sigint=False).run(task))
+        parts = [{"type": "text", "text": "y" * 5}, {"type": "image_url", "image_url": {"url": "data:" + "z" * 99}}]
+        messages = [{"role": "system", "content": "x" * 30}, {"role": "user", "content": parts}]
+        await task.queue_frame(LLMContextFrame(LLMContext(messages=messages)))
+        await asyncio.to_thread(wait_until, "the question", lambda: fake.chat_requests)
+        await task.queue_frames([InterruptionFrame(), EndFrame()])
+        await running
+
+    asyncio.run(run())
+    (asked,) = named(spans, "chat gpt-4o-mini")
+    assert asked.attributes[names.REQUEST_CHARACTERS] == 35
+    assert (asked.attributes[names.USAGE_SOURCE], asked.attributes.get(names.USAGE_BILLABLE)) == ("unknown", None)
+
+
+def test_an_answer_has_the_length_of_what_came(fake, spans) -> None:
+    """Piece by piece, as it is pushed on."""
+    llm, _ = services(fake)
+    asyncio.run(answered([llm], question()))
+    (asked,) = named(spans, "chat gpt-4o-mini")
+    assert (asked.attributes[names.REQUEST_CHARACTERS], asked.attributes[names.RESPONSE_CHARACTERS]) == (2, 2)
 
 
 def audio(seconds: float) -> InputAudioRawFrame:

@@ -139,7 +139,8 @@ def test_a_model_call_is_counted_once(openai_fake, spans, instrumented, is_instr
 
             async def watched(*args, **kwargs):
                 tracer = trace.get_tracer("opentelemetry.instrumentation.openai.v1", tracer_provider=spans.provider)
-                with tracer.start_as_current_span("openai.chat"):
+                with tracer.start_as_current_span("openai.chat") as span:
+                    span.set_attribute(names.INPUT_TOKENS, 7)
                     return await create(*args, **kwargs)
 
             service._client.chat.completions.create = watched

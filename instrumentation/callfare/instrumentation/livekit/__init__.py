@@ -272,6 +272,7 @@ class LiveKitInstrumentor(CallfareInstrumentor):
         Wrap("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", _call.session_close),
         Wrap("livekit.agents.llm.llm", "LLMStream.__init__", _open.llm_init),
         Wrap("livekit.agents.llm.llm", "LLMStream.aclose", _open.close),
+        Wrap("livekit.agents.llm.llm", "LLMStream.__anext__", _open.chunk),
         Wrap("livekit.agents.tts.tts", "SynthesizeStream.__init__", _open.tts_init),
         Wrap("livekit.agents.tts.tts", "SynthesizeStream.aclose", _open.close),
         Wrap("livekit.agents.tts.tts", "ChunkedStream.__init__", _open.tts_init),

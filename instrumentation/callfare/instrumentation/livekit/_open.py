@@ -14,8 +14,9 @@ from callfare import attributes as names
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
-__all__ = ["close", "end_all", "llm_init", "tts_init"]
+__all__ = ["chunk", "close", "end_all", "llm_init", "tts_init"]
 
+_CAME = "_callfare_came"
 _SPANS = ("_llm_request_span", "_tts_request_span")
 _streams: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
@@ -44,6 +45,24 @@ def close(_tracer: Tracer) -> Wrapper:
     return wrapper
 
 
+def chunk(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `LLMStream.__anext__`: counts what came."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = await wrapped(*args, **kwargs)
+        _count(instance, found)
+        return found
+
+    return wrapper
+
+
+@quietly
+def _count(stream: Any, found: Any) -> None:
+    text = getattr(getattr(found, "delta", None), "content", None)
+    if isinstance(text, str):
+        vars(stream)[_CAME] = vars(stream).get(_CAME, 0) + len(text)
+
+
 def end_all() -> None:
     """The process is about to exit: nobody else will end these."""
     for stream in list(_streams):
@@ -56,11 +75,11 @@ def end_all() -> None:
 
 @quietly
 def _state(stream: Any) -> None:
-    asked = _asked_length(stream)
+    lengths = {names.REQUEST_CHARACTERS: _asked_length(stream), names.RESPONSE_CHARACTERS: vars(stream).get(_CAME, 0)}
     for name in _SPANS:
         span = getattr(stream, name, None)
-        if span is not None and asked:
-            span.set_attribute(names.REQUEST_CHARACTERS, asked)
+        if span is not None:
+            span.set_attributes({name: length for name, length in lengths.items() if length})
 
 
 def _asked_length(stream: Any) -> int:

@@ -11,11 +11,21 @@ from typing import Any
 from callfare import attributes as names
 from callfare.calls.span import Amount, CallRequest
 
-__all__ = ["audio_seconds", "is_connected", "is_segmented", "request_of", "seconds_of", "token_quantities"]
+__all__ = [
+    "audio_seconds",
+    "context_length",
+    "is_connected",
+    "is_segmented",
+    "request_of",
+    "seconds_of",
+    "token_quantities",
+]
 
 _SUFFIX = re.compile(r"(Http|WebSocket|Websocket|Flux|Segmented|Realtime|Responses)*(TTS|STT|LLM)Service$")
 _PACKAGE = re.compile(r"pipecat\.services\.(\w+)\.")
 _SECONDS_DIGITS = 6
+_TEXT_MEMBERS = frozenset({"content", "text", "tool_calls", "function", "arguments", "name"})
+"""Of a message: an image and sound are long, and no text."""
 _EXCLUSIVE = ("Anthropic", "Bedrock")
 
 
@@ -75,6 +85,21 @@ def is_connected(service: Any) -> bool | None:
     if "DeepgramSTTService" in kinds and hasattr(service, "_connection"):
         return bool(service._connection)  # noqa: SLF001 - the SDK's socket, None while there is none
     return None
+
+
+def context_length(context: Any) -> int:
+    """Code points of all text that a model is asked with: messages, and the calls of tools and their results."""
+    return sum(_text_length(message) for message in context.get_messages())
+
+
+def _text_length(said: Any) -> int:
+    if isinstance(said, str):
+        return len(said)
+    if isinstance(said, list):
+        return sum(_text_length(part) for part in said)
+    if isinstance(said, dict):
+        return sum(_text_length(part) for name, part in said.items() if name in _TEXT_MEMBERS)
+    return 0
 
 
 def token_quantities(service: Any, usage: Any) -> dict[str, Amount]:

@@ -19,7 +19,7 @@ from callfare.calls.stream import ended_by_application, finish
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
-from callfare.instrumentation.pipecat._usage import request_of, token_quantities
+from callfare.instrumentation.pipecat._usage import context_length, request_of, token_quantities
 
 __all__ = ["llm_init", "llm_usage", "tts_cancel", "tts_init", "tts_interruption", "tts_usage"]
 
@@ -39,6 +39,7 @@ class _Run:
         self.has_usage = False
         self._is_call = is_call
         self._has_estimate = False
+        self.answer_characters = 0
         context, self._seen = watch_calls(trace.set_span_in_context(self.call.span))
         self.context = context_api.set_value(_RUN, self, context)
 
@@ -53,11 +54,17 @@ class _Run:
         self._has_estimate = True
         self.call.estimate(name, amount)
 
+    def came(self, character_count: int) -> None:
+        """A piece of the answer."""
+        self.answer_characters += character_count
+
     def end(self, error: BaseException | None = None) -> None:
         """Finish; not billable if a vendor's span tells the same, or if there is nothing to tell."""
         is_estimated = error is not None and ended_by_application(error) and self._has_estimate
         if self.operation in self._seen or not (self.has_usage or self._is_call or is_estimated):
             self.call.set(names.USAGE_BILLABLE, value=False)
+        if self.answer_characters:
+            self.call.set(names.RESPONSE_CHARACTERS, self.answer_characters)
         finish(self.call, error)
 
 
@@ -209,6 +216,7 @@ def llm_init(tracer: Tracer) -> Wrapper:
         wrapped(*args, **kwargs)
         if hasattr(instance, "_process_context"):
             replace_method(instance, "_process_context", lambda ask: _asking(tracer, instance, ask))
+            replace_method(instance, "push_frame", _answering)
         else:
             replace_method(instance, "process_frame", lambda process: _processing(tracer, instance, process))
 
@@ -217,9 +225,27 @@ def llm_init(tracer: Tracer) -> Wrapper:
 
 def _asking(tracer: Tracer, service: Any, ask: Any) -> Any:
     async def process_context(*args: Any, **kwargs: Any) -> Any:
-        return await _run(_begin(tracer, service, "chat", is_call=True), ask, args, kwargs)
+        run = _begin(tracer, service, "chat", is_call=True)
+        _state_length(run, args[0] if args else kwargs.get("context"))
+        return await _run(run, ask, args, kwargs)
 
     return process_context
+
+
+@quietly
+def _state_length(run: _Run | None, context: Any) -> None:
+    """How long the question is: what it costs at least, where it is interrupted before anybody tells."""
+    if run is not None and context is not None:
+        run.call.set(names.REQUEST_CHARACTERS, context_length(context))
+
+
+def _answering(push: Any) -> Any:
+    async def push_frame(frame: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(frame).__name__ == "LLMTextFrame" and (run := _current_run("chat")) is not None:
+            run.came(len(frame.text))
+        return await push(frame, *args, **kwargs)
+
+    return push_frame
 
 
 def _processing(tracer: Tracer, service: Any, process: Any) -> Any:
