@@ -38,6 +38,12 @@ def _spend(app: typer.Typer) -> None:
     spend.register(app)
 
 
+def _unread(app: typer.Typer) -> None:
+    from cost_exporter.cli import unread
+
+    unread.register(app)
+
+
 def _prices(app: typer.Typer) -> None:
     from cost_exporter.cli.prices import prices
 
@@ -87,6 +93,10 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "trace": (_workflows, "Show one workflow by leg: quantity, unit, unit price, cost, status."),
     "top": (_workflows, "Show the dearest workflows of a period (by default the last 30 days)."),
     "report": (_spend, "Show spend; by default of the last 30 days."),
+    "unread": (
+        _unread,
+        "List usage-like attributes and call-like spans that were not understood (by default of the last 30 days).",
+    ),
     "verify": (
         _checks,
         "Compare the ledger with its rollups, to the last digit. Exits 1 and names every key that differs.",

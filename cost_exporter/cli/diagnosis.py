@@ -120,6 +120,13 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
     if gap is not None and gap[0]:
         text = f"{gap[1]} billable spans of {gap[0]} processes never arrived; look for `Queue full` in their logs"
         yield Finding(level="wrong", subject="spans", text=text)
+    unread = connection.execute(
+        "select count(*) from callfare.cost_record where started_at > now() - interval '7 days'"
+        " and (issues::text like '%\"unread_usage: %' or issues::text like '%\"looks_like_a_call: %')"
+    ).fetchone()
+    if unread is not None and unread[0]:
+        text = f"{unread[0]} records of the last 7 days speak of usage that was not understood; see `callfare unread`"
+        yield Finding(level="note", subject="usage", text=text)
     waiting = connection.execute(
         "select sum(span_count), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
         " callfare.outbox_given_up) from callfare.outbox where waiting_since < now() - interval '1 minute'"

@@ -258,6 +258,7 @@ class _Observer:
 
     def stored(self, observed: Observed) -> None:
         self._metrics.stored(observed.receipt, tenant_claims_ignored_count=observed.tenant_claims_ignored_count)
+        self._metrics.not_understood(unread_count=observed.unread_count, look_alike_count=observed.look_alike_count)
         self._notice(observed.new_scopes)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.span import Call
 from cost_exporter.domain.value import value
 
 __all__ = ["Observed", "Observer", "ServiceScope", "Unobserved", "Watch"]
@@ -25,6 +26,10 @@ class Observed:
 
     receipt: Receipt
     tenant_claims_ignored_count: int = 0
+    unread_count: int = 0
+    """Calls that spoke of usage that was not understood."""
+    look_alike_count: int = 0
+    """Spans that look like calls and are none."""
     new_scopes: tuple[ServiceScope, ...] = ()
     """Those that this process had not seen before."""
 
@@ -53,6 +58,10 @@ class Unobserved:
         del duration_seconds
 
 
+def _is_unread(call: Call) -> bool:
+    return any(issue.startswith("unread_usage") for issue in call.issues)
+
+
 class Watch:
     """Stands behind the pipeline (its `Observe`) and tells what it saw. Thread-safe."""
 
@@ -68,6 +77,8 @@ class Watch:
             Observed(
                 receipt=receipt,
                 tenant_claims_ignored_count=facts.tenant_claims_ignored_count,
+                unread_count=sum(_is_unread(call) for call in facts.calls if call.issues),
+                look_alike_count=len(facts.look_alikes),
                 new_scopes=self._new_scopes(facts),
             )
         )

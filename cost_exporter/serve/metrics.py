@@ -57,6 +57,14 @@ class ServiceMetrics:
             "Spans whose tenant attribute disagreed with their credential.",
             registry=self.registry,
         )
+        self._unread = Counter(
+            "callfare_unread",
+            "Spans that were not understood: usage that nothing reads, or a span that only looks like a call.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in ("usage", "look_alike"):
+            self._unread.labels(kind)
         self._rollup_mismatch: Gauge | None = None
         self._book_age_days: Gauge | None = None
 
@@ -67,6 +75,13 @@ class ServiceMetrics:
                 self._spans.labels(result).inc(count)
         if tenant_claims_ignored_count:
             self._claims_ignored.inc(tenant_claims_ignored_count)
+
+    def not_understood(self, *, unread_count: int, look_alike_count: int) -> None:
+        """Count spans of one request that were not understood."""
+        if unread_count:
+            self._unread.labels("usage").inc(unread_count)
+        if look_alike_count:
+            self._unread.labels("look_alike").inc(look_alike_count)
 
     def committed(self, duration_seconds: float) -> None:
         """Record how long one commit took."""

@@ -131,6 +131,10 @@ class Reader:
         """Return how many numbered spans never arrived, of producers that were not heard of in the last ten minutes."""
         return int(self._rows("missing_spans", {})[0]["missing_count"])
 
+    def unread(self, period: Period, *, count: int, tenant: str | None = None) -> list[Row]:
+        """Return what was not understood in a period, by scope and attribute, the most frequent first."""
+        return self._rows("unread", {"since": period.since, "until": period.until, "tenant": tenant, "count": count})
+
     def dead_letters(self, *, count: int) -> list[Row]:
         """Return the newest dead letters, without their payload."""
         return self._rows("dead_letters", {"count": count})

@@ -72,7 +72,13 @@ def test_what_is_our_fault_is_counted_as_that(is_our_fault: bool) -> None:
 
 def test_a_reply_keeps_what_was_observed() -> None:
     """Receipt, counts, scopes and commits arrive as they were."""
-    observed = Observed(receipt=RECEIPT, tenant_claims_ignored_count=5, new_scopes=(("agent", "a.scope"), ("", "ö")))
+    observed = Observed(
+        receipt=RECEIPT,
+        tenant_claims_ignored_count=5,
+        unread_count=2,
+        look_alike_count=1,
+        new_scopes=(("agent", "a.scope"), ("", "ö")),
+    )
     reply = WorkerReply(number=2**40, receipt=RECEIPT, observed=(observed, observed), commit_seconds=(0.25, 1e-9))
     assert through_a_pipe(reply) == reply
 

@@ -27,6 +27,10 @@ def test_received_is_the_sum_of_the_other_results() -> None:
     metrics = ServiceMetrics()
     metrics.stored(Receipt(received=10, accepted=4, duplicate=3, conflict=1, ignored=1, dead_letter=1))
     metrics.stored(Receipt(received=2, accepted=2), tenant_claims_ignored_count=2)
+    metrics.not_understood(unread_count=2, look_alike_count=0)
+    metrics.not_understood(unread_count=0, look_alike_count=3)
+    assert metrics.registry.get_sample_value("callfare_unread_total", {"kind": "usage"}) == 2
+    assert metrics.registry.get_sample_value("callfare_unread_total", {"kind": "look_alike"}) == 3
     found = samples(metrics)
     counts = {labels[0]: value for (name, labels), value in found.items() if name == "callfare_spans_total"}
     assert counts.pop("received") == sum(counts.values()) == 12

@@ -135,7 +135,13 @@ def write_reply(pipe: BinaryIO, reply: WorkerReply) -> None:
             "receipt": None if reply.receipt is None else _receipt_json(reply.receipt),
             "error": error,
             "observed": [
-                (_receipt_json(each.receipt), each.tenant_claims_ignored_count, each.new_scopes)
+                (
+                    _receipt_json(each.receipt),
+                    each.tenant_claims_ignored_count,
+                    each.unread_count,
+                    each.look_alike_count,
+                    each.new_scopes,
+                )
                 for each in reply.observed
             ],
             "commit_seconds": reply.commit_seconds,
@@ -156,9 +162,11 @@ def read_reply(pipe: BinaryIO) -> WorkerReply | None:
             Observed(
                 receipt=_receipt(receipt),
                 tenant_claims_ignored_count=claims,
+                unread_count=unread,
+                look_alike_count=look_alikes,
                 new_scopes=tuple((service, scope) for service, scope in scopes),
             )
-            for receipt, claims, scopes in told["observed"]
+            for receipt, claims, unread, look_alikes, scopes in told["observed"]
         ),
         commit_seconds=tuple(told["commit_seconds"]),
     )

@@ -75,6 +75,16 @@ select * from callfare.integrity_check;
 select coalesce(sum(missing_count), 0) as missing_count from callfare.producer_gap
 where last_seen_at < now() - interval '10 minutes';
 
+-- unread: usage, and spans that look like calls, that were not understood, by scope and attribute, of one period
+select scope, split_part(issue, ': ', 1) as kind, split_part(split_part(issue, ': ', 2), ' = ', 1) as attributes,
+  count(*) as record_count, max(started_at) as last_seen_at
+from callfare.cost_record, jsonb_array_elements_text(issues) as each (issue)
+where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+  and (issue like 'unread_usage: %%' or issue like 'looks_like_a_call: %%')
+group by 1, 2, 3
+order by record_count desc, scope, kind, attributes
+limit %(count)s;
+
 -- dead_letters: the newest dead letters, without what they hold
 select dead_letter_id, received_at, namespace, reason, detail, trace_id, span_id, attempts, replayed_at, replay_error
 from callfare.dead_letter
