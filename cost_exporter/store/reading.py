@@ -25,7 +25,7 @@ from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.session import connect, open_pool
 from cost_exporter.store.database.unreachable import unreachable
 
-__all__ = ["Period", "Reader", "ReaderPool"]
+__all__ = ["Period", "Reader", "ReaderPool", "reading_statements"]
 
 Row = dict[str, Any]
 _ROLLUP_COLUMNS: Final = frozenset({"day", "week", "month", "tenant_id", "category", "provider", "model", "operation"})
@@ -144,7 +144,7 @@ class Reader:
         return bool(self._rows("alive", {}))
 
     def _rows(self, name: str, parameters: dict[str, Any], columns: Sequence[str] | None = None) -> list[Row]:
-        statement = sql.SQL(_statements()[name])
+        statement = sql.SQL(reading_statements()[name])
         if columns is not None:
             statement = statement.format(columns=_listed(columns), grouping=_grouping(columns))
         try:
@@ -200,7 +200,7 @@ def _grouping(columns: Sequence[str]) -> sql.Composable:
 
 
 @cache
-def _statements() -> dict[str, LiteralString]:
+def reading_statements() -> dict[str, LiteralString]:
     """Return the statements of `sql/reading.sql` by name."""
     text = cast("LiteralString", files("cost_exporter.store").joinpath("sql/reading.sql").read_text(encoding="utf-8"))
     chunks = text.split("\n-- ")[1:]

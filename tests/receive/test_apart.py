@@ -191,7 +191,8 @@ def test_a_row_that_does_not_fit_costs_its_own_span(database_url: str) -> None:
             assert "UniqueViolation" in letters[0][0]
             database.execute("delete from callfare.record where trace_id = %s", (bodies.trace_id(0).hex(),))
             database.execute(
-                "truncate callfare.record, callfare.trace, callfare.workflow_rollup, callfare.daily_rollup"
+                "truncate callfare.record, callfare.trace, callfare.workflow_rollup,"
+                " callfare.workflow_total, callfare.daily_rollup"
             )
     finally:
         committer.close()

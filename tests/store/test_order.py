@@ -115,8 +115,8 @@ def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> dict[
 
 
 def clear(database: psycopg.Connection[Any]) -> None:
-    tables = "trace trace_join provider_call look_alike record workflow_rollup daily_rollup record_revision dead_letter"
-    for table in tables.split():
+    tables = "trace trace_join provider_call look_alike record workflow_rollup workflow_total daily_rollup"
+    for table in (*tables.split(), "record_revision", "dead_letter"):
         database.execute(f"delete from callfare.{table}")  # pyright: ignore[reportArgumentType]
 
 

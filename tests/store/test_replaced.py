@@ -26,6 +26,10 @@ create function callfare.no() returns trigger language plpgsql
 as $$ begin raise exception 'no' using errcode = '22023'; end $$;
 create trigger mine before insert on callfare.record for each row execute function callfare.no()
 """
+FORGET_SUMS = (
+    "delete from callfare.trace; delete from callfare.workflow_rollup; delete from callfare.workflow_total;"
+    " delete from callfare.daily_rollup"
+)
 NOT_OF_CONTENT = {"is_of_its_month", "bucket_bucket_check"}
 """Checks that only the state of the database can break."""
 
@@ -44,9 +48,7 @@ def replace_schema(database: Database, url: str) -> None:
 
 def lose_partition(database: Database, _: str) -> None:
     database.execute(sql.SQL("drop table {}").format(partition_of(database)))
-    database.execute(
-        "delete from callfare.trace; delete from callfare.workflow_rollup; delete from callfare.daily_rollup"
-    )
+    database.execute(FORGET_SUMS)
 
 
 def lose_partition_and_its_row(database: Database, url: str) -> None:
@@ -57,9 +59,7 @@ def lose_partition_and_its_row(database: Database, url: str) -> None:
 def detach_partition(database: Database, _: str) -> None:
     partition = partition_of(database)
     database.execute("delete from callfare.record")
-    database.execute(
-        "delete from callfare.trace; delete from callfare.workflow_rollup; delete from callfare.daily_rollup"
-    )
+    database.execute(FORGET_SUMS)
     database.execute(sql.SQL("alter table callfare.record detach partition {}").format(partition))
 
 
@@ -181,6 +181,4 @@ def test_a_record_that_is_there_without_its_trace_is_a_fault_and_no_race(
     database.execute("delete from callfare.trace")
     with pytest.raises(StoreFault, match="UniqueViolation"):
         ledger.commit([batch], price_by_sum)
-    database.execute(
-        "delete from callfare.record; delete from callfare.workflow_rollup; delete from callfare.daily_rollup"
-    )
+    database.execute("delete from callfare.record;" + FORGET_SUMS)

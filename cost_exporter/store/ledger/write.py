@@ -14,7 +14,6 @@ import psycopg
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, OutgoingSpan
-from cost_exporter.domain.rollup import Measures
 from cost_exporter.domain.value import value
 from cost_exporter.store.codec.arrays import (
     BoolArray,
@@ -34,6 +33,7 @@ from cost_exporter.store.ledger.look_alikes import insert_members
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write_set import RecordChange, Revision, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
+from cost_exporter.store.write_rollups import move_rollups
 
 __all__ = ["Enrich", "Letter", "OvertakenError", "write_all", "write_letters"]
 
@@ -97,7 +97,7 @@ def write_all(
         _count_producers(rest, new_changes)
         if enrich is not None:
             insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))
-        _move_rollups(rest, write_set, only_new=not old_traces)
+        move_rollups(rest, write_set)
     if (new_traces and traces.rowcount != len(new_traces)) or (first_traces and calls.rowcount != len(first_traces)):
         raise OvertakenError
 
@@ -287,49 +287,6 @@ def _outgoing(write_set: WriteSet, changes: Sequence[RecordChange], enrich: Enri
     """Return what is forwarded, and the cost of what has one. A later change sends no second version."""
     links = [(span, b"") for span in write_set.outgoing_links]
     return links + [(each.outgoing, enrich(each.record)) for each in changes if each.outgoing is not None]
-
-
-def _move_rollups(cursor: Cursor, write_set: WriteSet, *, only_new: bool) -> None:
-    workflow_moves, daily_moves = write_set.moves()
-    workflows = sorted(workflow_moves.items(), key=lambda item: (item[0][1][1], item[0][0], item[0][1]))
-    if workflows:
-        keys = [key for (_, key), _ in workflows]
-        parameters = {
-            "trace_id": UuidArray.of([key.trace_id for key in keys]),
-            "namespace": TextArray.of([namespace for (namespace, _), _ in workflows]),
-            "tenant_id": TextArray.of([key.tenant for key in keys]),
-            "category": TextArray.of([key.category for key in keys]),
-            "leg": TextArray.of([key.leg for key in keys]),
-            **_measure_parameters([measures for _, measures in workflows]),
-        }
-        if not only_new:
-            cursor.execute(statement("update_workflow_rollup"), parameters)
-        cursor.execute(statement("add_workflow_rollup"), parameters)
-    days = sorted(daily_moves.items())
-    if days:
-        cursor.execute(
-            statement("move_daily_rollup"),
-            {
-                "tenant_id": TextArray.of([key.tenant for key, _ in days]),
-                "day": DateArray.of_unix_days([key.day for key, _ in days]),
-                "category": TextArray.of([key.category for key, _ in days]),
-                "provider": TextArray.of([key.provider for key, _ in days]),
-                "model": TextArray.of([key.model for key, _ in days]),
-                "operation": TextArray.of([key.operation for key, _ in days]),
-                **_measure_parameters([measures for _, measures in days]),
-            },
-        )
-
-
-_COUNTS: Final = frozenset({"request_count", "unpriced_count", "duplicate_count", "llm_calls"})
-
-
-def _measure_parameters(rows: Sequence[Measures]) -> dict[str, Any]:
-    columns = zip(Measures._fields, zip(*rows, strict=True), strict=True)
-    return {
-        name: Int8Array.of(column) if name in _COUNTS else TextArray.of([str(each) for each in column])
-        for name, column in columns
-    }
 
 
 # -------------------------------------------------------------------------------------------------- small ones

@@ -181,12 +181,15 @@ comment on table callfare.trace_join is 'Traces that are settled together becaus
 comment on table callfare.provider_call is 'Trace in which a call or session was first seen.';
 comment on table callfare.record is 'Cost records as stored; cost_record is the view on them.';
 comment on table callfare.workflow_rollup is 'Sums of a trace by tenant, category and leg; moves with the records in one transaction.';
+comment on table callfare.workflow_total is 'What each workflow cost, by tenant; lists are sorted by it.';
 comment on table callfare.daily_rollup is 'Sums of a day, in slots so that writers do not wait for one another.';
 comment on table callfare.daily_purged is 'What purged records had added to their days.';
 comment on table callfare.rerate is 'Re-ratings and how far they are.';
 comment on table callfare.revenue_rule is 'Revenue rules of the configuration file.';
 comment on table callfare.fee_rule is 'Fee rules of the configuration file.';
 comment on table callfare.margin_rule is 'Whether a failed workflow keeps its revenue, from the configuration file.';
+comment on view callfare.record_check is 'The part of integrity_check that compares with the records.';
+comment on view callfare.workflow_total_check is 'The part of integrity_check that compares the totals of workflows.';
 comment on view callfare.record_measure is 'What each record adds to the rollups; the other side of integrity_check.';
 comment on table callfare.price_factor is 'Factors of loaded price files.';
 comment on table callfare.price_alias is 'Aliases of loaded price files.';

@@ -271,6 +271,52 @@ where not exists (
     and rollup.category = new.category and rollup.leg = new.leg)
 order by 1, 2, 3, 4, 5;
 
+-- date_workflow_totals --
+-- A span that came late may have been the first one.
+update callfare.workflow_total as total set started_at = new.started_at
+from unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(started_at)b::timestamptz[])
+  as new (trace_id, namespace, started_at)
+where total.trace_id = new.trace_id and total.namespace = new.namespace
+  and total.started_at is distinct from new.started_at;
+
+-- move_workflow_totals --
+-- Move the totals of workflows that exist already; an update of its own for the same reason as above.
+update callfare.workflow_total as total set
+  cost_usd = trim_scale(total.cost_usd + new.cost_usd::numeric),
+  request_count = total.request_count + new.request_count,
+  unpriced_count = total.unpriced_count + new.unpriced_count,
+  duplicate_count = total.duplicate_count + new.duplicate_count,
+  llm_calls = total.llm_calls + new.llm_calls,
+  total_tokens = total.total_tokens + new.total_tokens::numeric
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(tenant_id)b::text[], %(cost_usd)b::text[], %(request_count)b::bigint[],
+  %(unpriced_count)b::bigint[], %(duplicate_count)b::bigint[], %(llm_calls)b::bigint[], %(total_tokens)b::text[]
+) as new (
+  trace_id, namespace, tenant_id, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls, total_tokens)
+where total.trace_id = new.trace_id and total.namespace = new.namespace and total.tenant_id = new.tenant_id
+  and (new.cost_usd, new.request_count, new.unpriced_count, new.duplicate_count, new.llm_calls, new.total_tokens)
+    is distinct from ('0', 0, 0, 0, 0, '0');
+
+-- begin_workflow_totals --
+-- Begin the totals that do not exist yet.
+insert into callfare.workflow_total (
+  trace_id, namespace, tenant_id, started_at, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls,
+  total_tokens)
+select
+  trace_id, namespace, tenant_id, started_at, trim_scale(cost_usd::numeric), request_count, unpriced_count,
+  duplicate_count, llm_calls, total_tokens::numeric
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(tenant_id)b::text[], %(started_at)b::timestamptz[],
+  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[], %(duplicate_count)b::bigint[],
+  %(llm_calls)b::bigint[], %(total_tokens)b::text[]
+) as new (
+  trace_id, namespace, tenant_id, started_at, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls,
+  total_tokens)
+where not exists (
+  select from callfare.workflow_total as total
+  where total.trace_id = new.trace_id and total.namespace = new.namespace and total.tenant_id = new.tenant_id)
+order by 1, 2, 3;
+
 -- move_daily_rollup --
 -- Move the sums of days by differences, in the slot of this writer.
 insert into callfare.daily_rollup as rollup (
@@ -393,6 +439,9 @@ with empty as (
   order by trace_id, namespace
   limit %(count)s
   for update skip locked
+), without_total as (
+  delete from callfare.workflow_total as total using empty
+  where total.trace_id = empty.trace_id and total.namespace = empty.namespace
 )
 delete from callfare.trace using empty
 where trace.trace_id = empty.trace_id and trace.namespace = empty.namespace;

@@ -22,7 +22,7 @@ where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text i
   and (%(by)s <> 'unpriced' or unpriced_count > 0)
 order by
   case %(by)s when 'duration' then extract(epoch from ended_at - started_at) when 'unpriced' then unpriced_count end desc nulls last,
-  total_cost_usd desc nulls last, started_at desc, trace_id
+  total_cost_usd desc, started_at desc, trace_id
 limit %(count)s;
 
 -- latest_workflows: the workflows that started last, from some time on
