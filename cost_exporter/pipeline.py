@@ -1,7 +1,7 @@
 """From the spans of a request to its acknowledgement: read them, and submit the facts to the ledger.
 
-The steps of a span, and where each is. Settling, pricing and storing happen in one transaction, in
-`store/ledger/ledger.py`:
+The steps of a span, and where each is. Settling, pricing and storing happen in `store/ledger/ledger.py`, in one
+transaction:
 
     read      spans become facts: calls with usage, links of the trace, dead letters     read/
     settle    all facts of a trace together: one bill per call, on whose account         domain/settling/settle.py

@@ -1,11 +1,12 @@
 """Rollups: records summed by key, exactly.
 
-Two sets of keys: by workflow (tenant, trace, category, leg) and by day (tenant, day, category, provider,
-model, operation). A rollup always equals the sum of its records: `store/ledger/write_set.py` adds up by how much a
-transaction moves each key. Duplicates add only to `duplicate_count`; what is not known adds nothing but a count of
-unknowns; invalid counts never enter a sum.
+Two sets of keys: by workflow (tenant, trace, category, leg) and by hour (tenant, hour, category, provider,
+model, operation); days are sums of hours. A rollup always equals the sum of its records: `store/ledger/write_set.py`
+adds up by how much a transaction moves each key. Duplicates add only to `duplicate_count`; what is not known adds
+nothing but a count of unknowns; invalid counts never enter a sum.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -17,14 +18,18 @@ from cost_exporter.domain.quote import is_unpriced
 __all__ = [
     "NOTHING",
     "DailyKey",
+    "HourlyKey",
     "Measures",
     "WorkflowKey",
-    "daily_key",
+    "days_of",
+    "hour_of",
+    "hourly_key",
     "measures_of",
     "workflow_key",
 ]
 
-_NS_PER_DAY = 86_400_000_000_000
+_NS_PER_HOUR = 3_600_000_000_000
+_HOURS_PER_DAY = 24
 
 
 class WorkflowKey(NamedTuple):
@@ -34,6 +39,18 @@ class WorkflowKey(NamedTuple):
     trace_id: bytes
     category: str
     leg: Leg
+
+
+class HourlyKey(NamedTuple):
+    """One kind of call in one hour, UTC, by the start of the call."""
+
+    tenant: str
+    hour: int
+    """Hours since 1970-01-01."""
+    category: str
+    provider: str
+    model: str
+    operation: str
 
 
 class DailyKey(NamedTuple):
@@ -82,11 +99,25 @@ def workflow_key(record: CostRecord) -> WorkflowKey:
     return WorkflowKey(record.tenant, record.call.trace_id, record.category, record.leg)
 
 
-def daily_key(record: CostRecord) -> DailyKey:
-    """Return where a record counts among the days."""
+def hour_of(record: CostRecord) -> int:
+    """Return the hour in which a record counts, in hours since 1970."""
+    return record.call.started_at_unix_ns // _NS_PER_HOUR
+
+
+def hourly_key(record: CostRecord) -> HourlyKey:
+    """Return where a record counts among the hours."""
     usage = record.call.usage
-    day = record.call.started_at_unix_ns // _NS_PER_DAY
-    return DailyKey(record.tenant, day, record.category, usage.provider, usage.model, usage.operation)
+    return HourlyKey(record.tenant, hour_of(record), record.category, usage.provider, usage.model, usage.operation)
+
+
+def days_of(hours: Mapping[HourlyKey, "Measures"]) -> dict[DailyKey, "Measures"]:
+    """Return the sums by day of these hours; days that do not move are left out."""
+    days: dict[DailyKey, Measures] = {}
+    for key, measures in hours.items():
+        day = DailyKey(key.tenant, key.hour // _HOURS_PER_DAY, *key[2:])
+        known = days.get(day)
+        days[day] = measures if known is None else known.plus(measures)
+    return {day: measures for day, measures in days.items() if measures != NOTHING}
 
 
 def measures_of(record: CostRecord) -> Measures:

@@ -1,6 +1,6 @@
 """Retention (`callfare purge`): drop the records of whole months, and keep what they added up to.
 
-Rollups stay. What the dropped records had added to the days goes into a closing balance first, so that the days
+Rollups stay. What the dropped records had added to days and hours goes into closing balances first, so that these
 can still be checked to the last digit; the header of each trace stays as well, so that a late span is known to
 be too old instead of starting a second life.
 """
@@ -50,6 +50,7 @@ def _purge(connection: psycopg.Connection[Any], month: date) -> None:
         # From here on nobody writes to this month; a writer that waits for us finds it purged.
         connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(partition))
         connection.execute("update callfare.bucket set purged_at = now() where bucket = %s", (month,))
-        connection.execute(statement("close_bucket"), {"bucket": month})
+        for name in ("close_bucket", "close_hours", "close_spend"):
+            connection.execute(statement(name), {"bucket": month})
         connection.execute(sql.SQL("alter table callfare.record detach partition {}").format(partition))
         connection.execute(sql.SQL("drop table {}").format(partition))

@@ -27,6 +27,10 @@ create table if not exists callfare.cost_record (
   trace_id uuid, span_id text, cost_usd numeric, status text default 'priced', primary key (trace_id, span_id));
 create table if not exists callfare.workflow_cost (trace_id uuid primary key, total_cost_usd numeric);
 create view callfare.daily_cost as select sum(total_cost_usd) as cost_usd from callfare.workflow_cost;
+create view callfare.hourly_cost as select sum(total_cost_usd) as cost_usd from callfare.workflow_cost;
+create view callfare.spend_by as
+select 'category' as kind, grain, sum(total_cost_usd) as cost_usd
+from callfare.workflow_cost, (values ('hour'), ('day')) as each (grain) group by grain;
 create table callfare.integrity_check (problem text);
 """
 INSERT = "insert into callfare.cost_record values (%s, %s, %s) on conflict do nothing returning cost_usd"

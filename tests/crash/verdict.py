@@ -22,6 +22,10 @@ def problems(ledgers: Iterable[ClientLedger], database_url: str) -> list[str]:
         ).fetchall()
         rollups = connection.execute("select trace_id, total_cost_usd from callfare.workflow_cost").fetchall()
         daily = connection.execute("select coalesce(sum(cost_usd), 0) from callfare.daily_cost").fetchone()
+        hours = connection.execute("select coalesce(sum(cost_usd), 0) from callfare.hourly_cost").fetchone()
+        by_category = connection.execute(
+            "select grain, sum(cost_usd) from callfare.spend_by where kind = 'category' group by grain"
+        ).fetchall()
         unsound = connection.execute("select problem from callfare.integrity_check").fetchall()
     stored = {(trace_id.bytes, bytes.fromhex(span_id)): cost_usd for trace_id, span_id, cost_usd in records}
     assert daily is not None
@@ -50,4 +54,10 @@ def problems(ledgers: Iterable[ClientLedger], database_url: str) -> list[str]:
     ]
     if daily[0] != sum(totals.values(), D(0)):
         found.append(f"the days sum up to {daily[0]}, the records to {sum(totals.values(), D(0))}")
+    assert hours is not None
+    found += [
+        f"the {name} sum up to {amount}, the records to {daily[0]}"
+        for name, amount in [("hours", hours[0]), *((f"categories by {grain}", each) for grain, each in by_category)]
+        if amount != sum(totals.values(), D(0))
+    ]
     return found + [f"integrity_check: {problem}" for (problem,) in unsound]

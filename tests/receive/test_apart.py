@@ -192,7 +192,7 @@ def test_a_row_that_does_not_fit_costs_its_own_span(database_url: str) -> None:
             database.execute("delete from callfare.record where trace_id = %s", (bodies.trace_id(0).hex(),))
             database.execute(
                 "truncate callfare.record, callfare.trace, callfare.workflow_rollup,"
-                " callfare.workflow_total, callfare.daily_rollup"
+                " callfare.workflow_total, callfare.daily_rollup, callfare.hourly_rollup, callfare.spend_rollup"
             )
     finally:
         committer.close()

@@ -62,6 +62,18 @@ def snapshot(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
     }
 
 
+FILLED_BY_SPANS = (
+    *("trace", "trace_join", "provider_call", "look_alike", "record", "record_revision", "dead_letter"),
+    *("workflow_rollup", "workflow_total", "daily_rollup", "hourly_rollup", "spend_rollup"),
+)
+
+
+def clear(database: psycopg.Connection[Any]) -> None:
+    """Forget everything that spans brought."""
+    for table in FILLED_BY_SPANS:
+        database.execute(f"delete from callfare.{table}")  # pyright: ignore[reportArgumentType]
+
+
 def problems(database: psycopg.Connection[Any]) -> list[Any]:
     return database.execute("select * from callfare.integrity_check").fetchall()
 

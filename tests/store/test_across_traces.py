@@ -18,8 +18,7 @@ from cost_exporter.domain.span import Call, EmitterRank
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, link, price_by_sum
-from tests.store.requests import problems, request, rows, snapshot
-from tests.store.test_order import clear
+from tests.store.requests import clear, problems, request, rows, snapshot
 from tests.support.waiting import wait_until
 
 Database = psycopg.Connection[Any]

@@ -11,7 +11,7 @@ from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import TRACE, call, price_by_sum
-from tests.store.requests import hashed, problems, request, rows, snapshot
+from tests.store.requests import clear, hashed, problems, request, rows, snapshot
 
 AGENT = call("agent", parent="root", quantities={}, is_look_alike=True)
 CHAIN = call("chain", parent="agent", quantities={}, is_look_alike=True)
@@ -40,8 +40,7 @@ def test_what_frames_a_call_makes_no_record(
     assert [status for _, status in statuses(database)] == ["priced"]
     assert rows(database, "select unpriced_count, duplicate_count from callfare.workflow_cost") == [(0, 0)]
     one_by_one = snapshot(database)
-    for table in ("trace", "record", "record_revision", "workflow_rollup", "daily_rollup"):
-        database.execute(f"delete from callfare.{table}")  # pyright: ignore[reportArgumentType]
+    clear(database)
     ledger.commit([arriving(*order)], price_by_sum)
     assert snapshot(database) == one_by_one
 

@@ -14,7 +14,7 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Call, EmitterRank, Link, Root
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import at_ms, call, price_by_sum
-from tests.store.requests import problems, request, rows, snapshot
+from tests.store.requests import clear, problems, request, rows, snapshot
 
 EXAMPLES = int(os.environ.get("CALLFARE_ORDER_EXAMPLES", "40"))
 TRACES = [b"a" * 16, b"b" * 16, b"c" * 16]
@@ -112,12 +112,6 @@ def deliver(ledger: LedgerStore, spans: list[Span], randomness: random.Random) -
 def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> dict[str, set[str]]:
     """The rows, by table, that only one of two snapshots has."""
     return {table: set(one[table]) ^ set(other[table]) for table in one if one[table] != other[table]}
-
-
-def clear(database: psycopg.Connection[Any]) -> None:
-    tables = "trace trace_join provider_call look_alike record workflow_rollup workflow_total daily_rollup"
-    for table in (*tables.split(), "record_revision", "dead_letter"):
-        database.execute(f"delete from callfare.{table}")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ create trigger mine before insert on callfare.record for each row execute functi
 """
 FORGET_SUMS = (
     "delete from callfare.trace; delete from callfare.workflow_rollup; delete from callfare.workflow_total;"
-    " delete from callfare.daily_rollup"
+    " delete from callfare.daily_rollup; delete from callfare.hourly_rollup; delete from callfare.spend_rollup"
 )
 NOT_OF_CONTENT = {"is_of_its_month", "bucket_bucket_check"}
 """Checks that only the state of the database can break."""
@@ -139,7 +139,7 @@ def test_every_check_of_a_table_is_known_as_one_of_content_or_not(database: Data
         database,
         "select conname from pg_constraint join pg_class on pg_class.oid = conrelid"
         " where contype = 'c' and connamespace = 'callfare'::regnamespace"
-        " and relname ~ '^(bucket|record|trace|workflow|daily|amendment|provider_call|dead)'",
+        " and relname ~ '^(bucket|record|trace|workflow|daily|hourly|spend|amendment|provider_call|dead)'",
     )
     assert len(names) > 30
 

@@ -12,8 +12,7 @@ from cost_exporter.domain.span import Call
 from cost_exporter.store.finalise import finalise
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import call, price_by_sum
-from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, snapshot
-from tests.store.test_order import clear
+from tests.store.requests import RECEIVED_AT_UNIX_NS, clear, problems, request, rows, snapshot
 
 Database = psycopg.Connection[Any]
 BOUND = 8

@@ -102,7 +102,9 @@ def connections_made(source: str) -> Iterator[int]:
 
 
 def test_no_module_connects_in_a_way_of_its_own() -> None:
-    """Each connection is opened in `store/database/session.py`; others only look whether the server answers."""
+    """Each connection is opened in `store/database/session.py`, but for those that only look whether the server
+    answers.
+    """
     elsewhere = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "cost_exporter").rglob("*.py"))

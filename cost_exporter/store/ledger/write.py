@@ -30,10 +30,10 @@ from cost_exporter.store.codec.record_columns import fact_json, record_parameter
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
 from cost_exporter.store.ledger.look_alikes import insert_members
+from cost_exporter.store.ledger.rollups import move_rollups
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write_set import RecordChange, Revision, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
-from cost_exporter.store.write_rollups import move_rollups
 
 __all__ = ["Enrich", "Letter", "OvertakenError", "write_all", "write_letters"]
 

@@ -19,10 +19,10 @@ from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.rollup import (
     NOTHING,
-    DailyKey,
+    HourlyKey,
     Measures,
     WorkflowKey,
-    daily_key,
+    hourly_key,
     measures_of,
     workflow_key,
 )
@@ -119,23 +119,23 @@ class WriteSet:
     shared_keys: set[int] = field(default_factory=set[int])
     """Keys of ids that turned out to be shared by too many calls."""
 
-    def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[DailyKey, Measures]]:
-        """Return by how much the rollups move, by (namespace, workflow key) and by daily key."""
-        workflows, days = _Sums[tuple[str, WorkflowKey]](), _Sums[DailyKey]()
+    def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[HourlyKey, Measures]]:
+        """Return by how much the rollups move, by (namespace, workflow key) and by hourly key."""
+        workflows, hours = _Sums[tuple[str, WorkflowKey]](), _Sums[HourlyKey]()
         for change in self.changes:
             record, before = change.record, change.before
             measures = measures_of(record)
             workflows.added[change.namespace, workflow_key(record)].append(measures)
-            days.added[daily_key(record)].append(measures)
+            hours.added[hourly_key(record)].append(measures)
             if before is not None:
                 measures = measures_of(before)
                 workflows.removed[change.namespace, workflow_key(before)].append(measures)
-                days.removed[daily_key(before)].append(measures)
+                hours.removed[hourly_key(before)].append(measures)
         for change in self.removals:
             measures = measures_of(change.record)
             workflows.removed[change.namespace, workflow_key(change.record)].append(measures)
-            days.removed[daily_key(change.record)].append(measures)
-        return workflows.moves(), days.moves()
+            hours.removed[hourly_key(change.record)].append(measures)
+        return workflows.moves(), hours.moves()
 
 
 def settle_component(states: Sequence[TraceState], price: Price, write_set: WriteSet) -> None:

@@ -183,6 +183,15 @@ comment on table callfare.record is 'Cost records as stored; cost_record is the 
 comment on table callfare.workflow_rollup is 'Sums of a trace by tenant, category and leg; moves with the records in one transaction.';
 comment on table callfare.workflow_total is 'What each workflow cost, by tenant; lists are sorted by it.';
 comment on table callfare.daily_rollup is 'Sums of a day, in slots so that writers do not wait for one another.';
+comment on table callfare.hourly_rollup is 'Sums of an hour, in slots like those of a day.';
+comment on table callfare.spend_rollup is 'What each API key, user, category and provider spent in an hour and a day, in slots.';
+comment on table callfare.hourly_purged is 'What purged records had added to their hours.';
+comment on table callfare.spend_purged is 'What purged records had added to API keys and users.';
+comment on view callfare.hourly_cost is 'Sums of an hour (UTC) by tenant, category, provider, model and operation.';
+comment on view callfare.spend_by is 'What each API key, user, category and provider of a tenant spent, by the hour and by the day (UTC).';
+comment on view callfare.record_hour is 'What each record adds to its hour.';
+comment on view callfare.record_spend is 'What each record adds to its API key and user.';
+comment on view callfare.hours_check is 'The part of integrity_check that compares hours, and who spent in them.';
 comment on table callfare.daily_purged is 'What purged records had added to their days.';
 comment on table callfare.rerate is 'Re-ratings and how far they are.';
 comment on table callfare.revenue_rule is 'Revenue rules of the configuration file.';

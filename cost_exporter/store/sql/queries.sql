@@ -348,6 +348,40 @@ on conflict (tenant_id, day, category, provider, model, operation, slot) do upda
   call_seconds = rollup.call_seconds + excluded.call_seconds,
   duration_ns = rollup.duration_ns + excluded.duration_ns;
 
+-- move_hourly_rollup --
+-- Move the sums of hours by differences, in the slot of this writer.
+insert into callfare.hourly_rollup as rollup (
+  tenant_id, hour, category, provider, model, operation, slot, cost_usd, request_count, unpriced_count)
+select
+  tenant_id, hour, category, provider, model, operation, (pg_backend_pid() %% 16)::smallint, cost_usd::numeric,
+  request_count, unpriced_count
+from unnest(
+  %(tenant_id)b::text[], %(hour)b::timestamptz[], %(category)b::text[], %(provider)b::text[], %(model)b::text[],
+  %(operation)b::text[], %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[]
+) as new (tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count)
+order by 1, 2, 3, 4, 5, 6
+on conflict (tenant_id, hour, category, provider, model, operation, slot) do update set
+  cost_usd = rollup.cost_usd + excluded.cost_usd,
+  request_count = rollup.request_count + excluded.request_count,
+  unpriced_count = rollup.unpriced_count + excluded.unpriced_count;
+
+-- move_spend_rollup --
+-- Move what each API key, user, category and provider spent by differences, in the slot of this writer.
+insert into callfare.spend_rollup as rollup (
+  tenant_id, kind, grain, starts_at, value, slot, cost_usd, request_count, unpriced_count)
+select
+  tenant_id, kind, grain, starts_at, value, (pg_backend_pid() %% 16)::smallint, cost_usd::numeric, request_count,
+  unpriced_count
+from unnest(
+  %(tenant_id)b::text[], %(kind)b::text[], %(grain)b::text[], %(starts_at)b::timestamptz[], %(value)b::text[],
+  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[]
+) as new (tenant_id, kind, grain, starts_at, value, cost_usd, request_count, unpriced_count)
+order by 1, 2, 3, 4, 5
+on conflict (tenant_id, kind, grain, starts_at, value, slot) do update set
+  cost_usd = rollup.cost_usd + excluded.cost_usd,
+  request_count = rollup.request_count + excluded.request_count,
+  unpriced_count = rollup.unpriced_count + excluded.unpriced_count;
+
 -- count_producers --
 -- How many billable spans of each producer arrived, and the highest number among them.
 insert into callfare.producer as producer (namespace, producer_id, highest_sequence, seen_count)
@@ -474,6 +508,33 @@ on conflict (tenant_id, day, category, provider, model, operation) do update set
   audio_seconds = balance.audio_seconds + excluded.audio_seconds,
   call_seconds = balance.call_seconds + excluded.call_seconds,
   duration_ns = balance.duration_ns + excluded.duration_ns;
+
+-- close_hours --
+-- The same of the hours.
+insert into callfare.hourly_purged as balance (
+  tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count)
+select
+  tenant_id, hour, category, provider, model, operation, sum(cost_usd), sum(request_count), sum(unpriced_count)
+from callfare.record_hour
+where bucket = %(bucket)s
+group by tenant_id, hour, category, provider, model, operation
+on conflict (tenant_id, hour, category, provider, model, operation) do update set
+  cost_usd = balance.cost_usd + excluded.cost_usd,
+  request_count = balance.request_count + excluded.request_count,
+  unpriced_count = balance.unpriced_count + excluded.unpriced_count;
+
+-- close_spend --
+-- The same of what API keys and users spent.
+insert into callfare.spend_purged as balance (
+  tenant_id, kind, starts_at, value, cost_usd, request_count, unpriced_count)
+select tenant_id, kind, starts_at, value, sum(cost_usd), sum(request_count), sum(unpriced_count)
+from callfare.record_spend
+where bucket = %(bucket)s
+group by tenant_id, kind, starts_at, value
+on conflict (tenant_id, kind, starts_at, value) do update set
+  cost_usd = balance.cost_usd + excluded.cost_usd,
+  request_count = balance.request_count + excluded.request_count,
+  unpriced_count = balance.unpriced_count + excluded.unpriced_count;
 
 -- forget_provider_calls --
 -- Names of calls whose records are gone, some at a time.
