@@ -180,6 +180,9 @@ def test_behind_a_gateway_stands_the_models_vendor(provider: str, model: str, bi
         ("Service request failed.\nStatus: 404 (Not Found)", True),
         ("status_code: 504, too late", False),
         ("the answer took 450 seconds", False),
+        ("500 tokens were generated before the connection broke", False),
+        ("Status: 429ms late", False),
+        ("500 Server Error", True),
         ("", False),
     ],
 )
@@ -188,6 +191,12 @@ def test_an_http_status_in_words_is_a_refusal(status: str, is_refused: bool) -> 
     said = call(CHAT, status={"code": 2, "message": status})
     assert said.usage.is_refused == is_refused
     assert not call({**CHAT, "gen_ai.usage.output_tokens": 5}, status={"code": 2, "message": status}).usage.is_refused
+
+
+def test_a_status_within_the_name_of_an_error_is_a_refusal() -> None:
+    """Some write what the error said where its name belongs."""
+    assert call({**CHAT, "error.type": "OpenAIException: 429 Too Many Requests"}).usage.is_refused
+    assert not call({**CHAT, "error.type": "OpenAIException: 504 Gateway Time-out"}).usage.is_refused
 
 
 @pytest.mark.parametrize(

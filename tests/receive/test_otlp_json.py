@@ -173,6 +173,12 @@ def test_enums_are_read_by_number_or_name(fields: dict[str, Any], expected: tupl
     assert (span.kind, span.status.code) == expected
 
 
+def test_the_words_of_a_status_are_read() -> None:
+    """As in protobuf: they may hold the HTTP status by which a refused call costs nothing."""
+    assert one(status={"code": 2, "message": "HTTP 429"}).status.message == b"HTTP 429"
+    assert one(status={"code": 2, "message": 7}).status.message == b""
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -22,9 +22,12 @@ _FIRST_OUTPUT_KEY: Final = "gen_ai.response.time_to_first_chunk"
 _FIRST_OUTPUT_EVENT: Final = "First Token Stream Event"  # OpenInference
 _OUTPUTS: Final = ("output_tokens", "output_audio_seconds")
 _WORDS_BYTES_MAX: Final = 512
+_NO_UNIT: Final = r"\b(?!\s*(?:m?s\b|sec|min|tok|char|word|byte|chunk|event|%))"
+"""After a number that is no measure, as in `500 tokens were generated`."""
 _STATUS: Final = re.compile(
-    r"^(?:[\w.]*(?:Error|Exception):\s*)?(?:HTTP\s*)?([45]\d\d)\b"
-    r"|(?:status[ _]?code|error code|status|HTTP(?:/\d(?:\.\d)?)?(?: error)?)[^.\d\n]{1,40}?([45]\d\d)\b",
+    rf"^(?:[\w.]*(?:Error|Exception):\s*)?(?:HTTP\s*)?([45]\d\d){_NO_UNIT}"
+    r"|(?:status[ _]?code|error code|status|HTTP(?:/\d(?:\.\d)?)?(?: error)?)[^.\d\n]{1,40}?"
+    rf"([45]\d\d){_NO_UNIT}",
     re.IGNORECASE,
 )
 _CLASS_REPR: Final = re.compile(r"^<class '(.+)'>$")
@@ -160,7 +163,7 @@ def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
         return False
     if http_status in _HTTP_ERROR:
         return http_status not in _REQUEST_TIMEOUT
-    if not _has_output(reading) and (told := _status_in_words(reading)):
+    if not _has_output(reading) and (told := _status_in_words(reading, error_type)):
         return told not in _REQUEST_TIMEOUT
     return _means_refusal(_qualified(error_type, reading)) and not _has_output(reading)
 
@@ -205,9 +208,10 @@ def exception_type(reading: Reading) -> str:
     return ""
 
 
-def _status_in_words(reading: Reading) -> int:
+def _status_in_words(reading: Reading, error_type: str) -> int:
     """Return the HTTP status in what was written of an error: `401: bad key`, `status_code: 400`; 0 where none is."""
     texts = (
+        error_type[:_WORDS_BYTES_MAX],
         reading.span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace"),
         reading.first_text(reading.layout.texts.get("error_text", ())),
         _exception_words(reading),

@@ -153,7 +153,9 @@ def _fill_span(span: Any, given: dict[str, Any]) -> str:
     span.flags = unsigned(given.get("flags"), 32)
     span.start_time_unix_nano = unsigned(given.get("startTimeUnixNano", given.get("start_time_unix_nano")), 64)
     span.end_time_unix_nano = unsigned(given.get("endTimeUnixNano", given.get("end_time_unix_nano")), 64)
-    span.status.code = enum_number(_object(given, "status").get("code"), "STATUS_CODE_", _STATUSES)
+    status = _object(given, "status")
+    span.status.code = enum_number(status.get("code"), "STATUS_CODE_", _STATUSES)
+    span.status.message = text(status.get("message")).encode()
     return _fill_span_values(span, given)
 
 
