@@ -62,7 +62,12 @@ MISCOUNTED = {
 }
 GUESSED = {("openlit", "chat_stream_nousage"), ("openlit", "audio_transcription_gpt4o")}
 """Numbers that are the emitter's guess, or ours: not the provider's, and marked so."""
-ESTIMATED = GUESSED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
+_OVERCOUNTED = {
+    (f"traceloop-anthropic{release}", f"messages_{case}")
+    for release in ("", "_native-off")
+    for case in ("stream", "async_stream")
+}
+ESTIMATED = GUESSED | _OVERCOUNTED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
 NAMELESS = {"openlit": {"messages_error_429"}}
 """A failed call whose span has no attribute at all: nothing tells it from any other span."""
 OUTPUT_OFF_BY_ONE = {"messages_stream", "messages_stream_helper", "messages_async_stream"}

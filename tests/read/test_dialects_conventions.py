@@ -98,3 +98,19 @@ def test_wrappers_are_never_calls(operation: str) -> None:
 def test_aggregated_usage_is_not_usage() -> None:
     """Sums over several calls live in a namespace of their own that nobody reads."""
     assert is_link({"gen_ai.aggregated_usage.input_tokens": 500})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "quantity"),
+    [
+        ("gen_ai.usage.video.input_tokens", "input_video_tokens"),
+        ("gen_ai.usage.details.video_prompt_tokens", "input_video_tokens"),
+        ("gen_ai.usage.details.image_cache_tokens", "cache_image_read_tokens"),
+        ("gen_ai.usage.citation_tokens", "citation_tokens"),
+    ],
+)
+def test_the_rarer_parts_are_read(attribute: str, quantity: str) -> None:
+    """Video, cached images and citations have prices of their own where a provider bills them."""
+    found = call({**CHAT, "gen_ai.usage.input_tokens": 900, "gen_ai.usage.output_tokens": 5, attribute: 300})
+    assert found.usage.quantities[quantity] == 300
+    assert found.issues == ()

@@ -93,6 +93,7 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
 
     stated = said("operation")
     key_list = "".join(attributes[key].string_value for key in layout.texts.get("redacted", NO_KEYS))
+    is_stream = first_flag(attributes, layout.flags.get("is_stream", NO_KEYS))
     return identity_from(
         operation=operation_named(stated, has_usage=bool(layout.quantities)) if stated else None,
         provider=said("provider"),
@@ -100,9 +101,9 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
         request_model=telling("request_model", is_model),
         service_tier=telling("service_tier", tier_named),
         address=first_text(attributes, layout.texts.get("host", NO_KEYS)[:1]),
-        is_stream=first_flag(attributes, layout.flags.get("is_stream", NO_KEYS)),
+        is_stream=is_stream,
         is_billable=first_flag(attributes, layout.flags.get("is_billable", NO_KEYS)) is not False,
-        is_estimated=said("source") == "estimated",
+        is_estimated=said("source") == "estimated" or (is_stream is True and layout.scope.rule.overcounts_streams),
         redacted=_usage_among(key_list),
     )
 

@@ -159,6 +159,26 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "gen_ai.usage.details.audio_candidates_tokens",
     ),
     _counted(
+        "cache_image_read_tokens",
+        "part of input_image_tokens and of cache_read_tokens",
+        "gen_ai.usage.cache_read.image.input_tokens",
+        "gen_ai.usage.details.image_cache_tokens",
+    ),
+    _counted(
+        "input_video_tokens",
+        "part of the input",
+        "gen_ai.usage.video.input_tokens",  # the registry's
+        "gen_ai.usage.input_video_tokens",
+        "llm.token_count.prompt_details.video",
+        "gen_ai.usage.details.video_prompt_tokens",
+    ),
+    _counted(
+        "citation_tokens",
+        "tokens of cited passages, billed beside the input and output (Perplexity)",
+        "gen_ai.usage.citation_tokens",
+        "gen_ai.usage.details.citation_tokens",
+    ),
+    _counted(
         "output_image_tokens",
         "part of the output",
         ours.OUTPUT_IMAGE_TOKENS,

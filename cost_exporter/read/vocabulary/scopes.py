@@ -38,6 +38,8 @@ class ScopeRule:
     """Whether it was seen what its counts mean: if not, an exclusive count cannot be told from an inclusive one."""
     has_own_ids: bool = False
     """Its response ids are its own invention unless the provider is OpenAI: they identify nothing."""
+    overcounts_streams: bool = False
+    """It counts some output tokens of a stream twice: what it states of streams is an estimate."""
     is_never_billed: bool = False
     """Turns and sessions: spans that only frame others."""
     is_ours: bool = False
@@ -179,6 +181,12 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
         "@opentelemetry/instrumentation-aws-sdk",
     ),
     *_rules(EmitterRank.OPENINFERENCE, "openinference.instrumentation.*", "@arizeai/openinference-*"),
+    ScopeRule(
+        scope="opentelemetry.instrumentation.anthropic",
+        detail=EmitterRank.TRACELOOP,
+        overcounts_streams=True,
+        why="adds the output of message_start to that of message_delta: 174 for the 171 that Anthropic reports",
+    ),
     *_rules(EmitterRank.TRACELOOP, "opentelemetry.instrumentation.*", "@traceloop/instrumentation-*", "traceloop*"),
     ScopeRule(
         scope="openlit*",
