@@ -180,7 +180,7 @@ import callfare.calls.span, callfare.provider.shutdown
 from opentelemetry import trace
 sent = {'gen_ai.usage.input_characters': 7}
 request = callfare.calls.span.CallRequest(operation='text_to_speech', provider='acme', quantities=sent)
-call = callfare.span.open_call(trace.get_tracer('test'), request)
+call = callfare.calls.span.open_call(trace.get_tracer('test'), request)
 child = os.fork()
 if child == 0:
     sys.exit(0)
@@ -210,7 +210,7 @@ from opentelemetry import trace
 calls('a')
 sent = {'gen_ai.usage.input_characters': 7}
 request = callfare.calls.span.CallRequest(operation='text_to_speech', provider='acme', quantities=sent)
-call = callfare.span.open_call(trace.get_tracer('test'), request)
+call = callfare.calls.span.open_call(trace.get_tracer('test'), request)
 processor = trace.get_tracer_provider()._active_span_processor._span_processors[0]
 exporting = processor._batch_processor._export_lock
 lock = {'call': call._lock, 'span': call.span._lock, 'exporter': exporting}['WHOSE']
