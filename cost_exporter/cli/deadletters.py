@@ -8,6 +8,7 @@ import psycopg
 import typer
 from psycopg.rows import TupleRow
 
+from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.database import connect, open_database, open_reader
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
@@ -17,7 +18,6 @@ from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Unobserved
-from cost_exporter.receive.options import ingest_options
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.forms import Sheet
 from cost_exporter.settings import Settings, load_config, load_settings
@@ -85,7 +85,9 @@ def _replayed(
     options = ingest_options(settings, load_config(settings.config), url)
     with (
         closing(RefreshedBooks(url, settings.prices)) as books,
-        closing(LocalIntake(options, books.price, Unobserved(), writers=1, before=books.refresh)) as intake,
+        closing(
+            LocalIntake(options, price_by(lambda: books.book), Unobserved(), writers=1, before=books.refresh)
+        ) as intake,
     ):
 
         def take_again(letter: WaitingLetter) -> Receipt:

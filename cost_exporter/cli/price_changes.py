@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cost_exporter.assembly import price_by
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_notice, print_sheet
@@ -140,7 +141,7 @@ def _changed_book(content: PriceFile | str) -> tuple[int | None, RerateTotals | 
                 version_id = _save(url, content)
                 with connect(url) as connection:
                     book = book_in_database(connection)
-                return version_id, price_unpriced(reserved, book.price_of_call, book.version)
+                return version_id, price_unpriced(reserved, price_by(lambda: book), book.version)
         except RerateRunning:
             return _save(url, content), None
 

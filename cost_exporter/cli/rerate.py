@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cost_exporter.assembly import price_by
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson, OnlyTenant, period_of
 from cost_exporter.cli.output import print_json, print_line, print_sheet
@@ -102,15 +103,16 @@ def _steps(
     """Return the steps of what was asked for."""
     with connect(url) as connection:
         book = book_in_database(connection)
+    price = price_by(lambda: book)
     if undo is not None:
-        return undo_rerate(url, undo, book.price_of_call)
+        return undo_rerate(url, undo, price)
     if resume is not None:
-        return resume_rerate(url, resume, book.price_of_call)
+        return resume_rerate(url, resume, price)
     asked = period_of(since, until)
     period = ReratedPeriod(since=asked.since, until=asked.until, tenant=tenant)
     if is_applied:
-        return apply_rerate(url, period, book.price_of_call, book.version)
-    return preview_rerate(url, period, book.price_of_call)
+        return apply_rerate(url, period, price, book.version)
+    return preview_rerate(url, period, price)
 
 
 def _last(steps: Iterator[RerateTotals]) -> RerateTotals:

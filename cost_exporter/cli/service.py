@@ -17,13 +17,12 @@ from typing import Any, Final, TypeVar
 
 from psycopg_pool import ConnectionPool
 
+from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.notice import CollisionNotice
 from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.pricing.book import PriceBook
-from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreError
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
@@ -34,7 +33,6 @@ from cost_exporter.receive.http.receiver import HttpReceiver
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
-from cost_exporter.receive.options import ingest_options
 from cost_exporter.receive.process import collect_garbage_less_often
 from cost_exporter.receive.workers.pool import WorkerPool
 from cost_exporter.serve.app import create_app
@@ -95,6 +93,7 @@ class Service:
             earns_when_failed = self._config.revenue_when_failed
             sync_rules(connection, self._config.revenue, self._config.fees, earns_when_failed=earns_when_failed)
             self._book_keeper = BookKeeper(connection, settings.prices)
+        self._price = price_by(lambda: self._book_keeper.book)
         for name, version_id in self._book_keeper.loaded_files.items():
             _log.info("loaded the prices of %s, which are new, as version %d", name, version_id)
             self._retries_at_seconds = [time.monotonic()]
@@ -184,9 +183,6 @@ class Service:
 
     def _repeat(self, name: str, work: Callable[[], object], *, every_seconds: float) -> None:
         self._stopped_by(Repeating(name, work, every_seconds=every_seconds), Repeating.stop).start()
-
-    def _price(self, usage: UsageRecord) -> Quote:
-        return self._book_keeper.book.price_of_call(usage)
 
     def _refresh_book(self) -> None:
         with self._pool.connection(timeout=1) as connection:

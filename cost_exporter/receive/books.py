@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.store.database.session import connect
 from cost_exporter.store.price_books import BookKeeper
 
@@ -31,9 +30,10 @@ class RefreshedBooks:
         self._refreshed_at_seconds = time.monotonic()
         self._refreshing = threading.Lock()
 
-    def price(self, usage: UsageRecord) -> Quote:
-        """Return what a usage costs by the book in force."""
-        return self._keeper.book.price_of_call(usage)
+    @property
+    def book(self) -> PriceBook:
+        """The book in force."""
+        return self._keeper.book
 
     def refresh(self) -> None:
         """Take over a new version; where the database is away the book in force stays.

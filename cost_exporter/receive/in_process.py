@@ -9,12 +9,12 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Protocol
 
+from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Unobserved
-from cost_exporter.receive.options import ingest_options
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
@@ -66,7 +66,7 @@ def open_ingest(settings: Settings | None = None) -> InProcessIngest:
         # What is forwarded is sent by a service, and an application has none.
         options = replace(ingest_options(settings, config, database_url), is_forwarding=False)
         books = opened.enter_context(closing(RefreshedBooks(database_url, settings.prices)))
-        intake = LocalIntake(options, books.price, Unobserved(), writers=1, before=books.refresh)
+        intake = LocalIntake(options, price_by(lambda: books.book), Unobserved(), writers=1, before=books.refresh)
         opened.callback(intake.close)
         return GatedIngest(intake, opened.pop_all().close)
 

@@ -1,31 +1,24 @@
 """The way in: what takes the bytes of an admitted request and returns after COMMIT.
 
 Receivers need an `Intake` and do not care where it works: `LocalIntake` in this process, or `workers.WorkerPool`
-in several. Behind either stand the same gate, pipeline and committer, put together here and nowhere else: whatever
-brings spans, a replay of dead letters too, gets the same prices and the same way to the forward endpoint.
+in several. Behind either are the same gate and the same ingest, which `assembly.py` puts together: whatever brings
+spans, a replay of dead letters too, gets the same prices and the same way to the forward endpoint.
 """
 
 from collections.abc import Callable
-from dataclasses import field
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
+from cost_exporter.assembly import IngestOptions, LedgerIngest
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
-from cost_exporter.domain.value import value
-from cost_exporter.forward.enrich import cost_attributes
-from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
-from cost_exporter.store.ledger.committer import WRITERS, Committer
-from cost_exporter.store.ledger.ledger import LedgerStore
+from cost_exporter.store.ledger.committer import WRITERS
 
-__all__ = ["IngestOptions", "Intake", "LocalIntake"]
-
-_DRAIN_SECONDS_MAX: Final = 15.0
+__all__ = ["Intake", "LocalIntake"]
 
 
 class Intake(Protocol):
@@ -41,20 +34,6 @@ class Intake(Protocol):
         ...
 
 
-@value
-class IngestOptions:
-    """What ingest needs to know of the settings: little, so that it can be told to another process."""
-
-    database_url: str = field(repr=False)
-    """Secret: it may hold a password."""
-    prices: tuple[Path, ...] = ()
-    is_forwarding: bool = False
-    forwards_content: bool = False
-    estimates_usage: bool | None = None
-    """From the text as well; None: from lengths alone; False: not at all."""
-    trusted_cost_sources: tuple[str, ...] = ()
-
-
 class LocalIntake:
     """Decodes, settles and commits in this process. Thread-safe; requests that wait together share a commit."""
 
@@ -65,23 +44,16 @@ class LocalIntake:
         observer: Observer,
         *,
         writers: int = WRITERS,
-        before: Callable[[], object] = lambda: None,
+        before: Callable[[], object] | None = None,
     ) -> None:
-        """`before` is called before each request is read."""
+        """`before` is called before each request is stored."""
         self._before = before
-        self._committer = Committer(
-            lambda: LedgerStore(options.database_url, enrich=cost_attributes if options.is_forwarding else None),
+        self._behind = LedgerIngest(
+            options,
             price,
             writers=writers,
-            observe_seconds=observer.committed,
-        )
-        self._pipeline = Pipeline(
-            self._committer,
-            Watch(observer.stored),
-            is_forwarding=options.is_forwarding,
-            keeps_content=options.forwards_content,
-            estimates_usage=options.estimates_usage,
-            trusted_cost_sources=frozenset(options.trusted_cost_sources),
+            observe=Watch(observer.stored),
+            observe_commit_seconds=observer.committed,
         )
         self._gate = Gate(self._ingest)
 
@@ -106,13 +78,17 @@ class LocalIntake:
 
     def store(self, facts: Facts) -> Receipt:
         """Store what was read before. Raises as `take`."""
-        self._before()
-        return self._committer.submit(facts)
+        self._prepare()
+        return self._behind.submit(facts)
 
     def close(self) -> None:
         """Commit what is on its way, for a bounded time, and let go of the database."""
-        self._committer.close(timeout_seconds=_DRAIN_SECONDS_MAX)
+        self._behind.close()
 
     def _ingest(self, request: DecodedRequest) -> Receipt:
-        self._before()
-        return self._pipeline(request)
+        self._prepare()
+        return self._behind(request)
+
+    def _prepare(self) -> None:
+        if self._before is not None:
+            self._before()

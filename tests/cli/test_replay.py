@@ -10,12 +10,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import cost_exporter
+from cost_exporter.assembly import IngestOptions
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
-from cost_exporter.receive.intake import IngestOptions, LocalIntake
+from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Unobserved
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.cli.running import run_command

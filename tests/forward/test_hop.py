@@ -11,12 +11,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from psycopg_pool import ConnectionPool
 
+from cost_exporter.assembly import IngestOptions, ingest_options
 from cost_exporter.forward.sender import Sender
 from cost_exporter.receive.decoding.decode import Encoding
 from cost_exporter.receive.decoding.decode import SenderIdentity as Account
-from cost_exporter.receive.intake import IngestOptions, LocalIntake
+from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Observed
-from cost_exporter.receive.options import ingest_options
 from cost_exporter.receive.workers import frames
 from cost_exporter.settings import load_config, load_settings
 from cost_exporter.store.outbox import PostgresOutbox

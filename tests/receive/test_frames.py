@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from cost_exporter import errors
+from cost_exporter.assembly import IngestOptions
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, MissingExtra, Overloaded
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.workers.frames import (
     WorkerReply,

@@ -17,13 +17,14 @@ import psutil
 import psycopg
 import pytest
 
+from cost_exporter.assembly import IngestOptions, price_by
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, StoreUnavailable, TooLarge, Undecodable
 from cost_exporter.prices.price_file import read_price_file
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
-from cost_exporter.receive.intake import IngestOptions, Intake, LocalIntake
+from cost_exporter.receive.intake import Intake, LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.stuck import StuckBatches
 from cost_exporter.receive.workers.frames import WorkerRequest
@@ -119,7 +120,7 @@ def test_workers_answer_as_one_process_does(pool: Pool, database_url: str) -> No
     """Good and bad, new and repeated: the same receipts and the same errors, text for text."""
     options = IngestOptions(database_url=as_url(database_url))
     books = RefreshedBooks(options.database_url)
-    local = LocalIntake(options, books.price, Seen())
+    local = LocalIntake(options, price_by(lambda: books.book), Seen())
     requests = [
         (bodies.body(bodies.span(1)), Encoding.PROTOBUF),
         (bodies.body(bodies.span(1)), Encoding.PROTOBUF),

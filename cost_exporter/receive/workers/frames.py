@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from cost_exporter import errors
+from cost_exporter.assembly import IngestOptions
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, Overloaded
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
-from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observed
 
 __all__ = [

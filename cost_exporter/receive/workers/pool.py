@@ -16,11 +16,11 @@ import threading
 import time
 from typing import Final
 
+from cost_exporter.assembly import IngestOptions
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, StoreUnavailable
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
-from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.observed import Observer
 from cost_exporter.receive.stuck import StuckBatches, batch_name
 from cost_exporter.receive.workers.frames import WorkerReply, WorkerRequest

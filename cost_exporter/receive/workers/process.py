@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import IO, BinaryIO, Final, cast
 
+from cost_exporter.assembly import IngestOptions
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.receive.intake import IngestOptions
 from cost_exporter.receive.workers.frames import (
     READY,
     WorkerReply,

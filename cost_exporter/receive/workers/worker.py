@@ -20,10 +20,11 @@ from typing import BinaryIO, Final
 
 import psycopg
 
+from cost_exporter.assembly import IngestOptions, price_by
 from cost_exporter.errors import CallfareError, Overloaded, StoreUnavailable
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.gate import place_of
-from cost_exporter.receive.intake import IngestOptions, LocalIntake
+from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.process import collect_garbage_less_often, start_logging
 from cost_exporter.receive.workers.frames import (
@@ -89,7 +90,7 @@ class _Worker:
         self._observed: list[Observed] = []
         self._commit_seconds: list[float] = []
         self._books = RefreshedBooks(options.database_url, options.prices)
-        self._intake = LocalIntake(options, self._books.price, self, before=self._books.refresh)
+        self._intake = LocalIntake(options, price_by(lambda: self._books.book), self, before=self._books.refresh)
 
     def work(self, requests: BinaryIO) -> None:
         """Answer requests until there are no more to come."""
