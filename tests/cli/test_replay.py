@@ -137,12 +137,19 @@ def test_a_replayed_span_is_stored_like_a_received_one(
     assert costs
 
 
-def test_there_is_one_way_to_put_a_pipeline_together() -> None:
+@pytest.mark.parametrize(
+    ("made", "places"),
+    [
+        (r"(?:Pipeline|Committer)\(", {"assembly.py"}),
+        (r"Gate\(", {"receive/intake.py"}),
+        (r"price_of_call\(", {"assembly.py", "domain/pricing/book.py"}),
+    ],
+)
+def test_there_is_one_way_to_put_ingest_together(made: str, places: set[str]) -> None:
     """A second one would price, forward or estimate differently sooner or later."""
     root = Path(cost_exporter.__file__).parent
-    makes = re.compile(r"\b(?:Pipeline|Committer|Gate)\(")
-    found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if _makes(path, makes)}
-    assert found == {"receive/intake.py"}
+    makes = re.compile(rf"\b{made}")
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*.py") if _makes(path, makes)} == places
 
 
 def _makes(path: Path, makes: re.Pattern[str]) -> bool:
