@@ -343,12 +343,14 @@ def _says_the_same(before: Quote, now: Quote) -> bool:
 
 def _write(connection: psycopg.Connection[Any], write_set: WriteSet, known: LockedTraces, reason: str) -> None:
     """Write a plan with a revision of every quote that it replaces."""
+    write_set.reason = reason
     for change in write_set.changes:
         assert change.before is not None
         write_set.revisions.append(
             Revision(
                 namespace=change.namespace,
                 call=change.before.call,
+                tenant=change.record.tenant,
                 reason=reason,
                 content=quote_json(change.before.quote),
             )

@@ -139,7 +139,7 @@ def test_every_check_of_a_table_is_known_as_one_of_content_or_not(database: Data
         database,
         "select conname from pg_constraint join pg_class on pg_class.oid = conrelid"
         " where contype = 'c' and connamespace = 'callfare'::regnamespace"
-        " and relname ~ '^(bucket|record|trace|workflow|daily|hourly|spend|amendment|provider_call|dead)'",
+        " and relname ~ '^(bucket|record|trace|workflow|daily|hourly|spend|journal|provider_call|dead)'",
     )
     assert len(names) > 30
 

@@ -36,7 +36,7 @@ _VALUE_ERRORS: Final = (
 _NO_VALUE_ERRORS: Final = (psycopg.errors.InvalidParameterValue,)
 """Of class 22 too, but said of settings and by triggers."""
 _CONTENT_CHECK: Final = re.compile(
-    r"(?:record|trace|trace_join|workflow_rollup|workflow_total|daily_rollup|hourly_rollup|spend_rollup|record_revision|amendment|dead_letter)_\w*check\d*"
+    r"(?:record|trace|trace_join|workflow_rollup|workflow_total|daily_rollup|hourly_rollup|spend_rollup|journal|dead_letter)_\w*check\d*"
     r"|cost_known_when_billed|only_duplicates_name_a_winner|duplicates_have_no_lines"
 )
 """The checks of values, by name. There are others, such as that of a partition, which no content can break."""

@@ -55,6 +55,8 @@ class TraceState:
     has_changed: bool = False
     has_new_links: bool = False
     has_new_keys: bool = False
+    is_parted: bool = False
+    """Whether a key that may have joined it with other traces does so no more."""
     new_span_count: int = 0
     dropped_link_count: int = 0
     shared_keys: frozenset[int] = frozenset()
@@ -76,7 +78,7 @@ class TraceState:
         if keys <= self.shared_keys:
             return False
         self.shared_keys |= keys
-        self.has_new_keys = True
+        self.has_new_keys = self.is_parted = True
         return True
 
     @property

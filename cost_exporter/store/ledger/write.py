@@ -25,14 +25,14 @@ from cost_exporter.store.codec.arrays import (
     UuidArray,
 )
 from cost_exporter.store.codec.link_bytes import NO_LINKS, pack_links
-from cost_exporter.store.codec.quote_json import decision_json
-from cost_exporter.store.codec.record_columns import fact_json, record_parameters
+from cost_exporter.store.codec.record_columns import record_parameters
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.journal import write_journal
 from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
 from cost_exporter.store.ledger.look_alikes import insert_members
 from cost_exporter.store.ledger.rollups import move_rollups
 from cost_exporter.store.ledger.trace_state import TraceKey
-from cost_exporter.store.ledger.write_set import RecordChange, Revision, TraceRow, WriteSet
+from cost_exporter.store.ledger.write_set import RecordChange, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
 
 __all__ = ["Enrich", "Letter", "OvertakenError", "write_all", "write_letters"]
@@ -93,7 +93,7 @@ def write_all(
         if old_changes:
             rest.execute(statement("update_records"), _record_parameters(old_changes))
         _remove_records(rest, write_set.removals)
-        _write_history(rest, write_set)
+        write_journal(rest, write_set)
         _count_producers(rest, new_changes)
         if enrich is not None:
             insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))
@@ -211,53 +211,6 @@ def _share_keys(cursor: Cursor, shared: Sequence[int], trace_rows: Sequence[Trac
     }
     for name in ("share_provider_calls", "part_traces", "forget_crowded_look_alikes"):
         cursor.execute(statement(name), parameters)
-
-
-def _write_history(cursor: Cursor, write_set: WriteSet) -> None:
-    if write_set.revisions:
-        calls = [each.call for each in write_set.revisions]
-        contents = [_revision_content(each) for each in write_set.revisions]
-        hashes = [_revision_hash(each, content) for each, content in zip(write_set.revisions, contents, strict=True)]
-        cursor.execute(
-            statement("insert_revisions"),
-            {
-                "namespace": TextArray.of([each.namespace for each in write_set.revisions]),
-                "trace_id": UuidArray.of([call.trace_id for call in calls]),
-                "span_id": Int8Array.of_ids([call.span_id for call in calls]),
-                "reason": TextArray.of([each.reason for each in write_set.revisions]),
-                "content_hash": Int8Array.of(hashes),
-                "content": TextArray.of(contents),
-            },
-        )
-    if write_set.amendments:
-        rows = write_set.amendments
-        cursor.execute(
-            statement("insert_amendments"),
-            {
-                "namespace": TextArray.of([row.key[1] for row in rows]),
-                "tenant_id": TextArray.of([row.tenant for row in rows]),
-                "trace_id": UuidArray.of([row.key[0] for row in rows]),
-                "span_count": Int8Array.of([row.span_count for row in rows]),
-                "before_usd": TextArray.of([str(row.before_usd) for row in rows]),
-                "after_usd": TextArray.of([str(row.after_usd) for row in rows]),
-                "before_unpriced": Int8Array.of([row.before_unpriced for row in rows]),
-                "after_unpriced": Int8Array.of([row.after_unpriced for row in rows]),
-            },
-        )
-
-
-def _revision_content(revision: Revision) -> str:
-    if revision.before is not None:
-        return decision_json(revision.before)
-    return revision.content or fact_json(revision.call)
-
-
-def _revision_hash(revision: Revision, content: str) -> int:
-    """Return what tells the revisions of a span apart: its content, or, where that stays the same, the decision."""
-    if revision.before is None:
-        return revision.call.content_hash
-    digest = hashlib.blake2b(content.encode(errors="replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 def _count_producers(cursor: Cursor, changes: Sequence[RecordChange]) -> None:

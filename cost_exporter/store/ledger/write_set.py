@@ -41,6 +41,7 @@ __all__ = [
     "TraceRow",
     "WriteSet",
     "add_settled",
+    "decision_of",
     "keeping_quotes",
     "quotes_by_usage",
     "settle_component",
@@ -84,6 +85,8 @@ class Revision:
 
     namespace: str
     call: Call
+    tenant: str
+    """Who pays for the call now."""
     reason: str = "conflict"
     content: str = ""
     """JSON; "" for the decision before, or without one for the whole call."""
@@ -118,6 +121,12 @@ class WriteSet:
     """Spans without a cost that are forwarded as they are."""
     shared_keys: set[int] = field(default_factory=set[int])
     """Keys of ids that turned out to be shared by too many calls."""
+    final_traces: set[TraceKey] = field(default_factory=set[TraceKey])
+    """Workflows that were final before these changes."""
+    parted_traces: set[TraceKey] = field(default_factory=set[TraceKey])
+    """Traces that share a key with others which joins them no more."""
+    reason: str = ""
+    """Why records change, where it is not for what arrived: a re-rating or its undoing."""
 
     def moves(self) -> tuple[dict[tuple[str, WorkflowKey], Measures], dict[HourlyKey, Measures]]:
         """Return by how much the rollups move, by (namespace, workflow key) and by hourly key."""
@@ -246,25 +255,44 @@ def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_s
     write_set.changes += changes
     write_set.removals += removals
     write_set.revisions += [
-        Revision(namespace=namespace, call=each.record.call, reason="settled", before=each.record) for each in removals
+        Revision(
+            namespace=namespace,
+            call=each.record.call,
+            tenant=each.record.tenant,
+            reason="settled",
+            before=each.record,
+        )
+        for each in removals
     ]
     write_set.outgoing_links += state.outgoing_links
-    write_set.revisions += [Revision(namespace=state.key[1], call=call) for call in state.superseded_calls.values()]
+    write_set.revisions += [
+        Revision(namespace=namespace, call=call, tenant=records[key].tenant if key in records else namespace)
+        for (key, _), call in state.superseded_calls.items()
+    ]
+    if state.is_parted:
+        write_set.parted_traces.add(state.key)
     if state.has_changed or state.has_new_keys or changes:
         write_set.trace_rows.append(_trace_row(state, records))
         if state.is_finalised and (changes or removals):
+            write_set.final_traces.add(state.key)
             write_set.amendments += _amendments(state, changes, removals)
 
 
 def _moved_decisions(changes: Iterable[RecordChange]) -> Iterable[Revision]:
     """Return what was decided before on calls that are billed otherwise now, though they say the same as before."""
     for change in changes:
-        before = change.before
-        if before is not None and before.call is change.record.call and _decision(before) != _decision(change.record):
-            yield Revision(namespace=change.namespace, call=before.call, reason="settled", before=before)
+        before, record = change.before, change.record
+        if before is not None and before.call is record.call and decision_of(before) != decision_of(record):
+            yield Revision(
+                namespace=change.namespace,
+                call=before.call,
+                tenant=record.tenant,
+                reason="settled",
+                before=before,
+            )
 
 
-def _decision(record: CostRecord) -> tuple[object, ...]:
+def decision_of(record: CostRecord) -> tuple[object, ...]:
     """Return what is decided on a call but for whose account it is."""
     return record.status, record.cost_usd, record.quantities, record.duplicate_of, record.duplicate_trace_id
 

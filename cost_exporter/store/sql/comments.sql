@@ -111,7 +111,7 @@ comment on column callfare.dead_letter.attempts is 'How often it came.';
 comment on column callfare.dead_letter.replayed_at is 'When it was stored by a replay; null while it waits.';
 comment on column callfare.dead_letter.replay_error is 'Why the last replay failed.';
 
-comment on table callfare.record_revision is 'Append-only: content that lost a conflict, and what settling or re-rating changed.';
+comment on view callfare.record_revision is 'Append-only: content that lost a conflict, and what settling or re-rating changed.';
 comment on column callfare.record_revision.revision_id is 'Number of the revision.';
 comment on column callfare.record_revision.recorded_at is 'When it was replaced.';
 comment on column callfare.record_revision.namespace is 'The tenant that the API token belongs to.';
@@ -121,7 +121,7 @@ comment on column callfare.record_revision.reason is 'conflict, settled, rerate:
 comment on column callfare.record_revision.content_hash is 'Hash of the content that was replaced.';
 comment on column callfare.record_revision.content is 'The content that was replaced.';
 
-comment on table callfare.amendment is 'Append-only: workflows that were final and were changed by late spans.';
+comment on view callfare.amendment is 'Append-only: workflows that were final and were changed by late spans.';
 comment on column callfare.amendment.amendment_id is 'Number of the amendment.';
 comment on column callfare.amendment.amended_at is 'When it was changed.';
 comment on column callfare.amendment.namespace is 'The tenant that the API token belongs to.';
@@ -183,6 +183,7 @@ comment on table callfare.record is 'Cost records as stored; cost_record is the 
 comment on table callfare.workflow_rollup is 'Sums of a trace by tenant, category and leg; moves with the records in one transaction.';
 comment on table callfare.workflow_total is 'What each workflow cost, by tenant; lists are sorted by it.';
 comment on table callfare.daily_rollup is 'Sums of a day, in slots so that writers do not wait for one another.';
+comment on table callfare.journal is 'Append-only: what changed after it was final, with both sides, and what was replaced.';
 comment on table callfare.hourly_rollup is 'Sums of an hour, in slots like those of a day.';
 comment on table callfare.spend_rollup is 'What each API key, user, category and provider spent in an hour and a day, in slots.';
 comment on table callfare.hourly_purged is 'What purged records had added to their hours.';

@@ -395,27 +395,73 @@ on conflict (namespace, producer_id) do update set
 
 -- insert_revisions --
 -- Contents that lost a conflict, decisions and quotes that were replaced; the same one again adds nothing.
-insert into callfare.record_revision (namespace, trace_id, span_id, reason, content_hash, content)
-select namespace, trace_id, callfare.hex16(span_id), reason, content_hash, content::jsonb
+insert into callfare.journal (kind, namespace, tenant_id, trace_id, span_id, reason, content_hash, content)
+select 'content', namespace, tenant_id, trace_id, span_id, reason, content_hash, content::jsonb
 from unnest(
-  %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(reason)b::text[], %(content_hash)b::bigint[],
-  %(content)b::text[]
-) as new (namespace, trace_id, span_id, reason, content_hash, content)
-order by 2, 3, 1, 5, 4
-on conflict do nothing;
+  %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(reason)b::text[],
+  %(content_hash)b::bigint[], %(content)b::text[]
+) as new (namespace, tenant_id, trace_id, span_id, reason, content_hash, content)
+order by trace_id, span_id, namespace, content_hash, reason
+on conflict (trace_id, span_id, namespace, content_hash, reason) where kind = 'content' do nothing;
 
 -- insert_amendments --
 -- Finalised workflows that late spans changed.
-insert into callfare.amendment (
-  namespace, tenant_id, trace_id, finalised_at, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
+insert into callfare.journal (
+  kind, reason, namespace, tenant_id, trace_id, finalised_at, span_count, old_tenant_id, new_tenant_id, old_cost_usd,
+  new_cost_usd, old_unpriced_count, new_unpriced_count)
 select
-  namespace, new.tenant_id, trace_id, trace.finalised_at, span_count, before_usd::numeric, after_usd::numeric,
-  before_unpriced, after_unpriced
+  'workflow', reason, namespace, new.tenant_id, trace_id, trace.finalised_at, span_count, new.tenant_id, new.tenant_id,
+  before_usd::numeric, after_usd::numeric, before_unpriced, after_unpriced
 from unnest(
-  %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_count)b::bigint[],
+  %(reason)b::text[], %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_count)b::bigint[],
   %(before_usd)b::text[], %(after_usd)b::text[], %(before_unpriced)b::bigint[], %(after_unpriced)b::bigint[]
-) as new (namespace, tenant_id, trace_id, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
+) as new (reason, namespace, tenant_id, trace_id, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
 join callfare.trace using (trace_id, namespace);
+
+-- insert_corrections --
+-- Records of finalised workflows that changed, both sides of each.
+insert into callfare.journal (
+  kind, reason, namespace, tenant_id, trace_id, span_id, finalised_at,
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+select
+  'record', reason, namespace, coalesce(new_tenant_id, old_tenant_id), trace_id, span_id, trace.finalised_at,
+  old_tenant_id, old_status, old_cost_usd::numeric, old_unpriced_count, old_started_at, old_quantities::jsonb,
+  old_labels::jsonb, new_tenant_id, new_status, new_cost_usd::numeric, new_unpriced_count, new_started_at,
+  new_quantities::jsonb, new_labels::jsonb
+from unnest(
+  %(reason)b::text[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[],
+  %(old_tenant_id)b::text[], %(old_status)b::text[], %(old_cost_usd)b::text[], %(old_unpriced_count)b::bigint[],
+  %(old_started_at)b::timestamptz[], %(old_quantities)b::text[], %(old_labels)b::text[],
+  %(new_tenant_id)b::text[], %(new_status)b::text[], %(new_cost_usd)b::text[], %(new_unpriced_count)b::bigint[],
+  %(new_started_at)b::timestamptz[], %(new_quantities)b::text[], %(new_labels)b::text[]
+) as new (
+  reason, namespace, trace_id, span_id,
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+join callfare.trace using (trace_id, namespace)
+order by trace_id, span_id, namespace;
+
+-- journal_is_ahead --
+-- Whether the journal, or the place where its reader is, has a transaction that this server has not begun yet.
+select
+  %(transaction_id)s::text::xid8 >= pg_snapshot_xmax(pg_current_snapshot())
+  or exists (
+    select from callfare.journal
+    where kind = 'record' and transaction_id >= pg_snapshot_xmax(pg_current_snapshot())) as is_ahead;
+
+-- corrections_after --
+-- Postings of records after a place, of transactions below which all have ended.
+select
+  posting_id, transaction_id::text::bigint as transaction_id, posted_at, reason, tenant_id, namespace, trace_id,
+  callfare.hex16(span_id) as span_id, finalised_at, old_tenant_id, new_tenant_id, old_status, new_status, old_cost_usd,
+  new_cost_usd, old_unpriced_count, new_unpriced_count, old_started_at, new_started_at, old_quantities, new_quantities,
+  old_labels, new_labels
+from callfare.journal
+where kind = 'record' and (transaction_id, posting_id) > (%(transaction_id)s::text::xid8, %(posting_id)s::bigint)
+  and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+order by transaction_id, posting_id
+limit %(count)s;
 
 -- insert_dead_letters --
 -- What cannot be kept as a record. The same letter again is another attempt.
