@@ -78,17 +78,24 @@ def _estimated(call: Call, attributes: wire.EncodedAttributes | None, *, reads_t
 
 def _from_lengths(call: Call, attributes: wire.EncodedAttributes) -> dict[str, Quantity]:
     lengths = {quantity: _length(attributes, name) for quantity, name in _LENGTHS.items()}
+    asked = lengths["input_tokens"]
     if call.usage.operation == _SPEECH:
-        return {"characters": lengths["input_tokens"]} if lengths["input_tokens"] else {}
-    return {quantity: -(-length // CHARACTERS_PER_TOKEN) for quantity, length in lengths.items() if length}
+        return {"characters": asked} if asked else {}
+    # A stated 0 is a count: nothing came.
+    found: dict[str, Quantity] = {
+        quantity: -(-length // CHARACTERS_PER_TOKEN) for quantity, length in lengths.items() if length is not None
+    }
+    return found if any(found.values()) else {}
 
 
-def _length(attributes: wire.EncodedAttributes, name: str) -> int:
+def _length(attributes: wire.EncodedAttributes, name: str) -> int | None:
     try:
-        length = value_of(attributes[name]).int_value if name in attributes else 0
+        stated = value_of(attributes[name]) if name in attributes else None
     except UnreadableValue:
-        return 0
-    return length if 0 < length <= _CHARACTERS_MAX else 0
+        return None
+    if stated is None or stated.WhichOneof("value") != "int_value":
+        return None
+    return stated.int_value if 0 <= stated.int_value <= _CHARACTERS_MAX else None
 
 
 def _from_text(attributes: wire.EncodedAttributes) -> dict[str, Quantity]:

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from tests.examples.documents import blocks
+from tests.examples.documents import blocks, check_output
 from tests.examples.frameworks import framework_python
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
@@ -34,6 +34,7 @@ def run_example(service, application, openai_fake, elevenlabs_fake):
         "OPENAI_BASE_URL": f"{openai_fake.url}/v1",
         "ELEVENLABS_API_KEY": "k",
         "ELEVENLABS_BASE_URL": elevenlabs_fake.url,
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "pipecat",  # OpenInference's, which other tests of Pipecat have there
     }
     service(blocks("direct")["service"])
 
@@ -83,3 +84,20 @@ def test_livekit(run_example, books, openai_fake) -> None:
         ("text_to_speech", "duplicate", None),
         ("text_to_speech", "priced", D(15) * openai_fake.characters / 1_000_000),
     ]
+
+
+@pytest.mark.parametrize("framework", ["pipecat", "livekit"])
+def test_a_call_through_a_framework(run_example, operator, application, books, framework) -> None:
+    """docs/how-to/pipecat.md and livekit.md: one workflow, whatever tells of it."""
+    del run_example  # the service, and the vendors' addresses
+    recipe = blocks(framework)
+    application.python = framework_python(framework)
+    application.run(recipe[f"app {framework}"])
+    legs = {"pipecat": 3, "livekit": 1}[framework]  # of speech two layers tell
+    found = books.costs(legs, columns="replace(trace_id::text, '-', ''), tenant_id, category")
+    assert len({trace for trace, *_ in found}) == 1
+    assert {(tenant, category) for _, tenant, category in found} == {("acme", "voice")}
+    assert [tuple(row) for row in books.rows("select workflow_name from callfare.workflow_cost")] == [("voice call",)]
+    printed = operator.run(recipe["verify"])
+    if framework == "pipecat":  # LiveKit names the fake's host as the provider, and its port differs each time
+        check_output(framework, printed)

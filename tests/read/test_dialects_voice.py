@@ -58,6 +58,9 @@ def test_livekit_keeps_usage_in_json() -> None:
     assert found.usage.quantities == {"input_tokens": 10, "output_tokens": 5, "input_audio_tokens": 8}
     assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="livekit-agents", name="llm_request_run")
     assert call(CHAT, scope="livekit-agents").usage.operation == "chat"
+    for attempt in ("tts_request_run", "user_turn"):
+        named = {"gen_ai.request.model": "nova-3", "gen_ai.provider.name": "deepgram"}
+        assert is_link(named, scope="livekit-agents", name=attempt)
 
 
 # LangWatch

@@ -67,6 +67,7 @@ SPEECH = {"gen_ai.operation.name": "text_to_speech"}
     [
         ({ASKED: 41}, {"input_tokens": 11}),
         ({ASKED: 40, CAME: 1}, {"input_tokens": 10, "output_tokens": 1}),
+        ({ASKED: 40, CAME: 0}, {"input_tokens": 10, "output_tokens": 0}),
         ({**SPEECH, ASKED: 33}, {"characters": 33}),
         ({**SPEECH, CAME: 33}, {}),
         ({ASKED: 0}, {}),

@@ -70,5 +70,6 @@ DIALECT = Dialect(
     scopes=("livekit-agents", "livekit*"),
     markers=frozenset({_TTS, _STT, _REALTIME}),
     operation=_operation,
+    parts=frozenset({"llm_request_run", "tts_request_run", "llm_node", "tts_node", "user_turn"}),
     complete=_complete,
 )

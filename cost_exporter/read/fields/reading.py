@@ -214,6 +214,8 @@ class Dialect:
     """The operation, "" for a span that is no call, None to leave it to the conventions."""
     needs_marker: bool = False
     """Whether `operation` leaves spans without any of the markers to the conventions; it is not asked of them."""
+    parts: frozenset[str] = frozenset()
+    """Names of spans that carry a model and are no call: attempts, and turns, of which other spans tell."""
     complete: Callable[[Reading], None] | None = None
     """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
     carry one of the markers or keys, or for all if the dialect has neither."""

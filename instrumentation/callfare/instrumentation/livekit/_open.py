@@ -17,7 +17,8 @@ from callfare.guard import quietly
 __all__ = ["chunk", "close", "end_all", "llm_init", "tts_init"]
 
 _CAME = "_callfare_came"
-_SPANS = ("_llm_request_span", "_tts_request_span")
+_ANSWER = "_llm_request_span"
+_SPANS = (_ANSWER, "_tts_request_span")
 _streams: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -75,11 +76,13 @@ def end_all() -> None:
 
 @quietly
 def _state(stream: Any) -> None:
-    lengths = {names.REQUEST_CHARACTERS: _asked_length(stream), names.RESPONSE_CHARACTERS: vars(stream).get(_CAME, 0)}
+    asked, came = _asked_length(stream), vars(stream).get(_CAME, 0)
     for name in _SPANS:
         span = getattr(stream, name, None)
-        if span is not None:
-            span.set_attributes({name: length for name, length in lengths.items() if length})
+        if span is not None and asked:
+            span.set_attribute(names.REQUEST_CHARACTERS, asked)
+            if name == _ANSWER:
+                span.set_attribute(names.RESPONSE_CHARACTERS, came)
 
 
 def _asked_length(stream: Any) -> int:

@@ -63,7 +63,7 @@ class _Run:
         is_estimated = error is not None and ended_by_application(error) and self._has_estimate
         if self.operation in self._seen or not (self.has_usage or self._is_call or is_estimated):
             self.call.set(names.USAGE_BILLABLE, value=False)
-        if self.answer_characters:
+        if self.operation == "chat":
             self.call.set(names.RESPONSE_CHARACTERS, self.answer_characters)
         finish(self.call, error)
 
