@@ -10,10 +10,12 @@ import os
 import shutil
 import sys
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cost_exporter.report.forms import Sheet, csv_form, markdown_form, table_form
 from cost_exporter.safe_text import for_json, for_terminal
+
+if TYPE_CHECKING:
+    from cost_exporter.report.sheet import Sheet
 
 __all__ = [
     "Form",
@@ -63,8 +65,10 @@ def print_json_line(document: str) -> None:
     _write(for_json(document))
 
 
-def print_sheet(sheet: Sheet, form: Form = Form.TABLE, *, is_wide: bool = False) -> None:
+def print_sheet(sheet: "Sheet", form: Form = Form.TABLE, *, is_wide: bool = False) -> None:
     """Print a sheet as markdown, CSV or a table: one that fits the terminal, or as wide as it is."""
+    from cost_exporter.report.forms import csv_form, markdown_form, table_form  # noqa: PLC0415 - `--help` needs none
+
     match form:
         case Form.MARKDOWN:
             print_line(markdown_form(sheet).rstrip("\n"))

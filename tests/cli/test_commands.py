@@ -10,7 +10,19 @@ from typer.core import TyperGroup
 from cost_exporter.cli.commands import COMMANDS, load_command
 from tests.cli.running import ROOT, run_program
 
-HEAVY = ("psycopg", "grpc", "opentelemetry", "pydantic", "starlette", "uvicorn", "yaml", "jinja2", "rich.console")
+HEAVY = (
+    "cost_exporter.domain",
+    "cost_exporter.report",
+    "psycopg",
+    "grpc",
+    "opentelemetry",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+    "yaml",
+    "jinja2",
+    "rich.console",
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
