@@ -18,7 +18,8 @@ from cost_exporter.read.fields.failure import failure_of
 from cost_exporter.read.fields.identity import identity_from
 from cost_exporter.read.fields.quantities import mend_quantities, read_quantities
 from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
-from cost_exporter.read.fields.vendor_usage import read_containers
+from cost_exporter.read.fields.totals import is_claude_elsewhere
+from cost_exporter.read.fields.usage_containers import read_containers
 from cost_exporter.read.look_alike import look_alike_names
 from cost_exporter.read.otlp.values import ID_LENGTH_MAX
 from cost_exporter.read.unread import name_unread_usage
@@ -60,7 +61,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         if not 0 < len(response_id) <= ID_LENGTH_MAX or not response_id.isprintable():
             response_id = first_text(reading.attributes, layout.response_id_keys)
         reading.response_id = response_id
-    if layout.containers:
+    if layout.containers or layout.unread:
         read_containers(reading)
     if layout.completes:
         _complete(reading)
@@ -226,7 +227,10 @@ def _is_template(call: Call, rule: ScopeRule) -> bool:
     usage = call.usage
     exclusive_providers = rule.exclusive_providers if rule.is_known else EXCLUSIVE_PROVIDERS
     may_be_mended = (
-        usage.operation == "phone_call" or usage.provider in exclusive_providers or rule.tells_thoughts_beside
+        usage.operation == "phone_call"
+        or usage.provider in exclusive_providers
+        or rule.tells_thoughts_beside
+        or is_claude_elsewhere(usage.provider, usage.model)
     )
     return not call.issues and not usage.has_failed and not may_be_mended
 

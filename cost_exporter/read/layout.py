@@ -20,7 +20,13 @@ from cost_exporter.read.vocabulary.aliases import (
     TOTAL_KEYS,
 )
 from cost_exporter.read.vocabulary.scopes import scope_rule
-from cost_exporter.read.vocabulary.usage_names import UsageName, is_container, usage_name
+from cost_exporter.read.vocabulary.usage_names import (
+    UsageName,
+    is_container,
+    is_envelope,
+    is_service_tier,
+    usage_name,
+)
 
 __all__ = ["WANTED", "ScopeLayouts", "layouts_of_scope"]
 
@@ -89,11 +95,11 @@ _harmless: set[str] = set()
 
 
 def _suspects(names: Sequence[str]) -> frozenset[str]:
-    """Return those of the names that nobody wants and that speak of usage. Each name is judged once."""
+    """Return those of the names that nobody wants and that speak of usage or of a tier. Each name is judged once."""
     unknown = set(names).difference(WANTED, _harmless)
     if not unknown:
         return frozenset()
-    suspects = frozenset(name for name in unknown if usage_name(name) is not None or is_container(name))
+    suspects = frozenset(name for name in unknown if _holds_usage(name) or usage_name(name) or is_service_tier(name))
     if len(_harmless) >= _HARMLESS_MAX:
         _harmless.clear()
     _harmless.update(name for name in unknown - suspects if len(name) <= _HARMLESS_LENGTH_MAX)
@@ -133,6 +139,7 @@ class ScopeLayouts:
             if (found := _present(keys, present))
         )
         telling = dialect.markers | dialect.keys
+        texts["service_tier"] = (*texts.get("service_tier", ()), *_unlisted_tiers(present - _ALIASED - telling))
         unread, containers = _unread(present - _ALIASED - telling)
         completes = dialect.complete is not None and (
             not telling or not telling.isdisjoint(present) or bool(containers)
@@ -195,9 +202,18 @@ def layouts_of_scope(name: str, version: str) -> ScopeLayouts:
 
 def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:
     """Return the names that speak of usage with what they say, and those of usage objects; in a fixed order."""
-    containers = tuple(sorted(name for name in names if is_container(name)))
+    containers = tuple(sorted(name for name in names if _holds_usage(name)))
     judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
     return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers
+
+
+def _holds_usage(name: str) -> bool:
+    return is_container(name) or is_envelope(name)
+
+
+def _unlisted_tiers(names: frozenset[str]) -> Keys:
+    """Return the names of service tiers that no table lists: what was answered before what was asked for."""
+    return tuple(sorted(filter(is_service_tier, names), key=lambda name: ("response" not in name.lower(), name)))
 
 
 def _present(keys: Keys, present: frozenset[str]) -> Keys:

@@ -6,7 +6,10 @@ tool, a memory) names a model without asking it.
 
 from typing import Final
 
+from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import NO_KEYS, Keys, Reading
+from cost_exporter.read.fields.usage_containers import usage_objects
+from cost_exporter.read.fields.vendor_usage import usage_leaves
 from cost_exporter.read.otlp.values import number_of
 
 __all__ = ["look_alike_names"]
@@ -29,10 +32,16 @@ def look_alike_names(reading: Reading) -> Keys:
     counted = [key for quantity, key, _, _ in layout.quantities if quantity in _TOKENS]
     counted += [key for key, meaning in layout.unread if meaning.total]
     used = [key for key in counted if _is_positive(reading, key)]
+    used += [name for name, usage in usage_objects(reading) if any(map(_tokens_of, usage_leaves(usage).items()))]
     models = (*layout.texts.get("request_model", NO_KEYS), *layout.texts.get("response_model", NO_KEYS))
     if not used and not (models and reading.identity.provider and reading.identity.names.model):
         return NO_KEYS
     return tuple(dict.fromkeys([*used, *models]))[:_NAMES_MAX]
+
+
+def _tokens_of(leaf: tuple[str, Quantity]) -> Quantity:
+    path, number = leaf
+    return number if "token" in path else 0
 
 
 def _is_positive(reading: Reading, key: str) -> bool:

@@ -22,6 +22,7 @@ __all__ = ["DIALECT"]
 _USAGE_OBJECT: Final = "metadata.usage_object"
 _PROVIDER_MODEL: Final = "litellm.provider.model"
 _MODEL_GROUP: Final = "litellm.model_group"
+_PROXY: Final = frozenset({"", "litellm", "litellm_proxy"})
 _CALL_ID: Final = "litellm.call_id"
 _TYPES: Final = ("litellm.call_type", "llm.request.type")
 _INPUT_DETAILS: Final = "prompt_tokens_details"
@@ -92,7 +93,7 @@ def _complete(reading: Reading) -> None:
         return
     provider, slash, model = reading.text(_PROVIDER_MODEL).partition("/")
     if slash:
-        reading.provider = reading.provider or provider
+        reading.provider = provider if reading.provider.lower() in _PROXY else reading.provider
         _name_the_real_model(reading, model)
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""

@@ -20,6 +20,7 @@ from cost_exporter.read.fields.vendor_usage import (
 )
 from cost_exporter.read.otlp.values import clean_text, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
+from cost_exporter.read.vocabulary.usage_names import usage_name
 
 __all__ = ["DIALECT"]
 
@@ -62,6 +63,9 @@ def _take_vendors_word(reading: Reading, vendor: str, said: Mapping[str, Any]) -
         return
     usage = said.get("usage", said.get("usageMetadata"))
     if not isinstance(usage, Mapping):
+        # OpenAI's and DeepSeek's stand among other things: `cachedPromptTokens`, `promptCacheHitTokens`.
+        counts = {name: said[name] for name in said if usage_name(name) is not None}
+        read_usage(reading, f"{_METADATA}.{vendor}", counts)
         return
     leaves = usage_leaves(cast("Mapping[str, object]", usage))
     if vendor == "anthropic":

@@ -15,10 +15,19 @@ from cost_exporter.read.fields.reading import Reading
 from cost_exporter.read.vocabulary.names import Names
 from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS
 
-__all__ = ["make_inclusive"]
+__all__ = ["is_claude_elsewhere", "make_inclusive"]
 
 _THINKS_BESIDE: Final = frozenset({"google", "x-ai"})
 """Their APIs count output without the thoughts that came before it."""
+
+
+_SELL_CLAUDE: Final = frozenset({"google", "azure"})
+"""Their Claude is Anthropic's API, which counts input without what was cached."""
+
+
+def is_claude_elsewhere(provider: str, model: str) -> bool:
+    """Return whether Anthropic's counts may come under the name of somebody else who sells its models."""
+    return provider in _SELL_CLAUDE and "claude" in model
 
 
 def make_inclusive(reading: Reading, names: Names) -> None:
@@ -52,7 +61,10 @@ def _is_exclusive(reading: Reading, names: Names, cached: Quantity, total: Quant
     thoughts = quantities.get("reasoning_tokens", 0)
     if total and total in {stated + cached + answered, stated + cached + answered + thoughts}:
         return cached != thoughts or counts_so
-    if rule.is_known or names.provider not in EXCLUSIVE_PROVIDERS:
+    is_elsewhere = is_claude_elsewhere(names.provider, names.model)
+    if names.provider not in EXCLUSIVE_PROVIDERS and not is_elsewhere:
+        return False
+    if rule.is_known and not (is_elsewhere and rule.exclusive_providers):
         return False
     other = f"{stated + cached} if the cached are beside it"
     reading.issues.append(f"assumed_inclusive: input_tokens = {stated}, or {other}")

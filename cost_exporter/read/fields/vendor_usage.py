@@ -25,7 +25,6 @@ __all__ = [
     "json_object",
     "object_of",
     "python_object",
-    "read_containers",
     "read_usage",
     "usage_leaves",
 ]
@@ -60,6 +59,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         "prompt_cache_hit_tokens",
         "cached_input_tokens",
         "cached_tokens",
+        "cached_prompt_tokens",  # AI SDK 4
         "cache_read_tokens",
     ),
     "cache_write_tokens": (
@@ -130,12 +130,6 @@ def python_object(text: str) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
         return {}
     return {name: said for name, said in cast("dict[object, Any]", parsed).items() if isinstance(name, str)}
-
-
-def read_containers(reading: Reading) -> None:
-    """Read the usage objects on a span that no dialect reads: JSON, a Python repr or a map."""
-    for key in reading.layout.containers:
-        read_usage(reading, key, object_of(reading.attributes[key]))
 
 
 def object_of(value: AnyValue) -> Mapping[str, object]:

@@ -111,6 +111,8 @@ def _model(stated: str, provider: str) -> str:
     prefix, slash, rest = stated.partition("/")
     if slash and rest and (prefix == "models" or (provider and _provider(prefix) == provider)):
         stated = rest
+    if provider == "google":
+        stated = stated.removesuffix("@default").removesuffix("@latest")
     return _DOTTED_CLAUDE.sub(r"\1-\2", stated) if provider == "anthropic" else stated
 
 

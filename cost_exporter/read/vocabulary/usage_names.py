@@ -9,7 +9,15 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-__all__ = ["UsageName", "is_container", "is_surely_usage", "may_show_value", "usage_name"]
+__all__ = [
+    "UsageName",
+    "is_container",
+    "is_envelope",
+    "is_service_tier",
+    "is_surely_usage",
+    "may_show_value",
+    "usage_name",
+]
 
 _JUDGED_LENGTH_MAX: Final = 256
 """What is longer was made of data and is no name."""
@@ -36,12 +44,15 @@ _CONTAINER_ENDS: Final = (
     ("usage", "raw"),
     ("token", "usage"),
 )
+_ENVELOPE_ENDS: Final = (("response", "metadata"), ("provider", "metadata"), ("llm", "output"), ("raw", "response"))
+"""How the names of objects end that may hold a usage object among other things."""
 _FAMILIES: Final = re.compile(r"(?:gen_?ai|llm|ai|openai|anthropic|tts|stt)[._]")
 """How the names of the instrumentations of language models and speech begin: there a weaker word is enough."""
 
 _HARMLESS: Final[dict[str, str]] = {
     **dict.fromkeys(("total", "totals", "sum", "aggregated", "accumulated", "cumulative", "established"), "a sum"),
     **dict.fromkeys(("text", "uncached", "noncached", "prediction", "predicted"), "priced as the rest of its total"),
+    **dict.fromkeys(("miss", "misses", "missed"), "priced as the rest of its total"),
     **dict.fromkeys(("per", "rate", "ratio", "percent", "percentage", "pct", "throughput", "tps"), "a rate"),
     **dict.fromkeys(("speed", "utilization", "utilisation", "score", "probability", "logprob", "logprobs"), "a rate"),
     **dict.fromkeys(("time", "ttft", "ttfb", "ttfc", "ttfa", "latency", "delay", "elapsed", "first"), "a latency"),
@@ -99,6 +110,16 @@ def is_container(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object, by its last words."""
     words = _words(name) if len(name) <= _JUDGED_LENGTH_MAX else ()
     return any(words[-len(end) :] == end for end in _CONTAINER_ENDS)
+
+
+def is_envelope(name: str) -> bool:
+    """Return whether an attribute of this name may hold a usage object somewhere in it."""
+    return len(name) <= _JUDGED_LENGTH_MAX and _words(name)[-2:] in _ENVELOPE_ENDS
+
+
+def is_service_tier(name: str) -> bool:
+    """Return whether an attribute of this name says at which of a vendor's prices the call was served."""
+    return len(name) <= _JUDGED_LENGTH_MAX and _words(name)[-2:] == ("service", "tier")
 
 
 def is_surely_usage(name: str) -> bool:
