@@ -131,3 +131,23 @@ def test_session_seconds_are_corrected_where_the_session_has_no_audio_seconds() 
         session_is_closed=True,
     )
     assert settled(delta)[key("d")].quantities == {"session_seconds": D(7)}
+
+
+def test_a_leg_that_a_voice_call_names_takes_the_vendors_price_days_later() -> None:
+    """The call's own trace knows the leg's id and no more; seconds and price come from elsewhere."""
+    phone = {"operation": "phone_call", "provider": "twilio", "model": "", "call_id": "phone:CA1"}
+    named = call("named", quantities={}, **phone)
+    days_ms = 3 * 86_400_000
+    told = {"operation": "phone_call", "provider": "twilio", "model": "voice-inbound", "call_id": "phone:CA1"}
+    fetched = call(
+        "fetch",
+        trace=OTHER_TRACE,
+        start_ms=1,
+        end_ms=days_ms,
+        quantities={"call_seconds": 75},
+        vendor_cost_usd=D("0.017"),
+        **told,
+    )
+    for spans in ((named, fetched), (fetched, named)):
+        record = settled(*spans)[key("named")]
+        assert (record.status, record.cost_usd, record.quantities) == ("reported", D("0.017"), {"call_seconds": 75})
