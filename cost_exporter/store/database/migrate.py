@@ -1,4 +1,4 @@
-"""Bring the schema up to this program: numbered .sql files, forward only, each in one transaction.
+"""Bring the schema up to this program: numbered .sql files, forward only, each in one transaction, by statements.
 
 A file that was applied is never edited (its checksum is kept); what is wrong is put right by a later file. An
 advisory lock lets one process migrate while the others wait. A schema that is newer than the program is refused.
@@ -16,6 +16,7 @@ from cost_exporter.domain.value import value
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.locks import Lock, lock_session
 from cost_exporter.store.database.session import connect
+from cost_exporter.store.database.split import split_statements
 from cost_exporter.store.database.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
@@ -120,7 +121,8 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], step: Migration) 
     with connection.transaction():
         # Rather fail than queue behind a long reader while every writer queues behind us.
         connection.execute("set local lock_timeout = '10s'")
-        connection.execute(step.sql)
+        for each in split_statements(step.sql):
+            connection.execute(each)
         connection.execute(
             "insert into callfare.schema_migration (version, name, sha256) values (%s, %s, %s)",
             (step.version, step.name, step.sha256),

@@ -110,6 +110,7 @@ comment on column callfare.dead_letter.digest is 'Recognises a dead letter that 
 comment on column callfare.dead_letter.attempts is 'How often it came.';
 comment on column callfare.dead_letter.replayed_at is 'When it was stored by a replay; null while it waits.';
 comment on column callfare.dead_letter.replay_error is 'Why the last replay failed.';
+comment on column callfare.dead_letter.tenant_id is 'The same as namespace, for row-level security.';
 
 comment on view callfare.record_revision is 'Append-only: content that lost a conflict, and what settling or re-rating changed.';
 comment on column callfare.record_revision.revision_id is 'Number of the revision.';
