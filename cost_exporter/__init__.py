@@ -1,6 +1,6 @@
 """callfare's cost service: OTLP spans in, exact cost records and rollups in PostgreSQL out.
 
-Start reading at `pipeline.py`; it tells the whole story. Importing this package needs no extra.
+Start reading at `pipeline.py`, which lists every step. Importing this package needs no extra.
 """
 
 __all__ = ["__version__"]

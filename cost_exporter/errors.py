@@ -1,21 +1,21 @@
-"""Every error this package raises on purpose, and what each means for the caller.
+"""The errors that this package raises on purpose, and what each means for the caller.
 
-CallfareError                 something the operator or the caller can mend; the text says how
+CallfareError                 something the operator or the caller can fix; the text says how
 ├── SettingsError             a wrong option or environment variable
 ├── MissingExtra              a part needs an optional dependency that is not installed
-├── PriceFileError            a price file that cannot be loaded; names file, line and the mend
+├── PriceFileError            a price file that cannot be loaded; names the file, the line and the fix
 ├── UsageError                a usage that cannot be priced because it is malformed
 ├── StoreError                the database
-│   ├── StoreUnavailable      passing: retry later (UNAVAILABLE / 503)
-│   │   └── StoreFault        perhaps for ever: retry for a bounded time (UNAVAILABLE / 503)
+│   ├── StoreUnavailable      temporary: retry later (UNAVAILABLE / 503)
+│   │   └── StoreFault        possibly permanent: retry for a bounded time (UNAVAILABLE / 503)
 │   └── SchemaMismatch        the schema is newer than the program, or not migrated
 └── ReceiveError              an OTLP request that is refused
     ├── TooLarge              permanently: RESOURCE_EXHAUSTED / 413
     ├── Undecodable           permanently: INVALID_ARGUMENT / 400
-    ├── UnsupportedMedia      permanently: 415, an encoding or content type we do not speak
+    ├── UnsupportedMedia      permanently: 415, an encoding or content type that is not supported
     ├── Unauthenticated       no token, or none we know: UNAUTHENTICATED / 401
     ├── PermissionDenied      the token may not do this: PERMISSION_DENIED / 403
-    └── Overloaded            for the moment: UNAVAILABLE / 503
+    └── Overloaded            temporarily: UNAVAILABLE / 503
 """
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class CallfareError(Exception):
-    """Base of all errors raised on purpose. Its text is one line and says the mend."""
+    """Base of all errors raised on purpose. Its text is one line that says how to fix it."""
 
 
 class SettingsError(CallfareError):

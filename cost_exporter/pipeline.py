@@ -4,13 +4,13 @@ The steps of a span, and where each is. Settling, pricing and storing happen in 
 transaction:
 
     read      spans become facts: calls with usage, links of the trace, dead letters     read/
-    settle    all facts of a trace together: one bill per call, on whose account         domain/settling/settle.py
+    settle    all facts of a trace together: one bill per call, for which tenant         domain/settling/settle.py
     price     each billed call by the book in force at its start                          domain/pricing/book.py
     store     records and rollups, in one transaction; many requests share a commit       store/
     forward   the spans go on with their cost, from an outbox of the same transaction     forward/
 
-A request is acknowledged after COMMIT and not before. Whatever goes wrong on the way is either the span's own
-fault (a dead letter, its neighbours are stored) or a passing one of ours (the sender tries again).
+A request is acknowledged after COMMIT and not before. An error either concerns one span, which becomes a dead letter
+while the other spans are stored, or it is temporary, and the sender retries.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ class Ledger(Protocol):
 
 
 class Observe(Protocol):
-    """Who counts: the metrics."""
+    """What counts requests and costs: the metrics."""
 
     def __call__(self, facts: Facts, receipt: Receipt) -> None:
         """Count what one request brought. Must not raise."""

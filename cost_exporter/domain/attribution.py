@@ -1,7 +1,7 @@
-"""Attribution: on whose account a span goes. Set on any span, inherited down the trace.
+"""Attribution: which tenant, task and user a span is attributed to. Set on any span, inherited down the trace.
 
 Each field resolves on its own: from the span, else the nearest ancestor that has it, else the root, else the
-resource (rule 16). `None` means "not said here".
+resource (rule 16). `None` means "not stated here".
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["NO_ATTRIBUTION", "Attribution"]
 
 
 class Attribution(NamedTuple):
-    """What one span, or one resource, says about on whose account it goes."""
+    """The attribution that one span, or one resource, states itself."""
 
     tenant: str | None = None
     category: str | None = None
@@ -22,7 +22,7 @@ class Attribution(NamedTuple):
     workflow_name: str | None = None
     outcome: str | None = None
     revenue_amount: str | None = None
-    """Decimal text, kept as said."""
+    """Decimal text, kept as stated."""
     revenue_currency: str | None = None
 
     def with_fallback(self, fallback: "Attribution") -> "Attribution":

@@ -56,7 +56,7 @@ class CostRecord:
     issues: tuple[str, ...] = ()
     """Of reading, of judging and of the quote, in this order."""
     quote_issues: tuple[str, ...] = ()
-    """Those of the quote alone, so that a quote can be taken over as it was."""
+    """Issues of the quote alone, so that a stored quote can be reused unchanged."""
     duplicate_of: bytes | None = None
     """span id of the record that is billed instead."""
     duplicate_trace_id: bytes | None = None

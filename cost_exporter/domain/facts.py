@@ -34,7 +34,7 @@ class OutgoingSpan(NamedTuple):
 
 @value
 class Facts:
-    """What one request told, read and waiting to be stored in one transaction."""
+    """What one request contained, read and waiting to be stored in one transaction."""
 
     namespace: str
     """Tenant of the credential; `default` without tokens."""

@@ -106,7 +106,7 @@ RESALE: Final[dict[str, tuple[str, ...]]] = {
     "azure": ("openai", "anthropic", "deepseek", "x-ai", "moonshotai"),
     "google": ("anthropic",),
 }
-"""Who resells whose models at their list price; looked up in the list only, and said in the quote."""
+"""Resellers, and the vendors whose models they sell at list price. Looked up in the list only; the quote names it."""
 
 STORES_CACHE_APART: Final = frozenset({"google", "openrouter"})
 """Who bills what is written to a cache apart: the same tokens may also have been read from it, at their own price."""

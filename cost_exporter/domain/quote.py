@@ -1,7 +1,7 @@
 """A quote: what one usage costs, line by line, and how sure that is.
 
 Every priced quantity of the usage ends up in exactly one line. `amount_usd` is the exact sum of the priced
-lines, or None where nothing can be said; it is never 0 for unknown.
+lines, or None if no line is priced; it is never 0 for unknown.
 """
 
 from decimal import Decimal

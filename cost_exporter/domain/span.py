@@ -1,7 +1,7 @@
-"""What reading makes of spans: a `Call` where a span tells of a provider call, else a `Link` in its trace.
+"""The results of reading a span: a `Call` if it reports a provider call, otherwise a `Link` in its trace.
 
-Both are facts: what arrived, not yet judged. Which call is billed and on whose account is decided in
-`settle.py` from all facts of a trace together, so that the order of arrival cannot matter.
+Both are facts: what arrived, before any decision. `settle.py` decides which call is billed and to which tenant,
+from all facts of a trace together, so that the order of arrival cannot matter.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ SpanKey = tuple[bytes, bytes]
 
 
 class EmitterRank(IntEnum):
-    """How much the emitter of a span tells about usage: the richer of two spans of one call is billed."""
+    """How much usage the emitter of a span reports: of two spans of one call the higher rank is billed."""
 
     FRAMEWORK = 0
     """Pipecat, LiveKit, LangChain, Vercel AI: a framework above the vendor's SDK."""
@@ -34,7 +34,7 @@ class EmitterRank(IntEnum):
 
 @value
 class Call:
-    """One provider call as one span tells it. Identified by (namespace, trace_id, span_id)."""
+    """One provider call as one span reports it. Identified by (namespace, trace_id, span_id)."""
 
     trace_id: bytes
     """16 bytes, not all zero."""
@@ -47,7 +47,7 @@ class Call:
     usage: UsageRecord
     """Without tenant and api_key: these come from the settled attribution."""
     attribution: Attribution = NO_ATTRIBUTION
-    """What this span itself says."""
+    """What this span itself states."""
     resource_attribution: Attribution = NO_ATTRIBUTION
     service_name: str = ""
     scope: str = ""
@@ -58,7 +58,7 @@ class Call:
     is_billable: bool = True
     """False where the emitter says that a leaf below this span is instrumented too."""
     call_id: str = ""
-    """Who the call is, as its provider names it: `response:<id>`, `phone:<call sid>`; "" if unknown."""
+    """The provider's id of the call: `response:<id>`, `phone:<call sid>`; "" if unknown."""
     session_id: str = ""
     session_sequence: int | None = None
     """Running number of a long socket's delta; (session_id, session_sequence) is then the identity."""
@@ -69,18 +69,18 @@ class Call:
     """The process that made the span, and the span's running number in it: holes show what never arrived."""
     producer_sequence: int | None = None
     reported_cost_usd: Decimal | None = None
-    """Cost somebody put on the span; kept beside ours, never summed into it."""
+    """Cost that the span already carried; kept beside ours, never summed into it."""
     reported_cost_source: str = ""
     error_type: str = ""
     issues: tuple[str, ...] = ()
-    """Short codes of what had to be mended or ignored while reading, e.g. `exclusive_input`."""
+    """Short codes of what was repaired or ignored while reading, e.g. `exclusive_input`."""
     content_hash: int = 0
     """Signed 64-bit hash of everything above: equal hash, equal content."""
 
 
 @value
 class Root:
-    """What only the root of a trace tells."""
+    """What only the root of a trace reports."""
 
     started_at_unix_ns: int
     ended_at_unix_ns: int

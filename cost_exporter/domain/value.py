@@ -1,8 +1,8 @@
-"""`@value`: an immutable value object without the price of one; `maker` and `copier`: objects at the price of a call.
+"""`@value`: a value object that is cheap to build, and functions that build and copy one in a single call.
 
 `dataclass(frozen=True)` writes each field through `object.__setattr__`, which makes a 20-field object four
-times dearer to build, and the ingest path builds several a span. So immutability is checked where it costs
-nothing: by the type checker, which sees these classes as frozen.
+times slower to build, and the ingest path builds several per span. So only the type checker enforces
+immutability: it sees these classes as frozen.
 """
 
 from collections.abc import Callable, Mapping, Sequence

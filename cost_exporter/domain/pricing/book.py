@@ -42,7 +42,7 @@ from cost_exporter.domain.usage import UsageRecord, totals_not_stated
 __all__ = ["PriceBook", "PriceRows", "PriceSource"]
 
 _ENTRIES_MAX: Final = 20_000
-"""Kinds of usage remembered. Model names come from outside: past this bound all are forgotten and begun anew."""
+"""Limit of the cache of usage kinds. Model names come from outside: past this bound the cache is cleared."""
 _COSTED: Final = frozenset({"priced", "estimated", "partial"})
 _ONE: Final = Decimal(1)
 _NO_DATE_LIMIT: Final = "99999999"
@@ -193,11 +193,11 @@ class PriceBook:
         return replace(quote, issues=(*quote.issues, issue))
 
     def price_of_call(self, usage: UsageRecord) -> Quote:
-        """Return what a call costs of which a span told this usage.
+        """Return the cost of a call for which a span reported this usage.
 
-        A quote prices what it is given. A span may tell of a chat without its input or its output, which the vendor
-        bills all the same: then the quote is `partial`, and names what was not stated. So it is where the span spoke
-        of usage that was not understood.
+        `price` prices the quantities it is given. A span may report a chat without its input or its output, which the
+        vendor bills all the same: then the quote is `partial` and names what is missing. It is also `partial` if the
+        span reported usage that was not understood.
         """
         quote = self.price(usage)
         if quote.status not in _COSTED:
@@ -328,7 +328,7 @@ class PriceBook:
         return BookCandidates(book=book, candidates=[one for one in own if one.row.book == book], factors=factors)
 
     def _unknown(self, provider: str, model: str) -> Quote:
-        """Nothing prices it: say so, and what was perhaps meant."""
+        """Return the quote of usage without any price, with suggestions for what was perhaps meant."""
         if provider not in self.providers:
             near = nearest(provider, self.providers)
             issue = f"unknown_provider: {provider or '(none)'}"

@@ -194,7 +194,7 @@ class PriceLookup:
             if unit not in basis.ignored
         }
         if "cache_write_tokens" in steps and "cache_write_5m_tokens" not in steps:
-            # Five minutes is what a cache write lasts where nothing else is said.
+            # A cache write lasts five minutes unless another duration is stated.
             choice = chosen["cache_write_tokens"]
             steps["cache_write_5m_tokens"] = UnitPrice(choice.row, choice.scale, plan_name, "cache_write_5m_tokens")
         kept = [choice.row for unit, choice in chosen.items() if unit in steps]
@@ -323,7 +323,7 @@ def _basis(chosen: Mapping[str, _Chosen], unit_names: frozenset[str]) -> _Basis:
     """Decide between alternative meters of one service, which are never summed.
 
     The book of the highest precedence decides; within it tokens, then characters, then credits, then seconds.
-    A price that stands in for a meter the vendor did not report gives way to every real one.
+    A price that replaces a meter the vendor did not report gives way to every real one.
     """
     priced = {unit: choice.level for unit, choice in chosen.items() if unit in unit_names}
     stand_ins = {unit for unit in priced if _stands_in(chosen[unit].row)}

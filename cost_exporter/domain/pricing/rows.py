@@ -1,4 +1,4 @@
-"""Price rows: what one unit of one model costs, under which conditions, from when to when, and who says so.
+"""Price rows: what one unit of one model costs, under which conditions, from when to when, and by which source.
 
 A row is data and is never changed: a new price is a new row with a later start. Rows of several books exist
 side by side (`list`, `operator`, `tenant:NAME`, `api_key:ID`); which one applies is decided in `rate_card.py`.
@@ -51,7 +51,7 @@ _MODES: Final = {"streaming": "stream", "realtime": "stream", "prerecorded": "ba
 
 
 def stated_conditions(said: Mapping[str, str]) -> dict[str, str]:
-    """Return every condition in its canonical wording, from a usage or a row; "" for what is not said.
+    """Return every condition in its canonical wording, from a usage or a row; "" for one that is not stated.
 
     Batch is called a service tier by some and a mode by others: here it is a mode. Tiers that mean "as listed"
     are all `standard`.
@@ -130,7 +130,7 @@ class PriceRow:
     provider: str
     """Canonical name."""
     model: str
-    """Lower-case name, or the prefix or pattern that `match` speaks of."""
+    """Lower-case name, or the prefix or pattern that `match` names."""
     unit: str
     price_usd: Decimal
     """For `per` units."""
@@ -159,9 +159,9 @@ class PriceRow:
     is_secondary: bool = False
     """From the library that is asked last: outranked by every other list row."""
     assumed: str = ""
-    """What the price takes for granted, `subject: value`, said in the quote: `plan: pay-as-you-go`.
+    """What the price assumes, as `subject: value`; the quote names it: `plan: pay-as-you-go`.
 
-    `meter: ...` says that the vendor bills by another quantity: the price is an estimate, for where that is missing.
+    `meter: ...` means that the vendor bills by another quantity: the price is an estimate for usage without it.
     """
     source: str = ""
     checked: str = ""
@@ -221,7 +221,7 @@ class ModelAlias:
 
     provider: str
     name: str
-    """Lower-case name, or the prefix or pattern that `match` speaks of."""
+    """Lower-case name, or the prefix or pattern that `match` names."""
     model: str
     match: Match = "exact"
     valid_from_unix_ns: int = ALWAYS

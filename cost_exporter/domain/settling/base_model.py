@@ -1,6 +1,6 @@
-"""Which names of models mean one model: without who offers it, where, and in which edition.
+"""Model names that mean one model: compared without vendor, region, version and date.
 
-Names only make tellings of one call comparable here. What a model costs is looked up by its full name
+Names are only used here to compare spans of one call. The price of a model is looked up by its full name
 (`match.py`), where a region or an edition may matter.
 """
 
@@ -33,10 +33,10 @@ def base_model(model: str) -> str:
 
 @lru_cache(maxsize=4096)
 def are_one_model(provider: str, model: str, other_provider: str, other_model: str) -> bool:
-    """Return whether two names may be of one model, going by who was asked where only Bedrock's spelling tells it.
+    """Return whether two names may be of one model; the providers decide where only Bedrock's spelling differs.
 
-    A name that is not known may be any. A model's vendor and Bedrock are often asked the same at once, and only the
-    name shows that these are two calls.
+    An empty name matches every model. Applications often send one request to a model's vendor and to Bedrock at the
+    same time, and only the name shows that these are two calls.
     """
     if not model or not other_model or model == other_model:
         return True

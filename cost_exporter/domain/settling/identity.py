@@ -42,7 +42,7 @@ def is_unique(call_id: str) -> bool:
 
 
 class Identities:
-    """Who calls are, where some ids are known to identify nothing."""
+    """The identity of each call; ids that too many calls share are ignored."""
 
     def __init__(self, repeated: Collection[str] = ()) -> None:
         """Take the ids that too many calls have."""
@@ -53,7 +53,7 @@ class Identities:
         return is_unique(call_id) and call_id not in self._repeated
 
     def of(self, call: Call) -> object | None:
-        """Return who the call is. A session's delta is its (session, sequence), whatever its response id."""
+        """Return the call's identity, or None. For a session's delta it is (session, sequence), never a response id."""
         if call.session_id and call.session_sequence is not None:
             return call.session_id, call.session_sequence
         return call.call_id if self.is_unique(call.call_id) else None
@@ -62,8 +62,8 @@ class Identities:
 def repeated_ids(calls: Collection[Call]) -> set[str]:
     """Return the response ids that one scope states for too many calls.
 
-    Spans without usage do not count: whoever polls for an answer makes many of them. Nor do phone calls, whose
-    status and price are asked for again and again under one id.
+    Spans without usage do not count: polling for an answer makes many of them. Nor do phone calls, whose status and
+    price are fetched repeatedly under one id.
     """
     if len(calls) <= CALLS_PER_ID_MAX:
         return set()

@@ -1,7 +1,7 @@
-"""Lineage: who is whose ancestor in a trace, and what a span inherits from its ancestors.
+"""Lineage: the ancestors of each span in a trace, and what a span inherits from them.
 
-Spans arrive in any order and some never do, so a chain may be broken; then the root of the trace stands in
-for what is missing (rule 16). A forged cycle of parents ends the walk.
+Spans arrive in any order and some never do, so a chain may be broken; then the root of the trace replaces the
+missing part (rule 16). A forged cycle of parents ends the walk.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from cost_exporter.domain.span import Call, Link, Root, SpanKey
 __all__ = ["CALLS_ABOVE_MAX", "Lineage"]
 
 CALLS_ABOVE_MAX: Final = 64
-"""Calls nested deeper than this say nothing of one another; nobody tells of a call in so many layers."""
+"""Calls nested deeper than this are not compared; no application reports one call in more layers."""
 
 
 class Lineage:
@@ -97,7 +97,7 @@ class Lineage:
         return found
 
     def _inherited_attribution(self, key: SpanKey) -> Attribution:
-        """Return what the spans from `key` upwards say, memoised for every span on the way."""
+        """Return the attribution of the spans from `key` upwards, memoised for every span on the way."""
         known = self._inherited.get(key)
         if known is not None:
             return known
@@ -110,7 +110,7 @@ class Lineage:
             here = self.parent(here)
         attribution = NO_ATTRIBUTION if here is None else self._inherited.get(here, NO_ATTRIBUTION)
         if here in seen:
-            # A forged cycle: go round it once before, so that what a span inherits does not depend on where we began.
+            # In a parent cycle, make one full pass first so that the result does not depend on the starting span.
             ring = chain[chain.index(here) :]
             for each in reversed(ring):
                 attribution = self._own_attribution(each).with_fallback(attribution)

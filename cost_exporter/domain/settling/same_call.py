@@ -1,4 +1,4 @@
-"""Which spans tell of one provider call? Group them, so that each call is billed once (rule 6).
+"""Group the spans that report one provider call, so that each call is billed once (rule 6).
 
 Certain first, then likely:
 
@@ -12,7 +12,7 @@ Certain first, then likely:
 
 All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
 different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
-calls stay two, and a span that says little never makes one call of two. The surer guess is tried first, and the
+calls stay two, and a span without usage never merges two calls. The more certain guess is tried first, and the
 order depends on the spans alone, never on their arrival.
 """
 
@@ -38,12 +38,12 @@ from cost_exporter.domain.usage import CHAT_OPERATIONS
 __all__ = ["omits_cached_tokens_of", "same_call_evidence", "same_call_groups"]
 
 OVERLAPPING_MAX = 64
-"""Of the spans alike that are open at one time, a span is compared with the ones that started last: two tellings of
-a call start next to each other. It bounds what a crowd of identical calls without ids costs."""
+"""A span is compared with at most this many similar open spans, the ones that started last: two spans of one call
+start close together. It bounds the cost of many identical calls without ids."""
 
 
 class _Evidence(IntEnum):
-    """Why two spans are guessed to tell of one call, the surer first."""
+    """Why two spans probably report one call, the more certain first."""
 
     NESTED = 0
     OVERLAPPING = 1
@@ -64,7 +64,7 @@ def same_call_groups(
     namespace: str,
     shared_keys: frozenset[int] = frozenset(),
 ) -> list[list[SpanKey]]:
-    """Return the groups of two or more spans that tell of one call."""
+    """Return the groups of two or more spans that report one call."""
     groups = _Groups(calls, lineage, identities)
     for keys in _by_identity(calls, identities).values():
         for key in keys[1:]:
@@ -79,7 +79,7 @@ def same_call_groups(
 def same_call_evidence(
     calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identities, one: SpanKey, other: SpanKey
 ) -> str:
-    """Return in a word why two spans of one group are taken for one call."""
+    """Return in one word why two spans of a group count as one call."""
     mine, theirs = calls[one], calls[other]
     if (identity := identities.of(mine)) is not None and identity == identities.of(theirs):
         if isinstance(identity, tuple):
@@ -95,10 +95,10 @@ def same_call_evidence(
 
 
 def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
-    """Return whether the one may be the other, told without its cached tokens.
+    """Return whether `part` may report the same call as `whole`, without its cached tokens.
 
-    botocore's instrumentation tells so of InvokeModel (0.66b2): 50 of 1350. It is believed of Bedrock's counts only,
-    where the rest and the output agree to the token.
+    botocore's instrumentation reports InvokeModel like this (0.66b2): 50 of 1350. It is assumed for Bedrock only, and
+    only if the rest and the output agree to the token.
     """
     if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
         return False
@@ -199,7 +199,7 @@ def _overlapping(
         call = calls[key]
         nameless = _still_open(calls, nameless, call)
         has_name = identities.is_unique(call.call_id)
-        if has_name:  # two that have a name are one call by that, or none
+        if has_name:  # spans with ids are compared by id only
             candidates = nameless
         else:
             named = _still_open(calls, named, call)
@@ -220,7 +220,7 @@ def _still_open(calls: Mapping[SpanKey, Call], keys: list[SpanKey], call: Call) 
 
 
 def _look_alike(one: Call, other: Call) -> _Evidence | None:
-    """Return whether an ancestor and its descendant tell of the same call, going by what they say."""
+    """Return why an ancestor and its descendant seem to report the same call, or None."""
     if one.session_sequence is not None or other.session_sequence is not None:
         return None
     if _agree(one, other):
@@ -235,7 +235,7 @@ def _look_alike(one: Call, other: Call) -> _Evidence | None:
 
 
 def _agree(one: Call, other: Call) -> bool:
-    """Return whether nothing that both say contradicts: the kind, the model, the usage."""
+    """Return whether the kind, the model and the usage agree as far as both spans report them."""
     if _kind(one) != _kind(other) or not _models_agree(one, other):
         return False
     mine, theirs = one.usage.quantities, other.usage.quantities
@@ -291,7 +291,7 @@ def _kind(call: Call) -> str:
 
 
 def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence, int, SpanKey, SpanKey]:
-    """Return what guesses are sorted by: the surer, then the closer in time; ties go by the keys."""
+    """Return the sort key of a guess: more certain first, then closer in time; ties are broken by the span keys."""
     evidence, *pair = guess
     one, other = calls[pair[0]], calls[pair[1]]
     distance_ns = abs(one.started_at_unix_ns - other.started_at_unix_ns) + abs(
@@ -326,7 +326,7 @@ class _Groups:
         mine, theirs = self.of(one), self.of(other)
         if mine is theirs or any(self.differ(a, b) for a in mine for b in theirs):
             return
-        # Spans of one identity may say what they like of it: one that agrees is enough.
+        # Among spans with the same id, one match is sufficient.
         named, others = self._by_identity(mine), self._by_identity(theirs)
         if all(any(self._may_be_one(a, b) for a in some for b in more) for some in named for more in others):
             self.join(one, other)
@@ -342,7 +342,7 @@ class _Groups:
         return found.values()
 
     def differ(self, one: SpanKey, other: SpanKey) -> bool:
-        """Return whether two spans are known to tell of different calls, by their ids or as neighbours of one scope."""
+        """Return whether two spans report different calls for certain, by their ids or as neighbours of one scope."""
         mine, theirs = self.calls[one], self.calls[other]
         if mine.call_id and theirs.call_id:
             return mine.call_id != theirs.call_id
@@ -386,7 +386,7 @@ def _runs(pairs: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[tuple[_Unit, _U
 
 
 def _matched(groups: _Groups, run: Sequence[tuple[_Unit, _Unit]]) -> Iterator[list[SpanKey]]:
-    """Yield, for each call of a run, one span of each unit that tells of it."""
+    """Yield, for each call of a run, one span of each unit that reports it."""
     calls = groups.calls
     partners: defaultdict[int, set[int]] = defaultdict(set)
     for one, other in run:
@@ -405,7 +405,7 @@ def _matched(groups: _Groups, run: Sequence[tuple[_Unit, _Unit]]) -> Iterator[li
             if each not in placed:
                 placed.add(each)
                 free = [match for match in matches if all(_fit(groups, units[each], units[it]) for it in match)]
-                # Those that overlap first; else any of the run, so that it has as many calls as its greatest scope.
+                # Overlapping units first, then any of the run: so a run has as many calls as its largest scope.
                 match = next(
                     (match for match in free if not partners[each].isdisjoint(match)), free[0] if free else None
                 )
@@ -417,7 +417,7 @@ def _matched(groups: _Groups, run: Sequence[tuple[_Unit, _Unit]]) -> Iterator[li
 
 
 def _fit(groups: _Groups, one: _Unit, other: _Unit) -> bool:
-    """Return whether two units may be one call, going by all that they say of it but its time."""
+    """Return whether two units may be one call, judged by everything they report except the time."""
     calls = groups.calls
     pairs = [(a, b) for a in one for b in other]
     return not any(groups.differ(a, b) for a, b in pairs) and any(

@@ -1,4 +1,4 @@
-"""Settle a trace: from all its facts decide which calls are billed, on whose account, and what they cost.
+"""Settle a trace: from all its facts decide which calls are billed, to which tenant, and what they cost.
 
 A pure function of the *set* of facts. Whatever the order, batching or repetition in which spans arrive, the
 same set gives the same records: that is what makes rollups reproducible (rules 2, 6, 9, 16).
@@ -27,7 +27,7 @@ Price = Callable[[UsageRecord], Quote]
 
 @value
 class TraceFacts:
-    """Everything known of one trace, or of several that tell of the same provider call."""
+    """All stored facts of one trace, or of several that report the same provider call."""
 
     namespace: str
     tenant_is_trusted: bool
@@ -35,7 +35,7 @@ class TraceFacts:
     calls: Mapping[SpanKey, Call]
     links: Mapping[SpanKey, Link]
     shared_keys: frozenset[int] = frozenset()
-    """Keys of ids, and of slots of time, that too many calls share to mean one call, also where these are not here."""
+    """Keys of ids, and of slots of time, that too many calls share to identify one, also calls of other traces."""
 
 
 @value
@@ -150,7 +150,7 @@ _on_account: Final = copier(UsageRecord, "quantities", "tenant", "api_key", "ses
 
 
 def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Verdict) -> UsageRecord:
-    """Return the usage as it is billed: on this account, with the figures of the verdict where it has some."""
+    """Return the usage as it is billed: for this tenant, with the verdict's quantities where it has any."""
     return _on_account(
         usage,
         usage.quantities if verdict.quantities is None else verdict.quantities,

@@ -1,10 +1,10 @@
 """Judge the calls of a trace: which span of each call is billed, and with which figures.
 
-The richest span of a call is billed, with every part of the usage that any of its spans reports, and the others are
-kept as duplicates of it. Three cases differ:
-a phone call is billed on the span that ended first with the figures of its best one (the vendor's price
-arrives late, from elsewhere); a framework's span yields to the vendor spans below it, whatever their quantities;
-and a span that its emitter calls not billable never is.
+The most complete span of a call is billed, with every part of the usage that any of its spans reports. The others
+are kept as its duplicates. Three cases differ. A phone call is billed on the span that ended first, with the
+quantities of the most complete one, because the vendor's price arrives late and from elsewhere. A framework's span
+is not billed if vendor spans below it are, whatever their quantities. A span whose emitter marks it as not billable
+is never billed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ __all__ = ["Verdict", "completeness_rank", "judge"]
 
 @value
 class Verdict:
-    """What is billed instead of what the span itself says; without a verdict a call is billed as it is."""
+    """What is billed instead of the span's own usage; a call without a verdict is billed unchanged."""
 
     duplicate_of: SpanKey | None = None
     is_duplicate: bool = False
@@ -42,7 +42,7 @@ def judge(
     namespace: str,
     shared_keys: frozenset[int] = frozenset(),
 ) -> dict[SpanKey, Verdict]:
-    """Return the verdicts on calls that are not simply billed as they are."""
+    """Return a verdict for each call that is not billed unchanged."""
     verdicts: dict[SpanKey, Verdict] = {}
     groups = same_call_groups(calls, lineage, identities, namespace, shared_keys)
     for keys in groups:
@@ -57,7 +57,7 @@ def judge(
 
 
 def completeness_rank(call: Call) -> tuple[bool, bool, bool, int, int]:
-    """Return what the billed span of a call is chosen by: the greatest wins."""
+    """Return the rank that chooses the billed span of a call: the greatest wins."""
     return (
         call.is_billable,
         bool(call.usage.quantities) or call.usage.vendor_cost_usd is not None,
@@ -70,7 +70,7 @@ def completeness_rank(call: Call) -> tuple[bool, bool, bool, int, int]:
 def _one_of_many(
     calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], lineage: Lineage, identities: Identities
 ) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Bill one span of a call; none where its emitters call all of them not billable."""
+    """Bill one span of a call; none if its emitters mark all of them as not billable."""
     billable = [key for key in keys if calls[key].is_billable]
     if not billable:
         return
@@ -92,7 +92,7 @@ def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
         return completeness_rank(calls[key]), calls[key].started_at_unix_ns, key
 
     richest = max(keys, key=rank)
-    # However good an emitter is else: of a part of the input and the whole of it, the whole is billed.
+    # A span with the whole input wins over one with a part of it, whatever their emitters' ranks.
     whole = [
         key for key in keys if omits_cached_tokens_of(calls[richest], calls[key]) and not calls[key].usage.is_estimated
     ]
@@ -102,7 +102,7 @@ def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
 def _completed(
     calls: Mapping[SpanKey, Call], billed_span: SpanKey, keys: Sequence[SpanKey]
 ) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Bill a call with the parts that only others of its spans report; nothing where these know no more."""
+    """Bill a call with the parts that only its other spans report; yield nothing if they report no more."""
     others = sorted(
         (key for key in keys if key != billed_span), key=lambda key: (completeness_rank(calls[key]), key), reverse=True
     )
@@ -119,9 +119,10 @@ def _duplicate(billed: SpanKey, why: str) -> Verdict:
 def _one_phone_call(
     calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey], billable: Sequence[SpanKey]
 ) -> tuple[SpanKey, list[tuple[SpanKey, Verdict]]]:
-    """Bill the first told with the figures of the best: the call stays where it was made when its price comes."""
-    # A span ends as its news is told. Starts do not tell who was first: Twilio cuts them to whole seconds, by its own
-    # clock, so that a price fetched days later seems to start before the callback that was there at the call's end.
+    """Bill the span that ended first, using the quantities of the most complete one."""
+    # The call then keeps its workflow and day when its price arrives. A span ends when its report arrives. Starts do
+    # not show the order: Twilio truncates them to whole seconds of its own clock, so a price fetched days later can
+    # seem to start before the callback at the call's end.
     billed_span = min(billable, key=lambda key: (calls[key].ended_at_unix_ns, calls[key].started_at_unix_ns, key))
     best = max(keys, key=lambda key: (_phone_completeness_rank(calls[key]), key))
     if best == billed_span:
@@ -147,7 +148,7 @@ def _prefer_vendor_spans(
     groups: Sequence[Sequence[SpanKey]],
     verdicts: dict[SpanKey, Verdict],
 ) -> None:
-    """Let each framework's span yield to what is billed for the vendor spans of its kind below it, inner ones first."""
+    """Bill vendor spans instead of the framework span of their kind above them, innermost framework spans first."""
     below = _vendors_below(calls, lineage)
     if not below:
         return
@@ -161,7 +162,7 @@ def _prefer_vendor_spans(
 
 
 def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, list[SpanKey]]:
-    """Return each framework's span with the vendor spans below it of which it may tell."""
+    """Return each framework's span with the vendor spans below it that may report the same call."""
     below: dict[SpanKey, list[SpanKey]] = {}
     if any(call.detail is EmitterRank.FRAMEWORK for call in calls.values()):
         for key, call in calls.items():
@@ -173,7 +174,7 @@ def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[Span
 
 
 def _stands_for(framework: Call, vendor: Call) -> bool:
-    """Return whether a framework's span may tell of a vendor call below it: same operation, same provider."""
+    """Return whether a framework's span may report a vendor call below it: same operation, same provider."""
     if framework.detail is not EmitterRank.FRAMEWORK:
         return False
     providers = {framework.usage.provider, vendor.usage.provider} - {""}
@@ -183,7 +184,7 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
 def _is_known_by_id(
     calls: Mapping[SpanKey, Call], identities: Identities, framework: SpanKey, spans_of_call: Sequence[SpanKey]
 ) -> bool:
-    """Return whether a framework's one call is known by its id: then others below it are calls of their own."""
+    """Return whether an id identifies a framework's one call: then other calls below it are separate."""
     call_id = calls[framework].call_id
     return identities.is_unique(call_id) and any(
         calls[key].call_id == call_id for key in spans_of_call if key != framework
@@ -197,19 +198,20 @@ def _framework_or_vendors(
     spans_of_call: Sequence[SpanKey],
     verdicts: Mapping[SpanKey, Verdict],
 ) -> Iterator[tuple[SpanKey, Verdict]]:
-    """The framework yields, unless only it knows the usage. `spans_of_call` are the spans of its call."""
-    told = calls[framework]
+    """Bill the vendor spans, unless only the framework span has usage. `spans_of_call` are the spans of its call."""
+    reported = calls[framework]
     others = sorted({_billed_for(verdicts, key) for key in vendors} - {framework})
     others = [key for key in others if calls[key].is_billable]
     if not others:
         return
-    if told.is_billable and told.usage.quantities and not any(calls[key].usage.quantities for key in others):
+    if reported.is_billable and reported.usage.quantities and not any(calls[key].usage.quantities for key in others):
         for key in others:
             yield key, _duplicate(framework, "usage_lost")
         return
     first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
     yield framework, _duplicate(first, "framework")
-    # A vendor span that had lost its usage to the framework tells of a call of its own, of which nothing is known now.
+    # A vendor span without usage was grouped with the framework's call. Now that call is billed elsewhere, so this span
+    # is a separate call whose usage is unknown.
     alone = [key for key in {*spans_of_call}.intersection(vendors) if calls[key].is_billable]
     if alone:
         billed_span = _richest(calls, alone)
@@ -241,7 +243,7 @@ def _pointed_at_the_billed(verdicts: Mapping[SpanKey, Verdict]) -> dict[SpanKey,
 
 
 def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterator[tuple[SpanKey, Verdict]]:
-    """Make the deltas add up to what the vendor says the session took (rule 9), and tell each what went before."""
+    """Correct the deltas to the vendor's total of the session (rule 9), and give each the quantities before it."""
     quantities = [calls[key].usage.quantities for key in deltas]
     stated = [calls[key].session_vendor_total_seconds for key in deltas]
     vendor_total = next((total for total in reversed(stated) if total is not None), None)
