@@ -1,6 +1,6 @@
 """Name instrumentations that describe the same calls, with the switch that turns one of them off.
 
-Pure: it takes what is installed, or the scopes that were seen in spans, and says what collides. Such pairs are
+Pure: it takes what is installed, or the scopes that were seen in spans, and returns what collides. Such pairs are
 billed once all the same (rule 6), but they cost spans, and where one of them lacks ids the decision is
 a guess. `callfare doctor` shows what is found, and the receiver logs it once.
 
@@ -103,10 +103,10 @@ def _layers(found: Sequence[Instrumentation]) -> list[Collision]:
 
 
 def _fix(several: Sequence[Instrumentation]) -> str:
-    """Return how to turn off all but the one that tells most, or at least one."""
+    """Return how to turn off all but the one that reports most, or at least one."""
     if several[-1].switch == NATIVE_OFF:
         off = " and ".join(dict.fromkeys(_off(each) for each in several[:-1]))
-        return f"{off} keeps the SDK's own, which alone tells 1-hour cache writes apart; or {NATIVE_OFF}"
+        return f"{off} keeps the SDK's own, the only one with 1-hour cache writes; or {NATIVE_OFF}"
     first = several[0]
     if first.entry_point and any(each.entry_point == first.entry_point for each in several[1:]):
         return (
@@ -121,7 +121,7 @@ def _off(instrumentation: Instrumentation) -> str:
 
 
 def _broken(known: Mapping[str, tuple[int, ...]]) -> list[Collision]:
-    """Return pairs that make no span together, and say so at most in a log."""
+    """Return the pairs that make no span if both are installed, with at most a line in a log."""
     return [
         Collision(vendor=each.vendor, names=(each.distribution, each.beside), fix=each.fix, is_broken=True)
         for each in BREAKAGES

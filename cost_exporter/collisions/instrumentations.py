@@ -1,6 +1,6 @@
 """The instrumentations known to describe the same calls as others: what they are called, seen and turned off by.
 
-Data for `collisions.py`. Adding one is a row, in the order in which they are to go: first the one that tells least.
+Data for `collisions.py`. To add one, add a row. The one that reports least comes first: it is turned off first.
 Scopes and entry points were read in the packages themselves, 2026-11-26.
 """
 
@@ -19,7 +19,7 @@ class Instrumentation:
     """Whose calls it describes, or which framework's, whose calls a vendor's instrumentation describes as well."""
     name: str
     distribution: str = ""
-    """"" where it cannot be told from what is installed: the program turns it on."""
+    """"" if what is installed does not show it: the program turns it on."""
     scopes: tuple[str, ...]
     """Exact, or a beginning followed by `*`."""
     entry_point: str = ""
@@ -32,7 +32,7 @@ class Instrumentation:
 
 @value
 class Breakage:
-    """Two distributions that make no span together, and say so at most in a log."""
+    """Two distributions that make no span if both are installed, with at most a line in a log."""
 
     vendor: str
     distribution: str

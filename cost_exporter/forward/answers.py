@@ -22,7 +22,7 @@ _REASON_LENGTH_MAX: Final = 200
 
 
 class NotOtlp(ConnectionError):
-    """Whoever answered is not an OTLP receiver, so the spans were not taken. Worth trying again."""
+    """The answer did not come from an OTLP receiver, so the spans were not taken. Worth trying again."""
 
 
 @value
@@ -30,7 +30,7 @@ class Taken:
     """What a receiver took of a request."""
 
     rejected_count: int = 0
-    """Spans that it will never take. Which ones is not said, and they must not be sent again."""
+    """Spans that it will never take. It does not state which, and they must not be sent again."""
     reason: str = ""
 
 
@@ -87,5 +87,5 @@ def _taken(rejected_count: int, reason: str) -> Taken:
 
 
 def _shown(text: str) -> str:
-    """Return somebody else's text as it may stand in a line of the log."""
+    """Return foreign text so that it is safe in a line of the log."""
     return "".join(character if character.isprintable() else " " for character in text[:_REASON_LENGTH_MAX]).strip()

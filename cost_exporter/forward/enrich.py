@@ -48,13 +48,13 @@ def cost_attributes(record: CostRecord) -> bytes:
 
 def describe_cost(record: CostRecord) -> list[tuple[str, str | float]]:
     """Return the attributes that say what a record costs. No amount where the cost is unknown."""
-    said: list[tuple[str, str | float]] = [
+    stated: list[tuple[str, str | float]] = [
         *_recurring(record.status, record.category, record.tenant, record.book_version, _bucket_of(record))
     ]
     if record.cost_usd is not None:
-        said.append((attributes.COST_AMOUNT, float(record.cost_usd)))
-        said.append((attributes.EXACT_COST, to_plain(record.cost_usd)))
-    return said
+        stated.append((attributes.COST_AMOUNT, float(record.cost_usd)))
+        stated.append((attributes.EXACT_COST, to_plain(record.cost_usd)))
+    return stated
 
 
 def cost_bucket(cost_usd: Decimal) -> str:
@@ -69,25 +69,25 @@ def _bucket_of(record: CostRecord) -> str:
 
 
 def _recurring(status: str, category: str, tenant: str, book_version: str, bucket: str) -> list[tuple[str, str]]:
-    """Return all that is said of a cost but the amount itself."""
-    said = [
+    """Return the attributes of a cost except the amount itself."""
+    stated = [
         (attributes.COST_STATUS, status),
         (attributes.COST_CATEGORY, category),
         (attributes.TENANT_ID, tenant),
         (attributes.COST_BUCKET, bucket),
     ]
     if book_version:
-        said.append((attributes.COST_BOOK_VERSION, book_version))
+        stated.append((attributes.COST_BOOK_VERSION, book_version))
     if bucket in _BUCKETS:  # there is an amount
-        said.append((attributes.COST_CURRENCY, "USD"))
-        said.append((attributes.COST_SOURCE, "provider" if status == "reported" else "local"))
-    return said
+        stated.append((attributes.COST_CURRENCY, "USD"))
+        stated.append((attributes.COST_SOURCE, "provider" if status == "reported" else "local"))
+    return stated
 
 
 @lru_cache(maxsize=4096)
 def _recurring_bytes(status: str, category: str, tenant: str, book_version: str, bucket: str) -> bytes:
-    said = _recurring(status, category, tenant, book_version, bucket)
-    return b"".join([_before_text(key, len(text.encode())) + text.encode() for key, text in said])
+    stated = _recurring(status, category, tenant, book_version, bucket)
+    return b"".join([_before_text(key, len(text.encode())) + text.encode() for key, text in stated])
 
 
 def _amount_bytes(cost_usd: Decimal) -> bytes:
@@ -98,7 +98,7 @@ def _amount_bytes(cost_usd: Decimal) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _before_text(key: str, size_bytes: int) -> bytes:
-    """Return a string attribute up to its text: what stands before it depends on the text's size alone."""
+    """Return a string attribute up to its text: the bytes before the text depend on its size alone."""
     any_value = field(_STRING, bytes(size_bytes))
     return _attribute(key, any_value)[: -size_bytes or None]
 

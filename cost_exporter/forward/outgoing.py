@@ -73,7 +73,7 @@ CONTENT_PREFIXES: Final = (
     "exception.stacktrace",
     "exception.logfire.data",
 )
-"""Attributes under which emitters put what people said or wrote (field notes on emitters and frameworks)."""
+"""Attributes in which emitters put content: what people spoke or wrote."""
 CONTENT_KEYS: Final = frozenset(
     {"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"}
     | {"raw_input", "response", "events"}  # Logfire on the OpenAI Agents SDK
@@ -170,7 +170,7 @@ _OURS: Final = frozenset({*ENRICHED_KEYS, attributes.VIEW})
 
 
 def _is_ours(key: str) -> bool:
-    """Return whether an attribute is written anew, or was meant for us: what our Collector says it removed."""
+    """Return whether an attribute is replaced, or was meant for us: the names that our Collector removed."""
     return key in _OURS or key.startswith(_REDACTION)
 
 

@@ -2,8 +2,8 @@
 
 Runs in a thread of its own, so a slow or absent backend delays nothing but itself. Spans are deleted from the
 outbox in the transaction that claimed them, after the backend took them; a crash in between sends the same
-bytes again, which Jaeger recognises. What a backend refuses for good, alone and not as part of a batch, or
-what waited longer than the bound, is given up, counted and logged.
+bytes again, which Jaeger recognises. A span that a backend refuses permanently, alone and not as part of a batch, or
+that waited longer than the bound, is dropped, counted and logged.
 """
 
 import logging
@@ -51,7 +51,7 @@ class Claim(Protocol):
     """Whether more may wait than one claim holds."""
 
     def done(self, *, given_up_count: int = 0) -> None:
-        """Delete these spans: the backend has them, apart from so many, which are counted as given up."""
+        """Delete these spans: the backend has them, except `given_up_count`, which are counted as dropped."""
         ...
 
 
@@ -98,16 +98,16 @@ class Sender:
             return claim
 
     def _send(self, requests: Sequence[bytes]) -> int:
-        """Send all as one request; where it is refused for good, find the spans to blame by halving it.
+        """Send all as one request; if it is refused permanently, find the spans that caused it by halving.
 
-        Returns how many spans were given up.
+        Returns how many spans were dropped.
         """
         try:
             taken = self._transport.send(b"".join(requests))
         except RefusedForGood as refusal:
             halves = _halves(requests)
             if not halves:
-                logger.warning("gave up a span that the forward endpoint refuses: %s", refusal)
+                logger.warning("dropped a span that the forward endpoint refuses: %s", refusal)
                 return 1
             return sum(self._send(half) for half in halves)
         self._report_what_was_rejected(taken)
@@ -116,7 +116,7 @@ class Sender:
     def _report_what_was_rejected(self, taken: Taken) -> None:
         """Log a partial success. What was rejected must not be sent again (OTLP), and is not known by name."""
         if taken.rejected_count:
-            logger.warning("gave up %d spans that the forward endpoint rejects: %s", taken.rejected_count, taken.reason)
+            logger.warning("dropped %d spans that the forward endpoint rejects: %s", taken.rejected_count, taken.reason)
         elif taken.reason and taken.reason != self._last_warning:
             self._last_warning = taken.reason
             logger.info("the forward endpoint took all spans and warns: %s", taken.reason)
@@ -147,7 +147,7 @@ class Sender:
         except Exception:  # noqa: BLE001 - the database is away too; there is nothing to bound then
             return
         if count:
-            logger.error("gave up %d spans that waited longer than %s for the forward endpoint", count, self._max_age)
+            logger.error("dropped %d spans that waited longer than %s for the forward endpoint", count, self._max_age)
 
 
 def _halves(requests: Sequence[bytes]) -> Sequence[Sequence[bytes]]:

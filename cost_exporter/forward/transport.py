@@ -1,6 +1,6 @@
 """OTLP out: raw bytes over gRPC or HTTP. The port or path of the endpoint says which.
 
-Spans count as taken only where an OTLP receiver says so (`answers.py`). No redirect is followed: it would turn the
+Spans count as taken only if an OTLP receiver confirms it (`answers.py`). No redirect is followed: it would turn the
 POST into a GET, whose answer says nothing about the spans, and let the endpoint choose which address is called.
 """
 

@@ -1,5 +1,5 @@
 """Receiving: OTLP over gRPC and HTTP, or from inside the application, to one `Ingest`.
 
-The way of a request: authenticate, admit, take in (bounded), decode and salvage, ingest, answer. What may go
-wrong on it, and what the sender is told, is in `answer.py`.
+The steps of a request: authenticate, admit, receive (bounded), decode and salvage, ingest, answer. `answer.py` lists
+the errors of these steps and what each sender receives.
 """

@@ -1,4 +1,4 @@
-"""What a sender is told, as OTLP clients understand it: one table for gRPC and HTTP.
+"""The answers to senders, as OTLP clients understand them: one table for gRPC and HTTP.
 
     too large                     RESOURCE_EXHAUSTED   413   permanent
     undecodable                   INVALID_ARGUMENT     400   permanent
@@ -90,7 +90,7 @@ _PASSING: Final = (
 
 
 def answer_to(error: BaseException) -> Answer:
-    """Return what to tell the sender whose request ended with this error."""
+    """Return the answer to a request that ended with this error."""
     for kind, reason, grpc_code, http_status in _PERMANENT:
         if isinstance(error, kind):
             return Answer(reason=reason, grpc_code=grpc_code, http_status=http_status, message=str(error))
@@ -111,8 +111,8 @@ def _try_again(reason: Refusal, message: str) -> Answer:
 def success(receipt: Receipt) -> bytes:
     """Return an ExportTraceServiceResponse: empty, or with a warning where dead letters were kept.
 
-    A warning is a partial success that rejected nothing. A span that is held must not count as rejected: that
-    would tell the sender it is lost.
+    A warning is a partial success that rejected nothing. A span kept as a dead letter must not count as rejected: for
+    the sender that would mean it is lost.
     """
     if not receipt.warning:
         return b""

@@ -1,4 +1,4 @@
-"""Who sends: from the bearer token to the namespace in which the request's spans are stored (rule 15)."""
+"""The sender: from the bearer token to the namespace in which the request's spans are stored (rule 15)."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,7 +15,7 @@ _TENANT_LENGTH_MAX: Final = 256
 
 
 def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_tenant: str | None) -> SenderIdentity:
-    """Return on whose account a request with these `Authorization` headers is.
+    """Return the sender that a request with these `Authorization` headers comes from.
 
     Raises `Unauthenticated`, `PermissionDenied` or `StoreUnavailable`.
     """

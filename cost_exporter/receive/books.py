@@ -36,10 +36,10 @@ class RefreshedBooks:
         return self._keeper.book
 
     def refresh(self) -> None:
-        """Take over a new version; where the database is away the book in force stays.
+        """Load a new version if there is one; if the database is unreachable the book in force stays.
 
-        Afterwards the book is at most a second old. Who comes while another thread looks waits for it: what it
-        stored by an old book, long after a new one came, nobody would look at again.
+        Afterwards the book is at most a second old. Callers wait for a refresh that is running: a record priced with an
+        outdated book would not be re-rated.
         """
         if self._is_fresh():
             return

@@ -1,8 +1,8 @@
 """From the bytes of one admitted request to its receipt, the same for every transport.
 
-A sender's mistake is refused for good; what passes is refused for the moment. An exception that nobody expected
-is our fault: the sender is told to try again, and after a bounded time the batch is given up: it is tried in parts,
-and only the spans that fail alone become dead letters.
+A sender's mistake is refused permanently; a temporary error is answered with "try again". An unexpected exception is
+our fault: the sender is asked to try again, and after a bounded time the batch is tried in parts. Only the spans that
+fail alone become dead letters.
 """
 
 import logging
@@ -33,7 +33,7 @@ _DECODERS: Final = 2
 """Decoding holds the interpreter: more at a time would only hold more memory."""
 _CRASHED_WORKER: Final = "the worker ended each time; the request was not decoded"
 _STRIPPED_SPANS_MAX: Final = 10_000
-"""So many spans of a given-up batch keep their payload; beyond that they are only counted."""
+"""Spans of an abandoned batch that keep their payload; further ones are only counted."""
 
 
 class Gate:
@@ -45,13 +45,13 @@ class Gate:
         *,
         limits: Limits | None = None,
         stuck: StuckBatches | None = None,
-        bury: Ingest | None = None,
+        store_dead_letters: Ingest | None = None,
         now_unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`bury` stores a given-up batch, which holds dead letters only; by default it is ingested like any other."""
+        """`store_dead_letters` stores an abandoned batch, which holds dead letters only; by default `ingest` does."""
         self.limits = limits or Limits()
         self._ingest = ingest
-        self._bury = bury or ingest
+        self._store_dead_letters = store_dead_letters or ingest
         self._stuck = stuck or StuckBatches()
         self._now_unix_ns = now_unix_ns
         self._decoders = threading.BoundedSemaphore(_DECODERS)
@@ -71,9 +71,9 @@ class Gate:
         return receipt
 
     def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
-        """Bury what nobody dares to look at again, as one dead letter. Raises as `take`.
+        """Store a request that crashes its worker as one dead letter. Raises as `take`.
 
-        `ids` are those of its trace and its span; empty where it is a request of which nothing is known.
+        `ids` are the bytes of its trace id and span id; empty for a whole request.
         """
         trace_id, span_id = ids[:_TRACE_ID_BYTES], ids[_TRACE_ID_BYTES:]
         letter = DeadLetter(reason="our_fault", detail=_CRASHED_WORKER, trace_id=trace_id, span_id=span_id)
@@ -97,11 +97,11 @@ class Gate:
         else:
             receipt = self._buried(list(_dead_letters(error, request)), sender)
         self._stuck.forget(batch)
-        _LOG.error("batch %s is given up: %d spans are dead letters now", batch.hex()[:12], receipt.dead_letter)
+        _LOG.error("batch %s kept failing: %d of its spans are dead letters now", batch.hex()[:12], receipt.dead_letter)
         return receipt
 
     def _taken_in_parts(self, pieces: list[Piece], encoding: Encoding, sender: SenderIdentity) -> Receipt:
-        """Take the spans that can be taken and bury the others."""
+        """Take the spans that can be taken and store the others as dead letters."""
         dead_letters: list[DeadLetter] = []
 
         def take(part: Sequence[Piece]) -> Receipt:
@@ -128,7 +128,7 @@ class Gate:
             dead_letters=dead_letters,
         )
         try:
-            return self._bury(buried)
+            return self._store_dead_letters(buried)
         except (ReceiveError, StoreUnavailable):
             raise
         except Exception as second:

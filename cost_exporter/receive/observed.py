@@ -15,9 +15,9 @@ from cost_exporter.domain.value import value
 __all__ = ["Observed", "Observer", "ServiceScope", "Unobserved", "Watch"]
 
 ServiceScope = tuple[str, str]
-"""A service's name, and a scope that tells of calls in it."""
+"""A service's name, and a scope that reports calls in it."""
 _SCOPES_MAX: Final = 10_000
-"""More are not told of: scopes are named by senders, and what is told of them is a help, not a ledger."""
+"""Limit of the scopes that are reported: senders choose their names, and the notices about them are only advice."""
 
 
 @value
@@ -35,7 +35,7 @@ class Observed:
 
 
 class Observer(Protocol):
-    """Who counts. Must neither raise nor block."""
+    """The metrics. Must neither raise nor block."""
 
     def stored(self, observed: Observed) -> None:
         """Count a stored request."""
@@ -63,17 +63,17 @@ def _is_unread(call: Call) -> bool:
 
 
 class Watch:
-    """Stands behind the pipeline (its `Observe`) and tells what it saw. Thread-safe."""
+    """The pipeline's `Observe`: passes on a summary of each stored request. Thread-safe."""
 
-    def __init__(self, tell: Callable[[Observed], None]) -> None:
-        """`tell` is called once a request."""
-        self._tell = tell
+    def __init__(self, report: Callable[[Observed], None]) -> None:
+        """`report` is called once a request."""
+        self._report = report
         self._seen: set[ServiceScope] = set()
         self._lock = threading.Lock()
 
     def __call__(self, facts: Facts, receipt: Receipt) -> None:
         """Look at what became of one request."""
-        self._tell(
+        self._report(
             Observed(
                 receipt=receipt,
                 tenant_claims_ignored_count=facts.tenant_claims_ignored_count,

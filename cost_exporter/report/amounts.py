@@ -16,7 +16,7 @@ __all__ = ["bound_text", "cost_text", "jsonable", "time_text", "total_text", "wi
 
 
 def cost_text(cost_usd: Decimal | None, places: int | None = None) -> str:
-    """Return a cost with its sign, `$0.0001605`, exact or at so many places; an unknown one is a dash, not a zero."""
+    """Return a cost with its sign, `$0.0001605`, exact or rounded to `places`; an unknown one is a dash, not a zero."""
     if cost_usd is None:
         return "-"
     sign = "-" if cost_usd < 0 else ""

@@ -1,7 +1,7 @@
-"""Say in words what was decided on a call: whether it is billed, with whose figures, and why.
+"""Explain the decision on a call: whether it is billed, with which span's quantities, and why.
 
-The ledger keeps each decision as an issue of the record, `same_call:nested`; the code stands behind the words, so
-that what is read here can be searched for there.
+The ledger keeps each decision as an issue of the record, `same_call:nested`. The code follows the explanation, so that
+a reader can search for it.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _SAME_CALL: Final = {
     "phone_call_id": "both name the same phone call",
     "session": "both are the same part of one session",
     "nested": "one is above the other, with the same model and usage",
-    "overlap": "another instrumentation tells of the same model and usage at the same time",
+    "overlap": "another instrumentation reports the same model and usage at the same time",
     "look_alike": "a span in another trace has the same model, usage, service and time",
-    "cache_unsaid": "another instrumentation tells of the cached tokens too, which only one of the two leaves out",
+    "cache_unsaid": "another instrumentation reports the same call, and only one of the two includes the cached tokens",
     "usage_lost": "one is above the other, and only one of them knows the usage",
     "framework": "a framework's span yields to the calls of the vendor below it",
 }

@@ -24,7 +24,7 @@ _TEXT_WIDTH_FAIR = 24
 """Rather than wrap text to less than this, columns are folded together."""
 _GAP = "  "
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
-"""A trace id, also within a text: whoever copies it needs it in one piece."""
+"""A trace id, also within a text: it is never split, so that it can be copied."""
 
 
 def table_form(sheet: Sheet, *, width: int | None = None) -> str:

@@ -95,7 +95,7 @@ def without_empty(sheet: Sheet, names: frozenset[str]) -> Sheet:
 
 
 def with_points_aligned(sheet: Sheet) -> Sheet:
-    """Return the sheet with its figures padded, so that in right-aligned columns the points stand in one line."""
+    """Return the sheet with its figures padded, so that right-aligned columns are aligned on the decimal point."""
     padded = [
         _padded(cells) if name in sheet.point_aligned else cells
         for name, cells in zip(sheet.columns, _columns(sheet), strict=True)

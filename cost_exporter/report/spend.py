@@ -95,7 +95,7 @@ class Spend:
         return sum(group.unpriced_count for group in (*self.groups, *self.omitted))
 
     def ordered(self, by: str | None, limit: int | None) -> "Spend":
-        """Return the report with its groups in order of a measure, most first, and only so many of them listed."""
+        """Return the report with its groups in order of a measure, most first, and at most `limit` of them listed."""
         groups = self.groups if by is None else tuple(sorted(self.groups, key=_MEASURES[by], reverse=True))
         return replace(self, groups=groups[:limit], omitted=(*(groups[limit:] if limit else ()), *self.omitted))
 
@@ -109,7 +109,7 @@ class Spend:
         }
 
     def table(self, places: int | None = None) -> Sheet:
-        """Return the report for people: costs at so many places, or exact; a dash or `≥` where they are not known."""
+        """Return the report for people: costs rounded to `places`, or exact; a dash or `≥` where they are not known."""
         sheet = Sheet(
             title=f"Spend from {self.since:%Y-%m-%d} until {self.until:%Y-%m-%d} (UTC, exclusive)",
             columns=(*self.columns, "cost", "calls", "tokens", "audio s", "call s", "characters", "unpriced"),

@@ -15,7 +15,7 @@ _CENT_PLACES: Final = 2
 
 
 def unit_price_text(unit: str, price_usd: Decimal, per: Decimal) -> str:
-    """Return the price of so many units; each digit of it stays, and it has at least two places."""
+    """Return the price of `per` units; each digit of it stays, and it has at least two places."""
     if unit.endswith("_usd"):
         return _share(price_usd, per)
     many = to_plain(per)

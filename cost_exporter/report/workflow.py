@@ -69,7 +69,7 @@ class WorkflowReport:
         }
 
     def sheet(self, places: int | None = None) -> Sheet:
-        """Return one row a line, for people: costs at so many places, or exact."""
+        """Return one row a line, for people: costs rounded to `places`, or exact."""
         name = self.workflow["workflow_name"] or self.workflow["workflow_id"] or "workflow"
         return Sheet(
             title=f"{name}  {jsonable(self.workflow['trace_id'])}  ({self.workflow['state']})",
@@ -101,7 +101,9 @@ def trace_json(reports: Sequence[WorkflowReport]) -> dict[str, Any]:
     }
 
 
-def top_sheet(workflows: Sequence[Row], title: str = "The dearest workflows", places: int | None = None) -> Sheet:
+def top_sheet(
+    workflows: Sequence[Row], title: str = "The most expensive workflows", places: int | None = None
+) -> Sheet:
     """Return workflows in the order they come in, for people."""
     return Sheet(
         title=title,
@@ -202,12 +204,12 @@ def _status(record: Row) -> str:
 
 def _explained(record: Row) -> list[str]:
     head = f"span {record['span_id']}: {record['operation']} {record['provider']} {record['model']}, {_status(record)}"
-    teller = [f"  told by {record['scope']}"] if record.get("scope") else []
+    reporter = [f"  reported by {record['scope']}"] if record.get("scope") else []
     issues = [f"  {issue_explained(record, str(issue))}" for issue in record["issues"] or ()]
     owner = f"  tenant {record['tenant_id']}, category {record['category']}"
     if record["book_version"]:
         owner += f", prices of book {record['book_version']}"
-    return [head, *teller, owner, *issues, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
+    return [head, *reporter, owner, *issues, *[f"  {_line_explained(line)}" for line in record["lines"] or ()]]
 
 
 def _line_explained(line: Row) -> str:

@@ -1,6 +1,6 @@
 """Settings: what the operator may choose, read from `CALLFARE_*` variables and one YAML file.
 
-Wrong settings are one line that names the variable or the place in the file, and the mend.
+A wrong setting raises an error of one line that names the variable or the place in the file, and how to fix it.
 """
 
 from cost_exporter.settings.address import Address, Tls, require_safe_address

@@ -46,7 +46,7 @@ _OPTIONS = {"otlp_grpc_addr": "--grpc", "otlp_http_addr": "--http", "web_addr": 
 
 
 def default_data_dir(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return where the embedded database lives unless told otherwise, as the platform has it."""
+    """Return the default folder of the embedded database on this platform."""
     home = Path(environ.get("HOME") or Path.home())
     if platform == "darwin":
         return home / "Library" / "Application Support" / "callfare"
@@ -56,7 +56,7 @@ def default_data_dir(environ: Mapping[str, str], platform: str = sys.platform) -
 
 
 class Settings(BaseSettings):
-    """What the service was told. Immutable; `load_settings` reads it from the environment."""
+    """The settings of the service. Immutable; `load_settings` reads them from the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", arbitrary_types_allowed=True

@@ -163,7 +163,7 @@ def test_nothing_leaves_while_the_backend_is_away(wired: tuple[Backend, Transpor
 def test_one_span_refused_for_good_does_not_hold_the_others(
     wired: tuple[Backend, Transport], rows: list[tuple[str, ...]]
 ) -> None:
-    """What was refused is halved, also within a row, until the refused span is alone; it is given up and counted."""
+    """What was refused is halved, also within a row, until the refused span is alone; it is dropped and counted."""
     backend, transport = wired
     backend.poison = "bad"
     outbox = MemoryOutbox(*(waiting(*names) for names in rows))
@@ -227,7 +227,7 @@ def test_what_waited_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> N
     assert gave_up.wait(PATIENCE_SECONDS)
     sender.stop(PATIENCE_SECONDS)
     assert outbox.given_up == 2
-    assert "gave up 2 spans" in caplog.text
+    assert "dropped 2 spans" in caplog.text
 
 
 def test_the_endpoint_says_the_transport() -> None:
@@ -241,7 +241,7 @@ def test_the_endpoint_says_the_transport() -> None:
 
 
 def test_a_refusal_names_its_reason() -> None:
-    """The log line of a span given up says what the backend answered."""
+    """The log line of a dropped span has what the backend answered."""
     backend = Backend()
     backend.poison = "bad"
     with http_endpoint(backend) as endpoint, pytest.raises(RefusedForGood, match="HTTP 400"):

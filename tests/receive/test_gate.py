@@ -97,10 +97,10 @@ def test_what_passes_is_never_given_up() -> None:
 
 
 def test_given_up_letters_may_have_a_way_of_their_own() -> None:
-    """`bury` takes them; where even that fails, the sender keeps its batch."""
+    """`store_dead_letters` takes them; where even that fails, the sender keeps its batch."""
     ingest, buried, clock = FakeIngest(), FakeIngest(), Clock()
     ingest.before = fails_on_spans
-    gate = gate_with(ingest, clock, bury=buried)
+    gate = gate_with(ingest, clock, store_dead_letters=buried)
     with pytest.raises(Overloaded):
         take(gate)
     clock.seconds += 3_600

@@ -121,7 +121,7 @@ def test_duplicate_names_what_is_billed_instead() -> None:
 
 
 def test_duplicate_of_a_call_in_another_trace_names_the_trace() -> None:
-    """A gateway tells of the call in a trace of its own: its span id alone would lead nowhere."""
+    """A gateway reports the call in a trace of its own: its span id alone would lead nowhere."""
     elsewhere = UUID("ffffffffffffffffffffffffffffffff")
     double = record("02", status="duplicate", duplicate_of="01", duplicate_trace_id=elsewhere, lines=[])
     status = WorkflowReport.of(workflow(), [double]).sheet().rows[0][-1]
@@ -140,7 +140,7 @@ def test_span_that_its_emitter_calls_not_billable_is_no_duplicate_of_nothing() -
     ("issue", "words"),
     [
         ("same_call:response_id", "not billed: the call is billed as 01; both carry the same response id"),
-        ("same_call:overlap", "another instrumentation tells of the same model and usage at the same time"),
+        ("same_call:overlap", "another instrumentation reports the same model and usage at the same time"),
         ("same_call:framework", "a framework's span yields to the calls of the vendor below it"),
         ("amended_by:03", "billed with the figures of span 03"),
         ("vendor_total", "corrected to what the vendor says that the session took"),
@@ -151,7 +151,7 @@ def test_explanation_says_who_told_of_a_call_and_why_it_is_billed_or_not(issue: 
     """Which instrumentation it was, and the evidence that the decision rests on."""
     double = record("02", duplicate_of="01", scope="some.scope", issues=[issue], book_version="", lines=[])
     lines = WorkflowReport.of(workflow(), [double]).explanation()
-    assert lines[1:3] == ["  told by some.scope", "  tenant acme, category bot"]
+    assert lines[1:3] == ["  reported by some.scope", "  tenant acme, category bot"]
     assert words in lines[3]
     assert issue in lines[3]
 
@@ -181,7 +181,7 @@ def test_json_holds_money_as_strings() -> None:
 
 
 def test_top_shows_each_workflow_with_its_total() -> None:
-    """The dearest workflows are listed with totals that say what they miss."""
+    """The most expensive workflows are listed with totals that say what they miss."""
     ended = {"ended_at": START + timedelta(seconds=135), "request_count": 3}
     rows = top_sheet([workflow(**ended), workflow(**ended, workflow_name=None, unpriced_count=2)]).rows
     started = ("2026-03-01 12:00:00", "completed", "2:15", "3")

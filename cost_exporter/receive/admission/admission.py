@@ -1,7 +1,7 @@
 """Let in only as much as memory allows: a number of requests, and a budget of undecoded bytes (rule 24).
 
-Who finds no room waits up to two seconds and is then told to try again (`Overloaded`). Nothing is queued
-without bound, and a refused sender keeps its batch.
+A request without a free slot waits up to two seconds and is then refused with "try again" (`Overloaded`). Nothing is
+queued without bound, and a refused sender keeps its batch.
 """
 
 import threading
@@ -50,7 +50,7 @@ class Admission:
         return Permit(self, self._monotonic_seconds() + self.limits.wait_seconds_max) if has_slot else None
 
     def hold(self, size_bytes: int, deadline_seconds: float) -> None:
-        """Take so many bytes of the budget. Raises `Overloaded`."""
+        """Take `size_bytes` of the budget. Raises `Overloaded`."""
         self._wait_until(lambda: self._take_bytes(size_bytes), deadline_seconds, "no room for its bytes")
 
     def leave(self, bytes_held: int) -> None:

@@ -20,7 +20,7 @@ def require_known(encoding: str) -> None:
 
 
 def inflate(body: bytes, encoding: str, bytes_max: int, hold: Callable[[int], None]) -> bytes:
-    """Return the body without its encoding. `hold` is told of each piece before the next is made.
+    """Return the body without its encoding. `hold` gets the size of each piece before the next is made.
 
     Raises `TooLarge` beyond `bytes_max`, `Undecodable` for what is not in that encoding.
     """

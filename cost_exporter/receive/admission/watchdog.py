@@ -41,7 +41,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, end: Callable[[], object]) -> Generator[Watched, None, None]:
-        """Watch the block; `has_expired` tells afterwards whether it was ended."""
+        """Watch the block; `has_expired` is true afterwards if it was ended."""
         watched = Watched(self._monotonic_seconds() + self._seconds_max, end)
         with self._lock:
             self._watched.add(watched)

@@ -1,7 +1,7 @@
-"""A request taken apart, so that it can be tried in parts: what is wrong with one span then costs no other.
+"""Split a request so that it can be tried in parts: an error in one span then affects no other.
 
-Only for a batch that is given up otherwise, so it is plain rather than fast. Nothing is decoded as a span here: the
-parts of protobuf are bytes, those of JSON whatever JSON they are.
+Only used for a batch that would otherwise be lost, so it is simple rather than fast. No span is decoded here: the parts
+of protobuf are bytes, those of JSON are any JSON value.
 """
 
 import json

@@ -27,7 +27,7 @@ class Encoding(StrEnum):
 
 @value
 class SenderIdentity:
-    """On whose account a request is: from the credential, never from the request."""
+    """Which tenant a request belongs to: from the credential, never from the request."""
 
     namespace: str = "default"
     tenant_is_trusted: bool = True

@@ -24,7 +24,7 @@ __all__ = ["parse_json"]
 
 _MEMORY_BYTES_MAX: Final = 256 * 1024 * 1024
 _NO_VALUE: Final = b"\x0a\x7f"
-"""Stands where a value was that cannot be kept: its dead letter shall not look as if it had never been stated."""
+"""Replaces a value that cannot be kept, so that its dead letter shows that there was one."""
 _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES: Final = ("UNSET", "OK", "ERROR")
 

@@ -1,8 +1,8 @@
 """Save the good spans of a request that the decoder refuses as a whole (rules 22 and 25).
 
-Its spans are taken apart on the wire and decoded one by one, and mended where they must be (`read/otlp/repair.py`). A
-span that cannot be mended becomes a dead letter, without what cannot be decoded, so that it can still be replayed.
-This path is slow, and only taken by requests that would be lost otherwise.
+Its spans are split on the wire, decoded one by one and repaired if necessary (`read/otlp/repair.py`). A span that
+cannot be repaired becomes a dead letter without the undecodable part, so that it can still be replayed. This path is
+slow, and only used for requests that would be lost otherwise.
 """
 
 from typing import Any, Final

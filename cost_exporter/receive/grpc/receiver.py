@@ -111,7 +111,7 @@ class GrpcReceiver:
             try:
                 return next(messages)
             except StopIteration:
-                pass  # a call without a message, or one whose message was too large: grpcio has said so then
+                pass  # a call without a message, or one whose message was too large: grpcio has answered it
             except Exception as error:
                 if not watched.has_expired:
                     raise _Gone from error

@@ -34,7 +34,7 @@ __all__ = [
 
 _LENGTH: Final = struct.Struct("!I")
 _HEAD: Final = struct.Struct("!QB??II")
-"""Number, encoding, whether the tenant is trusted, whether it is given up, bytes of the namespace, of the body."""
+"""Number, encoding, whether the tenant is trusted, whether it is abandoned, bytes of the namespace, of the body."""
 _ENCODINGS: Final = tuple(Encoding)
 _COUNTS: Final = ("received", "accepted", "duplicate", "conflict", "ignored", "dead_letter")
 READY: Final = 0
@@ -42,7 +42,7 @@ READY: Final = 0
 
 
 class OurFault(Exception):
-    """Stands in for an error that nobody expected and that stayed in the worker's process."""
+    """Replaces an unexpected error that stayed in the worker's process."""
 
 
 @value
@@ -54,7 +54,7 @@ class WorkerRequest:
     encoding: Encoding
     sender: SenderIdentity
     is_given_up: bool = False
-    """It ended its workers, and is to be buried. The body stays behind; here are the ids of its trace and its span."""
+    """It ended its workers and becomes a dead letter. Without its body; here are the ids of its trace and its span."""
 
 
 @value
@@ -73,7 +73,7 @@ class WorkerReply:
 
 
 def write_options(pipe: BinaryIO, options: IngestOptions) -> None:
-    """Tell a worker what it works with. By the pipe, as it holds a password: a command line is seen by all."""
+    """Send a worker its options. Through the pipe, because they hold a password: everyone can read a command line."""
     _write_json(
         pipe,
         {
@@ -181,7 +181,7 @@ def _receipt(counts: list[int]) -> Receipt:
 
 
 def _error_json(error: CallfareError) -> tuple[str, str, bool]:
-    """Return kind, text, and whether it is our fault: then it has a cause, and senders are told so (`answer.py`)."""
+    """Return kind, text, and whether it is our fault: then it has a cause, and the answer shows it (`answer.py`)."""
     kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
     return kind.__name__, str(error), isinstance(error, Overloaded) and error.__cause__ is not None
 

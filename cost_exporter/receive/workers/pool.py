@@ -49,7 +49,7 @@ class WorkerPool:
         self._options = options
         self._observer = observer
         self._stuck = stuck or StuckBatches()
-        self._quarantine = Quarantine(self._started, self._told)
+        self._quarantine = Quarantine(self._started, self._note_reply)
         self._changed = threading.Condition()
         self._alive: list[WorkerProcess] = []
         self._ready: list[WorkerProcess] = []
@@ -86,7 +86,7 @@ class WorkerPool:
             receipt = self._taken_in_parts(body, encoding, sender)
             self._stuck.forget(batch)
             _LOG.error(
-                "batch %s is given up: each worker that had it ended; %d of its spans are dead letters",
+                "batch %s kept ending its workers: %d of its spans are dead letters now",
                 batch.hex()[:12],
                 receipt.dead_letter,
             )
@@ -172,17 +172,17 @@ class WorkerPool:
 
     def _listen(self, worker: WorkerProcess) -> None:
         """Return when the worker has ended."""
-        exit_code = worker.listen(self._told)
+        exit_code = worker.listen(self._note_reply)
         with self._changed:
             self._alive.remove(worker)
             if worker in self._ready:
                 self._ready.remove(worker)
-        worker.fail_waiting()  # only now: who tries again at once shall not meet it
+        worker.fail_waiting()  # only now, so that an immediate retry does not reach the dead worker
         worker.close()
         if not self._is_closing.is_set():
             _LOG.error("worker %d ended (exit code %d); another one is started", worker.pid, exit_code)
 
-    def _told(self, reply: WorkerReply) -> None:
+    def _note_reply(self, reply: WorkerReply) -> None:
         for observed in reply.observed:
             self._observer.stored(observed)
         for seconds in reply.commit_seconds:

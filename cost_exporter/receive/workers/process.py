@@ -36,7 +36,7 @@ class WorkerProcess:
     """One worker, from its start to its end."""
 
     def __init__(self) -> None:
-        """Start a clean interpreter with the modules of this one. It has been told nothing yet."""
+        """Start a clean interpreter with the modules of this one. It has no options yet."""
         modules = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - a string is wanted
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-P", "-m", _MODULE],
@@ -62,7 +62,7 @@ class WorkerProcess:
         return len(self._waiting)
 
     def await_ready(self, options: IngestOptions) -> None:
-        """Tell it what it works with, and return when it is ready. Raises the `CallfareError` why it is not."""
+        """Send it its options, and return when it is ready. Raises the `CallfareError` that kept it from starting."""
         with self._writing, suppress(OSError, ValueError):  # ValueError: the pipe was closed meanwhile
             write_options(self._requests, options)
         ready = read_reply(self._replies)
@@ -80,7 +80,7 @@ class WorkerProcess:
             return self._last_number, future
 
     def send(self, request: WorkerRequest) -> None:
-        """Hand the request over. Where the worker is gone, whoever listens notices it, and fails the request."""
+        """Send the request. If the worker is gone, the listening thread notices it and fails the request."""
         with self._writing, suppress(OSError, ValueError):  # as above
             write_request(self._requests, request)
 
@@ -94,7 +94,7 @@ class WorkerProcess:
         return self._process.wait()
 
     def fail_waiting(self) -> None:
-        """Tell who waits for a worker that has ended to try again."""
+        """Fail the requests of a worker that has ended; their senders try again."""
         while self._waiting:
             _, future = self._waiting.popitem()
             future.set_exception(WorkerEnded("a worker ended; try again"))
@@ -111,7 +111,7 @@ class WorkerProcess:
             self._writing.release()
 
     def kill(self) -> None:
-        """End the process at once; what it holds is lost and its senders are told to try again."""
+        """End the process at once; what it holds is lost, and its senders are asked to try again."""
         self._process.kill()
 
     def close(self) -> None:

@@ -25,10 +25,10 @@ _WORKERS_MAX: Final = 64
 class Quarantine:
     """Tries one request at a time. Thread-safe."""
 
-    def __init__(self, start: Callable[[], WorkerProcess], told: Callable[[WorkerReply], None]) -> None:
-        """`start` returns a worker that is ready; `told` gets all its replies."""
+    def __init__(self, start: Callable[[], WorkerProcess], observe: Callable[[WorkerReply], None]) -> None:
+        """`start` returns a worker that is ready; `observe` gets all its replies."""
         self._start = start
-        self._told = told
+        self._observe = observe
         self._busy = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._ended_count = 0
@@ -69,7 +69,7 @@ class Quarantine:
         return told.receipt
 
     def _listen(self, worker: WorkerProcess) -> None:
-        exit_code = worker.listen(self._told)
+        exit_code = worker.listen(self._observe)
         if exit_code:
             _LOG.error("a worker in quarantine ended (exit code %d)", exit_code)
         worker.fail_waiting()

@@ -3,8 +3,8 @@
 `python -m cost_exporter.receive.workers.worker` reads requests from its standard input and writes replies to its
 standard output (`frames.py`). It works on several at a time, so that they share commits, and has its own connections
 and its own price book. It ends when its input does, also where the service was killed: what it holds then is committed
-first. Signals that ask to stop are not for it: whoever sends them to a whole group or terminal means the service, which
-lets its workers answer before it ends their input.
+first. It ignores signals that ask to stop: sent to a whole group or terminal they are meant for the service, which lets
+its workers answer before it ends their input.
 
 What is imported here is paid for in memory by every worker: no server, no settings, no metrics.
 """
@@ -54,7 +54,7 @@ def main() -> int:
     start_logging()
     options = read_options(requests)
     if options is None:
-        return 0  # the service ended before it said anything
+        return 0  # the service ended before it sent the options
     try:
         worker = _Worker(options, replies)
     except CallfareError as error:
