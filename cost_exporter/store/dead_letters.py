@@ -1,6 +1,6 @@
-"""Replay dead letters: send what they hold through the pipeline again, after what stopped them was mended.
+"""Replay dead letters: send their spans through the pipeline again, after the cause of the failure was fixed.
 
-Idempotent: spans are recognised by their keys, and a letter that fails again stays, with its error.
+Idempotent: spans are recognised by their keys, and a dead letter that fails again stays, with its error.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ def replay(
     submit_facts: Callable[[Facts], Receipt],
     ids: Sequence[int] | None = None,
 ) -> Iterator[Replayed]:
-    """Replay the waiting letters, or those of `ids`, and yield what became of each.
+    """Replay the waiting dead letters, or those of `ids`, and yield the result of each.
 
     Takes an autocommit connection; `submit_*` store through one of their own. One replay runs at a time.
     """

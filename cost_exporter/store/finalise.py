@@ -68,7 +68,7 @@ def finalise(
 ) -> list[FinalisedTrace]:
     """Finalise up to 1,000 workflows that were idle for long enough, and return them. Call again if it was as many.
 
-    `outgoing` makes the span that tells a backend the total; it is put into the outbox in the same transaction.
+    `outgoing` makes the span that reports the total to a backend; it enters the outbox in the same transaction.
     """
     parameters = {"now": now, "idle": idle, "idle_without_root": idle * _WITHOUT_ROOT_FACTOR, "count": _AT_ONCE}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:

@@ -93,7 +93,7 @@ class PostgresClaim:
         self.is_full = held_count == _CLAIM_ROWS_MAX or held_count > len(rows)
 
     def done(self, *, given_up_count: int = 0) -> None:
-        """Delete the rows, and count the spans among them that were given up."""
+        """Delete the rows, and count the spans among them that were dropped."""
         self._cursor.execute("delete from callfare.outbox where id = any(%s)", (self._ids,))
         if given_up_count:
             self._cursor.execute(_GIVE_UP, (given_up_count,))
@@ -120,7 +120,7 @@ class PostgresOutbox:
         return 0 if row is None else int(row[0])
 
     def state(self) -> tuple[int, int]:
-        """Return how many spans wait, and how many were given up since the beginning."""
+        """Return how many spans wait, and how many were dropped since the beginning."""
         with self._pool.connection() as connection:
             row = connection.execute(_STATE).fetchone()
         return (0, 0) if row is None else (int(row[0]), int(row[1]))

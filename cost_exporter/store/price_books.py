@@ -1,8 +1,8 @@
 """Price books in the database: what was loaded or imported here, appended version by version.
 
-A service asks `latest_version` every second, which is one index lookup, and loads the book anew only where
-it changed. Rows are written once and never updated; what supersedes what is decided by the order of loading.
-Files named by `CALLFARE_PRICES` take part in that order: each is loaded as a version when it says something new.
+A service queries `latest_version` every second, which is one index lookup, and loads the book again only if it
+changed. Rows are written once and never updated; of two prices the one that was loaded later wins. Files named by
+`CALLFARE_PRICES` take part in that order: each is loaded as a version when its content is new.
 """
 
 import json
@@ -134,11 +134,11 @@ def save_price_file(connection: Connection, file: PriceFile) -> int:
 
 
 def load_new_files(connection: Connection, paths: Sequence[Path]) -> dict[str, int]:
-    """Append each file that says something new as a version; return the numbers of the versions by file.
+    """Append each file with new content as a version; return the numbers of the versions by file.
 
-    New is what differs from what the same file said when it was last loaded. A file that was never loaded is not new
-    where another one said the same: `prices load` had it under another path. So a correction that was loaded after
-    a file stays in force until the file itself changes.
+    Content is new if it differs from the same file when it was last loaded. A file that was never loaded is not new
+    if another one had the same content: `prices load` read it from another path. So a correction that was loaded
+    after a file stays in force until the file itself changes.
     """
     loaded: dict[str, int] = {}
     for file in [read_price_file(path) for path in paths]:
@@ -212,7 +212,7 @@ class BookKeeper:
         self.book = current_book(connection)
 
     def refresh(self, connection: Connection) -> bool:
-        """Load the book anew if a version appeared, and return whether one did. An error leaves the book in force."""
+        """Load the book again if a version appeared, and return whether one did. An error leaves the book in force."""
         version_id = latest_version(connection)
         if version_id == self._version_id:
             return False

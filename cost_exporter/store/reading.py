@@ -85,7 +85,7 @@ class Reader:
         return self._rows("usage_stats", {"trace_id": trace_id, "tenant": tenant})
 
     def top(self, period: Period, *, limit: int, tenant: str | None = None, by: str = "cost") -> list[Row]:
-        """Return workflows that started in the period: the dearest, the longest, or those with most unpriced calls."""
+        """Return workflows that started in the period, by cost, by duration or by unpriced calls, the highest first."""
         parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": limit, "by": by}
         return self._rows("top_workflows", parameters)
 
@@ -128,7 +128,7 @@ class Reader:
         return self._rows("mismatches", {})
 
     def missing_spans(self) -> int:
-        """Return how many numbered spans never arrived, of producers that were not heard of in the last ten minutes."""
+        """Return how many numbered spans never arrived, of producers that sent nothing in the last ten minutes."""
         return int(self._rows("missing_spans", {})[0]["missing_count"])
 
     def unread(self, period: Period, *, count: int, tenant: str | None = None) -> list[Row]:
@@ -156,7 +156,7 @@ class Reader:
 
 
 class ReaderPool:
-    """A few connections, lent to whoever answers a request. Opened when first needed, bounded, closed by `close`."""
+    """A few connections, lent to the handlers of requests. Opened when first needed, bounded, closed by `close`."""
 
     def __init__(self, database_url: str) -> None:
         """Prepare; nothing is connected before the first use."""
@@ -171,7 +171,7 @@ class ReaderPool:
 
     @contextmanager
     def lend(self) -> Generator[Reader]:
-        """Lend a reader. Raises `StoreUnavailable` where no connection is to be had in time."""
+        """Lend a reader. Raises `StoreUnavailable` if no connection is free in time."""
         try:
             with self._pool.connection() as connection:
                 yield Reader(connection)

@@ -1,7 +1,7 @@
 """Credentials: who may send for which tenant, and who may read. Stored hashed, shown once (rule 27).
 
-A token is 32 random bytes; of it the database holds only the SHA-256, which is enough to find it and useless to
-whoever reads the table. A slow password hash would add nothing: nobody can guess 256 bits.
+A token is 32 random bytes. The database holds only its SHA-256, which is enough to find it and useless to a reader of
+the table. A slow password hash would add nothing: nobody can guess 256 bits.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ _READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN, TokenScop
 
 @value
 class Credential:
-    """Who presents a token."""
+    """The tenant and scope of a token."""
 
     tenant: str
     scope: TokenScope

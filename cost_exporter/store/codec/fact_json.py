@@ -1,8 +1,8 @@
-"""A call as JSON and back: what one span said, beyond what the columns of `record` hold.
+"""A call as JSON and back: what one span reported, beyond what the columns of `record` hold.
 
-`record` keeps what was judged; this keeps what was said, so that a trace can be settled again when a late span
-arrives. Only what differs from its default is written, and every field of `Call` and `UsageRecord` comes back
-equal, also those that are added later. Nothing here can hold content: a call consists of names, counts and ids.
+`record` keeps the result; this keeps the input, so that a trace can be settled again when a late span arrives. Only
+what differs from its default is written, and every field of `Call` and `UsageRecord` comes back equal, also those
+that are added later. Nothing here can hold content: a call consists of names, counts and ids.
 """
 
 import json
@@ -48,7 +48,7 @@ _CALL_COLUMNS: Final = frozenset(
     }
 )
 _USAGE_COLUMNS: Final = frozenset({"provider", "model", "operation", "service_tier", "mode"})
-# `session_before` is judged, not said: it is kept with the record.
+# `session_before` is a result of settling, not part of the span: it is kept with the record.
 _SPECIAL: Final = frozenset(
     {"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns", "session_before"}
 )
@@ -122,7 +122,7 @@ def call_from(fact: Mapping[str, Any], quantities: Quantities, columns: Mapping[
 
 
 def attribution_words(attribution: Attribution) -> dict[str, str]:
-    """Return what an attribution says, field by field; unsaid fields are left out."""
+    """Return the fields of an attribution as text, without those that are not stated."""
     return {name: word for name, word in zip(Attribution._fields, attribution, strict=True) if word is not None}
 
 

@@ -26,7 +26,7 @@ class PackedLinks:
 
     links: bytes | None
     attributions: str | None
-    """JSON array of objects. An index into it is one less than in `links`, where 0 means that nothing is said."""
+    """JSON array of objects. An index into it is one less than in `links`, where 0 means that nothing is stated."""
     roots: str | None
     """JSON object by span id in hex: [started ns, ended ns, has failed, resource's attribution]."""
 

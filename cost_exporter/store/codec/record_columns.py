@@ -82,7 +82,7 @@ def record_parameters(
 def record_from_row(row: Mapping[str, Any]) -> CostRecord:
     """Return the record of a row of the statement `load_records`.
 
-    Its attribution holds what a record shows of it; the rest is inherited anew whenever its trace is settled.
+    Its attribution holds the fields that a record shows; the rest is inherited again when its trace is settled.
     """
     fact: dict[str, Any] = loads_exactly(row["fact"])
     billed: Quantities = loads_exactly(row["usage"])
@@ -199,7 +199,7 @@ def _fact_json(record: CostRecord) -> str:
     if record.session_before is not None:
         before = {unit: str(number) for unit, number in record.session_before.items()}
         text = with_member(text, "session_before", compact_json(before))
-    # The usage column has them as billed; what the span said is kept beside it where that is something else.
+    # The usage column has the billed quantities; the span's own are kept beside it if they differ.
     said = record.call.usage.quantities
     if record.quantities is not said and record.quantities != said:
         text = with_member(text, "quantities", quantities_json(said))

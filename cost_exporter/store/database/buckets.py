@@ -1,6 +1,6 @@
 """The monthly partitions of `record`: made ahead of time, never by an insert, and again where they are missing.
 
-A trace's records live in the partition of the month in which the trace was first heard of. That month is kept
+The records of a trace are in the partition of the month in which its first span was received. That month is stored
 with the trace, so late spans join their siblings and a record stays unique without a timestamp in its key.
 """
 

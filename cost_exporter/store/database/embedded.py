@@ -107,7 +107,7 @@ class EmbeddedPostgres:
             return True
 
     def stop(self) -> None:
-        """Stop the server, whoever started it, after its commits are safe."""
+        """Stop the server after its commits are safe, also one that another process started."""
         with self._lock:
             self._stop()
 
@@ -126,7 +126,7 @@ class EmbeddedPostgres:
             configuration.write(_SETTINGS)
 
     def _check_version(self) -> None:
-        """Refuse a data directory made by another major version, before pg_ctl says so less clearly."""
+        """Refuse a data directory made by another major version; pg_ctl's own message is less clear."""
         made_by = (self.data_dir / "PG_VERSION").read_text().strip()
         words = self._run("postgres", "--version").stdout.split()
         have = next((word for word in words if word[0].isdigit()), "unknown")
@@ -205,7 +205,7 @@ class EmbeddedPostgres:
                         return True
                     time.sleep(0.05)
         except psycopg.OperationalError:
-            pass  # it does not answer: whoever uses it is no better off
+            pass  # it does not answer, so nobody can be using it
         return False
 
     # ----------------------------------------------------------------------------------------------- small ones
@@ -257,10 +257,10 @@ class EmbeddedPostgres:
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program ends, also where we are told to end meanwhile.
+    """Wait until a program ends, also if we receive a signal to stop meanwhile.
 
-    Killed, it would leave behind what it started: initdb a server that fills the data directory, pg_ctl one that
-    nobody knows of.
+    If it were killed, what it started would go on: a server of initdb that fills the data directory, or a server of
+    pg_ctl that nothing tracks.
     """
     try:
         process.wait(timeout=_PROGRAM_SECONDS_MAX)

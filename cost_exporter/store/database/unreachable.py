@@ -1,4 +1,4 @@
-"""What to say of a database that cannot be connected to: one line with the reason and the mend, and no password."""
+"""The error of an unreachable database: one line with the reason and how to fix it, without the password."""
 
 import psycopg
 

@@ -61,7 +61,7 @@ class Committer:
         writers: int = WRITERS,
         observe_seconds: Callable[[float], None] | None = None,
     ) -> None:
-        """Start the writers. `observe_seconds` is told how long each commit took."""
+        """Start the writers. `observe_seconds` gets the duration of each commit."""
         self._price = price
         self._observe_seconds = observe_seconds
         self._changed = threading.Condition()
@@ -145,9 +145,9 @@ class Committer:
             store.close()
 
     def _commit(self, store: Store, group: list[_Ticket]) -> None:
-        """Commit a group and tell each request. Whatever goes wrong, every request gets an answer.
+        """Commit a group and answer each request. Every request gets an answer, whatever fails.
 
-        How long it took is told first: once a request has its answer, nothing more is to come of it.
+        The duration is reported before the answers: a caller with an answer expects no further effect of its request.
         """
         started = time.perf_counter()
         try:
@@ -159,7 +159,7 @@ class Committer:
         if self._observe_seconds is not None:
             self._observe_seconds(time.perf_counter() - started)
         if isinstance(outcome, StoreFault) and len(group) > 1:
-            for ticket in group:  # whose fault it is shows only alone
+            for ticket in group:  # only alone can a request show that it is the cause
                 self._commit(store, [ticket])
             return
         if isinstance(outcome, StoreUnavailable):

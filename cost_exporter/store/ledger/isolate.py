@@ -34,7 +34,7 @@ _VALUE_ERRORS: Final = (
     psycopg.errors.ProgramLimitExceeded,
 )
 _NO_VALUE_ERRORS: Final = (psycopg.errors.InvalidParameterValue,)
-"""Of class 22 too, but said of settings and by triggers."""
+"""Of class 22 too, but raised for settings and by triggers."""
 _CONTENT_CHECK: Final = re.compile(
     r"(?:record|trace|trace_join|workflow_rollup|workflow_total|daily_rollup|hourly_rollup|spend_rollup|journal|dead_letter)_\w*check\d*"
     r"|cost_known_when_billed|only_duplicates_name_a_winner|duplicates_have_no_lines"
@@ -69,7 +69,7 @@ def is_missing_partition(error: BaseException) -> bool:
 
 
 def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:
-    """Divide a request: by its traces, then calls from links, then one by one. Say so when there is just one span."""
+    """Divide a request: by its traces, then calls from links, then one by one. A single span is `Isolated`."""
     traces = sorted({each.trace_id for each in (*batch.calls, *batch.links)})
     calls, links = list(batch.calls), list(batch.links)
     if len(traces) > 1:

@@ -1,9 +1,9 @@
 """The way into the store: facts in, receipts out, everything in one transaction.
 
-    lock     the traces that the batch touches, and load what is known of them        locked_traces.py
-    merge    the new facts into it: new, duplicate or conflict                        trace_state.py
+    lock     the traces that the batch touches, and load their stored facts           locked_traces.py
+    merge    the new facts with them: new, duplicate or conflict                      trace_state.py
     settle   all facts of each trace together, and take the difference                write_set.py, domain/settling/
-    write    the difference: records, history, rollups, letters                       write.py
+    write    the difference: records, history, rollups, dead letters                  write.py
     commit
 
 A crash before the commit leaves nothing; after it everything, and sending the batch again changes nothing.

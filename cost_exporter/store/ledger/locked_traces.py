@@ -72,7 +72,7 @@ class LockedTraces:
     first_traces: dict[int, TraceKey] = field(default_factory=dict[int, TraceKey])
     """Provider calls that were not seen before, with the trace they are first seen in."""
     joins: set[Join] = field(default_factory=set[Join])
-    """Traces found to tell of the same call."""
+    """Traces found to report the same call."""
     stored_joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
     shared: set[int] = field(default_factory=set[int])
     """Keys that turned out to be shared by too many calls."""

@@ -33,7 +33,7 @@ class TraceState:
 
     key: TraceKey
     bucket_day: int
-    """First of the month in which the trace was first heard of, in days since 1970: the partition of its records."""
+    """First of the month in which its first span was received, in days since 1970: the partition of its records."""
     is_stored: bool = False
     is_purged: bool = False
     is_joined: bool = False
@@ -94,7 +94,7 @@ def shared_keys_from(stored: bytes) -> frozenset[int]:
 
 
 def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
-    """Merge one request into the states of its traces. Return its receipt, and letters for what may not join."""
+    """Merge one request into the states of its traces. Return its receipt, and dead letters for refused spans."""
     received_at_us = batch.received_at_unix_ns // 1000
     accepted = duplicate = conflict = 0
     letters: list[DeadLetter] = []

@@ -1,8 +1,8 @@
-"""What has to be written so that the database says what the facts say: the difference, and nothing else.
+"""What must be written so that the database agrees with the facts: the difference, and nothing else.
 
-Pure. The traces of a component (one trace, or several that tell of the same call) are settled together; each
-record that is new or judged differently is written, and the rollups move by exactly the difference between the
-records before and after. That is why they are exact at every commit, whatever the order of arrival.
+Pure. The traces of a component (one trace, or several that report the same call) are settled together. Each record
+that is new or decided differently is written, and the rollups change by exactly the difference between the records
+before and after. So they are exact at every commit, whatever the order of arrival.
 """
 
 from collections import defaultdict
@@ -81,7 +81,7 @@ class TraceRow:
 
 @value
 class Revision:
-    """What a record said before: a content that lost a conflict, or a decision or quote that was replaced."""
+    """An earlier state of a record: content that lost a conflict, or a decision or quote that was replaced."""
 
     namespace: str
     call: Call
@@ -221,7 +221,7 @@ _rest_of_usage: Final = attrgetter(*(each.name for each in fields(UsageRecord) i
 
 
 def usage_key(usage: UsageRecord) -> object:
-    """Return what tells one usage on one account from another."""
+    """Return a key that is equal for equal usage of one tenant and API key."""
     return _key(usage, usage.tenant, usage.api_key, usage.quantities, usage.session_before)
 
 
@@ -341,7 +341,7 @@ def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Trac
 
 
 def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> str:
-    """Return on whose account the workflow as a whole goes: the root's word, else the least of its calls' tenants."""
+    """Return the tenant of the workflow as a whole: the root's, else the smallest name among its calls' tenants."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
     if root is not None and facts.tenant_is_trusted:
         said = root[1].tenant or root[0].resource_attribution.tenant

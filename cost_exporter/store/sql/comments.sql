@@ -48,7 +48,7 @@ comment on column callfare.workflow_cost.unpriced_count is 'Calls whose cost is 
 comment on column callfare.workflow_cost.duplicate_count is 'Spans that repeat a call that another span is billed for.';
 comment on column callfare.workflow_cost.llm_calls is 'Calls of language models.';
 comment on column callfare.workflow_cost.total_tokens is 'Input and output tokens.';
-comment on column callfare.workflow_cost.revenue_usd is 'What the customer pays for it; null where nothing says so.';
+comment on column callfare.workflow_cost.revenue_usd is 'What the customer pays for it; null where it is not stated.';
 comment on column callfare.workflow_cost.fee_usd is 'Payment fee on the revenue; null where there is no fee rule.';
 comment on column callfare.workflow_cost.profit_usd is 'Revenue less fee and cost; at most this much where fee_usd is null or unpriced_count is not 0.';
 comment on column callfare.workflow_cost.by_leg is 'Cost by leg, money as text.';
@@ -95,7 +95,7 @@ comment on column callfare.producer_gap.missing_count is 'Numbers below the high
 comment on column callfare.producer_gap.first_seen_at is 'When its first span arrived.';
 comment on column callfare.producer_gap.last_seen_at is 'When its last span arrived.';
 
-comment on table callfare.dead_letter is 'Spans that could not be stored as records, without what people said or wrote. `callfare deadletter` lists and replays them.';
+comment on table callfare.dead_letter is 'Spans that could not be stored as records, without prompts and answers. `callfare deadletter` lists and replays them.';
 comment on column callfare.dead_letter.dead_letter_id is 'Number of the dead letter.';
 comment on column callfare.dead_letter.received_at is 'When the span arrived.';
 comment on column callfare.dead_letter.namespace is 'The tenant that the API token belongs to.';

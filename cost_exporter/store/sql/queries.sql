@@ -151,7 +151,7 @@ on conflict (call_hash, trace_id, span_id, namespace, scope) do update set
   is_root = known.is_root or excluded.is_root;
 
 -- insert_trace_joins --
--- Traces that turned out to tell of the same call, in both directions.
+-- Traces that were found to report the same call, in both directions.
 insert into callfare.trace_join (namespace, trace_id, other_trace_id, call_hash)
 select namespace, trace_id, other_trace_id, call_hash
 from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uuid[], %(call_hash)b::bigint[])
