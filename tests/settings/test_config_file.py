@@ -43,7 +43,7 @@ def test_no_file_and_an_empty_file_are_an_empty_configuration(tmp_path: Path) ->
         ('fees:\n  - percent: "lots"\n', 2, "fees.0.percent: 'lots' is not a decimal number"),
         ('fees:\n  - percent: "NaN"\n', 2, "must be at least 0"),
         ('fees:\n  - percent: "-1"\n', 2, "must be at least 0"),
-        ("fee:\n  - percent: a\n", 1, "fee: is not a setting; remove it, or write one of revenue, fees, trusted"),
+        ("fee:\n  - percent: a\n", 1, "fee: is not a setting; remove it, or write one of revenue, revenue_when_failed"),
         (
             '\nrevenue:\n  - workflow: a\n    sum: "1"\n',
             4,
