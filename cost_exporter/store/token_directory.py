@@ -2,7 +2,8 @@
 
     a token in force            its credential
     a token not known here      the table is read again first: it may have just been created
-    no token                    None where tokens were never used and only this machine can connect, else refused
+    no token                    None where tokens were never used and only this machine can connect, else refused;
+                                before it is let in, the table is read again too: the first token may be new
 
 Two rules must never break. A presented token is never ignored: it is recognised or refused, even where no token
 exists. And once the service is closed to strangers it stays closed, even if the table is emptied under it.
@@ -113,11 +114,13 @@ class TokenDirectory:
 
     def __call__(self, token: str | None) -> Credential | None:
         """Return who presents the token; None where there is no token and none is needed."""
-        self._refresh()
         if token is None:
+            if not self.is_closed:
+                self._read_anew()  # the first token may have been created a moment ago
             if self.is_closed:
                 raise Unauthenticated("a token is needed: send `authorization: Bearer TOKEN`")
             return None
+        self._refresh()
         hashed = token_hash(token)
         credential = self._known.credentials.get(hashed)
         if credential is None:

@@ -75,10 +75,10 @@ def test_with_tokens_only_their_holders_are_let_in(directory: TokenDirectory, da
 def test_changes_are_seen_after_a_moment_and_not_asked_for_before(
     directory: TokenDirectory, door: Door, clock: Clock, database: Any
 ) -> None:
-    """The database is read once a moment, not once a request."""
-    assert directory(None) is None
+    """Once there are tokens, the database is read once a moment, not once a request."""
     token = create(database, "acme", TokenScope.INGEST)
-    assert directory(None) is None
+    for _ in range(3):
+        assert directory(token) is not None
     assert door.lent == 1
     clock.seconds = 1.0
     assert directory(token) is not None
@@ -138,6 +138,26 @@ def test_a_token_counts_from_the_moment_it_was_created(directory: TokenDirectory
         assert found.tenant == tenant
     with pytest.raises(Unauthenticated):
         directory(None)
+
+
+def test_the_first_token_closes_the_door_at_once(directory: TokenDirectory, database: Any) -> None:
+    """The clock stands still: from the moment it exists nobody is let in without a token, not even for a second."""
+    assert directory(None) is None
+    create(database, "acme", TokenScope.INGEST)
+    with pytest.raises(Unauthenticated):
+        directory(None)
+
+
+def test_nobody_is_let_in_without_a_token_while_that_cannot_be_decided(
+    directory: TokenDirectory, door: Door, clock: Clock
+) -> None:
+    """The first token may have been created before the database went away: the sender is asked to try again."""
+    assert directory(None) is None
+    door.is_shut, clock.seconds = True, 60.0
+    with pytest.raises(StoreUnavailable):
+        directory(None)
+    door.is_shut = False
+    assert directory(None) is None
 
 
 class CountedLock:

@@ -7,7 +7,7 @@ the senders keep their spans, while what is blamed on the content is acknowledge
 
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -17,7 +17,16 @@ from cost_exporter.domain.span import Call, Link
 from cost_exporter.domain.value import value
 from cost_exporter.store.codec.call_json import call_payload
 
-__all__ = ["Isolated", "describe", "halves", "is_content_error", "is_missing_partition", "letters_of", "sum_of"]
+__all__ = [
+    "Isolated",
+    "describe",
+    "halves",
+    "is_content_error",
+    "is_missing_partition",
+    "letters_of",
+    "sum_of",
+    "without_traces",
+]
 
 _CONTENT_ERRORS: Final = (
     ArithmeticError,
@@ -95,6 +104,12 @@ def halves(batch: Facts) -> tuple[Facts, Facts] | Isolated:
         first = _part(batch, calls[:middle], links[:middle], is_first=True)
         return first, _part(batch, calls[middle:], links[middle:], is_first=False)
     return Isolated(remainder=_part(batch, [], [], is_first=True))
+
+
+def without_traces(batch: Facts, trace_ids: Collection[bytes]) -> Facts:
+    """Return a request without the spans of some traces."""
+    calls = [call for call in batch.calls if call.trace_id not in trace_ids]
+    return _part(batch, calls, [link for link in batch.links if link.trace_id not in trace_ids], is_first=True)
 
 
 def letters_of(batch: Facts, error: BaseException) -> list[DeadLetter]:

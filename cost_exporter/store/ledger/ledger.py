@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
@@ -31,6 +32,7 @@ from cost_exporter.store.ledger.isolate import (
     is_missing_partition,
     letters_of,
     sum_of,
+    without_traces,
 )
 from cost_exporter.store.ledger.locked_traces import (
     LockedTraces,
@@ -39,7 +41,7 @@ from cost_exporter.store.ledger.locked_traces import (
     lock_and_load,
     trace_keys_of,
 )
-from cost_exporter.store.ledger.trace_state import merge
+from cost_exporter.store.ledger.trace_state import TraceKey, merge
 from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
 from cost_exporter.store.ledger.write_set import WriteSet, settle_component
 
@@ -62,6 +64,15 @@ class _MissingPartitionError(Exception):
     def __init__(self, bucket_days: set[int]) -> None:
         super().__init__(f"{len(bucket_days)} months")
         self.bucket_days = bucket_days
+
+
+class _UnsettledError(Exception):
+    """Some traces could not be settled or priced: a fault of ours or of the price book, whatever the error is."""
+
+    def __init__(self, traces: set[TraceKey], error: Exception) -> None:
+        super().__init__(f"a call could not be settled or priced: {describe(error)}")
+        self.traces = traces
+        self.error = error
 
 
 class LedgerStore:
@@ -90,6 +101,9 @@ class LedgerStore:
                 receipts = self._commit_isolating(list(batches), price)
             except StoreUnavailable:
                 raise
+            except _UnsettledError as fault:
+                self._commit_settled(batches, fault, price)
+                raise StoreFault(str(fault)) from fault.error
             except psycopg.OperationalError as error:
                 self._drop_connection()
                 raise StoreUnavailable(f"the database cannot take the batch: {_first_line(error)}") from error
@@ -131,6 +145,19 @@ class LedgerStore:
             (receipt,) = self._commit_retrying([divided.remainder], letters, price)
             return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
         return sum_of([receipt for half in divided for receipt in self._commit_isolating([half], price)])
+
+    # ------------------------------------------------------------------------------ a trace that cannot be settled
+
+    def _commit_settled(self, batches: Sequence[Facts], fault: _UnsettledError, price: Price) -> None:
+        """Store the other traces of a request that is then refused: a sender may not come again for long."""
+        if len(batches) > 1:
+            return  # each comes again alone, because whose fault it is shows only then
+        batch = batches[0]
+        ours = {trace_id for trace_id, namespace in fault.traces if namespace == batch.namespace}
+        rest = without_traces(batch, ours)
+        if rest.calls or rest.links:
+            with suppress(_UnsettledError, StoreUnavailable, psycopg.Error):
+                self._commit_isolating([rest], price)
 
     # -------------------------------------------------------------------------------------------- one transaction
 
@@ -187,9 +214,7 @@ class LedgerStore:
                 receipt, refused = merge(locked.states, batch)
                 receipts.append(receipt)
                 all_letters += _letters(batch, refused)
-            write_set = WriteSet()
-            for component in locked.components():
-                settle_component(component, price, write_set)
+            write_set = _settled(locked, price)
             if write_set.trace_rows or write_set.revisions:
                 self._write(connection, write_set, locked)
             write_letters(connection, all_letters)
@@ -233,6 +258,22 @@ class LedgerStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _settled(locked: LockedTraces, price: Price) -> WriteSet:
+    """Return what has to be written. Raises `_UnsettledError` with all traces for which that cannot be told."""
+    write_set = WriteSet()
+    traces: set[TraceKey] = set()
+    first_error: Exception | None = None
+    for component in locked.components():
+        try:
+            settle_component(component, price, write_set)
+        except Exception as error:  # noqa: BLE001 - no content may make it fail, so the fault is not the content's
+            first_error = first_error or error
+            traces |= {state.key for state in component}
+    if first_error is not None:
+        raise _UnsettledError(traces, first_error)
+    return write_set
 
 
 def _letters(batch: Facts, letters: Iterable[DeadLetter]) -> list[Letter]:
