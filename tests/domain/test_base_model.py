@@ -43,6 +43,9 @@ def test_a_model_is_known_without_who_offers_it_and_which_edition_it_is(model: s
     [
         (("aws", "us.anthropic.claude-opus-5"), ("aws", "claude-opus-5"), True),
         (("aws", "us.anthropic.claude-opus-5"), ("", "claude-opus-5"), True),
+        (("", "claude-opus-5"), ("aws", "us.anthropic.claude-opus-5"), True),
+        (("openai", "gpt-4o"), ("azure", ""), True),
+        (("openai", ""), ("azure", "gpt-4o"), True),
         (("aws", "us.anthropic.claude-opus-5"), ("anthropic", "claude-opus-5"), False),
         (("anthropic", "claude-opus-5"), ("aws", "anthropic.claude-opus-5"), False),
         (("aws", "claude-opus-5"), ("anthropic", "claude-opus-5"), True),

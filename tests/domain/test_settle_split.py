@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cost_exporter.domain.settling.finest_split import finest_split
 from cost_exporter.domain.span import Call, EmitterRank
 from tests.domain.builders import billed, call, key, settled, span_id
 
@@ -144,3 +145,17 @@ def test_deltas_of_a_session_are_not_completed() -> None:
     same: dict[str, Any] = {"session_id": "s", "session_sequence": 0}
     record = settled(plain("p", **same), detailed("d", **same))[key("p")]
     assert record.quantities == WHOLE
+
+
+@pytest.mark.parametrize(("input_tokens", "is_taken"), [(1048, False), (1049, True), (1050, False)])
+def test_the_parts_of_another_input_are_not_taken(input_tokens: int, is_taken: bool) -> None:
+    """An output may be counted two tokens apart, an input not: one token more is another prompt."""
+    other = detailed("d", quantities={"input_tokens": input_tokens, "cache_read_tokens": 107}, call_id="response:1")
+    record = settled(plain("p", call_id="response:1"), other)[key("p")]
+    assert ("cache_read_tokens" in record.quantities) is is_taken
+
+
+def test_nothing_is_made_of_a_call_that_reports_nothing() -> None:
+    """There is nothing to compare with, so another span's counts may be of another call."""
+    nothing = plain("p", quantities={})
+    assert finest_split(nothing, [detailed("d", quantities={"input_tokens": 0, "output_tokens": 5})]) == ({}, [])
