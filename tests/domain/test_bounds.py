@@ -8,7 +8,9 @@ import pytest
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import MAX_QUANTITY, InconsistentUsage, disjoint_parts
 from cost_exporter.domain.rollup import DailyKey, WorkflowKey, daily_key, workflow_key
+from cost_exporter.domain.settling.identity import key_name, repeated_ids
 from cost_exporter.domain.settling.settle import workflow_of
+from cost_exporter.domain.span import Call
 from tests.domain.builders import T0_UNIX_NS, TRACE, call, facts, key, link, settled
 
 NS_PER_DAY = 86_400 * 10**9
@@ -59,3 +61,37 @@ def test_which_revenue_can_be_kept(words: dict[str, Any], revenue: D | None) -> 
     """From nothing on, below a million million, in dollars."""
     root = link("root", parent=None, attribution=Attribution(**words))
     assert workflow_of(TRACE, facts(root)).revenue_usd == revenue
+
+
+def test_an_id_is_repeated_within_one_scope() -> None:
+    """Ten calls one after the other: five of each of two instrumentations are not too many, nine of one are."""
+
+    def ten(*, of_one_scope: int) -> list[Call]:
+        return [
+            call(
+                str(number),
+                scope="one" if number < of_one_scope else "two",
+                start_ms=2000 * number,
+                end_ms=2000 * number + 1000,
+                call_id="response:1",
+            )
+            for number in range(10)
+        ]
+
+    assert repeated_ids(ten(of_one_scope=5)) == set()
+    assert repeated_ids(ten(of_one_scope=8)) == set()
+    assert repeated_ids(ten(of_one_scope=9)) == {"response:1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"session_id": "s", "session_sequence": 0}, "session:s"),
+        ({"session_id": "s"}, "call:response:1"),
+        ({"session_sequence": 0}, "call:response:1"),
+        ({}, "call:response:1"),
+    ],
+)
+def test_by_what_name_spans_find_each_other(said: dict[str, Any], name: str) -> None:
+    """A session needs its id and the place of the delta in it; else the id of the call counts."""
+    assert key_name(call("a", call_id="response:1", **said)) == name

@@ -282,6 +282,7 @@ def test_an_input_without_its_cached_tokens_is_the_same_call_and_the_whole_one_i
         {"quantities": WITHOUT_CACHE | {"output_tokens": 121}},
         {"quantities": WITHOUT_CACHE | {"cache_read_tokens": 1}},
         {"quantities": {"input_tokens": 50}},
+        {"quantities": {"output_tokens": 120}},
         {"model": "anthropic.claude-opus-4-5-20251101-v1:0"},
         {"provider": "anthropic", "model": "claude-sonnet-4-5-20250929"},
         {"provider": "openai"},

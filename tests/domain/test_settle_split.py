@@ -70,6 +70,14 @@ def test_parts_that_both_report_and_that_differ_are_two_calls(different: dict[st
     assert len(billed(plain("p", quantities=SPLIT | different), detailed("d"))) == 2
 
 
+def test_what_was_written_to_the_cache_is_compared_too() -> None:
+    """Both report it, and not the same: two calls, of which one may have found what the other wrote."""
+    written = SPLIT | {"cache_write_tokens": 100}
+    assert (
+        len(billed(plain("p", quantities=written | {"cache_write_tokens": 90}), detailed("d", quantities=written))) == 2
+    )
+
+
 def test_a_part_of_nothing_is_not_reported() -> None:
     """Some write 0 for what they do not know."""
     record = settled(plain("p", quantities=WHOLE | {"cache_read_tokens": 0}), detailed("d"))[key("p")]
@@ -159,3 +167,26 @@ def test_nothing_is_made_of_a_call_that_reports_nothing() -> None:
     """There is nothing to compare with, so another span's counts may be of another call."""
     nothing = plain("p", quantities={})
     assert finest_split(nothing, [detailed("d", quantities={"input_tokens": 0, "output_tokens": 5})]) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"input_tokens": 1}, {"output_tokens": 5}),
+        ({"input_tokens": 2}, {"output_tokens": 5}),
+        ({"characters": 9}, {"input_tokens": 1, "output_tokens": 5}),
+        ({"characters": 9}, {"output_tokens": 5}),
+    ],
+)
+def test_an_output_is_not_taken_where_the_input_is_not_known_to_be_the_same(
+    mine: dict[str, int], theirs: dict[str, int]
+) -> None:
+    """An input that one of them does not report agrees with nothing."""
+    assert finest_split(plain("p", quantities=mine), [detailed("d", quantities=theirs)]) == (mine, [])
+
+
+def test_an_output_is_taken_with_its_parts() -> None:
+    """Of a stream that was left early the input alone is known; the other span read it to its end."""
+    other = detailed("d", quantities=WHOLE | {"reasoning_tokens": 27})
+    expected = (WHOLE | {"reasoning_tokens": 27}, [0])
+    assert finest_split(plain("p", quantities={"input_tokens": 1049}), [other]) == expected
