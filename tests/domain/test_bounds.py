@@ -7,13 +7,13 @@ import pytest
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import MAX_QUANTITY, InconsistentUsage, disjoint_parts
-from cost_exporter.domain.rollup import DailyKey, WorkflowKey, daily_key, workflow_key
+from cost_exporter.domain.rollup import HourlyKey, WorkflowKey, hourly_key, workflow_key
 from cost_exporter.domain.settling.identity import key_name, repeated_ids
 from cost_exporter.domain.settling.settle import workflow_of
 from cost_exporter.domain.span import Call
 from tests.domain.builders import T0_UNIX_NS, TRACE, call, facts, key, link, settled
 
-NS_PER_DAY = 86_400 * 10**9
+NS_PER_HOUR = 3_600 * 10**9
 
 
 def test_an_output_may_be_reasoning_alone() -> None:
@@ -38,12 +38,12 @@ def test_the_parts_of_a_cache_write_are_held_against_it() -> None:
 
 
 def test_where_a_record_counts() -> None:
-    """Every field of both keys, and the whole day of the start."""
+    """Every field of both keys, and the whole hour of the start."""
     words = Attribution(tenant="acme", category="bot")
     record = settled(call("a", attribution=words, start_ms=7))[key("a")]
     assert workflow_key(record) == WorkflowKey("acme", TRACE, "bot", "llm")
-    day = T0_UNIX_NS // NS_PER_DAY
-    assert daily_key(record) == DailyKey("acme", day, "bot", "openai", "gpt-4o-mini", "chat")
+    hour = T0_UNIX_NS // NS_PER_HOUR
+    assert hourly_key(record) == HourlyKey("acme", hour, "bot", "openai", "gpt-4o-mini", "chat")
 
 
 @pytest.mark.parametrize(
