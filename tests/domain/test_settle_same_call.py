@@ -297,10 +297,12 @@ def test_an_input_that_is_not_the_rest_of_the_other_is_another_call(different: d
     assert len(billed(at_bedrock("whole"), at_bedrock("part", **part))) == 2
 
 
+@pytest.mark.parametrize("parent", ["whole", "root"])
 @pytest.mark.parametrize("both", [{"provider": "anthropic", "model": "claude-opus-5"}, {"scope": "one"}])
-def test_only_of_bedrock_and_of_two_scopes_is_an_input_taken_for_the_rest(both: dict[str, object]) -> None:
+def test_only_of_bedrock_and_of_two_scopes_is_an_input_taken_for_the_rest(both: dict[str, object], parent: str) -> None:
     """Other vendors' counts are whole, and one instrumentation tells each call alike: these are two calls."""
-    assert len(billed(at_bedrock("whole", **both), at_bedrock("part", quantities=WITHOUT_CACHE, **both))) == 2
+    part = at_bedrock("part", parent=parent, quantities=WITHOUT_CACHE, **both)
+    assert len(billed(at_bedrock("whole", **both), part)) == 2
 
 
 def test_each_of_two_calls_without_its_cached_tokens_finds_its_own() -> None:
