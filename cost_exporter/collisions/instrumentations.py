@@ -205,6 +205,7 @@ OF_FRAMEWORKS: Final[tuple[Instrumentation, ...]] = (
         distribution="openinference-instrumentation-pipecat",
         scopes=("openinference.instrumentation.pipecat",),
         entry_point="pipecat",
+        switch=("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat, or leave OpenInference's PipecatInstrumentor out"),
     ),
     Instrumentation(
         vendor="pipecat",

@@ -113,7 +113,9 @@ def test_no_switch_is_named_that_turns_off_both(vendor: str) -> None:
 def test_our_own_observer_is_turned_off_by_its_own_name() -> None:
     """The name of OpenInference's instrumentor would turn off that one."""
     (found,) = seen_collisions(["openinference.instrumentation.pipecat", "callfare.instrumentation.pipecat"])
-    assert found.fix == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat"
+    # The variable does nothing where the program turned it on by itself.
+    wanted = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=pipecat, or leave OpenInference's PipecatInstrumentor out"
+    assert found.fix == wanted
     (found,) = seen_collisions(["pipecat", "callfare.instrumentation.pipecat"])
     assert found.fix == "PipelineTask(enable_tracing=False)"
 
