@@ -12,6 +12,7 @@ __all__ = [
     "default_tenant",
     "includes_stream_usage",
     "is_disabled",
+    "price_files",
     "records_all",
     "report_seconds",
     "spool_bytes_max",
@@ -67,6 +68,12 @@ def default_tenant() -> str:
 def default_category() -> str:
     """CALLFARE_CATEGORY: the category of every span that has no other."""
     return os.environ.get("CALLFARE_CATEGORY", "").strip()
+
+
+def price_files() -> tuple[str, ...]:
+    """CALLFARE_PRICES: price files for `callfare.budget` beside what ships with the package, separated by commas."""
+    stated = os.environ.get("CALLFARE_PRICES", "").replace(os.pathsep, ",")
+    return tuple(os.path.expanduser(path) for part in stated.split(",") if (path := part.strip()))  # noqa: PTH111 - text
 
 
 def report_seconds() -> float:

@@ -26,12 +26,12 @@ from callfare import environment
 from callfare.calls.span import Amount, AttributeValue, CallRequest, open_call
 from callfare.guard import quietly
 
-__all__ = ["record_usage"]
+__all__ = ["ATTRIBUTE_BY_QUANTITY", "record_usage"]
 
 _log = logging.getLogger("callfare")
 Stated = Decimal | float | str | None
 
-_ATTRIBUTES: Final = {
+ATTRIBUTE_BY_QUANTITY: Final = {
     "input_tokens": names.INPUT_TOKENS,
     "output_tokens": names.OUTPUT_TOKENS,
     "cache_read_tokens": names.CACHE_READ_TOKENS,
@@ -57,7 +57,7 @@ _METERS: Final = frozenset(
 )  # fmt: skip
 """What vendors meter by and has no attribute of its own."""
 _QUANTITIES: Final = (
-    frozenset(_ATTRIBUTES)
+    frozenset(ATTRIBUTE_BY_QUANTITY)
     | _METERS
     | {"cache_write_5m_tokens", "cache_write_1h_tokens", "calls", "paid_extras", "charge_usd", "charges"}
 )
@@ -98,7 +98,7 @@ def record_usage(
 
 
 def _attribute(quantity: str) -> str:
-    return _ATTRIBUTES.get(quantity) or names.USAGE_PREFIX + quantity
+    return ATTRIBUTE_BY_QUANTITY.get(quantity) or names.USAGE_PREFIX + quantity
 
 
 def _amounts(quantities: Mapping[str, Stated]) -> dict[str, Decimal]:

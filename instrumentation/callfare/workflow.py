@@ -10,10 +10,9 @@ A workflow is a span of its own, so that its calls share a trace; it is never bi
 inner one's names win for what happens in it. Nothing in here raises into the application.
 """
 
-import inspect
 from collections.abc import Callable
 from decimal import Decimal
-from functools import wraps
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
@@ -27,6 +26,7 @@ from callfare import environment
 from callfare.account import AccountedContext, account_of, with_attribution
 from callfare.calls.failure import describe_error
 from callfare.calls.voice_call import in_workflow
+from callfare.decorating import decorated
 from callfare.guard import quietly
 from callfare.provider import hook
 
@@ -136,7 +136,7 @@ class Workflow:
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Use as a decorator."""
-        return _decorated(self, function)
+        return decorated(function, lambda: _run(self.copy()))
 
     def copy(self) -> "Workflow":
         """A fresh run with the same attribution."""
@@ -145,119 +145,14 @@ class Workflow:
         return fresh
 
 
+def _run(workflow: Workflow) -> tuple[Context, Callable[[BaseException | None], None]]:
+    context, span = workflow.begin_run()
+    return context, partial(_end, span)
+
+
 def _end(span: Span, error: BaseException | None) -> None:
     # A generator that is closed and a task that is cancelled have not failed.
     if isinstance(error, Exception):
         span.set_attributes(describe_error(error))
         span.set_status(Status(StatusCode.ERROR))
     span.end()
-
-
-def _decorated(workflow: Workflow, function: Any) -> Any:
-    if inspect.isasyncgenfunction(function):
-        return _around_async_generator(workflow, function)
-    if inspect.isgeneratorfunction(function):
-        return _around_generator(workflow, function)
-    if inspect.iscoroutinefunction(function):
-
-        @wraps(function)
-        async def run_async(*args: Any, **kwargs: Any) -> Any:
-            async with workflow.copy():
-                return await function(*args, **kwargs)
-
-        return run_async
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with workflow.copy():
-            return function(*args, **kwargs)
-
-    return run
-
-
-def _around_generator(workflow: Workflow, function: Any) -> Any:
-    """The account holds while the generator works, not while its consumer does."""
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        context, span = workflow.copy().begin_run()
-        source = function(*args, **kwargs)
-        error: BaseException | None = None
-        step: Callable[[], Any] = source.__next__
-        try:
-            while True:
-                token = context_api.attach(context)
-                try:
-                    item = step()
-                except StopIteration as stop:
-                    return stop.value
-                finally:
-                    context_api.detach(token)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    source.close()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - passed on to the generator
-                    step = _thrower(source, thrown)
-                else:
-                    step = _sender(source, sent)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            _end(span, error)
-
-    return run
-
-
-def _around_async_generator(workflow: Workflow, function: Any) -> Any:
-    """The same, asynchronous."""
-
-    @wraps(function)
-    async def run(*args: Any, **kwargs: Any) -> Any:
-        context, span = workflow.copy().begin_run()
-        source = function(*args, **kwargs)
-        error: BaseException | None = None
-        step: Callable[[], Any] = source.__anext__
-        try:
-            while True:
-                token = context_api.attach(context)
-                try:
-                    item = await step()
-                except StopAsyncIteration:
-                    return
-                finally:
-                    context_api.detach(token)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    await source.aclose()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - passed on to the generator
-                    step = _athrower(source, thrown)
-                else:
-                    step = _asender(source, sent)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            _end(span, error)
-
-    return run
-
-
-def _sender(source: Any, sent: Any) -> Callable[[], Any]:
-    return lambda: source.send(sent)
-
-
-def _thrower(source: Any, thrown: BaseException) -> Callable[[], Any]:
-    return lambda: source.throw(thrown)
-
-
-def _asender(source: Any, sent: Any) -> Callable[[], Any]:
-    return lambda: source.asend(sent)
-
-
-def _athrower(source: Any, thrown: BaseException) -> Callable[[], Any]:
-    return lambda: source.athrow(thrown)

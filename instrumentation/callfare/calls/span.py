@@ -28,6 +28,7 @@ from callfare import attributes as names
 from callfare import environment
 from callfare.account import AccountedContext, account_of
 from callfare.calls import producer
+from callfare.calls.admission import Hold, gate_in
 from callfare.calls.failure import describe_error, is_refusal
 from callfare.guard import quietly
 from callfare.value import value
@@ -87,12 +88,14 @@ class CallSpan:
     """An open call. Safe to use from several threads; every method is quiet."""
 
     __slots__ = (
-        "__weakref__", "_attributes", "_estimates", "_inside", "_is_finished", "_lock", "_quantities", "_span",
+        "__weakref__", "_attributes", "_estimates", "_hold", "_inside", "_is_finished", "_lock", "_quantities", "_span",
         "has_output", "is_streaming", "source",
     )  # fmt: skip
 
-    def __init__(self, span: Span, request: CallRequest, inside: Context) -> None:
+    def __init__(self, span: Span, request: CallRequest, inside: Context, hold: Hold | None = None) -> None:
+        """`hold` is the budget's money for this call: settled as it finishes, released if it never does."""
         self._span = span
+        self._hold = hold
         self._inside = inside
         self._attributes: dict[str, AttributeValue] = {}
         self._quantities = dict(request.quantities)
@@ -105,7 +108,7 @@ class CallSpan:
         self.has_output = False
         """Set it at the first byte or event of the answer: from here on a failure is billed."""
         key = id(self)
-        _open_calls[key] = weakref.ref(self, lambda _: _open_calls.pop(key, None))
+        _open_calls[key] = weakref.ref(self, lambda _: _collected(key, hold))
 
     @property
     def span(self) -> Span:
@@ -188,6 +191,8 @@ class CallSpan:
                 stated[name] = int(amount) if name in _INTEGERS else float(amount)
         stated[names.USAGE_SOURCE] = self.source if self._quantities else "unknown"
         stated.update(last)
+        if self._hold is not None:
+            self._hold.settle(stated)  # before anything of the SDK, which may fail
         stated.update(producer.next_stamp())
         self._span.set_attributes(stated)  # all at once: each call of the SDK costs as much as two attributes
         if has_failed:
@@ -198,10 +203,19 @@ class CallSpan:
     def forget(self) -> None:
         """Never finish: the call is another process's to record."""
         self._is_finished = True
+        if self._hold is not None:
+            self._hold.release()
 
 
 _open_calls: dict[int, weakref.ref[CallSpan]] = {}
 """By `id`. A plain dict, because adding, removing and listing it are each atomic."""
+
+
+def _collected(key: int, hold: Hold | None) -> None:
+    """Nobody finished the call, and nobody can any more: there is no span that says what it used."""
+    _open_calls.pop(key, None)
+    if hold is not None:
+        hold.release()
 
 
 def _each_open_call() -> Iterator[CallSpan]:
@@ -225,10 +239,17 @@ def forget_open_calls() -> None:
 
 
 def open_call(
-    tracer: Tracer, request: CallRequest, *, context: Context | None = None, start_time_unix_ns: int | None = None
+    tracer: Tracer,
+    request: CallRequest,
+    *,
+    context: Context | None = None,
+    start_time_unix_ns: int | None = None,
+    hold: Hold | None = None,
 ) -> CallSpan:
     """Open the span of a paid call. Never raises: at worst the call returned records nothing.
 
+    `hold` is what the budgets reserved for it. A call that nobody asked them about, because it is under way already,
+    is counted in them when it ends.
     The current context is looked up once, here: everybody below would look again, for a microsecond each.
     """
     within = context_api.get_current() if context is None else context
@@ -236,7 +257,9 @@ def open_call(
     inside = AccountedContext({**within, _INSIDE: providers}, account_of(within))
     span = _start(tracer, request, inside, start_time_unix_ns) or trace.INVALID_SPAN
     call_seen(request.operation, within)
-    return CallSpan(span, request, inside)
+    if hold is None and (gate := gate_in(within)) is not None:
+        hold = gate.count(request, within)
+    return CallSpan(span, request, inside, hold)
 
 
 @quietly

@@ -3,7 +3,8 @@
 In: a pure function that reads the request, and one that reads the answer. Out: a wrapt wrapper that opens the
 call, lets the vendor work with the span as current, and finishes the call exactly once. All six shapes keep
 the same promises: the vendor's result and exception reach the application unchanged, an error of ours leaves
-the call unrecorded rather than broken, and an inner layer of the same provider is not counted again.
+the call unrecorded rather than broken, and an inner layer of the same provider is not counted again. Before the
+vendor is asked the budgets are: `BudgetExceeded` reaches the application, and the request is never sent.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as context_api
 from opentelemetry.trace import Tracer
 
+from callfare.calls.admission import admit
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import OnChunk, finish, watch_async_generator, watch_generator
 from callfare.guard import note_internal_error
@@ -55,16 +57,19 @@ watched stream) and leaves finishing to it; returning None ends the call."""
 def begin(
     tracer: Tracer, read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> CallSpan | None:
-    """Open the call, or None where it is not ours to count."""
+    """Open the call, or None where it is not ours to count. Raises `BudgetExceeded` where a budget refuses it."""
     try:
         request = read(instance, args, kwargs)
         if request is None:
             return None
         context = context_api.get_current()
-        return None if is_inside_call(request.provider, context) else open_call(tracer, request, context=context)
+        if is_inside_call(request.provider, context):
+            return None
     except Exception as error:  # noqa: BLE001 - the call goes out unrecorded
         note_internal_error("reading a request", error)
         return None
+    hold = admit(request, context)  # outside of the `try`: the only exception that we raise on purpose
+    return open_call(tracer, request, context=context, hold=hold)
 
 
 def _answer(call: CallSpan, read: ReadAnswer | None, answer: Any) -> Any:

@@ -1,0 +1,127 @@
+"""The budgets of a context, asked by every paid call in it: reserve an estimate, then settle by the finished span.
+
+Errors of ours never reach the application. Where one keeps us from knowing what a call costs, the call is `unpriced`:
+a hard budget refuses it, and a finished one keeps its estimate reserved.
+"""
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from opentelemetry.context import Context
+
+from callfare import attributes as names
+from callfare.account import account_of
+from callfare.budget.call_usage import is_billable, usage_of
+from callfare.budget.estimate import RecentCosts, estimate_usd, quote_of
+from callfare.budget.ledger import Claim, ledger
+from callfare.budget.limits import Limits
+from callfare.budget.reserving import reserve
+from callfare.calls.admission import gate_in
+from callfare.calls.span import Amount, AttributeValue, CallRequest
+from callfare.guard import note_internal_error
+from cost_exporter.domain.money import CONTEXT, ZERO
+from cost_exporter.domain.usage import UsageRecord
+
+__all__ = ["BudgetGate", "limits_in", "with_limits"]
+
+_recent: Final = RecentCosts()
+
+
+class BudgetGate:
+    """See the module. All budgets apply: a call goes out if it fits into each of them."""
+
+    __slots__ = ("limits",)
+
+    def __init__(self, limits: tuple[Limits, ...]) -> None:
+        """The innermost last."""
+        self.limits = limits
+
+    def admit(self, request: CallRequest, context: Context) -> "CallHold":
+        """Reserve an estimate, or raise `BudgetExceeded`."""
+        hold = CallHold(request, account_of(context))
+        label = " ".join(part for part in (request.provider, request.model, request.operation) if part)
+        hold.claim = reserve(self.limits, hold.estimate_usd(), task=hold.task, call=label, context=context)
+        return hold
+
+    def count(self, request: CallRequest, context: Context) -> "CallHold":
+        """Count the call when it ends."""
+        hold = CallHold(request, account_of(context))
+        accounts = [account for one in self.limits for account in one.accounts_of(hold.task)]
+        hold.claim = Claim(accounts, ZERO)
+        return hold
+
+
+class CallHold:
+    """What the budgets of a call hold for it."""
+
+    __slots__ = ("_account", "_at_unix_ns", "_request", "claim")
+
+    claim: Claim
+
+    def __init__(self, request: CallRequest, account: Mapping[str, str]) -> None:
+        self._request = request
+        self._account = account
+        self._at_unix_ns = time.time_ns()
+
+    @property
+    def task(self) -> str:
+        """The task of the workflow that the call belongs to."""
+        return str(self._request.attributes.get(names.TASK) or self._account.get(names.TASK, ""))
+
+    def estimate_usd(self) -> Decimal | None:
+        """What the call will probably cost; None where nobody can say."""
+        try:
+            return estimate_usd(self._request, self._usage(self._request.quantities), _recent)
+        except Exception as error:  # noqa: BLE001 - then nobody can say
+            note_internal_error("estimating a call", error)
+            return None
+
+    def settle(self, stated: Mapping[str, AttributeValue]) -> None:
+        """Replace the estimate by what the span costs. An unknown cost keeps it reserved."""
+        try:
+            spent_usd, still_held_usd = self._outcome(stated)
+        except Exception as error:  # noqa: BLE001 - then nobody knows
+            note_internal_error("settling a call", error)
+            spent_usd, still_held_usd = ZERO, self.claim.held_usd
+        ledger().settle(self.claim, spent_usd, still_held_usd)
+
+    def release(self) -> None:
+        """Give the money back."""
+        ledger().settle(self.claim, ZERO)
+
+    def _outcome(self, stated: Mapping[str, AttributeValue]) -> tuple[Decimal, Decimal]:
+        """What was spent, and what stays reserved."""
+        if not is_billable(stated):
+            return ZERO, ZERO
+        usage = self._usage(stated)
+        quote = quote_of(usage)
+        if quote.amount_usd is None:
+            return ZERO, self.claim.held_usd
+        if quote.status == "partial":
+            return quote.amount_usd, max(ZERO, CONTEXT.subtract(self.claim.held_usd, quote.amount_usd))
+        if not usage.is_refused:
+            _recent.add(usage, quote.amount_usd)
+        return quote.amount_usd, ZERO
+
+    def _usage(self, stated: Mapping[str, AttributeValue | Amount]) -> UsageRecord:
+        return usage_of(
+            self._request,
+            stated,
+            at_unix_ns=self._at_unix_ns,
+            tenant=self._account.get(names.TENANT_ID, ""),
+            api_key=self._account.get(names.API_KEY_ID, ""),
+        )
+
+
+def limits_in(context: Context) -> tuple[Limits, ...]:
+    """The limits that apply in a context, the innermost last."""
+    gate = gate_in(context)
+    return gate.limits if isinstance(gate, BudgetGate) else ()
+
+
+def with_limits(context: Context, limits: Limits) -> tuple[Limits, ...]:
+    """The limits of a context and these, each once: a budget inside itself is no second budget."""
+    outer = limits_in(context)
+    return outer if limits in outer else (*outer, limits)

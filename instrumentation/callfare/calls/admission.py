@@ -1,0 +1,60 @@
+"""Whether a paid call may go out: what a budget does for the calls made inside it.
+
+In: the request of a call, and the context it is made in. Out: a hold on the budget's money, which the call settles
+exactly once, as its span ends. Where no budget applies this costs one look-up in the context.
+`callfare.budget` implements both protocols; nothing here knows of money.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+if TYPE_CHECKING:
+    from callfare.calls.span import AttributeValue, CallRequest
+
+__all__ = ["Gate", "Hold", "admit", "gate_in", "with_gate"]
+
+_GATE: Final = context_api.create_key("callfare-budget")
+
+
+class Hold(Protocol):
+    """Money that is reserved for one call."""
+
+    def settle(self, stated: "Mapping[str, AttributeValue]") -> None:
+        """Replace the estimate by the cost of what the finished span says. Raises nothing, and never waits."""
+        ...
+
+    def release(self) -> None:
+        """Give the money back: no span will say what the call used. Raises nothing, and never waits."""
+        ...
+
+
+class Gate(Protocol):
+    """The budgets that apply in a context."""
+
+    def admit(self, request: "CallRequest", context: Context) -> Hold:
+        """Reserve an estimate. Raises `BudgetExceeded` where a hard budget refuses the call, and nothing else."""
+        ...
+
+    def count(self, request: "CallRequest", context: Context) -> Hold:
+        """Reserve nothing and refuse nothing: the call is under way already, and is counted when it ends."""
+        ...
+
+
+def with_gate(gate: Gate, context: Context) -> Context:
+    """A context in which this gate decides."""
+    return context_api.set_value(_GATE, gate, context)
+
+
+def gate_in(context: Context) -> Gate | None:
+    """The gate of a context, None where no budget applies."""
+    gate: Gate | None = context.get(_GATE)  # type: ignore[assignment]  # only `with_gate` writes this key
+    return gate
+
+
+def admit(request: "CallRequest", context: Context) -> Hold | None:
+    """Ask the budgets of the context before a call goes out; None where there are none. Raises `BudgetExceeded`."""
+    gate = gate_in(context)
+    return None if gate is None else gate.admit(request, context)
