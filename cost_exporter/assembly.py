@@ -10,7 +10,7 @@ here, with the same options: a call costs the same whichever way it came.
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.pricing.book import PriceBook
@@ -21,9 +21,11 @@ from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Observe, Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
-from cost_exporter.settings import Config, Settings
 from cost_exporter.store.ledger.committer import WRITERS, Committer
 from cost_exporter.store.ledger.ledger import LedgerStore
+
+if TYPE_CHECKING:  # a worker process takes its options from a pipe and needs no settings
+    from cost_exporter.settings import Config, Settings
 
 __all__ = ["IngestOptions", "LedgerIngest", "ingest_options", "price_by"]
 
@@ -44,7 +46,7 @@ class IngestOptions:
     trusted_cost_sources: tuple[str, ...] = ()
 
 
-def ingest_options(settings: Settings, config: Config, database_url: str) -> IngestOptions:
+def ingest_options(settings: "Settings", config: "Config", database_url: str) -> IngestOptions:
     """Return what ingest needs. The database is named by the caller: an embedded one is in no setting."""
     return IngestOptions(
         database_url=database_url,
