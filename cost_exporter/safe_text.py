@@ -1,6 +1,6 @@
 r"""Text that somebody else wrote, made safe for where it is shown: a terminal, a spreadsheet, a page, a log, a metric.
 
-Names come from whoever sends spans. In each medium some characters are commands: they clear a terminal, start a
+Names come from the senders of spans. In each medium some characters are commands: they clear a terminal, start a
 formula, end a row or a line, or reverse the order of what is read. Here they become their visible escapes, `\x1b`,
 and nothing else of a name is changed. Every medium has its function, and all share one list of characters.
 """

@@ -2,7 +2,7 @@
 
     opentelemetry-instrument python examples/agent_livekit.py
 
-LiveKit tells what each of them used, and so do the instrumentations of OpenAI's SDK: each call is billed once.
+LiveKit reports the usage of each of them, and so do the instrumentations of OpenAI's SDK: each call is billed once.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
     opentelemetry-instrument python examples/agent_pipecat.py
 
-Pipecat reports both. The first is billed by the span of the SDK's instrumentor, once; of the second nobody else tells.
+Pipecat reports both. The first is billed by the span of the SDK's instrumentor, once; only Pipecat reports the second.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
     opentelemetry-instrument python examples/call_twilio.py
 
-Nothing of callfare. The leg is on one record: placed, ended after so many seconds, and priced when Twilio knows.
+Nothing of callfare. The leg is one record: placed, ended with its seconds, and priced when Twilio has the price.
 """
 
 import os

@@ -2,7 +2,7 @@
 
     opentelemetry-instrument python examples/chat.py
 
-Where it sends its spans is said by environment variables: see docs/how-to/direct.md, collector.md and in-process.md.
+Environment variables say where it sends its spans: see docs/how-to/direct.md, collector.md and in-process.md.
 """
 
 import openai

@@ -1,4 +1,4 @@
-"""An ASGI application: each request asks a model once, on the account of the API key that it came with.
+"""An ASGI application: each request calls a model once, attributed to the API key of the request.
 
     opentelemetry-instrument uvicorn --app-dir examples --workers 2 web_asgi:app
 

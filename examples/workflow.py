@@ -1,9 +1,9 @@
-"""One piece of work on somebody's account, with what the customer pays for it, and usage nobody else records.
+"""A workflow attributed to a tenant, with the customer's price, and usage that no instrumentation records.
 
     opentelemetry-instrument python examples/workflow.py
 
-Three lines of callfare: `workflow` gives everything inside a tenant, a category and a price; `record_usage` tells of
-a paid operation that no instrumentation knows. Both do nothing where tracing is off.
+Three lines of callfare: `workflow` gives everything inside a tenant, a category and a price; `record_usage` reports a
+paid operation that no instrumentation knows. Both do nothing if tracing is off.
 """
 
 import openai

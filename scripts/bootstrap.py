@@ -87,7 +87,7 @@ def install(level):
     command = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     command += ["--constraint", os.path.join(ROOT, "constraints.txt")]
     if subprocess.call(command + wanted) != 0:
-        sys.exit(fail("pip could not install; its message above says why. Mend that, then run make again"))
+        sys.exit(fail("pip could not install; its message above says why. Fix that, then run make again"))
 
 
 def development_tools():
@@ -135,13 +135,13 @@ def write_stamp(level):
 
 
 def say(text):
-    """Tell of progress."""
+    """Print progress."""
     sys.stderr.write("bootstrap: %s\n" % text)
     sys.stderr.flush()
 
 
 def fail(text):
-    """Tell of a failure in one line and return its exit code."""
+    """Print a failure in one line and return its exit code."""
     sys.stderr.write("error: %s\n" % text)
     return 2
 

@@ -230,7 +230,7 @@ def binary(program: str) -> str:
     print_line(f"Building {program} from Go modules; the first time takes 5 to 15 minutes.")
     built = subprocess.run(build, capture_output=True, text=True, check=False)
     if built.returncode != 0:
-        last_line = (built.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last_line = (built.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise NotPossible(f"{program} could not be built by {build[0]}: {last_line}")
     return built.stdout.strip()
 

@@ -84,7 +84,7 @@ class Program:
     def _serves_or_died(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            last_line = (self.output.strip().splitlines() or ["it said nothing"])[-1]
+            last_line = (self.output.strip().splitlines() or ["it printed nothing"])[-1]
             raise CallfareError(f"{self._name} ended at once: {last_line}")
         return self._is_ready()
 
@@ -100,7 +100,7 @@ def until(complaint: str, look: Callable[[], Seen], *, seconds_max: float) -> Se
 
 
 def fetch(url: str) -> bytes | None:
-    """Return what stands there, or None where nothing does (yet)."""
+    """Return the body at a URL, or None if nothing answers (yet)."""
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read()
@@ -117,7 +117,7 @@ def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on, below those that the kernel gives to outgoing connections.
 
     Ports of the kernel's choice could be taken by a connection of ours before the program is up. None is returned
-    twice: what was told its port may not have opened it yet.
+    twice: a program that was given its port may not have opened it yet.
     """
     found: list[int] = []
     for port in _candidates:

@@ -5,7 +5,7 @@
 #   collector-config/builder/build.sh otelcol|jaeger --path     print the path only (exit 1 if it is not built)
 #
 # Binaries live outside the checkout, named by what they are made of (the manifest without its comments), so a fresh
-# clone finds them and an edited manifest builds anew. Takes 10-30 minutes on two cores the first time.
+# clone finds them and an edited manifest is built again. Takes 10-30 minutes on two cores the first time.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,7 +26,7 @@ if [[ -x $binary ]]; then echo "$binary"; exit 0; fi
 if [[ ${2:-} == --path ]]; then echo "$binary"; exit 1; fi
 
 mkdir -p "$cache"
-# One build at a time on one machine: whoever comes second waits and finds the work done.
+# One build at a time on one machine: a second one waits and finds the result.
 exec 9>"$cache/build.lock"
 flock -w "$limit_seconds" 9 || { echo "build.sh: another build holds $cache/build.lock" >&2; exit 1; }
 if [[ -x $binary ]]; then echo "$binary"; exit 0; fi
@@ -43,7 +43,7 @@ if [[ $what == otelcol ]]; then
   GOBIN=$work run go install -p 2 -trimpath "go.opentelemetry.io/collector/cmd/builder@v$version"
   cp "$recipe" "$work/manifest.yaml"
   # ocb writes the main package only. Its own `go mod tidy` would also fetch what the tests of our dependencies need
-  # (half as much again, and not everywhere to be had): with a go.mod of the same lines, Go fetches what is linked.
+  # (half as much again, and not available everywhere): with a go.mod of the same lines, Go fetches what is linked.
   (cd "$work" && run ./builder --config=manifest.yaml --skip-get-modules --skip-compilation)
   {
     echo "module callfare.example/otelcol"
@@ -54,7 +54,7 @@ if [[ $what == otelcol ]]; then
   (cd "$work/dist" && GOFLAGS="${GOFLAGS:-} -mod=mod" go_build .)
 else
   cp "$recipe" "$work/go.mod"
-  # Jaeger's own go.sum, out of its checked module, vouches for what it needs: its makers built against those sums.
+  # Jaeger's own go.sum, out of its checked module, has the sums of its dependencies: its release was built with them.
   source=$(cd "$work" && GOFLAGS="${GOFLAGS:-} -mod=mod" go mod download -json github.com/jaegertracing/jaeger |
     sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
   install -m 644 "$source/go.sum" "$work/go.sum"

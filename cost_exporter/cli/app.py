@@ -1,7 +1,7 @@
 """The command line as a whole: which commands there are, and what an error looks like.
 
-Every error is one line on standard error that says the mend. Exit codes: 0 ok, 1 something was found wrong or
-could not be done, 2 the command was used wrongly.
+Every error is one line on standard error that says how to fix it. Exit codes: 0 ok, 1 the command found a problem or
+failed, 2 the command was used wrongly.
 """
 
 import errno
@@ -71,7 +71,7 @@ def _not_written(error: OSError) -> int:
         raise error
     # What is still in the buffer must not disturb the interpreter's exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno == errno.EPIPE:  # whoever read us has seen enough: `callfare trace ... | head`
+    if error.errno == errno.EPIPE:  # the reader of the pipe has seen enough: `callfare trace ... | head`
         return EXIT_FOUND_WRONG
     return _failed(f"the output cannot be written ({error.strerror}); make room there", EXIT_FOUND_WRONG)
 

@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 class Repeating:
-    """Calls a function every so many seconds, the first time after the first wait. Errors are logged, not fatal."""
+    """Calls a function periodically, the first time after the first wait. Errors are logged, not fatal."""
 
     def __init__(self, name: str, work: Callable[[], object], *, every_seconds: float) -> None:
         """Name the work; it begins with `start`."""

@@ -91,7 +91,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "serve": (_service, "Run the service on a database of yours: for containers."),
     "demo": (_demo, "Answer one phone call against local fakes of four vendors and show what each part of it cost."),
     "trace": (_workflows, "Show one workflow by leg: quantity, unit, unit price, cost, status."),
-    "top": (_workflows, "Show the dearest workflows of a period (by default the last 30 days)."),
+    "top": (_workflows, "Show the most expensive workflows of a period (by default the last 30 days)."),
     "report": (_spend, "Show spend; by default of the last 30 days."),
     "unread": (
         _unread,

@@ -1,4 +1,4 @@
-"""Run the demo's application: two processes under `opentelemetry-instrument`, told everything by their environment.
+"""Run the demo's application: two processes under `opentelemetry-instrument`, configured by their environment alone.
 
     incoming call ─▶ voice_agent.py ─ job, W3C context ─▶ insights.py
                           └──────────── OTLP ────────────────┘
@@ -85,7 +85,7 @@ def _ring(agent: Process, vendors: FakeVendors) -> None:
         agent.stdin.write(json.dumps(webhook).encode() + b"\n")
         agent.stdin.close()
     except BrokenPipeError:
-        pass  # it has ended already; its exit code says so
+        pass  # it has ended already, as its exit code shows
 
 
 def _wait(processes: dict[str, Process], errors: IO[bytes]) -> None:
@@ -102,7 +102,7 @@ def _wait(processes: dict[str, Process], errors: IO[bytes]) -> None:
 def _last_line(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"
 
 
 def _end(processes: dict[str, Process]) -> None:

@@ -125,7 +125,7 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
         " and (issues::text like '%\"unread_usage: %' or issues::text like '%\"looks_like_a_call: %')"
     ).fetchone()
     if unread is not None and unread[0]:
-        text = f"{unread[0]} records of the last 7 days speak of usage that was not understood; see `callfare unread`"
+        text = f"{unread[0]} records of the last 7 days have usage that was not understood; see `callfare unread`"
         yield Finding(level="note", subject="usage", text=text)
     waiting = connection.execute(
         "select sum(span_count), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
@@ -137,12 +137,12 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
         )
         yield Finding(level="wrong", subject="forward endpoint", text=text)
     if waiting is not None and waiting[2]:
-        text = f"{waiting[2]} spans were given up: too old, or refused for good; their costs are in the database"
+        text = f"{waiting[2]} spans were dropped: too old, or refused permanently; their costs are in the database"
         yield Finding(level="note", subject="forward endpoint", text=text)
 
 
 def _prices(today: date | None = None) -> Iterator[Finding]:
-    """Say of each source of prices how old it is; one that is too old is a note."""
+    """Report the age of each source of prices; one that is too old is a note."""
     day = today or datetime.now(UTC).date()
     curated = max(row.checked for file in curated_files() for row in file.rows)
     genai, voice = shipped_snapshot(), shipped_voice()

@@ -1,4 +1,4 @@
-"""Say once, in the log, that two instrumentations of a service describe the same calls, and which switch helps."""
+"""Log once that two instrumentations of a service describe the same calls, and which switch turns one of them off."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ __all__ = ["CollisionNotice"]
 
 _log = logging.getLogger(__name__)
 _SERVICES_MAX = 1000
-"""More services than these are not watched: the notice is a help, not a ledger."""
+"""Limit of the services that are watched: the notice is only advice."""
 
 
 class CollisionNotice:
-    """Watches which scopes tell of calls in each service. Thread-safe.
+    """Watches which scopes report calls in each service. Thread-safe.
 
-    It stands where the reports of all processes meet.
+    One instance gets the reports of all processes.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class CollisionNotice:
         self._lock = threading.Lock()
 
     def __call__(self, seen: Iterable[ServiceScope]) -> None:
-        """Take note of scopes that may be new, all of them before anything is said: the advice depends on all."""
+        """Note scopes that may be new, all of them before anything is logged: the advice depends on all."""
         changed: dict[str, None] = {}
         with self._lock:
             for service, scope in seen:

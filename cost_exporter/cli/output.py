@@ -51,7 +51,7 @@ def prepare_output() -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line, or several, at once, also into a pipe: whoever started us waits for it."""
+    """Print a line, or several, without buffering: a program that started this one may wait for it."""
     _write("\n".join(map(for_terminal, text.split("\n"))))
 
 

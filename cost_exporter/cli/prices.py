@@ -120,7 +120,7 @@ prices.command(name="load")(load)
 
 
 def _book_to_quote_by() -> PriceBook:
-    """Return the book in force; where the database does not answer, the one without it, and say so."""
+    """Return the book in force; if the database does not answer, the one without it, with a notice."""
     try:
         with book_in_force() as book:
             return book

@@ -1,4 +1,4 @@
-"""`callfare rerate`: price history again by the book in force now. Looks first; writes only when told to."""
+"""`callfare rerate`: price stored calls again by the book in force now. A dry run, unless writing is requested."""
 
 from collections.abc import Iterator
 from decimal import Decimal

@@ -61,7 +61,7 @@ _FINALISED_AT_ONCE: Final = 1000
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
 _POOL_CONNECTIONS_MAX: Final = 4
 _FIRST_CONNECTION_SECONDS_MAX: Final = 30.0
-"""The database was there a moment ago. Later on, who asks is rather told to try again than kept waiting."""
+"""At the start the database was reachable a moment ago. Later, requests are answered with "try again" sooner."""
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Service:
     def __init__(self, settings: Settings, database_url: str, *, processes: int = 1) -> None:
         """Migrate the database, load the prices, and build every part. Nothing listens yet.
 
-        With more than one process, ingest works in so many workers.
+        With more than one process, ingest runs in that number of workers.
         """
         self._settings = settings
         self._processes = processes

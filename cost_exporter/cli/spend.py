@@ -44,7 +44,7 @@ def report(
     ] = _DEFAULT_GROUPS,
     form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
     sort: Annotated[str | None, typer.Option(metavar="MEASURE", help=f"Most first, of: {', '.join(MEASURES)}.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="List only so many groups; the total holds all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most this many groups; the total has all.")] = None,
     compare: Annotated[
         str | None, typer.Option(metavar="previous", help="Beside it, the period of the same length before it.")
     ] = None,

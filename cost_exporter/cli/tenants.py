@@ -18,7 +18,7 @@ _CLAIMED_TENANTS_MAX: Final = 100
 
 
 class KnownTenants:
-    """Tells whether a tenant may be named: those with a token; without any tokens, the first hundred seen."""
+    """Whether a tenant may appear in a label: those with a token; without any tokens, the first hundred seen."""
 
     def __init__(
         self, tokens: TokenDirectory, connect: Callable[[], AbstractContextManager[psycopg.Connection[TupleRow]]]

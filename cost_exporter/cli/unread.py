@@ -37,7 +37,7 @@ def unread(
     elif found:
         print_sheet(unread_sheet(found))
     else:
-        print_line("Everything that speaks of usage was read.")
+        print_line("All attributes that look like usage were read.")
 
 
 def unread_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:

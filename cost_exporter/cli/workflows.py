@@ -1,4 +1,4 @@
-"""`callfare trace` and `callfare top`: what one workflow cost by leg, and which were the dearest."""
+"""`callfare trace` and `callfare top`: the cost of one workflow by leg, and the most expensive workflows."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -37,7 +37,7 @@ class Measure(StrEnum):
 
 
 _TITLES: Final = {
-    Measure.COST: "The dearest workflows",
+    Measure.COST: "The most expensive workflows",
     Measure.DURATION: "The longest workflows",
     Measure.UNPRICED: "The workflows with most unpriced calls",
 }
@@ -76,7 +76,7 @@ def top(
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the dearest workflows of a period (by default the last 30 days)."""
+    """Show the most expensive workflows of a period (by default the last 30 days)."""
     period, places = period_of(since, until), places_of(rounding)
     with open_reader() as reader:
         found = reader.top(period, limit=limit, tenant=tenant, by=by.value)

@@ -109,7 +109,7 @@ RESALE: Final[dict[str, tuple[str, ...]]] = {
 """Resellers, and the vendors whose models they sell at list price. Looked up in the list only; the quote names it."""
 
 STORES_CACHE_APART: Final = frozenset({"google", "openrouter"})
-"""Who bills what is written to a cache apart: the same tokens may also have been read from it, at their own price."""
+"""Vendors that bill cache writes separately: the same tokens may also have been read, at their own price."""
 
 _HOSTS: Final[tuple[tuple[str, str], ...]] = (
     (r"api\.openai\.com|(?:us|eu)\.api\.openai\.com", "openai"),

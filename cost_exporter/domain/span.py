@@ -54,7 +54,7 @@ class Call:
     """Instrumentation scope name."""
     detail: EmitterRank = EmitterRank.PLAIN
     is_look_alike: bool = False
-    """It looks like a provider call and tells of none: a record only where nothing below it is one."""
+    """It looks like a provider call but reports none: a record only if no span below it is one."""
     is_billable: bool = True
     """False where the emitter says that a leaf below this span is instrumented too."""
     call_id: str = ""

@@ -224,7 +224,7 @@ def _rows(provider: str, model: str, prices: dict[str, Any], period: _Period) ->
 
 
 def _same_price_rows(provider: str, model: str, rows: Sequence[PriceRow]) -> list[PriceRow]:
-    """Add parts that the vendor prices like their total, and says so, where the library names only the total.
+    """Add parts that the vendor publishes at the price of their total, where the library has only the total.
 
     Google: "input price (text / image / video)". Speech models: what they put out is audio; image models: images.
     """
@@ -252,8 +252,8 @@ def _tier(tier: Any) -> ContextTier:
 def _variant_rows(provider: str, model: str, all_variants: Any, periods: Sequence[_Period]) -> list[PriceRow]:
     """Return the rows of batch, flex, priority and fast prices.
 
-    The first of them carries the day the library noticed it. Where the list price did not change on that day,
-    it is taken to hold since the list price does, and says so.
+    The first of them has the day on which the library noticed it. If the list price did not change on that day, the
+    row starts when the list price does, and its note states the assumption.
     """
     variants: dict[tuple[tuple[str, str], ...], list[Any]] = {}
     for variant in all_variants or ():

@@ -22,7 +22,7 @@ _FACTOR_MAX: Final = Decimal(10)
 _SLIP_TOLERANCE: Final = Decimal("1.5")
 _SECONDS_PER_HOUR: Final = Decimal(3600)
 _CEILING_USD: Final[dict[str, Decimal]] = {
-    # Dearer than any price ever published, per one unit; a slip of the decimal point lands beyond it.
+    # Higher than any price ever published, per one unit; a misplaced decimal point exceeds it.
     **dict.fromkeys(TOKEN_QUANTITIES, Decimal("0.001")),
     "characters": Decimal("0.001"),
     "credits": Decimal("0.01"),
@@ -80,7 +80,7 @@ def _alone(row: PriceRow) -> Iterable[LintFinding]:
     ceiling = _CEILING_USD.get(row.unit)
     if ceiling is not None and row.price_usd / row.per > ceiling:
         unit_price = to_plain(row.price_usd / row.per)
-        yield _warning("implausible", row, f"${unit_price} for one of {row.unit} is dearer than any published price")
+        yield _warning("implausible", row, f"${unit_price} for one of {row.unit} is higher than any published price")
 
 
 def _against_list(book: PriceBook, row: PriceRow) -> Iterable[LintFinding]:

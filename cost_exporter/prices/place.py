@@ -67,7 +67,7 @@ def compose(text: str, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise PriceFileError(f"{place}: not YAML: {error.problem}; mend the syntax there") from None
+        raise PriceFileError(f"{place}: not YAML: {error.problem}; correct the syntax there") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise PriceFileError(f"{file}: not YAML: {type(error).__name__}; save it as UTF-8 text") from None
     if root is None:
@@ -93,7 +93,7 @@ def _fields(raw: yaml.MappingNode, file: str) -> dict[str, Node]:
     for raw_key, raw_value in raw.value:
         key = _node(raw_key, file)
         if key.text in fields:
-            raise key.error(f"{key.text!r} is said twice", "remove one")
+            raise key.error(f"{key.text!r} is given twice", "remove one")
         fields[key.text] = _node(raw_value, file)
     return {name: field for name, field in fields.items() if field.kind != "null"}
 

@@ -1,6 +1,6 @@
 """Read a whole price file: its rows, factors and aliases, checked against one another.
 
-In: YAML text. Out: a `PriceFile`, or `PriceFileError` with file, line, column and the mend; never half a file.
+In: YAML text. Out: a `PriceFile`, or `PriceFileError` with file, line, column and how to fix it; never half a file.
 """
 
 import json
@@ -41,7 +41,7 @@ def read_price_file(path: Path, *, book: str = OPERATOR) -> PriceFile:
             raise PriceFileError(f"{path}: more than {_MAX_BYTES:,} bytes; split it")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise PriceFileError(f"{path}: cannot be read: {error.strerror}; mend the path or its rights") from None
+        raise PriceFileError(f"{path}: cannot be read: {error.strerror}; correct the path or its permissions") from None
     except UnicodeDecodeError:
         raise PriceFileError(f"{path}: not UTF-8; save it as UTF-8 text") from None
     return parse_price_file(text, str(path), book=book)
@@ -114,7 +114,7 @@ def _check_overlaps(rows: Iterable[tuple[PriceRow, Node]]) -> None:
 
 
 def _check_ties(rows: Iterable[tuple[PriceRow, Node]]) -> None:
-    """Refuse two rows that one usage could meet with equally many conditions: which is meant is not said."""
+    """Refuse two rows that can match one usage with equally many conditions: which one applies would be undefined."""
     groups: dict[tuple[Any, ...], list[tuple[PriceRow, Node]]] = {}
     for row, node in rows:
         if row.when:

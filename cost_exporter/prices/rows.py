@@ -1,4 +1,4 @@
-"""Read price rows, factors and aliases from the nodes of a price file; refuse what is unclear, with the mend.
+"""Read price rows, factors and aliases from the nodes of a price file; refuse what is unclear, and say how to fix it.
 
 The format is the one of the public contract. Every error names file, line and column: a price that is
 guessed wrong costs more than a file that is refused.
@@ -171,9 +171,9 @@ def _decimal(node: Node, key: str, lowest: Decimal | None = None) -> Decimal:
     except ValueError as error:
         raise field.error(f"{key}: {error}", f'write a decimal in quotes, as {key}: "0.0043"') from None
     if number < 0 or (lowest is None and number == 0):
-        raise field.error(f"{key} {field.text} is not {'more than' if lowest is None else 'at least'} 0", "mend it")
+        raise field.error(f"{key} {field.text} is not {'more than' if lowest is None else 'at least'} 0", "correct it")
     if number >= MAX_MONEY:
-        raise field.error(f"{key} {field.text} is absurdly large", "mend it")
+        raise field.error(f"{key} {field.text} is absurdly large", "correct it")
     return number
 
 
@@ -196,7 +196,7 @@ def _model(node: Node, key: str) -> tuple[str, str]:
         try:
             re.compile(text)
         except re.error as error:
-            raise match.fields[kind].error(f"not a regular expression: {error}", "mend the pattern") from None
+            raise match.fields[kind].error(f"not a regular expression: {error}", "correct the pattern") from None
     return kind, text
 
 

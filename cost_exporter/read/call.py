@@ -49,7 +49,7 @@ _NO_PRODUCER: Final[tuple[str, int | None]] = "", None
 
 
 def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | None:
-    """Return the call a span tells of, or None if it tells of none."""
+    """Return the call that a span reports, or None if it reports none."""
     operation = _operation(reading)
     if operation == WRAPPER:
         return _look_alike(reading, trusted_cost_sources)
@@ -111,7 +111,7 @@ def _guessed_operation(reading: Reading) -> str:
 
 
 def _complete(reading: Reading) -> None:
-    """Let the dialect complete the reading, and work its words out anew."""
+    """Let the dialect complete the reading, and derive its names again."""
     identity, complete = reading.identity, reading.layout.dialect.complete
     reading.provider, reading.service_tier = identity.provider, identity.service_tier
     reading.response_model, reading.request_model = identity.response_model, identity.request_model
@@ -223,7 +223,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
 
 
 def _is_template(call: Call, rule: ScopeRule) -> bool:
-    """Return whether others are copies of it: not where something was mended, or might be on the next span."""
+    """Return whether it can be the template of other calls: not if it was repaired, or the next one might be."""
     usage = call.usage
     exclusive_providers = rule.exclusive_providers if rule.is_known else EXCLUSIVE_PROVIDERS
     may_be_mended = (

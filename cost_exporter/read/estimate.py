@@ -1,8 +1,9 @@
-"""Estimate the usage of a call that says nothing of it, from the length of its text. Marked, and bounded.
+"""Estimate the usage of a call that reports none, from the length of its text. Marked, and bounded.
 
-A stream that was interrupted before its usage is unknown, not free. Our instrumentors put the length of what was asked
-and of what came back on the span, as numbers: from these it is estimated, unless `CALLFARE_ESTIMATE_USAGE=0`. Where an
-emitter puts the text itself on the span, it is counted only where the operator wants it (`=1`), and goes no further.
+The usage of a stream that was interrupted before its end is unknown, not free. Our instrumentors put the length of
+the prompt and of the answer on the span, as numbers: the usage is estimated from these, unless
+`CALLFARE_ESTIMATE_USAGE=0`. If an emitter puts the text itself on the span, it is counted only if the operator enables
+it (`=1`), and is not stored.
 A token is four characters, the usual rule of thumb for English. The record says `estimated`.
 """
 
@@ -30,7 +31,7 @@ _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
         "output.value",
     ),
 }
-"""Where emitters put what was said, richest first; a name that ends in a dot begins many keys, one a message."""
+"""Where emitters put the text, richest first; a name that ends in a dot begins many keys, one a message."""
 _LENGTHS: Final = {
     "input_tokens": "callfare.request.input_characters",
     "output_tokens": "callfare.response.output_characters",
@@ -108,7 +109,7 @@ def _from_text(attributes: wire.EncodedAttributes) -> dict[str, Quantity]:
 
 
 def _text_length(attributes: wire.EncodedAttributes, name: str) -> int:
-    """Return how many characters were said under a name, or under the keys that begin with it."""
+    """Return the number of characters under a name, or under the keys that begin with it."""
     if not name.endswith("."):
         return _said_length(readable_text(attributes[name])) if name in attributes else 0
     return sum(

@@ -71,8 +71,8 @@ WANTED: Final = frozenset(
 
 
 _RELEVANT_KEYS: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
-"""Names one of which a span carries that is a call or says on whose account something goes. Spans without any,
-most of all spans, only link others."""
+"""Every call, and every span with attribution, has at least one of these names. Spans without any, the majority, only
+link others."""
 
 
 _ALIASED: Final = frozenset(
@@ -91,11 +91,11 @@ _HARMLESS_MAX: Final = 65_536
 _HARMLESS_LENGTH_MAX: Final = 128
 """Longer ones are judged each time: so a sender that makes them up takes little memory."""
 _harmless: set[str] = set()
-"""Names that were judged, and speak of no usage."""
+"""Names that were checked and are not names of usage."""
 
 
 def _suspects(names: Sequence[str]) -> frozenset[str]:
-    """Return those of the names that nobody wants and that speak of usage or of a tier. Each name is judged once."""
+    """Return the names of usage or of a tier among those that nothing reads. Each name is checked once."""
     unknown = set(names).difference(WANTED, _harmless)
     if not unknown:
         return frozenset()
@@ -118,7 +118,7 @@ class ScopeLayouts:
         self._layouts: dict[frozenset[str], AttributeLayout] = {}
 
     def layout_for(self, names: Sequence[str]) -> AttributeLayout | None:
-        """Return the plan for spans with attributes of these names; None if none of them tells anything."""
+        """Return the layout of spans with attributes of these names; None if none of them is read."""
         suspects = _suspects(names)
         if not suspects and _RELEVANT_KEYS.isdisjoint(names):
             return None
@@ -201,7 +201,7 @@ def layouts_of_scope(name: str, version: str) -> ScopeLayouts:
 
 
 def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:
-    """Return the names that speak of usage with what they say, and those of usage objects; in a fixed order."""
+    """Return the names of usage with their meaning, and those of usage objects; in a fixed order."""
     containers = tuple(sorted(name for name in names if _holds_usage(name)))
     judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
     return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers

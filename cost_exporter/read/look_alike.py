@@ -1,4 +1,4 @@
-"""Does a span that tells of no provider call look like one? Then it may be all that is left of one.
+"""Recognise spans that report no provider call but look like one: they may be the only trace of a call.
 
 A number of tokens on it, or a model beside who was asked. What only sets up or runs something (an agent that is made, a
 tool, a memory) names a model without asking it.

@@ -1,4 +1,4 @@
-"""On whose account spans go, as their resource and they themselves say.
+"""The attribution of spans, as their resource and they themselves state it.
 
 With credentials the tenant comes from these alone (rule 15): then what an attribute claims is dropped
 here, and counted where it disagrees.

@@ -1,9 +1,9 @@
-"""Read a plain call: the short way for nearly every span of a call.
+"""Read a plain call: the fast path for nearly every span of a call.
 
-Once a plain call was read the long way (`call.py`), it is the pattern for all spans of its plan with the same
-words: they differ from it in ids, times, counts and attribution alone. So such a call is a copy of the pattern
-with these replaced. Whatever is not that simple, an error, an implausible time, a count that is none, is left to
-the long way. Which way a span went cannot be seen in the facts.
+A plain call that was read on the general path (`call.py`) becomes the template for all spans of its layout with the
+same texts: they differ from it only in ids, times, counts and attribution, so they are copies with these replaced.
+Other spans, with an error, an implausible time or an invalid count, take the general path. Both paths give identical
+results.
 """
 
 from typing import Final
@@ -53,7 +53,7 @@ def read_from_template(  # noqa: PLR0917 - called once a span, where keywords wo
     origin: Origin,
     latest_start_unix_ns: int,
 ) -> Call | None:
-    """Return the call a span tells of, or None where the span is not plain and must be read the long way."""
+    """Return the call that a span reports, or None if the span is not plain and must take the general path."""
     started_at_unix_ns, ended_at_unix_ns = span.start_time_unix_nano, span.end_time_unix_nano
     if not EARLIEST_UNIX_NS <= started_at_unix_ns <= ended_at_unix_ns <= latest_start_unix_ns:
         return None

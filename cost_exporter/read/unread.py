@@ -1,9 +1,9 @@
-"""Name the usage on a span that nothing read, so that the rest does not get a price that looks whole.
+"""Name the usage on a span that nothing read, so that the rest does not get a price that looks complete.
 
-A number whose name speaks of usage and that no table consumed is unread usage. Where it can only be a part of a
-total that was read, the record is an estimate: a part may have a price of its own. Where it may be more, the record
-is partial, and so it is where our own Collector removed it (`redaction.redacted.keys` has its name). A number that
-says again what was read under another name is neither.
+A number with a name of usage that no table reads is unread usage. If it can only be a part of a total that was read,
+the record is an estimate: a part may have a price of its own. If it may be more, the record is partial; so it is if our
+own Collector removed the number (`redaction.redacted.keys` has its name). A number that repeats one read under another
+name is neither.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ _NAME_LENGTH_MAX: Final = 80
 
 
 def name_unread_usage(reading: Reading) -> None:
-    """Name the attributes of a span, and the leaves of its usage objects, that speak of usage and were not read."""
+    """Name the attributes of a span, and the leaves of its usage objects, that are usage and were not read."""
     for key, meaning in reading.layout.unread:
         number = number_of(reading.attributes[key])
         if number is not None:

@@ -25,11 +25,11 @@ _GROUPS_MAX = 10_000
 
 
 class NotFound(Exception):
-    """Unknown, or another tenant's: the answer does not tell which."""
+    """Unknown, or another tenant's: the answer does not show which."""
 
 
 class BadRequest(Exception):
-    """A parameter that cannot be read; its text says the mend."""
+    """A parameter that cannot be read; its text says how to fix it."""
 
 
 def api_routes(lend: LendReader, authenticate: Authenticate, today: Callable[[], date]) -> list[Route]:

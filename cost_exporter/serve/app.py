@@ -1,7 +1,7 @@
 """The web application: health, readiness, metrics, API and pages on one address.
 
-No answer is a 500 that tells nothing: the database away is 503 with the mend, a mistake of the caller 400, and
-what the caller may not see 404.
+No answer is a 500 without an explanation: an unreachable database is 503 with how to fix it, a mistake of the caller
+400, and what the caller may not see 404.
 """
 
 import logging

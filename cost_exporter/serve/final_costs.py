@@ -1,10 +1,10 @@
-"""Histograms of what workflows and their tasks cost, each observed once: when it becomes final.
+"""Histograms of the cost of workflows and of their tasks, each observed once: when it becomes final.
 
-An observation is the known part of the cost. How many of them are lower bounds is counted beside them, and where
-nothing is known there is no observation at all: unknown is not $0. What late spans change afterwards is in the
-database, not here; no histogram can take an observation back.
+An observation is the known part of the cost. A separate counter has the number that are lower bounds, and an unknown
+cost has no observation at all: unknown is not $0. Changes by late spans are in the database, not here; no histogram can
+take an observation back.
 
-Labels are bounded: tenants that nobody vouches for, and tiers and tasks beyond the first ones seen, are `other`.
+Labels are bounded: unverified tenants, and tiers and tasks beyond the first ones seen, are `other`.
 """
 
 import threading
@@ -71,7 +71,7 @@ class _Costs:
 
 
 class _Names:
-    """The first so many names stand for themselves, all later ones are `other`."""
+    """Keeps the first `count_max` names; all later ones become `other`."""
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max

@@ -1,12 +1,12 @@
-"""Metrics in Prometheus' format: what this process did, and what was ever spent.
+"""Metrics in Prometheus' format: what this process did, and all spend in the database.
 
-Two sources. What happens in this process (spans, commits, refusals) is counted as it happens. Money and
-operations are read from the daily rollup when Prometheus asks: so the figures agree with SQL, the API and the
-page, also after a restart and with several exporters. A counter may not fall, so where a revision lowered a
-figure the higher one stays until it is passed.
+Two sources. Events in this process (spans, commits, refusals) are counted as they happen. Money and operations are
+read from the daily rollup when Prometheus scrapes: so the figures agree with SQL, the API and the page, also after a
+restart and with several exporters. A counter may not fall, so if a revision lowered a figure the higher one stays until
+it is exceeded.
 
-Labels are bounded: tenants that nobody vouches for, and combinations beyond a thousand, are counted as `other`. A
-combination of which nothing is priced has no sample of its cost.
+Labels are bounded: unverified tenants, and combinations beyond a thousand, are counted as `other`. A combination
+without any priced call has no sample of its cost.
 """
 
 import threading
@@ -92,7 +92,7 @@ class ServiceMetrics:
         self._refused.labels(str(reason)).inc()
 
     def checked_rollups(self, mismatch_count: int) -> None:
-        """Tell how many keys differed. The gauge exists from the first check on: no check is not "all is well"."""
+        """Set how many keys differed. The gauge exists from the first check on: no check is not "all is well"."""
         if self._rollup_mismatch is None:
             text = "Rollup keys that differed from their records at the last check; must be 0."
             self._rollup_mismatch = Gauge("callfare_rollup_mismatch", text, registry=self.registry)
@@ -149,13 +149,13 @@ class CostTotals(Collector):
         if self._read_at_seconds is None or now - self._read_at_seconds >= _TOTALS_AGE_SECONDS_MAX:
             try:
                 self._rows = [{**row, **self._bounded(row)} for row in self._read_totals()]
-            except Exception:  # noqa: BLE001 - a scrape must answer also while the database is away; /readyz tells of it
+            except Exception:  # noqa: BLE001 - a scrape must answer also while the database is away; /readyz reports it
                 return self._rows
             self._read_at_seconds = now
         return self._rows
 
     def _bounded(self, row: Row) -> Row:
-        """Return the row's labels, as Prometheus can bear them. Rows come dearest first.
+        """Return the row's labels, in a number that Prometheus can handle. Rows come most expensive first.
 
         A combination keeps its labels for the life of the process: counters do not fall, so one that moved from
         `other` to a name of its own would be counted under both.

@@ -1,4 +1,4 @@
-"""callfare inside the application: say on whose account a call goes, and what it may cost.
+"""callfare inside the application: state which tenant a call is attributed to, and what it may cost.
 
     import callfare
 

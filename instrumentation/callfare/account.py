@@ -1,9 +1,9 @@
-"""On whose account something happens: context, parent span and environment -> the `callfare.*` attributes of a span.
+"""Attribution: context, parent span and environment -> the `callfare.*` attributes of a span.
 
-In: what `workflow()`, the ASGI middleware, incoming baggage and CALLFARE_TENANT / CALLFARE_CATEGORY say. Out: the
+In: what `workflow()`, the ASGI middleware, incoming baggage and CALLFARE_TENANT / CALLFARE_CATEGORY state. Out: the
 attributes, and the context that carries them on, as baggage also to other processes.
-For each name the nearest wins: the context, the parent span in this process, the environment. What a span says itself
-wins over all three: that is up to whoever writes the attributes onto it.
+For each name the nearest wins: the context, the parent span in this process, the environment. Attributes that the span
+already has win over all three; the code that writes the attributes onto it keeps them.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ _DEFAULTS: Final = ((names.TENANT_ID, environment.default_tenant), (names.CATEGO
 
 
 def with_attribution(values: Mapping[str, str | None], context: Context | None = None) -> Context:
-    """A context in which calls go on this account; names without a value stay as they were."""
+    """A context in which calls have this attribution; names without a value stay as they were."""
     result = context if context is not None else context_api.get_current()
     for name, value in values.items():
         if value:
@@ -78,7 +78,7 @@ class _Request:
         self._at_entry = at_entry
 
     def complete(self, found: dict[str, str]) -> None:
-        """Add what is known by now, unless somebody inside, such as a workflow, has said otherwise."""
+        """Add the values known by now, unless something inside, such as a workflow, has set others."""
         for name, value in self._read().items():
             if found.get(name) == self._at_entry.get(name):
                 found[name] = value[:_VALUE_LENGTH_MAX]

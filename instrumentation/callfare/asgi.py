@@ -4,7 +4,7 @@
     app = CallfareMiddleware(app, api_key_header="x-unkey-key-id", tenant_header="x-tenant")
 
 Behind a verifier such as Unkey, which leaves its answer in the request's state (`request.state.keyId`), that is
-taken first: it was verified, a header was only sent. The verifier may stand before or behind us, and be a dependency
+taken first: it was verified, a header was only sent. The verifier may run before or after us, and be a dependency
 of the route as well: what it finds holds for every span from then on, and for the server's. Only ids belong here,
 never the secret key itself: a value that looks like a key (`sk-...`, `Bearer ...`) is ignored. Trust the tenant
 header only where a proxy sets it; it is read only if you name it. Whether a caller may state an account by baggage is
@@ -53,7 +53,7 @@ class CallfareMiddleware:
         }
 
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
-        """Handle one connection on its account."""
+        """Handle one connection with its attribution."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Objects that begin anew in a forked child: what they hold, locks, threads and connections, is the parent's."""
+"""Reset objects in a forked child: their locks, threads and connections belong to the parent."""
 
 import os
 import weakref
@@ -16,7 +16,7 @@ class ResetsAfterFork(Protocol):
 
 
 def reset_after_fork(one: ResetsAfterFork) -> None:
-    """Have it begin anew in every child. Weakly held: it may go before the process."""
+    """Reset it in every child. Weakly held: it may be collected before the process ends."""
     reference = weakref.ref(one)
 
     def reset_after_fork() -> None:

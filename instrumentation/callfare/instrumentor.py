@@ -140,8 +140,8 @@ class CallfareInstrumentor(BaseInstrumentor):
         """Wrap the vendor's methods. Raises nothing; does nothing where the library is absent or untested."""
         if environment.is_disabled():
             return None
-        # The loader judges our whole distribution, which requires no vendor at all, and then tells us to skip
-        # the check: so the check is ours.
+        # The loader checks our whole distribution, which requires no vendor at all, and then asks us to skip the
+        # check: so we check ourselves.
         kwargs.pop("skip_dep_check", None)
         kwargs.pop("raise_exception_on_conflict", None)
         if not self._is_supported():

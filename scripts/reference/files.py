@@ -155,7 +155,7 @@ def price_page() -> list[str]:
         lines += table(["key", "meaning"], keyed(known, meanings))
     lines += [
         "## Quantities",
-        "The values of `unit`. The same names stand in usage JSON, in cost lines and in reports.",
+        "The values of `unit`. Usage JSON, cost lines and reports use the same names.",
         "",
     ]
     lines += table(["quantity", "meaning", "without a price row"], quantity_rows())

@@ -146,7 +146,7 @@ def test_wrong_option_is_one_line_that_says_the_mend(callfare: Any, arguments: l
 
 
 def test_top_begins_with_the_dearest(callfare: Any) -> None:
-    """Workflows come dearest first."""
+    """Workflows come most expensive first."""
     body = callfare("top", "--json").json
     assert [workflow["trace_id"] for workflow in body["workflows"]] == [SUPPORT_CALL.hex(), OTHER_CALL.hex()]
     assert "≥ $0.0001605 (1 unpriced)" in callfare("top", "--by", "cost").out
@@ -170,7 +170,7 @@ def test_top_takes_a_period_a_tenant_a_count_and_a_measure(
 
 
 def test_report_can_be_sorted_cut_and_compared(callfare: Any) -> None:
-    """The dearest first, the total of all, and beside it what the same groups cost before."""
+    """The most expensive first, the total of all, and beside it what the same groups cost before."""
     asked = ("report", "--group-by", "tenant", "--sort", "cost", "--limit", "1", "--compare", "previous")
     body = callfare(*asked, "--json").json
     (group,) = body["groups"]
@@ -300,7 +300,7 @@ def test_doctor_finds_what_never_arrived_and_what_is_not_taken(callfare: Any, fi
     texts = " ".join(each["text"] for each in out["findings"])
     assert "2 billable spans of 1 processes never arrived" in texts
     assert "1 spans wait for it" in texts
-    assert "3 spans were given up" in texts
+    assert "3 spans were dropped" in texts
 
 
 def test_doctor_finds_a_misspelt_setting(callfare: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,8 @@ def test_shipped_row_without_source_is_found() -> None:
             "off_list",
             "per minute written as one per second",
         ),
-        (override("openai", "whisper-1", "audio_seconds", "0.36", D(1)), "implausible", "dearer than any published"),
-        (override("openai", "gpt-4o", "input_tokens", "2.5", D(1)), "implausible", "dearer than any published"),
+        (override("openai", "whisper-1", "audio_seconds", "0.36", D(1)), "implausible", "higher than any published"),
+        (override("openai", "gpt-4o", "input_tokens", "2.5", D(1)), "implausible", "higher than any published"),
     ],
 )
 def test_slips_are_named(row: PriceRow, code: str, slip: str) -> None:

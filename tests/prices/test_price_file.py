@@ -97,7 +97,7 @@ def test_match_by_prefix_and_pattern() -> None:
         ("rows: []", "f:1:7: unknown section 'rows'"),
         ("inherit: all", "f:1:10: unknown `inherit: all`"),
         ("prices:\n  - x", "f:2:5: not a mapping"),
-        ("a: 1\na: 2", "f:2:1: 'a' is said twice"),
+        ("a: 1\na: 2", "f:2:1: 'a' is given twice"),
         (
             one(ROW.replace('price: "1"', "price: 0.0043")),
             r'f:5:12: price 0.0043 is a float; quote it: price: "0.0043"',

@@ -18,7 +18,7 @@ class FakeDeepgram:
     """Counts seconds of audio, by the bytes that arrived."""
 
     def __init__(self) -> None:
-        """Nothing was heard yet."""
+        """Begin without any audio."""
         self.audio_seconds = Decimal(0)
 
     def routes(self) -> list[BaseRoute]:

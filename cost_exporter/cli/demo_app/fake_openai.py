@@ -38,7 +38,7 @@ Body = dict[str, Any]
 
 
 class FakeOpenAI:
-    """Counts requests, and the tokens whose number it told: of the rest no client can know."""
+    """Counts requests, and the tokens that it reported: a client cannot know of others."""
 
     def __init__(self) -> None:
         """Nothing was asked for yet."""

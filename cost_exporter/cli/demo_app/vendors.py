@@ -39,7 +39,7 @@ class FakeVendors:
         self._thread: threading.Thread | None = None
 
     def environment(self) -> dict[str, str]:
-        """What an application is told, in its own variables, to call the fakes instead of the vendors."""
+        """Return the environment variables with which an application calls the fakes instead of the vendors."""
         assert self._listener is not None, "only while they are at work"
         host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         return {

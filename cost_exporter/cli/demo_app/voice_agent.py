@@ -27,7 +27,7 @@ PRICE_POLL_SECONDS = 0.1  # in production a job asks some minutes later
 
 
 def main() -> None:
-    """Answer one call within one trace, on the account that the webhook's baggage names."""
+    """Answer one call within one trace, attributed to the tenant that the webhook's baggage names."""
     webhook = json.loads(sys.stdin.readline())
     context.attach(propagate.extract(webhook["headers"]))
     with trace.get_tracer("voice-agent").start_as_current_span("support-call"):
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def converse() -> list[str]:
-    """Hear, think and speak, twice; return what the caller said."""
+    """Transcribe, answer and speak, twice; return the transcripts of the caller."""
     llm = openai.OpenAI(max_retries=0)
     with recogniser().listen.v1.connect(model="nova-3", encoding="linear16", sample_rate=16_000) as ears:
         first = hear(ears, seconds=12)

@@ -1,4 +1,4 @@
-"""Spans that look like provider calls and tell of none: which of them are kept as records.
+"""Spans that look like provider calls but report none: which of them are kept as records.
 
 An agent, a chain or an aborted wrapper names a model or repeats usage, and the calls below it are billed. Where no call
 is below it, it is all that is known of one: a record without usage, which counts as unpriced. What has a call or

@@ -1,7 +1,7 @@
-"""The dialects: how each family of emitters speaks, beyond the spellings in `aliases.py`.
+"""The dialects: what each family of emitters does differently, beyond the spellings in `aliases.py`.
 
 One file each. To add one: a new file with a `DIALECT`, its line here, a recorded span in the corpus, and a row
-in docs/emitters.md. The order counts where spans are told by markers: the more particular ones first.
+in docs/emitters.md. The order counts where spans are recognised by markers: the more specific ones first.
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ from cost_exporter.read.fields.reading import Dialect
 __all__ = ["CONVENTIONS", "DIALECTS"]
 
 CONVENTIONS: Final[Dialect] = conventions.DIALECT
-"""Spoken by whoever has no dialect of his own."""
+"""The dialect of emitters that have none of their own."""
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
     callfare.DIALECT,

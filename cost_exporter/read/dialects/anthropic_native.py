@@ -1,7 +1,7 @@
 """The spans of Anthropic's own SDK (anthropic >= 2): the conventions, and the split of cache writes.
 
-The only emitter that tells 5-minute from 1-hour cache writes, which have different prices (measured 2.12.0).
-An abandoned stream has input but no output: what it says is billed.
+The only emitter that separates 5-minute and 1-hour cache writes, which have different prices (measured 2.12.0).
+An abandoned stream has input but no output: the input is billed.
 """
 
 from cost_exporter.read.fields.reading import Dialect

@@ -1,7 +1,7 @@
 """Our own instrumentation: the attributes of `callfare.attributes`, complete by construction.
 
-A transcription that is neither streamed nor part of a session was of a file. Speech that nobody waited for to
-the end, as in a barge-in, is billed for what was sent, and says so.
+A transcription that is neither streamed nor part of a session was of a file. Speech that was interrupted, as in a
+barge-in, is billed for the text that was sent, and has an issue that names it.
 """
 
 from callfare import attributes as ours

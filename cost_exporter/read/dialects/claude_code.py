@@ -1,7 +1,7 @@
 """Claude Code's own tracing: `claude_code.llm_request` with bare names, below an interaction and beside its tools.
 
-`input_tokens` is Anthropic's, without what was read from the cache and written to it (2.1.114). For how long a write is
-kept is not told: five minutes, as where nothing else is said.
+`input_tokens` is Anthropic's, without the tokens read from the cache and written to it (2.1.114). The lifetime of a
+write is not reported: five minutes are assumed, the vendor's default.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
-"""Langfuse's SDK: observations with a type, the usage in a JSON text, and nobody named who was asked.
+"""Langfuse's SDK: observations with a type, the usage in a JSON text, and no provider.
 
-Of OpenAI's client `usage_details` is what the vendor sent. Of LangChain, and as Langfuse's guide has it written by
-hand, it is parts that add up: `input` without `input_cached_tokens` or `cache_read_input_tokens` (measured 5.0.4). The
-tier stands in the names of the parts (`input_flex_cache_read`). An error has a message and no name.
+For OpenAI's client `usage_details` is what the vendor sent. For LangChain, and written by hand after Langfuse's guide,
+it consists of parts that add up: `input` without `input_cached_tokens` or `cache_read_input_tokens` (measured 5.0.4).
+The tier is in the names of the parts (`input_flex_cache_read`). An error has a message and no name.
 """
 
 from collections.abc import Mapping

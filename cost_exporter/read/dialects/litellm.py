@@ -1,12 +1,13 @@
 """LiteLLM's OpenTelemetry callbacks, of the library and of its proxy: details in a repr, and the proxy's own names.
 
-Through the proxy `gen_ai.response.model` is the public alias, which may be another real model's name; who was asked is
-`litellm.provider.model`. `raw_gen_ai_request` repeats the answer under the vendor's names: it is the call where nothing
-else tells of it (the proxy's default set-up, 1.108). Operations are told by the type of the request, `aspeech` among
-them. Embeddings name no provider but in the model's prefix, and a refused call has LiteLLM's own call id for a response
-id (measured 1.106.2). Below a span of the application it makes none of its own, and writes all this onto that span.
-Newer ones count the text of a stream without usage themselves, and nothing marks that (8/3 tokens for 1200/345,
-measured 1.110.2): of OpenAI, whose usage always has details of the input, it can be told by their absence.
+Through the proxy `gen_ai.response.model` is the public alias, which may be another real model's name; the model that
+was called is `litellm.provider.model`. `raw_gen_ai_request` repeats the answer under the vendor's names: it is the call
+if no other span reports it (the proxy's default set-up, 1.108). The type of the request gives the operation, for
+example `aspeech`. Embeddings name the provider only in the model's prefix, and a refused call has LiteLLM's own call id
+as its response id (measured 1.106.2). Below a span of the application it makes no span of its own, and writes all this
+onto that span. Newer versions count the text of a stream without usage themselves and do not mark the counts as
+estimates (8/3 tokens for 1200/345, measured 1.110.2). For OpenAI, whose usage always has details of the input, their
+absence shows it.
 """
 
 import re

@@ -1,7 +1,7 @@
 """MLflow's tracing over OTLP: a span type in place of an operation, the usage in a JSON text, every value as JSON.
 
-Sums stand on the spans above the calls too; only those of a model's type are calls. For Anthropic and Bedrock the input
-is as they count it, without the cached tokens (scopes.py).
+The spans above the calls carry sums too; only spans of a model's type are calls. For Anthropic and Bedrock the input is
+as they count it, without the cached tokens (scopes.py).
 """
 
 from typing import Final

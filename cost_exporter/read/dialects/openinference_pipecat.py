@@ -1,6 +1,6 @@
 """OpenInference for Pipecat: one span a service call, with the last metric only.
 
-`tts.character_count` is what the last MetricsFrame said (25 of 37 characters, measured 2.0.9); the spoken text
+`tts.character_count` is from the last MetricsFrame alone (25 of 37 characters, measured 2.0.9); the spoken text
 is in `output.value`, so the greater of the two counts. There is no STT span, and no model on the first spans.
 """
 

@@ -1,10 +1,10 @@
 """OpenLIT: the conventions with operations of its own (`audio`, `image`) and its own cost.
 
-Counts of Anthropic and Bedrock are exclusive (scopes.py). A stream without usage carries an *estimate* that nothing
-marks as one (4/6 tokens for 1200/345, measured 1.45.0). It can be told by what is missing: where a usage came, its
-cached tokens are on the span, be they 0. A good answer without usage is marked ERROR AttributeError. Speech has no
-characters and no seconds, but its text, unless the application keeps content off its spans. The tokens of a
-transcription are not split: nearly all of them are audio, which is dearer than text.
+Counts of Anthropic and Bedrock are exclusive (scopes.py). A stream without usage carries an *estimate* that is not
+marked as one (4/6 tokens for 1200/345, measured 1.45.0). It is recognised by the missing cached tokens, which are on
+the span if the vendor sent a usage, even if they are 0. A good answer without usage is marked ERROR AttributeError.
+Speech has no characters and no seconds, but its text, unless the application keeps content off its spans. The tokens
+of a transcription are not split: nearly all of them are audio, which costs more than text.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
-"""Who makes a model, by its name: for emitters that never say who was asked (Langfuse, Strands).
+"""Guess the provider from the model name, for emitters that never report it (Langfuse, Strands).
 
-A guess, and its record says so. Only names that no other maker gives: what many hosts serve (Llama, Mistral's open
-models) has no maker here and stays without a provider, which leaves it unpriced.
+The record has the issue `assumed_provider`. Only names that a single vendor uses are guessed: models that many hosts
+serve (Llama, Mistral's open models) stay without a provider and so unpriced.
 """
 
 import re
@@ -24,7 +24,7 @@ _MAKERS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 
 
 def guess_provider(reading: Reading) -> None:
-    """Let the model tell who was asked, where nothing else does."""
+    """Set the provider from the model name, if the span does not report it."""
     if reading.provider:
         return
     model = reading.response_model or reading.request_model

@@ -1,7 +1,7 @@
 """Strands Agents: `chat` spans that name no provider, and count input as the model's own class does.
 
-The provider reads `strands-agents`, whoever was asked (measured 1.62.0). Of some vendors the cached tokens are in the
-input (OpenAI), of others beside it (Bedrock, Anthropic): the total tells which (`totals.py`), as Strands' own sums do.
+The provider is `strands-agents`, whatever the vendor (measured 1.62.0). The input of some vendors includes the cached
+tokens (OpenAI), that of others does not (Bedrock, Anthropic): the total shows which (`totals.py`), as do Strands' sums.
 """
 
 from typing import Final

@@ -27,7 +27,7 @@ _REQUEST_TYPES: Final = {
 def _operation(reading: Reading) -> str | None:
     kind = reading.text(_SPAN_KIND)
     if kind:
-        # LlamaIndex runs a model as a task (`Cohere.task`), and tells its operation and usage there.
+        # LlamaIndex runs a model as a task (`Cohere.task`), and reports its operation and usage there.
         is_call = kind == "task" and reading.identity.operation in CHAT_OPERATIONS and reading.layout.quantities
         return reading.identity.operation if is_call else WRAPPER
     if reading.layout.texts.get("operation"):

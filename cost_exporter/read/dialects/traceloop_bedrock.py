@@ -1,9 +1,9 @@
 """Traceloop's opentelemetry-instrumentation-bedrock: the model without its vendor, `nova-pro-v1:0` (measured 0.62.4).
 
-Bedrock names a model by its vendor and sells it under no other name, so the vendor is put back by the family. Claude
-is left as it is: its own name has a price, and the answer of InvokeModel states it. The region stays lost. A name with
-a dot in it is cut there where a region stands before it (`us.openai.gpt-5.4` is told as `gpt-5`): families that have
-such names stay without a vendor, and without a price rather than with another model's.
+Bedrock's model names begin with the vendor, so the vendor is restored from the model's family. Claude is left as it is:
+its own name has a price, and the answer of InvokeModel states it. The region stays lost. A name with a dot is cut at
+the dot if a region precedes it (`us.openai.gpt-5.4` is reported as `gpt-5`). Families with such names stay without a
+vendor, and so without a price rather than with another model's.
 """
 
 from functools import lru_cache

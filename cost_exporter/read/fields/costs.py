@@ -1,8 +1,8 @@
-"""Read the cost that somebody put on a span: kept beside ours with its source (rule 14).
+"""Read the cost that a span already carries: kept beside ours with its source (rule 14).
 
-Believed only where trusted: money that our own instrumentation took from the vendor's reply, and any scope or
-provider that the operator names. A zero is an emitter's way to say that it did not know, unless the vendor
-itself says so.
+Used only from trusted sources: money that our own instrumentation took from the vendor's reply, and any scope or
+provider that the operator names. Emitters write zero for an unknown cost, so a zero counts only if the vendor itself
+states it.
 """
 
 from collections.abc import Set as AbstractSet

@@ -109,5 +109,5 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
 
 
 def _usage_among(names: str) -> Keys:
-    """Return those of the names, a list with commas, that speak of usage."""
+    """Return the names of a comma-separated list that are names of usage."""
     return tuple(name for name in names[:_NAMES_LENGTH_MAX].split(",") if is_surely_usage(name))

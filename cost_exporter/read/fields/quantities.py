@@ -112,7 +112,7 @@ def _compare_credits(reading: Reading, credits_: Quantity) -> None:
 
 
 def _measure_phone_call(reading: Reading) -> None:
-    """A phone call is one call of so many seconds; with no length yet, nothing is known of it."""
+    """Set the quantities of a phone call: one call and its seconds; none while its length is unknown."""
     quantities = reading.quantities
     session_seconds = quantities.pop("session_seconds", None)
     if session_seconds is not None:
@@ -125,7 +125,7 @@ def _measure_phone_call(reading: Reading) -> None:
 
 
 def total_cache_writes(quantities: dict[str, Quantity]) -> None:
-    """Add the total of the cache writes where only its parts are told."""
+    """Add the total of the cache writes if only its parts are reported."""
     parts = quantities.get("cache_write_5m_tokens", 0) + quantities.get("cache_write_1h_tokens", 0)
     if parts and "cache_write_tokens" not in quantities:
         quantities["cache_write_tokens"] = parts

@@ -51,14 +51,14 @@ class CallIdentity:
     names: Names
     tier: str
     mode: str
-    """As far as words tell: a session is a stream, and a transcription known not to be live is batch."""
+    """As stated in words: a session is a stream, and a transcription known not to be live is batch."""
     is_stream: bool | None
     is_billable: bool
     is_estimated: bool
     fingerprint: str
-    """Stands for what follows from them."""
+    """Hash of the fields derived from them."""
     redacted: Keys = NO_KEYS
-    """Attributes that speak of usage and were removed on the way."""
+    """Names of usage whose attributes were removed on the way."""
     template: Call | None = None
     """A plain call with these words, once one was read: others are copies of it, see `plain.py`."""
 
@@ -85,7 +85,7 @@ class UsageObject(NamedTuple):
 
 
 class Reading:
-    """One span being read, and the call it tells of as far as that is known."""
+    """One span being read, and the fields of its call found so far."""
 
     # No __slots__: what most spans do not say stays a default of the class and costs nothing.
     provider: str
@@ -105,9 +105,9 @@ class Reading:
     has_vendor_id: bool = False
     """The response id is the vendor's, although the emitter mostly invents its own."""
     has_vendors_counts: bool = False
-    """The totals are the vendor's own, and inclusive: nothing stands beside them."""
+    """The totals are the vendor's own, and inclusive: no part has to be added to them."""
     has_unread_usage: bool = False
-    """Something on the span speaks of usage that was not read, see `unread.py`."""
+    """The span has usage that was not read, see `unread.py`."""
     is_incomplete: bool = False
     """What was not read may be more than the totals that were."""
 
@@ -207,7 +207,7 @@ class Dialect:
     scopes: Keys = ()
     """Scopes that speak it: exact names, or beginnings followed by `*`."""
     markers: frozenset[str] = frozenset()
-    """Attribute names that only this family writes: they tell it in a scope nobody has listed."""
+    """Attribute names that only this family writes: they identify it in a scope that is not listed."""
     keys: frozenset[str] = frozenset()
     """Further attribute names its functions read."""
     operation: Callable[[Reading], str | None] | None = None
@@ -215,7 +215,7 @@ class Dialect:
     needs_marker: bool = False
     """Whether `operation` leaves spans without any of the markers to the conventions; it is not asked of them."""
     parts: frozenset[str] = frozenset()
-    """Names of spans that carry a model and are no call: attempts, and turns, of which other spans tell."""
+    """Names of spans that carry a model and are no call: attempts, and turns that other spans report."""
     complete: Callable[[Reading], None] | None = None
     """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
     carry one of the markers or keys, or for all if the dialect has neither."""
@@ -245,9 +245,9 @@ class AttributeLayout:
     total_keys: Keys
     """Of input and output together."""
     weighs_totals: bool
-    """Whether something may stand beside a total that is part of it."""
+    """Whether the span may report a part of a total outside of that total."""
     unread: tuple[tuple[str, UsageName], ...]
-    """Attributes whose names speak of usage and that nothing reads."""
+    """Attributes with names of usage that nothing reads."""
     containers: Keys
     """Attributes that may hold a usage object and that the dialect does not read."""
     response_id_keys: Keys

@@ -93,7 +93,7 @@ READ_PATHS: Final = frozenset(
     }
 )
 _EXCLUSIVE: Final = frozenset({"cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"})
-"""Who writes these counts input without them, unless OpenAI's name for the input stands there."""
+"""Emitters that write these count input without them, unless the input has OpenAI's name."""
 
 
 def json_object(text: str) -> Mapping[str, Any]:

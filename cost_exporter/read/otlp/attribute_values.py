@@ -1,8 +1,8 @@
 """The values of a span's attributes, decoded one by one as they are asked for.
 
 A span carries dozens of attributes and few of them are read, so a request is decoded without them (`wire.py`). A
-value with invalid UTF-8 is mended when it is read. One that is no value at all makes its span a dead letter, but
-only if somebody wants it: what nobody reads cannot spoil a bill.
+value with invalid UTF-8 is repaired when it is read. One that cannot be decoded makes its span a dead letter, but
+only if it is read: an attribute that is not read cannot change a cost.
 
 What is read on span after span is known by its bytes, which is cheaper than to decode it.
 """
@@ -42,7 +42,7 @@ class SpanAttributes(Mapping[str, AnyValue]):
         self._encoded = encoded
 
     def __getitem__(self, key: str) -> AnyValue:
-        """Return the value, mended if need be."""
+        """Return the value, repaired if necessary."""
         return value_of(self._encoded[key])
 
     def __contains__(self, key: object) -> bool:

@@ -24,7 +24,7 @@ def trace_request(resource: bytes, scope: bytes, framed_spans: Iterable[bytes]) 
 
 
 def framed_span(span: bytes) -> bytes:
-    """Return a serialised span as it stands in its group."""
+    """Return a serialised span with its frame, as it is within its group."""
     return field(_SPAN, span)
 
 
@@ -47,7 +47,7 @@ def field(number: int, payload: bytes) -> bytes:
 
 @lru_cache(maxsize=8192)
 def _frame(number: int, size_bytes: int) -> bytes:
-    """Return what stands before the payload of a length-delimited field. Remembered: a few thousand sizes recur."""
+    """Return the bytes before the payload of a length-delimited field. Cached: a few thousand sizes recur."""
     return varint(number << 3 | LENGTH_DELIMITED) + varint(size_bytes)
 
 

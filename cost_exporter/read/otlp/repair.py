@@ -1,7 +1,7 @@
-"""Mend encoded messages that the decoder refuses: invalid UTF-8 becomes U+FFFD, what is beyond that is left out.
+"""Repair encoded messages that the decoder refuses: invalid UTF-8 becomes U+FFFD, any other fault is left out.
 
-upb gives up a whole message for one bad byte in a text, or for one value nested 48 deep. Here its fields are taken
-apart on the wire. This path is slow, and only taken by what would be lost otherwise.
+upb refuses a whole message for one bad byte in a text, or for one value nested 48 deep. Here its fields are split on
+the wire. This path is slow, and only used for messages that would be lost otherwise.
 """
 
 from typing import Final

@@ -34,9 +34,9 @@ TEXT_BYTES_MAX: Final = 1024
 ID_LENGTH_MAX: Final = 128
 """Ids up to here need no cleaning if they are printable."""
 _SHORT_ENOUGH: Final = TEXT_BYTES_MAX // 4
-"""So many characters are at most 1 KiB of UTF-8, whatever they are."""
+"""Any text of this many characters is at most 1 KiB of UTF-8."""
 NOT_A_NUMBER: Final = -1
-"""Stands for NaN and for what is no number at all: as impossible as that, and harmless to a database."""
+"""Replaces NaN and anything that is no number: an impossible count too, but harmless to a database."""
 _NOTHING: Final = frozenset({"", "none", "null", "undefined"})
 """What `str` and `String` make of a number that is not there."""
 _CLAMP: Final = MAX_QUANTITY * 1000

@@ -254,7 +254,7 @@ def new_request() -> Any:
 
 
 def new_value(**given: object) -> Any:
-    """Return a value with the given field, or an empty one; serialised it is what stands in a span's attributes."""
+    """Return a value with the given field, or an empty one; serialised it is the value of a span's attribute."""
     return _AnyValue(**given)
 
 

@@ -1,4 +1,4 @@
-"""Walk protobuf bytes without decoding them: to count before memory is spent, to mend what a decoder refuses.
+"""Walk protobuf bytes without decoding them: to count before memory is spent, to repair what a decoder refuses.
 
 Which field is a message and which is text is taken from the slim descriptor itself (`read/otlp/wire.py`), so the
 two cannot drift apart. Groups, long obsolete, are skipped as the decoder skips them.

@@ -1,8 +1,7 @@
-"""The alias table: under which attribute names the world says each thing, and what it means by it.
+"""The alias table: the attribute names that emitters use for each quantity and field, and what they mean.
 
-This is data. First come, first served: the first name in a row that is present and readable wins. To teach
-callfare a new spelling, add it to its row, and a recorded span to the corpus. What one emitter means
-differently from its spelling is not said here but in `scopes.py`.
+This is data: the first name in a row that is present and readable wins. To teach callfare a new spelling, add it to
+its row, and a recorded span to the corpus. If one emitter uses a name with another meaning, `scopes.py` has it.
 """
 
 from typing import Final
@@ -119,7 +118,7 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
     ),
     _counted(
         "cache_write_1h_tokens",
-        "part of cache_write_tokens kept for 1 hour, dearer",
+        "part of cache_write_tokens kept for 1 hour, at a higher price",
         "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
         "gen_ai.usage.details.ephemeral_1h_input_tokens",
     ),
@@ -215,7 +214,7 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
     _measured("output_audio_seconds", "audio produced", ours.AUDIO_OUTPUT_SECONDS),
     _measured("session_seconds", "socket open or call connected, wall clock", ours.SESSION_SECONDS),
     _measured("call_seconds", "telephone call connected", ours.CALL_DURATION_SECONDS),
-    _counted("channels", "multiplies audio seconds where the price says so", ours.AUDIO_CHANNELS),
+    _counted("channels", "multiplies audio seconds if the price is per channel", ours.AUDIO_CHANNELS),
     _measured("read_units", "a vector store's own meter", "pinecone.usage.read_units"),  # Traceloop
     _measured("write_units", "a vector store's own meter", "pinecone.usage.write_units"),  # Traceloop
 )
@@ -285,7 +284,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),
     "source": (ours.USAGE_SOURCE,),
     "billed_unit": (ours.BILLED_UNIT,),
-    "phone_call_id": (ours.CALL_ID, ours.MESSAGE_ID),  # both are told several times, and priced late
+    "phone_call_id": (ours.CALL_ID, ours.MESSAGE_ID),  # both are reported several times, and priced late
     "phone_call_status": (ours.CALL_STATUS,),
     "session_id": (ours.SESSION_ID,),
     "session_state": (ours.SESSION_STATE,),
@@ -361,7 +360,7 @@ class CostAlias:
     """Absent or "": US dollars."""
     source_key: str = ""
     is_vendor_word: bool = False
-    """Money the vendor states, taken over by the instrumentation; a zero is then a zero."""
+    """Money that the vendor states and the instrumentation copies; a zero is then a real zero."""
 
 
 COSTS: Final[tuple[CostAlias, ...]] = (

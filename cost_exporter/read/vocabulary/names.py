@@ -1,8 +1,8 @@
-"""Name a call's provider, models and host in one way, however they were spelt.
+"""Return the canonical names of a call's provider, models and host.
 
-Who bills is told by the host a request went to, where that is known: an OpenAI SDK pointed at Groq is billed
-by Groq and still calls itself openai. Models lose the provider's prefix (`openai/gpt-4o`), nothing else: dates
-are the price book's business. All spans of one emitter spell alike, so the result is remembered.
+The host that a request went to decides who bills it, if it is known: an OpenAI SDK pointed at Groq is billed by Groq
+and still reports openai. Models lose the provider's prefix (`openai/gpt-4o`), nothing else: the price book handles
+dates. All spans of one emitter use the same spelling, so the result is cached.
 """
 
 import re
@@ -27,7 +27,7 @@ _BEDROCK_ID: Final = re.compile(
 )
 """`us.anthropic.claude-sonnet-4-5-20250929-v1:0`: only Bedrock writes a vendor, a dot and a name so."""
 _VENDORS_OWN: Final = frozenset({"", "anthropic", "openai", "mistral", "cohere", "meta", "deepseek"})
-"""Who calls a model of Bedrock by its Bedrock id has asked Bedrock, whatever SDK it was."""
+"""A call with one of these providers and a Bedrock model id went to Bedrock, whatever the SDK."""
 _GATEWAYS: Final = frozenset(
     {"gateway", "vercel", "vercel-ai-gateway", "ai-gateway", "litellm", "litellm_proxy", "litellm-proxy", "portkey"}
     | {"helicone", "cloudflare", "cloudflare-ai-gateway", "requesty", "eden", "martian", "unify", "aisuite"}

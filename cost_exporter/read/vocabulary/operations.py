@@ -1,7 +1,7 @@
-"""Operation names: which spans tell of a provider call, and which only frame calls (rule 5).
+"""Operation names: which spans report a provider call, and which only frame calls (rule 5).
 
-A wrapper is never billed, whatever usage it repeats. An operation nobody knows is billed only if it brings a
-quantity: then a price can exist for it.
+A wrapper is never billed, whatever usage it repeats. An unknown operation is billed only if it has a quantity: then a
+price can exist for it.
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ _OPERATIONS: Final[dict[str, str]] = {
     "tts": "text_to_speech",  # Pipecat
     "speech": "text_to_speech",
     "aspeech": "text_to_speech",
-    "audio": "text_to_speech",  # OpenLIT says so of speech only; transcription is `speech_to_text`
+    "audio": "text_to_speech",  # OpenLIT uses it for speech only; transcription is `speech_to_text`
     "speech_to_text": "speech_to_text",
     "stt": "speech_to_text",  # Pipecat
     "transcription": "speech_to_text",  # LiteLLM

@@ -1,7 +1,7 @@
 """The exception table: what is special about one emitter, by the name and version of its scope.
 
-Semantics cannot be told by schema URL, most emitters stamp none, so they are told by who made the span. A
-rule names a scope (a trailing `*` matches any ending), optionally a range of versions, and what differs.
+The meaning of counts cannot be derived from the schema URL, which most emitters omit, so it is derived from the
+emitter. A rule names a scope (a trailing `*` matches any ending), optionally a range of versions, and what differs.
 The first rule that matches applies; an emitter that is not listed is `PLAIN` and means what the conventions
 mean. `detail` decides which of two spans of one call is billed (rule 6).
 """
@@ -35,7 +35,7 @@ class ScopeRule:
     tells_thoughts_beside: bool = False
     """Google's thoughts are not in its output, as in Google's own answer."""
     is_known: bool = True
-    """Whether it was seen what its counts mean: if not, an exclusive count cannot be told from an inclusive one."""
+    """Whether the meaning of its counts was verified: if not, they may be exclusive or inclusive."""
     has_own_ids: bool = False
     """Its response ids are its own invention unless the provider is OpenAI: they identify nothing."""
     overcounts_streams: bool = False
@@ -81,7 +81,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(scope="callfare.*", detail=EmitterRank.GENAI, is_ours=True),
     # The vendor's SDK itself.
     ScopeRule(scope="com.anthropic.sdk*", detail=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
-    # Frameworks, whoever instruments them.
+    # Frameworks, whatever instruments them.
     *(
         ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK)
         for prefix in (
@@ -118,7 +118,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
         has_own_ids=True,
         why="writes chatcmpl-<uuid> of its own for every provider but OpenAI (1.106.2)",
     ),
-    # Bedrock's counts as Bedrock states them, whoever hands them on.
+    # Bedrock's counts as Bedrock states them, whatever emitter passes them on.
     ScopeRule(
         scope="opentelemetry.instrumentation.botocore*",
         detail=EmitterRank.GENAI,

@@ -1,8 +1,8 @@
-"""Does a name speak of usage, and of which side? Judged by the words in it, whoever made it up.
+"""Recognise names of usage, of input or of output, by the words in them.
 
-The alias table holds the names that were seen. This is for those that nobody has seen: an attribute, or a leaf of a
-usage object, whose name says that something was used and that nothing reads. To price the rest as if it were not
-there would give a wrong figure that looks right.
+The alias table holds the known names. This is for unknown ones: an attribute, or a leaf of a usage object, whose name
+says that something was used and that nothing reads. Pricing the rest without it would give a wrong figure that looks
+right.
 """
 
 import re
@@ -88,7 +88,7 @@ class UsageName(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
-    """Return what a name says was used; None where it speaks of no usage, or of none that could be billed."""
+    """Return the meaning of a name of usage; None for other names, and for usage that cannot be billed."""
     if len(name) > _JUDGED_LENGTH_MAX:
         return None
     words = _words(name)
@@ -123,7 +123,7 @@ def is_service_tier(name: str) -> bool:
 
 
 def is_surely_usage(name: str) -> bool:
-    """Return whether a name alone, without its value, tells that something was used."""
+    """Return whether a name alone, without its value, shows that something was used."""
     if usage_name(name) is None:
         return _is_vendors_container(name)
     words = frozenset(_words(name))
@@ -146,7 +146,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _speaks(name: str, known: frozenset[str]) -> bool:
-    """Return whether a name outside of any usage object speaks of usage."""
+    """Return whether a name outside of any usage object is a name of usage."""
     if not known.isdisjoint(_TOKENS):
         return True
     return not known.isdisjoint(_SPEAKING) and ("." not in name or _FAMILIES.match(name) is not None)

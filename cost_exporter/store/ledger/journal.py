@@ -1,6 +1,6 @@
-"""Append to the journal: what changed after it had become final, and what had been said before.
+"""Append to the journal: changes after a result was final, and the earlier content.
 
-A posting of a record has both sides, so that whoever reads the journal can take back the old one and add the new
+A posting of a record has both sides, so that a reader of the journal can take back the old one and add the new
 one without looking anywhere else. It is written in the transaction of the change.
 """
 
@@ -174,7 +174,7 @@ def _content(revision: Revision) -> str:
 
 
 def _hash(revision: Revision, content: str) -> int:
-    """Return what tells the revisions of a span apart: its content, or, where that stays the same, the decision."""
+    """Return the hash that identifies a revision of a span: of its content, or of the decision if only that changed."""
     if revision.before is None:
         return revision.call.content_hash
     digest = hashlib.blake2b(content.encode(errors="replace"), digest_size=8).digest()

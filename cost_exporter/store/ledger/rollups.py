@@ -1,6 +1,6 @@
 """Move the sums of records by what a write set adds and takes away, after the records and in the same transaction.
 
-The sums of a trace come first: whoever writes them holds the trace. Those that writers share come last, so that
+The sums of a trace come first: their writer holds the trace. Those that writers share come last, so that
 they are held for the shortest time.
 """
 

@@ -86,7 +86,7 @@ class Revision:
     namespace: str
     call: Call
     tenant: str
-    """Who pays for the call now."""
+    """The tenant that the call is attributed to now."""
     reason: str = "conflict"
     content: str = ""
     """JSON; "" for the decision before, or without one for the whole call."""

@@ -160,7 +160,7 @@ order by 2, 1, 3, 4
 on conflict do nothing;
 
 -- delete_records --
--- Records of spans that only looked like calls. What they said is kept as a revision.
+-- Records of spans that only looked like calls. Their content is kept as a revision.
 delete from callfare.record using unnest(
   %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[]
 ) as gone (bucket, namespace, trace_id, span_id)

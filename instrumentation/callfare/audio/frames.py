@@ -6,7 +6,7 @@
 
 MP3 of constant and variable bit rate, with tags or without, and AAC (ADTS) are here; Ogg and FLAC beside. Nothing is
 decoded: every frame says how long it is. Never a guess: where one frame does not follow right behind the other, the
-length is unknown. The encoder's own padding counts, as nothing tells it apart: two or three frames, 90 ms at most.
+length is unknown. The encoder's own padding counts, as nothing distinguishes it: two or three frames, 90 ms at most.
 """
 
 from decimal import Decimal
@@ -57,7 +57,7 @@ class _Chain:
     """Frames one right behind the other."""
 
     _head_bytes: int
-    """So many bytes of a frame say its length."""
+    """Number of bytes of a frame that give its length."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -1,4 +1,4 @@
-"""Seconds of an audio file of any kind whose bytes tell, as they pass. Pure.
+"""Measure the seconds of an audio file from its bytes, as they pass. Pure.
 
     meter = AudioMeter()
     for piece in body:
@@ -6,7 +6,7 @@
     meter.seconds()
 
 WAV by its header, MP3, AAC, Opus, Vorbis and FLAC by their frames; None for MP4, WebM and whatever else needs a
-decoder, and for raw samples, which tell nothing of themselves: their rate is the caller's to know.
+decoder, and for raw samples, which have no header: the caller must know their rate.
 """
 
 from decimal import Decimal
@@ -49,7 +49,7 @@ class AudioMeter:
         return self._reader is not None or self._start[:4] == b"RIFF"
 
     def seconds(self) -> Decimal | None:
-        """Length of what has passed; None where the bytes do not tell."""
+        """Length of what has passed; None if the bytes do not give it."""
         return wav_seconds(self._start, self._total_bytes) if self._reader is None else self._reader.seconds()
 
     def raw_seconds(self, rate_bytes_per_second: int) -> Decimal | None:

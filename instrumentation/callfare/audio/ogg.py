@@ -1,6 +1,6 @@
 """Seconds of Opus and Vorbis in Ogg, from the position that every page states. Pure.
 
-A page says how many samples of its stream are heard once it is played; the last one says it of all. Opus counts at
+A page has the number of samples up to its end; the last one has that of the whole stream. Opus counts at
 48 kHz whatever it was made from, and states in its first page what a decoder throws away (RFC 7845). Files put one
 behind the other add up; streams that run side by side, as in a film, or that begin in the middle, are not measured.
 """
@@ -51,7 +51,7 @@ class OggReader:
         self._skip_bytes = at - end
 
     def _page_bytes(self, data: bytes, at: int, end: int) -> int | None:
-        """Read a page and tell its length; None to wait for more of it."""
+        """Read a page and return its length; None to wait for more of it."""
         if at + _HEADER_BYTES > end:
             return None
         name, _, kind, position, serial, _, _, segment_count = _PAGE.unpack_from(data, at)

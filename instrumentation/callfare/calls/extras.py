@@ -1,7 +1,7 @@
-"""Which paid extras a request asks for: what a vendor charges on top, and no quantity of the call tells.
+"""The paid extras that a request asks for: add-ons that are billed but have no metered quantity.
 
-In: what was asked, by name, and the names of the extras that are charged. Out: the names of those that are switched
-on, as one text. Names only: what an extra was given, key terms say, is content.
+In: the request's parameters by name, and the names of the extras that are charged. Out: the names of those that are
+switched on, as one text. Names only: the value of an extra, for example its key terms, is content.
 """
 
 from collections.abc import Callable, Iterable

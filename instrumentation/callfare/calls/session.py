@@ -7,16 +7,16 @@ gap is visible. One timer thread serves all sessions of the process.
 
     session = Session.open(tracer, request, bytes_per_second=32_000, channels=1)     # when the socket is open
     session.add_audio(len(chunk))           # every send; cheap
-    session.add_seconds(Decimal("0.02"))    # or seconds, where bytes do not tell
-    session.close(vendor_total_seconds=metadata.duration, response_id="...")         # the goodbye
-    session.lost()                          # ended without one (garbage collection, exit)
+    session.add_seconds(Decimal("0.02"))    # or seconds, if bytes do not give the duration
+    session.close(vendor_total_seconds=metadata.duration, response_id="...")         # the vendor closed it
+    session.lost()                          # ended without a close (garbage collection, exit)
     session.fail(error)                     # broke off
 
 The context of the moment of `open` is the parent of every delta; where there is no span in it, the first delta
 is that of the others. The last delta is what the vendor's total leaves over, never below zero; the total itself
 travels beside it and corrects the sum (rule 9).
-Seconds are seconds of audio; `channels` stands beside them and is multiplied once, at pricing. A reconnect goes
-on with the same Session: neither the id nor the counter starts anew.
+Seconds are seconds of audio; `channels` is a separate attribute, multiplied once, at pricing. A reconnect continues
+the same Session: neither the id nor the counter starts again.
 """
 
 import threading
@@ -52,7 +52,7 @@ class Clock:
 
 
 class Session:
-    """One socket's usage, from its opening to its goodbye."""
+    """One socket's usage, from its opening to its close."""
 
     def __init__(
         self,
@@ -145,13 +145,13 @@ class Session:
             self._pending[name] = max(_sum(pending, -amount), type(pending)(0))
 
     def set(self, name: str, value: AttributeValue) -> None:
-        """An attribute for every span from here on: a model or request id the vendor told."""
+        """Set an attribute of every span from here on: a model or request id that the vendor reported."""
         with self._lock:
             self._attributes[name] = value
 
     @quietly
     def report(self) -> None:
-        """Write what came since the last report; nothing where nothing came."""
+        """Write the usage since the last report; nothing if there was none."""
         with self._lock:
             if not self.is_open:
                 return
@@ -166,7 +166,7 @@ class Session:
     def close(
         self, *, vendor_total_seconds: Decimal | float | None = None, channels: int | None = None, response_id: str = ""
     ) -> None:
-        """End with the vendor's goodbye and, where it states one, its total of audio seconds."""
+        """End with the vendor's close and, if it states one, its total of audio seconds."""
         call = self._finish(CLOSED, _exact(vendor_total_seconds), channels)
         if call is not None:
             call.set(names.RESPONSE_ID, response_id)
@@ -176,11 +176,11 @@ class Session:
         """End because the connection broke."""
         call = self._finish(LOST, None, None)
         if call is not None:
-            call.has_output = True  # what was sent was heard
+            call.has_output = True  # the vendor received what was sent
             call.fail(error)
 
     def lost(self) -> None:
-        """End without a goodbye: the process exits, or nobody holds the socket any more."""
+        """End without a close: the process exits, or nothing refers to the socket any more."""
         call = self._finish(LOST, None, None)
         if call is not None:
             call.end()

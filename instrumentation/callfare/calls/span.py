@@ -77,7 +77,7 @@ class CallRequest:
     provider: str
     model: str = ""
     quantities: Mapping[str, Amount] = field(default_factory=dict[str, Amount])
-    """Attribute name to amount, as far as the request itself tells: characters sent, seconds of a file."""
+    """Attribute name to amount, as far as the request itself gives it: characters sent, seconds of a file."""
     source: str = "request"
     """Where those quantities come from; see `gen_ai.usage.source`."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
@@ -142,7 +142,7 @@ class CallSpan:
                 self._quantities[name] = before + amount
 
     def replace(self, name: str, amount: Amount | None, *, source: str = "") -> None:
-        """State a quantity anew, as when the vendor tells its own count; None changes nothing."""
+        """Replace a quantity, for example by the vendor's own count; None changes nothing."""
         if amount is None:
             return
         with self._lock:
@@ -150,7 +150,7 @@ class CallSpan:
             self.source = source or self.source
 
     def estimate(self, name: str, amount: Amount) -> None:
-        """State what the call has used if it is interrupted before anybody tells: marked as estimated then."""
+        """State the usage of a call that is interrupted before its usage arrives: marked as estimated then."""
         with self._lock:
             self._estimates[name] = amount
 
@@ -295,11 +295,11 @@ def _providers_inside(context: Context) -> frozenset[str]:
 
 
 class Seen(set[str]):
-    """Operations of the paid calls below a framework's span of which a vendor's span tells."""
+    """Operations of the paid calls below a framework's span that a vendor's span reports."""
 
 
 def watch_calls(context: Context | None = None) -> tuple[Context, Seen]:
-    """A context, and the set into which the operation of every paid call below it goes that somebody tells of.
+    """A context, and a set that gets the operation of every paid call below it that some span reports.
 
     A framework's span uses it to learn whether a vendor's instrumentor saw the same call. Our own spans count as they
     start, because they always end; another instrumentation's as they end.
@@ -315,14 +315,14 @@ def seen_of(context: Context | None = None) -> Seen | None:
 
 
 def call_seen(operation: str, context: Context | None = None) -> None:
-    """Tell the framework span above, if there is one, that a vendor's span describes this operation."""
+    """Note for the framework span above, if there is one, that a vendor's span describes this operation."""
     seen = seen_of(context)
     if seen is not None:
         seen.add(operation)
 
 
 def is_call_seen(operation: str, context: Context | None = None) -> bool:
-    """Whether a span tells of that operation below the framework span that watches here."""
+    """Whether a span reports that operation below the framework span that watches here."""
     seen = seen_of(context)
     return seen is not None and operation in seen
 

@@ -1,8 +1,8 @@
 """A voice call as one workflow: the root span `voice call` that a framework's session opens by itself.
 
-In: the framework's own id of the call, and what it was told of the account. Out: a context, in which everything the
+In: the framework's own id of the call, and the attribution it was given. Out: a context, in which everything the
 session starts belongs to the call, and a span that ends with the call's outcome. A `callfare.workflow` around the
-session is the workflow instead, and nothing is opened.
+session is the workflow instead, and no span is opened.
 
 Calls of one process stay apart: a trace takes one call. The next one under the same span starts a trace of its own,
 with a link to where it was started.

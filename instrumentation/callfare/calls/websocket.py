@@ -1,12 +1,12 @@
-"""Long connections of a vendor's SDK, watched: every message that goes out or comes in, and how it ended.
+"""Watch long connections of a vendor's SDK: every message that goes out or comes in, and how the connection ended.
 
 In: the SDK's WebSocket connection, and a listener that knows the vendor's messages. Out: a proxy with the same
-methods, whose `send`, `recv`, iteration and `close` tell the listener. Vendors' clients receive in three ways
+methods, whose `send`, `recv`, iteration and `close` notify the listener. Vendors' clients receive in three ways
 (recv, iteration, a thread of their own); all of them go through the connection, so one proxy sees them all.
 
 `around_socket` is for `with client.connect(...) as socket`, `around_async_socket` for `async with`; a connection
 that is refused becomes one failed span. The rule that must never break: the listener's errors stay here, the
-connection's errors and messages reach the SDK as they are, and the listener hears exactly one end.
+connection's errors and messages reach the SDK as they are, and the listener gets exactly one end.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ OpenListener = Callable[[Tracer, CallRequest], Listener]
 
 
 class _ListenerGuard:
-    """Tells the listener; a listener that fails is not asked again, but for the end."""
+    """Calls the listener; a listener that fails is disabled, except for its end."""
 
     __slots__ = ("_is_disabled", "_listener")
 

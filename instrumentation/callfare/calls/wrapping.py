@@ -183,8 +183,8 @@ def _around_manager(
 class _WatchedManager(_ObjectProxy):
     """A context manager whose body is the life of the call.
 
-    `read_answer` may leave the call open (a socket's session takes it over) by returning a replacement; the
-    call is then finished by whoever took it, and at the latest here.
+    `read_answer` may leave the call open by returning a replacement, such as a socket's session; the replacement then
+    finishes the call, at the latest here.
     """
 
     def __init__(self, manager: Any, open_: Callable[[], CallSpan | None], read_answer: ReadAnswer | None) -> None:

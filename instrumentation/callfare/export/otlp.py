@@ -98,7 +98,7 @@ def _encoded(spans: Sequence[ReadableSpan]) -> bytes:
 
 
 def _pricer() -> "Callable[[bytes], CostAttributes] | None":
-    """Return what prices a request; None where that is switched off, and, said once, where the extra is missing."""
+    """Return the function that prices a request; None if it is off, or if the extra is missing (logged once)."""
     if environment.is_disabled():
         return None
     try:

@@ -22,7 +22,7 @@ _WAITING, _REFUSED, _UNFINISHED = _ENDINGS = ".otlp", ".refused", ".tmp"
 _BLOCK_BYTES = 4_096
 """What the smallest file takes on disk."""
 _LOOK_AFTER = 16
-"""Other processes are not heard of until the folder is looked at: so often while it fills up once."""
+"""How often the folder is listed while it fills up once: only that shows the batches of other processes."""
 
 
 class Parcel(NamedTuple):
@@ -48,7 +48,7 @@ class Spool:
     """The folder of one application, or of several."""
 
     def __init__(self, folder: Path, *, bytes_max: int) -> None:
-        """Make the folder, for this user alone: spans may quote what people said. Raises OSError."""
+        """Make the folder, for this user alone: spans may contain content. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._bytes_max = bytes_max
@@ -58,7 +58,7 @@ class Spool:
         self._unseen_bytes = bytes_max  # look before the first batch
         self._dropped_count = 0
         self._dropped = metrics.get_meter("callfare").create_counter(
-            "callfare.spool.dropped_spans", unit="{span}", description="Spans given up as CALLFARE_SPOOL_DIR was full."
+            "callfare.spool.dropped_spans", unit="{span}", description="Spans dropped, CALLFARE_SPOOL_DIR was full."
         )
 
     @property
@@ -69,7 +69,7 @@ class Spool:
     def add(self, body: bytes, span_count: int, *, is_held: bool = False) -> Parcel:
         """Keep a batch, durably. Raises OSError where it cannot be kept.
 
-        One that is held is not `waiting`: whoever made it sends it, and leaves it to others where that fails.
+        A held batch is not `waiting`: its author sends it, and leaves it to others if that fails.
         """
         self._make_room(_disk_bytes(len(body)))
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{span_count}"
@@ -97,7 +97,7 @@ class Spool:
         return sorted(parcel for parcel in found if parcel.path not in self._held)
 
     def leave(self, parcel: Parcel) -> None:
-        """Whoever held it does not send it: it waits."""
+        """Release a held batch: its author does not send it, so it waits."""
         self._held.discard(parcel.path)
 
     def leave_all(self) -> None:
@@ -142,7 +142,7 @@ class Spool:
         self._dropped_count += parcel.span_count
         self._dropped.add(parcel.span_count)
         _log.error(
-            "%s is full: %d span(s) given up, the oldest first; CALLFARE_SPOOL_MAX_MIB gives it more room",
+            "%s is full: %d span(s) dropped, the oldest first; CALLFARE_SPOOL_MAX_MIB gives it more room",
             self._folder,
             self._dropped_count,
         )

@@ -1,9 +1,9 @@
-"""Where requests come in from outside: whether the caller may say on whose account they go.
+"""Incoming requests: whether the caller may set their attribution.
 
-Anybody can send a `baggage` header, and an OpenTelemetry server instrumentation takes it. Between services of one's
-own that is how a workflow travels; from the internet it is a way to put one's calls on somebody else's bill. With
-CALLFARE_TRUST_BAGGAGE=0 our names are taken out as the headers are read. Everything else in them, and what this process
-itself sends on, stays as it is.
+Any client can send a `baggage` header, and an OpenTelemetry server instrumentation reads it. Between one's own services
+that is how a workflow is passed on; from the internet it would let a caller charge its calls to another tenant. With
+CALLFARE_TRUST_BAGGAGE=0 our names are removed as the headers are read. The other names, and what this process itself
+sends, stay as they are.
 """
 
 from opentelemetry import baggage, propagate

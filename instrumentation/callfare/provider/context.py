@@ -1,7 +1,7 @@
-"""The account on every span of this process, whoever makes it.
+"""Write the attribution onto every span of this process, whatever code starts it.
 
-In: the context in which a span starts (`callfare.account` says what it tells). Out: `callfare.*` attributes on the
-span. What the span says itself wins.
+In: the context in which a span starts (see `callfare.account`). Out: `callfare.*` attributes on the span. Attributes
+that the span already has win.
 """
 
 import re
@@ -26,10 +26,10 @@ class AttributionProcessor(SpanProcessor):
 
     def __init__(self) -> None:
         self._awaited: weakref.WeakValueDictionary[int, Seen] = weakref.WeakValueDictionary()
-        """By span id: what another instrumentation's span tells when it ends. One that never does tells nothing."""
+        """By span id: the sets to fill when another instrumentation's span ends. One that never ends fills nothing."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Add what the span does not say itself. Raises nothing."""
+        """Add the attributes that the span does not have. Raises nothing."""
         try:
             context = context_api.get_current() if parent_context is None else parent_context
             found = {} if isinstance(context, AccountedContext) else _unsaid(span, context)

@@ -64,7 +64,7 @@ def install(provider: AnyTracerProvider | None = None) -> None:
 
 
 def _sdk_provider(provider: object) -> TracerProvider | None:
-    """The SDK's, also below one that stands for it and says so, as Logfire's does."""
+    """The SDK's provider, also below a declared proxy of it such as Logfire's."""
     for _ in range(_PROXIES_MAX):
         if isinstance(provider, TracerProvider):
             return provider

@@ -1,7 +1,7 @@
 """AssemblyAI's LLM gateway: chat completions by tokens, whole or streamed.
 
 `create(stream=True)` returns a lazy generator: nothing is sent before the first `next`. Only the last piece of a
-stream tells the usage, if the model's own vendor sends it.
+stream has the usage, if the model's own vendor sends it.
 """
 
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,7 @@
 """AssemblyAI's sockets: a recogniser billed while it is open, and speech billed by the characters that are sent.
 
-Both are opened by the same function of the SDK, so their addresses tell them apart. A recogniser is one session,
-until the vendor says `Termination`. A speech socket is many paid calls in a row: `Generate` messages up to a `Flush`
+The same function of the SDK opens both, so they are distinguished by their addresses. A recogniser is one session,
+until the vendor sends `Termination`. A speech socket is many paid calls in a row: `Generate` messages up to a `Flush`
 are one, complete at its `FlushDone`; `Cancel` is the barge-in, after which the text that was sent is still billed.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["listener_for"]
 
 
 def listener_for(tracer: Tracer, request: CallRequest) -> Listener:
-    """Who listens to the socket of this request."""
+    """Return the listener for the socket of this request."""
     kind: Callable[[Tracer, CallRequest], Listener] = _Speaking if request.operation == _usage.SPEECH else _Listening
     return kind(tracer, request)
 
@@ -54,7 +54,7 @@ class _Listening:
         self._session.fail(error)
 
     def ended(self) -> None:
-        """Left without a `Termination`: the vendor's clock may run on for three hours, hence `lost`."""
+        """Ended without a `Termination`: the vendor may go on billing for up to three hours, so it is `lost`."""
         self._session.lost()
 
 
@@ -98,7 +98,7 @@ class _Speaking:
 
     def received(self, message: Any) -> None:
         with self._lock:
-            # Audio is most of what arrives; after the first piece of each request it tells nothing new.
+            # Most messages are audio; after the first piece of each request they add nothing.
             if '"Audio"' in message[:200] and all(call.has_output for call in self._calls.values()):
                 return
             self._told(json.loads(message))

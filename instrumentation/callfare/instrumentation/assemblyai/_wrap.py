@@ -155,7 +155,7 @@ def _listen(tracer: Tracer, request: CallRequest | None) -> Listener | None:
 
 
 def _refused(tracer: Tracer, request: CallRequest | None, error: BaseException, started_at_unix_ns: int) -> None:
-    """Only where the vendor said no: other failures are tried again by the SDK."""
+    """Record a refusal by the vendor; the SDK tries again after other failures."""
     if request is not None and http_status_of(error) is not None:
         record_refusal(tracer, request, error, started_at_unix_ns)
 

@@ -5,7 +5,7 @@ What is recorded
 - `SpeechSynthesizer.speak_text`, `speak_ssml`, `start_speaking_text`, `start_speaking_ssml` and their `_async` forms:
   characters (of SSML all but the `<speak>` and `<voice>` tags), seconds of audio made. Each Chinese character, kanji
   and hanja included, is billed twice: then `gen_ai.usage.billed_quantity` says how many are billed.
-- `SpeechRecognizer.recognize_once[_async]`: the audio up to the end of the utterance, as the result tells.
+- `SpeechRecognizer.recognize_once[_async]`: the audio up to the end of the utterance, from the result.
 - `start_continuous_recognition[_async]`: audio written to a push stream, silence included, in deltas every
   CALLFARE_STT_REPORT_SECONDS and when it is stopped. With a microphone, a file or compressed audio only the ends of
   utterances are known: a floor of what is billed.

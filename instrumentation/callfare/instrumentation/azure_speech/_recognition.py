@@ -19,7 +19,7 @@ class Tally:
     """Seconds written to one push stream."""
 
     def __init__(self, rate_bytes_per_second: int | None) -> None:
-        """`rate_bytes_per_second` is None for compressed audio, whose length the bytes do not tell."""
+        """`rate_bytes_per_second` is None for compressed audio, whose duration does not follow from its bytes."""
         self.is_measured = rate_bytes_per_second is not None
         self._rate = rate_bytes_per_second
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class Tally:
         self._session: Session | None = None
 
     def wrote(self, byte_count: int) -> None:
-        """So many bytes were handed over."""
+        """Count `byte_count` bytes that were handed over."""
         if self._rate is None:
             return
         with self._lock:
@@ -62,7 +62,7 @@ class Listening:
 
     @property
     def needs_results(self) -> bool:
-        """Whether only results tell how much was heard."""
+        """Whether only results show how much audio was processed."""
         return self._tally is None or not self._tally.is_measured
 
     @quietly

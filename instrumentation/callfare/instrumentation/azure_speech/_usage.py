@@ -1,9 +1,9 @@
-"""What Azure's speech requests and results say about the bill. Pure: no OpenTelemetry, no SDK.
+"""The billed quantities of Azure's speech requests and results. Pure: no OpenTelemetry, no SDK.
 
 Synthesis is billed by characters; of SSML everything counts but the `<speak>` and `<voice>` tags, and each Chinese
 character counts twice, in whatever language (billable characters, Microsoft's text-to-speech overview, 2026-11).
-Recognition is billed by audio, silence included, while results only tell where utterances lie: so audio
-that was pushed is counted, and the end of the last utterance is a floor where it was not.
+Recognition is billed by audio, silence included, while results only have the positions of utterances. So audio that
+was pushed is counted; without pushed audio the end of the last utterance is a lower bound.
 """
 
 import re

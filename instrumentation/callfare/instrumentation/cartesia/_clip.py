@@ -1,7 +1,7 @@
 """Seconds of a clip that the application uploads: bytes, a path, or an open file.
 
-The voice changer is billed by what goes in, and its answer does not tell how long that was. An open file is looked at
-and left where it was; whatever cannot be looked at, or is no WAV file, has no length here.
+The voice changer is billed by its input, and its answer does not report the input's length. An open file is read and
+its position restored; anything that cannot be read, or is no WAV file, has no length here.
 """
 
 import io

@@ -59,7 +59,7 @@ class Contexts:
 
     def received(self, message: Any) -> None:
         with self._lock:
-            # Audio is most of what arrives; after the first piece of each context it tells nothing new.
+            # Most messages are audio; after the first piece of each context they add nothing.
             if _is_audio(message) and all(call.has_output for call in self._calls.values()):
                 return
             self._told(json.loads(message))
@@ -106,10 +106,10 @@ def _is_audio(message: Any) -> bool:
 
 
 class Recogniser:
-    """A recognition socket. It survives the SDK's own reconnects: neither id nor count starts anew."""
+    """A recognition socket. It survives the SDK's own reconnects: neither id nor count starts again."""
 
     def __init__(self, tracer: Tracer, request: CallRequest, parameters: dict[str, Any], *, reconnects: bool) -> None:
-        """`reconnects` where the SDK was told to connect again after a break."""
+        """`reconnects`: whether the SDK is configured to connect again after a break."""
         self._reconnects = reconnects
         rate = _usage.stream_bytes_per_second(parameters)
         self._session = Session.open(tracer, request, bytes_per_second=rate)

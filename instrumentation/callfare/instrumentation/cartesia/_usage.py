@@ -51,7 +51,7 @@ def speech_request(parameters: Mapping[str, Any], *, is_stream: bool) -> CallReq
 
 
 def infill_request(parameters: Mapping[str, Any]) -> CallRequest | None:
-    """Infill, in credits: its fixed part cannot be said in characters."""
+    """Infill, in credits: its fixed part cannot be expressed in characters."""
     transcript = parameters.get("transcript")
     if not isinstance(transcript, str):
         return None
@@ -82,7 +82,7 @@ def conversion_request(parameters: Mapping[str, Any], seconds: Decimal | None) -
 
 
 def transcribe_request(parameters: Mapping[str, Any]) -> CallRequest:
-    """Recorded audio; a WAV file tells its own length, for the case that the answer does not."""
+    """Recorded audio; a WAV file has its own length, in case the answer has none."""
     file = parameters.get("file")
     body = file[1] if isinstance(file, tuple) and len(file) > 1 else file
     seconds = wav_seconds(body[:4096], len(body)) if isinstance(body, bytes) else None

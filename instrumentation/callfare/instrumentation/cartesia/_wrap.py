@@ -70,7 +70,7 @@ def _read_transcript(call: CallSpan, answer: Any) -> None:
     seconds = _usage.transcribed_seconds(answer)
     call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
     if seconds is None:
-        call.set(names.USAGE_SOURCE, "unknown")  # unless the file told its length
+        call.set(names.USAGE_SOURCE, "unknown")  # unless the file has its length
 
 
 def _watch_stream(call: CallSpan, answer: Any) -> Any:
@@ -173,7 +173,7 @@ def _refused(tracer: Tracer, manager: Any, error: BaseException, started_at_unix
 def _recogniser(tracer: Tracer, manager: Any, connection: Any) -> Recogniser | None:
     known: Recogniser | None = getattr(manager, _RECOGNISER, None)
     if (known is not None and known.is_open) or is_inside_call(_usage.PROVIDER):
-        return known  # a reconnect; a manager that is entered once more begins anew
+        return known  # a reconnect; a manager that is entered once more starts a new session
     parameters = _usage.stream_parameters(connection.request.path)
     reconnects = getattr(manager, f"_{type(manager).__name__}__on_reconnecting", None) is not None
     made = Recogniser(tracer, _usage.socket_request(parameters), parameters, reconnects=reconnects)

@@ -3,8 +3,8 @@
 What is recorded
 ----------------
 - Pre-recorded audio (`transcribe_url`, `transcribe_file`): Deepgram's `metadata.duration` and the channels it
-  transcribed separately. With `callback=` the answer has no usage: a file is measured where its bytes tell, anything
-  else is `gen_ai.usage.source=unknown`.
+    transcribed separately. With `callback=` the answer has no usage: a file is measured if its bytes allow it, anything
+    else is `gen_ai.usage.source=unknown`.
 - Streaming recognition (`listen.v1`, Flux `listen.v2`): audio sent, in deltas every CALLFARE_STT_REPORT_SECONDS
   and at the close, where Deepgram's closing `Metadata.duration` corrects the sum. Containers such as WebM are
   measured by the end of the latest result.

@@ -63,7 +63,7 @@ class _Listening:
             self._session.add_audio(len(message))
 
     def received(self, message: Any) -> None:
-        # A substring first: results come ten times a second and only the last message tells the total.
+        # A substring first: results come ten times a second and only the last message has the total.
         if isinstance(message, str) and (not self._is_measured or '"Metadata"' in message):
             self._read(json.loads(message))
 

@@ -91,7 +91,7 @@ def _is_multichannel(parameters: Mapping[str, Any]) -> bool:
 
 
 def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> CallRequest:
-    """`kind` is `url` or `file`; a WAV file tells its length, anything else waits for the answer."""
+    """`kind` is `url` or `file`; a WAV file has its length, anything else waits for the answer."""
     return CallRequest(
         operation=LISTEN,
         provider=PROVIDER,
@@ -107,7 +107,7 @@ def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Call
 
 
 def _measured(body: bytes, parameters: Mapping[str, Any]) -> dict[str, Amount]:
-    """Seconds and billed channels of a file, as far as it tells both.
+    """Seconds and billed channels of a file, if it has both.
 
     Compressed audio is read through only where no answer will state its length, and has no channels to multiply by.
     """
@@ -178,7 +178,7 @@ def speech_request(text: object, parameters: Mapping[str, Any]) -> CallRequest |
 
 
 def duration_heard(message: Mapping[str, Any]) -> tuple[int, Decimal] | None:
-    """Channel and end of the audio a result or turn covers: a floor of what was heard, for containers."""
+    """Channel and end of the audio that a result or turn covers: a lower bound of the audio, for containers."""
     if message.get("type") == "Results":
         channel = next(iter(message.get("channel_index") or [0]), 0)
         return int(channel), Decimal(str(message.get("start") or 0)) + Decimal(str(message.get("duration") or 0))

@@ -3,7 +3,7 @@
 `convert_realtime` cuts the application's text into chunks and sends each the moment `text_chunker` yields it:
 counted there, the characters are those on the wire, the blank it appends to a chunk included, the opening " "
 and the closing "" not. A barge-in leaves the rest uncounted, because it was never sent.
-Scribe hears audio for as long as a call lasts: a `Session` reports it in deltas.
+Scribe receives audio for as long as a call lasts: a `Session` reports it in deltas.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def convert_realtime(tracer: Tracer) -> Wrapper:
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if "text" not in kwargs:
-            return wrapped(*args, **kwargs)  # which says so itself
+            return wrapped(*args, **kwargs)  # which raises the error
         text = _CountedText(kwargs["text"])
         source = wrapped(*args, **{**kwargs, "text": text})
 

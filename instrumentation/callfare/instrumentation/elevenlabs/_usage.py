@@ -142,7 +142,7 @@ def _request(client: Any, model: str, characters: int, voice: str) -> CallReques
 
 
 def audio_rate(kwargs: Mapping[str, Any]) -> int | None:
-    """Bytes a second of the answer's audio, where its format tells; a text, never the SDK's Ellipsis."""
+    """Bytes a second of the answer's audio, if its format gives it; a text, never the SDK's Ellipsis."""
     return format_bytes_per_second(_text(kwargs.get("output_format")) or _FORMAT_DEFAULT)
 
 
@@ -162,9 +162,9 @@ def heard_seconds(answer: Any) -> Decimal | None:
 
 
 def heard_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
-    """Channels that were transcribed, each billed for the whole length; 1 unless it was asked to tell them apart.
+    """Channels that were transcribed, each billed for the whole length; 1 unless separate channels were requested.
 
-    A combined transcript names the channel of each word: one in which nobody spoke only a WAV's header tells.
+    A combined transcript names the channel of each word: a silent channel is only in a WAV's header.
     """
     if kwargs.get("use_multi_channel") is not True:
         return 1
@@ -179,7 +179,7 @@ def heard_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
 
 
 def _upload(upload: Any) -> dict[str, Amount]:
-    """Seconds of a WAV upload given as bytes; files are left alone, the answer tells their length."""
+    """Seconds of a WAV upload given as bytes; files are not read, their length is in the answer."""
     data = _bytes_of(upload)
     seconds = None if data is None else wav_seconds(data[:_WAV_HEADER_BYTES], len(data))
     return {} if seconds is None else {names.AUDIO_INPUT_SECONDS: seconds}

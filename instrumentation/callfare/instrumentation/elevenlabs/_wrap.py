@@ -51,7 +51,7 @@ def _read_headers(call: CallSpan, response: Any) -> None:
 
 
 class _Audio:
-    """Counts the bytes of an answer, to tell its seconds where the format allows."""
+    """Counts the bytes of an answer, from which its seconds follow if the format allows it."""
 
     def __init__(self, rate_bytes_per_second: int | None) -> None:
         self._rate = rate_bytes_per_second
@@ -134,7 +134,7 @@ def _read_transcript(kwargs: dict[str, Any]) -> ReadAnswer:
         seconds = _usage.heard_seconds(answer)
         call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
         channels = _usage.heard_channels(kwargs, answer)
-        if seconds is not None or channels > 1:  # an answer that goes to a webhook tells neither here
+        if seconds is not None or channels > 1:  # an answer that goes to a webhook has neither here
             call.replace(names.AUDIO_CHANNELS, channels)
         call.content("transcript", getattr(answer, "text", None) or "")
 

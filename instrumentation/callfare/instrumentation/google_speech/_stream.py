@@ -78,7 +78,7 @@ class Recognition:
         self.end()
 
     def fail(self, error: BaseException) -> None:
-        """The stream broke, or was refused before anything was heard."""
+        """The stream broke, or was refused before any audio was received."""
         if self._session is None:
             return
         if not self.has_output and is_refusal(error):

@@ -2,8 +2,8 @@
 
 The answers state the seconds billed (`total_billed_time` in v1, `metadata.total_billed_duration` in v2), rounded
 and with channels already multiplied, so one channel is stated beside them. Where they are silent, the audio that
-was sent is what counts. Files cost what streams cost, but for dynamic batching, which is four times cheaper: only that
-one is told apart from a stream, as the price list does.
+was sent is what counts. Files cost as much as streams, except dynamic batching, which costs a quarter: only that one
+has a mode of its own, as in the price list.
 """
 
 from datetime import timedelta

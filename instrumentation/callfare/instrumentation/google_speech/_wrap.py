@@ -23,7 +23,7 @@ def _read_answer(call: CallSpan, answer: Any) -> None:
     call.set(names.RESPONSE_ID, _request_id(answer))
     seconds = _usage.billed_seconds(answer)
     if seconds is None:
-        call.set(names.USAGE_SOURCE, "unknown")  # unless the audio told its length
+        call.set(names.USAGE_SOURCE, "unknown")  # unless the audio has its length
         return
     call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
     call.replace(names.AUDIO_CHANNELS, 1)

@@ -7,7 +7,7 @@ Chat, responses and embeddings are opentelemetry-instrumentation-openai's; nothi
 |---|---|
 | `audio.speech.create` | characters; seconds of the answer, in all six formats; tokens where the answer is SSE |
 | `audio.transcriptions`, `audio.translations` | tokens or seconds as answered, else seconds of the upload |
-| `realtime`, `beta.realtime` | tokens of every response, audio apart; those or seconds of every heard utterance |
+| `realtime`, `beta.realtime` | tokens of every response, audio apart; those or seconds of every transcribed utterance |
 | `realtime.translations` | seconds of audio sent, in deltas |
 | `live` with `sideband` and `forks` | seconds as stated, in deltas; tokens of what it hands on to other models |
 Sync and async, streamed, `with_raw_response` and `with_streaming_response`. Where Traceloop's instrumentor sees

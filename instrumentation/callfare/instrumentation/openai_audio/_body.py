@@ -49,7 +49,7 @@ class Body:
         """Whether anything of usage was in it."""
 
     def arrives_encoded(self) -> None:
-        """The bytes to come are those of the wire: compressed, where the headers say so."""
+        """Note that the next bytes are those of the wire: compressed, if the headers name an encoding."""
         encoding = self._response.headers.get("content-encoding", "identity")
         if encoding in ("gzip", "deflate"):
             self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB).decompress
@@ -82,7 +82,7 @@ class Body:
             call.replace(names.AUDIO_OUTPUT_SECONDS, seconds or None)
 
     def _is_pcm(self) -> bool:
-        """Raw samples cannot be recognised: the answer's header says so, or the request does."""
+        """Raw samples cannot be recognised by their bytes: the answer's header or the request names the format."""
         if "pcm" in self._response.headers.get("content-type", ""):
             return True
         if self._meter.is_of_known_kind:

@@ -1,8 +1,8 @@
-"""The connections of OpenAI's SDK: every message that comes in, and the end, told to an ear of the connection's own.
+"""Watch the connections of OpenAI's SDK: each has a listener that gets every message that comes in, and the end.
 
-`recv`, iteration and handlers all go through `recv_bytes`, and an application may call it itself and read the JSON as
-it likes: so that is what is listened to. Sound and text come in thousands of pieces, none of which tells of usage;
-they are told by their first bytes and not read.
+`recv`, iteration and handlers all go through `recv_bytes`, which an application may also call itself, so that is what
+is wrapped. Sound and text come in thousands of pieces without usage; they are recognised by their first bytes and not
+parsed.
 """
 
 import json
@@ -22,7 +22,7 @@ class Ear(Protocol):
     """What listens to one connection."""
 
     def heard(self, event: dict[str, Any]) -> None:
-        """A message came in that is no mere piece of sound or text."""
+        """Take a message that is more than a piece of sound or text."""
         ...
 
     def closed(self) -> None:
@@ -34,12 +34,12 @@ MakeEar = Callable[[Tracer], Ear]
 
 _ears: "weakref.WeakKeyDictionary[Any, Ear]" = weakref.WeakKeyDictionary()
 _TYPE_BYTES: Final = 200
-"""The type of a message stands in so many first bytes."""
+"""The type of a message is within this many first bytes."""
 _PIECES: Final = (b'.delta"', b'.append"')
 
 
 def ear_of(connection: Any, make_ear: MakeEar, tracer: Tracer) -> Ear:
-    """The ear at a connection, put there when something is first heard; it goes with the connection."""
+    """Return the listener of a connection, made at its first message; it lives as long as the connection."""
     ear = _ears.get(connection)
     if ear is None:
         ear = _ears[connection] = make_ear(tracer)

@@ -2,7 +2,7 @@
 
 A Live session states how much audio it has had so far, time and again and at its close: totals, whose increments are
 reported. What it hands on to other models is billed apart, by tokens, each answer a span of its own. Two connections
-to one session (the caller's and a server's sideband) tell the same under one session id, and are counted once.
+to one session (the caller's and a server's sideband) report the same under one session id, and are counted once.
 A translation states nothing: the audio that is sent is counted, and is all 24 kHz, 16 bit, mono.
 """
 
@@ -27,7 +27,7 @@ _RESPONSE_ENDS: Final = frozenset({"response.completed", "response.incomplete", 
 
 
 class Live:
-    """A Live session, as one connection tells of it."""
+    """A Live session, as one connection reports it."""
 
     def __init__(self, tracer: Tracer) -> None:
         """Begin before the first event."""
@@ -101,7 +101,7 @@ class Live:
 
 
 def _name_late(session: Session | None, model: str) -> None:
-    """Name the model of a session that began before the vendor had said it."""
+    """Set the model of a session that began before the vendor had reported it."""
     if session is not None and model:
         session.set(names.RESPONSE_MODEL, model)
 

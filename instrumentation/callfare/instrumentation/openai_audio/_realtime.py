@@ -22,7 +22,7 @@ _SESSION_EVENTS = frozenset(
 
 
 class Conversation:
-    """What one connection told so far."""
+    """What one connection has reported so far."""
 
     def __init__(self, tracer: Tracer) -> None:
         """Begin before the first event."""
@@ -81,7 +81,7 @@ class Conversation:
             model=self._transcription_model,
             quantities=usage_quantities(event, output_is_audio=False),
             source="vendor_body",
-            # An item may have several parts that are heard, each of which is a call of its own.
+            # An item may have several parts that are transcribed, each of which is a separate call.
             attributes={
                 names.RESPONSE_ID: f"{event.get('item_id') or ''}" + (f"/{part}" if part else ""),
                 names.REQUEST_STREAM: True,

@@ -3,7 +3,7 @@
 Without `stream_options={"include_usage": true}` a streamed answer states no usage and cannot be priced. The
 switch adds the option where the application left it open. The vendor then sends one more chunk, with usage and
 without choices, which every instrumentation below reads; it is taken out again before the application, which
-did not ask for it and may index `choices[0]`. This wrapper must therefore be the outermost: instrumenting anew
+did not ask for it and may index `choices[0]`. This wrapper must therefore be the outermost: instrumenting again
 puts it outside whatever was wrapped since.
 
 Hosts that speak this API but not this option refuse the request, which the application did not ask for either:
@@ -101,7 +101,7 @@ class _Hosts:
             self._takes_it[key] = takes_it
 
     def may_have_refused(self, key: tuple[str, str], error: Exception) -> bool:
-        """Whether the option may be why: said so, or from a host that never took it yet."""
+        """Whether the option may be the cause: the error names it, or the host has never accepted it yet."""
         if getattr(error, "status_code", None) not in _REFUSALS:
             return False
         return key not in self._takes_it or "stream_options" in str(error)

@@ -30,7 +30,7 @@ def field(holder: Any, name: str) -> Any:
 
 
 def _provider(resource: Any) -> tuple[str, dict[str, AttributeValue]]:
-    """Who is asked: an Azure client says so by its class; the host tells apart whoever else speaks this API."""
+    """The provider: Azure by the class of its client, other vendors with this API by the host."""
     client = getattr(resource, "_client", None)
     provider = "azure" if type(client).__name__.endswith("AzureOpenAI") else "openai"
     host = getattr(getattr(client, "base_url", None), "host", "")

@@ -91,7 +91,7 @@ class _Transcription:
         self._measure(call)
 
     def _measure(self, call: CallSpan) -> None:
-        """The file itself, where nothing else tells."""
+        """Measure the file itself, if nothing else gives its length."""
         if not self._is_measured:
             call.replace(names.AUDIO_INPUT_SECONDS, self._upload.seconds(), source="client")
 

@@ -8,9 +8,8 @@ What is recorded
 - `upsert`, `upsert_records`, `update` of one record, and `documents.upsert`, `batch_upsert`, `update`: write units in
   `write_unit`, and how many were written. No answer states them: they are estimated from the size of the request, so
   the record says `estimated`; overwriting a record takes more, by its size.
-- Tokens that Pinecone embedded for a call, as input tokens, and the `rerank_units` of a search. Both have prices of
-  their own, by models which no answer tells: such a record is `partial` unless the operator's price file has rows for
-  the index.
+- Tokens that Pinecone embedded for a call, as input tokens, and the `rerank_units` of a search. Both are priced by
+  models that no answer reports: such a record is `partial` unless the operator's price file has rows for the index.
 
 The index is the model. Of vectors and documents only the size is read; no vector, id, filter, text or metadata is on
 a span. With Traceloop's instrumentation of Pinecone active as well the service sees two scopes for one call and bills

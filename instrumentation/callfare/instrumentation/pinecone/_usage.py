@@ -32,7 +32,7 @@ PROVIDER = "pinecone"
 READS = ("query", "fetch", "fetch_by_metadata", "search", "list_paginated")
 _BYTES_A_UNIT, _UNITS_MIN = 1_000, 5
 _BYTES_OF_HOSTED_VECTOR = 4 * 1_024
-"""Of a text that Pinecone embeds: its dense models make 1,024 dimensions unless told otherwise."""
+"""For a text that Pinecone embeds: its dense models make 1,024 dimensions by default."""
 _PARTS = ("id", "values", "sparse_values", "metadata", "indices")
 
 
@@ -126,7 +126,7 @@ def read_units(answer: Any) -> Decimal | None:
 
 
 def rerank_units(answer: Any) -> int | None:
-    """Units of ordering the results anew, at the price of the model that does it."""
+    """Units of reranking the results, at the price of the model that does it."""
     units = _field(_field(answer, "usage"), "rerank_units")
     return units if isinstance(units, int) and units > 0 else None
 

@@ -1,4 +1,4 @@
-"""Threads, executors and processes keep the workflow: what is started in a workflow works on its account.
+"""Threads, executors and processes keep the workflow: what is started in a workflow is attributed to it.
 
 Python hands no context to a new thread. Wrapped: `threading.Thread.start` (and so `Timer`) and
 `concurrent.futures.ThreadPoolExecutor.submit` (and so `loop.run_in_executor`). asyncio's tasks and `to_thread`

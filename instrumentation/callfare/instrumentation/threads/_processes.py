@@ -1,7 +1,7 @@
-"""Tasks of pools and executors in other processes: each works in the context in which it was handed in.
+"""Tasks of pools and executors in other processes: each runs in the context in which it was submitted.
 
-A forked worker else goes on in the context of the moment it was forked in, whoever gives it work later: on another
-tenant's account. A spawned one has none. What goes with the task is what would go with an HTTP request: W3C headers.
+Otherwise a forked worker would keep the context in which it was forked, and attribute later tasks to that tenant. A
+spawned one has no context. A task carries the same W3C headers as an HTTP request.
 """
 
 import sys

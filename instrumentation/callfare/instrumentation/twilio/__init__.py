@@ -98,7 +98,7 @@ def record_call_status(form: Form, *, tracer_provider: TracerProvider | None = N
 def record_message_status(form: Form, *, tracer_provider: TracerProvider | None = None) -> bool:
     """Record an inbound message from its webhook's form, or that one was never sent; True where a span was written.
 
-    A status callback of a message that was sent tells nothing about its bill, and returns False, as do repetitions.
+    A status callback of a sent message has nothing about its price and returns False, as do repetitions.
     """
     return _record_form(message_of_form, form, tracer_provider)
 

@@ -1,4 +1,4 @@
-"""Which legs and messages this process knows: whose workflow each belongs to, and what was already said of it.
+"""The legs and messages that this process knows: the workflow of each, and what was already reported of it.
 
 A call ends long after the request that placed it, and its status comes in a request of its own: the context is
 kept by call id, so that the leg's spans join the workflow of the call. Bounded: the oldest are forgotten.
@@ -22,7 +22,7 @@ _LEGS_MAX = 10_000
 
 
 class StatusUpdate(Protocol):
-    """What Twilio tells of a leg or a message."""
+    """What Twilio reports of a leg or a message."""
 
     @property
     def call_id(self) -> str: ...
@@ -63,7 +63,7 @@ def record(tracer: Tracer, update: StatusUpdate) -> bool:
 
 
 def note(update: StatusUpdate) -> bool:
-    """Remember what is being said; False where it was said before."""
+    """Remember what is reported; return False if it was reported before."""
     facts = update.facts
     with _lock:
         if _last_seen.get(update.call_id) == facts:

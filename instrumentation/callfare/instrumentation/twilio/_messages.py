@@ -41,7 +41,7 @@ class Message:
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What is said only once: a message has many statuses, and one bill."""
+        """What is reported only once: a message has many statuses, and one price."""
         return self.segment_count, self.price
 
     def request(self) -> CallRequest:
@@ -70,7 +70,7 @@ def message_of_instance(message: Any) -> Message:
 
 
 def message_of_form(form: object, now_unix_ns: int) -> Message:
-    """Read the form of the webhook of an inbound message, or of a status callback, which tells no segments."""
+    """Read the form of the webhook of an inbound message, or of a status callback, which has no segments."""
     said = _words.form_of(form)
     status = _words.text(said.get("MessageStatus")) or _words.text(said.get("SmsStatus"))
     has_media = bool(_words.count(said.get("NumMedia")))

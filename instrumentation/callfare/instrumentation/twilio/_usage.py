@@ -43,7 +43,7 @@ class Leg:
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What is said only once."""
+        """What is reported only once."""
         return self.status, self.seconds, self.price
 
     def request(self) -> CallRequest:

@@ -17,7 +17,7 @@ _COUNTRY = re.compile(r"\+(7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-5
 """Calling codes of E.164, but for the North American 1."""
 _TOLL_FREE = re.compile(r"\+1(800|833|844|855|866|877|888)\d")
 _SCHEME = re.compile(r"([A-Za-z]{2,20}):")
-"""Letters alone: whatever else may stand before a colon is part of an address."""
+"""Only alphabetic characters: any other text before a colon is part of an address."""
 _COUNT_DIGITS_MAX = 9
 """Webhooks come from outside: a greater number is no length of a call, and could not be exported either."""
 
@@ -77,7 +77,7 @@ def channel_of(*ends: object) -> str:
 def destination_of(to: object, *, is_inbound: bool) -> str:
     """What the price depends on besides the direction: a foreign country's calling code, or that a number is toll-free.
 
-    "" for a number of North America, and where it cannot be told.
+    "" for a number of North America, and if it cannot be determined.
     """
     number = to.rpartition(":")[2] if isinstance(to, str) else ""
     if is_inbound and _TOLL_FREE.match(number):

@@ -67,7 +67,7 @@ async_send = around_async_call(_read_send, _read_sent)
 
 
 def _news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
-    """`fetch` and `update` are free: a span is written only where the answer tells what something cost."""
+    """`fetch` and `update` are free: a span is written only if the answer has a price."""
 
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
