@@ -30,6 +30,8 @@ class EmitterRank(IntEnum):
     """The official opentelemetry-instrumentation-genai-* packages, and our own instrumentors."""
     NATIVE = 5
     """The vendor's SDK itself."""
+    GATEWAY = 6
+    """A gateway that names the model it asked the vendor for, where its clients know only another name."""
 
 
 @value

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.span import Call, EmitterRank
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.fields.content_hash import Extras, content_hash, said_beyond
 from cost_exporter.read.fields.costs import NO_COST, stated_cost
@@ -201,7 +201,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         resource_attribution=origin.attribution,
         service_name=origin.service_name,
         scope=reading.scope.name,
-        detail=reading.scope.rule.detail,
+        detail=EmitterRank.GATEWAY if reading.resolves_alias else reading.scope.rule.detail,
         is_look_alike=reading.is_look_alike,
         is_billable=identity.is_billable,
         call_id=call_id,

@@ -190,3 +190,30 @@ def test_an_output_is_taken_with_its_parts() -> None:
     other = detailed("d", quantities=WHOLE | {"reasoning_tokens": 27})
     expected = (WHOLE | {"reasoning_tokens": 27}, [0])
     assert finest_split(plain("p", quantities={"input_tokens": 1049}), [other]) == expected
+
+
+@pytest.mark.parametrize("parent", ["root", "d"])
+@pytest.mark.parametrize(
+    ("first_words", "whole", "expected"),
+    [
+        (1, 221, 221),
+        (8, 221, 221),
+        (20, 221, 20),  # too much for the start of a stream: two calls, or another answer
+        (3, 6, 3),  # a count that is a little off is no stream left early
+    ],
+)
+def test_the_end_of_a_stream_left_early_is_billed(parent: str, first_words: int, whole: int, expected: int) -> None:
+    """The preferred span saw the start of the stream only; a span of the same call saw its end."""
+    fields: dict[str, Any] = {"call_id": "response:r1"} if parent == "root" else {}
+    left_early = plain("p", parent=parent, quantities=WHOLE | {"output_tokens": first_words}, **fields)
+    records = settled(left_early, detailed("d", quantities=WHOLE | {"output_tokens": whole}, **fields))
+    quantities = records[key("p")].quantities
+    assert (quantities or {})["output_tokens"] == expected
+    assert records[key("d")].status == "duplicate"
+
+
+def test_a_gateway_knows_the_model_that_its_client_does_not() -> None:
+    """By the response id they are one call; what the gateway asked for is billed, whatever the client calls it."""
+    client = plain("p", model="fast", call_id="response:r1", detail=EmitterRank.NATIVE)
+    gateway = plain("d", call_id="response:r1", detail=EmitterRank.GATEWAY, scope="gateway")
+    assert billed(client, gateway) == {span_id("d")}

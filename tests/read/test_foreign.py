@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.span import Call, EmitterRank
 from tests.fixtures import otlp_json
 from tests.read.otlp_spans import CHAT, call, is_link
 from tests.read.test_corpus import calls
@@ -191,6 +191,21 @@ def test_an_http_status_in_words_is_a_refusal(status: str, is_refused: bool) -> 
     said = call(CHAT, status={"code": 2, "message": status})
     assert said.usage.is_refused == is_refused
     assert not call({**CHAT, "gen_ai.usage.output_tokens": 5}, status={"code": 2, "message": status}).usage.is_refused
+
+
+@pytest.mark.parametrize(
+    ("answered", "asked", "is_alias"),
+    [("fast", "gpt-4.1-nano", True), ("gpt-4.1", "gpt-4.1-nano", True), ("gpt-4.1-nano", "gpt-4.1-nano", False)],
+)
+def test_a_gateway_that_resolves_an_alias_is_billed_before_its_client(
+    answered: str, asked: str, is_alias: bool
+) -> None:
+    """An SDK that is pointed at the proxy knows the public name only."""
+    said = {**CHAT, "gen_ai.request.model": asked, "gen_ai.response.model": answered}
+    found = call(
+        {**said, "litellm.model_group": answered, "litellm.provider.model": f"openai/{asked}"}, scope="litellm"
+    )
+    assert (found.usage.model, found.detail is EmitterRank.GATEWAY) == (asked, is_alias)
 
 
 def test_a_status_within_the_name_of_an_error_is_a_refusal() -> None:

@@ -20,6 +20,8 @@ from cost_exporter.domain.span import Call
 
 __all__ = ["finest_split"]
 
+_FIRST_WORDS_MAX: Final = 8
+"""What Anthropic counts at the start of a stream, which is all that who leaves it early sees: 1 to 8 tokens."""
 _SIDES: Final = (("input_tokens", INPUT_PARTS), ("output_tokens", OUTPUT_PARTS))
 """Each total with its parts."""
 
@@ -56,8 +58,16 @@ def _missing(mine: Quantities, theirs: Quantities, total: str, parts: Sequence[s
         return {name: theirs[name] for name in (total, *parts) if name in theirs} if is_same else {}
     slack = OUTPUT_TOKENS_SLACK if total == "output_tokens" else 0
     if abs(mine[total] - theirs[total]) > slack:
+        if total == "output_tokens" and _was_left_early(mine, theirs):
+            return {name: theirs[name] for name in (total, *parts) if name in theirs}
         return {}
     return {name: theirs[name] for name in parts if theirs.get(name) and not mine.get(name)}
+
+
+def _was_left_early(mine: Quantities, theirs: Quantities) -> bool:
+    """Return whether this is the count of a stream's first words, and theirs that of the same stream's end."""
+    is_same_input = mine.get("input_tokens", 0) == theirs.get("input_tokens", -1)
+    return is_same_input and 0 < mine["output_tokens"] <= _FIRST_WORDS_MAX < theirs["output_tokens"]
 
 
 def _is_consistent(quantities: Quantities) -> bool:

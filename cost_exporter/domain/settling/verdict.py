@@ -210,6 +210,8 @@ def _framework_or_vendors(
         return
     first = min(others, key=lambda key: (calls[key].started_at_unix_ns, key))
     yield framework, _duplicate(first, "framework")
+    if others == [first] and first not in verdicts:
+        yield from _completed(calls, first, [first, framework])
     # A vendor span without usage was grouped with the framework's call. Now that call is billed elsewhere, so this span
     # is a separate call whose usage is unknown.
     alone = [key for key in {*spans_of_call}.intersection(vendors) if calls[key].is_billable]

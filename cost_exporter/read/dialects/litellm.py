@@ -127,6 +127,7 @@ def _name_the_real_model(reading: Reading, model: str) -> None:
     is_alias = said in aliases or model.startswith(said)
     if is_alias and said != model:
         reading.response_model = model
+        reading.resolves_alias = True
     reading.request_model = model
 
 

@@ -104,6 +104,8 @@ class Reading:
     is_look_alike: bool = False
     has_vendor_id: bool = False
     """The response id is the vendor's, although the emitter mostly invents its own."""
+    resolves_alias: bool = False
+    """It names the model behind another name, which is all that the client of a gateway knows."""
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: no part has to be added to them."""
     has_unread_usage: bool = False
