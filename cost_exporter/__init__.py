@@ -1,6 +1,7 @@
 """callfare's cost service: OTLP spans in, exact cost records and rollups in PostgreSQL out.
 
-Start reading at `pipeline.py`, which lists every step. Importing this package needs no extra.
+`docs/architecture.md` lists twelve files that are the whole way of a span, in order. Importing this
+package needs no extra.
 """
 
 __all__ = ["__version__"]

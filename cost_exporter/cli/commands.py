@@ -111,7 +111,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     ),
     "migrate": (_migrate, "Bring the database's schema up to this program. Run again, it does nothing."),
     "prices": (_prices, "The price book: look at it, check it, change it, price by it."),
-    "rerate": (_rerate, "Price history again, or list what was."),
+    "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
     "token": (_tokens, "Credentials for sending and reading."),
     "deadletter": (_dead_letters, "Spans that could not be kept as records."),
 }

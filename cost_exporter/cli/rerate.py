@@ -27,14 +27,14 @@ from cost_exporter.store.rerate import (
 
 __all__ = ["register"]
 
-Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or instant, UTC; must be given.")]
-Until = Annotated[str | None, typer.Option(metavar="DATE", help="End, exclusive, UTC; must be given.")]
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or instant, UTC. Not with an ID.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="End, exclusive, UTC. Not with an ID.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change. This is the default.")]
 Apply = Annotated[bool, typer.Option("--apply", help="Write the new prices; every replaced quote is kept.")]
 Undo = Annotated[int | None, typer.Option("--undo", metavar="ID", help="Put back what a re-rating replaced.")]
 Resume = Annotated[int | None, typer.Option("--resume", metavar="ID", help="Go on with an interrupted one.")]
 
-_rerates = typer.Typer(help="Price history again, or list what was.", invoke_without_command=True)
+_rerates = typer.Typer(help="Price past records again, or list earlier re-ratings.", invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:

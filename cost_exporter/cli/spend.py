@@ -42,7 +42,7 @@ def report(
     group_by: Annotated[
         str, typer.Option(metavar="NAMES", help=f"Comma-separated, of: {', '.join(COLUMN_BY_DIMENSION)}.")
     ] = _DEFAULT_GROUPS,
-    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
+    form: Annotated[Form, typer.Option("--format", help="How to print it; focus does not exist yet.")] = Form.TABLE,
     sort: Annotated[str | None, typer.Option(metavar="MEASURE", help=f"Most first, of: {', '.join(MEASURES)}.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most this many groups; the total has all.")] = None,
     compare: Annotated[

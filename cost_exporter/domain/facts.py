@@ -15,7 +15,7 @@ class DeadLetter:
     """A span, or a whole request, that cannot be kept as a record. Held durably, content stripped, replayable."""
 
     reason: str
-    """Short code: `bad_id`, `too_deep`, `undecodable_span`, `absurd_count`, `too_old`, `our_fault`."""
+    """Short code; docs/architecture.md lists them all, and which of them a replay can store."""
     detail: str = ""
     """One line for a person; never an attribute's value."""
     trace_id: bytes = b""

@@ -3,6 +3,8 @@
 The names are public (usage JSON, cost lines and price rows use the same). `input_tokens` and `output_tokens`
 are inclusive totals; the subsets below are parts of them. `disjoint_parts` splits totals once into parts
 that do not overlap and add up to the totals, so nothing is billed twice.
+
+Other places have a row for each quantity; CONTRIBUTING.md ("Add a quantity") lists them.
 """
 
 from collections.abc import Mapping

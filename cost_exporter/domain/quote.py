@@ -13,6 +13,8 @@ from cost_exporter.domain.value import value
 __all__ = ["BILLED_STATUSES", "Line", "Quote", "Rate", "Status", "is_unpriced"]
 
 Status = Literal["priced", "reported", "estimated", "partial", "unpriced", "no_usage", "invalid", "duplicate"]
+"""What each means: `pricing/explain.py`. Pricing decides it (`pricing/quote.py`, and for what a span left out
+`PriceBook.price_of_call`); only `duplicate` comes from settling."""
 BILLED_STATUSES: Final[frozenset[str]] = frozenset({"priced", "reported", "estimated", "partial"})
 """Statuses that carry a cost."""
 

@@ -1,7 +1,8 @@
 """What each API key, user, category and provider spent, by the hour and by the day: what budgets go by.
 
 Exact like the rollups of `rollup.py`, and moved by the same differences: categories and providers are sums of the
-hours, API keys and users of the records that name one. A call without a user counts for no user.
+hours, API keys and users of the records that name one. A call without a user counts for no user. This is a stored
+rollup; the report that people read is `cost_exporter/report/spend.py`.
 """
 
 from collections.abc import Iterable, Mapping

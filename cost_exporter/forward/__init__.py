@@ -2,4 +2,6 @@
 
 A span is committed together with its record, in an outbox (`store/outbox.py`); `sender.py` takes it from
 there until the backend has taken it, so ingest never waits for the backend, and a crash loses nothing.
+`outgoing.py` chooses the spans, `enrich.py` writes the cost on them, `workflow_span.py` makes one of a final workflow,
+`transport.py` sends by gRPC or HTTP and `answers.py` reads the answer; `in_app.py` is for the exporter `callfare_otlp`.
 """

@@ -1,5 +1,7 @@
 """Receiving: OTLP over gRPC and HTTP, or from inside the application, to one `Ingest`.
 
-The steps of a request: authenticate, admit, receive (bounded), decode and salvage, ingest, answer. `answer.py` lists
-the errors of these steps and what each sender receives.
+The steps of a request: `grpc/` or `http/` receive it, `auth.py` authenticates, `admission/` bounds what is accepted,
+`gate.py` has it decoded (`decoding/`) and stored (`ingest.py`). `answer.py` lists the errors of these steps and what
+each sender receives. `in_process.py` is the same inside an application, `workers/` the same in several processes, and
+`stuck.py` recognises batches that keep failing.
 """

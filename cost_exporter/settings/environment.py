@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     config: Path | None = None
     """The configuration file: revenue and fee rules, trusted cost sources."""
     forward_endpoint: str | None = None
-    """OTLP endpoint to which spans are forwarded with their cost: `http://host:port` or `https://host:port`."""
+    """OTLP endpoint to which the spans of calls are forwarded with their cost: `http://host:port` or `https://host:port`.
+    HTTP on port 4318 or with the path `/v1/traces`, else gRPC."""
     forward_content: bool = False
     """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
     jaeger_url: str | None = None

@@ -33,6 +33,8 @@ def commands() -> Iterator[tuple[str, object]]:
 
 def _below(path: str, command: object) -> Iterator[tuple[str, object]]:
     if isinstance(command, TyperGroup):
+        if command.invoke_without_command:  # a command itself, such as `callfare rerate`
+            yield path, command
         for name, each in sorted(command.commands.items()):
             if not each.hidden:
                 yield from _below(f"{path} {name}", each)
@@ -49,7 +51,7 @@ def usage(path: str, command: object) -> str:
 
 def argument(parameter: object) -> str:
     """Return how an argument is written."""
-    name = (parameter.metavar or parameter.name.upper()).strip("[]") + ("..." if parameter.nargs == -1 else "")
+    name = (parameter.metavar or parameter.name.upper()).strip("[].") + ("..." if parameter.nargs == -1 else "")
     return name if parameter.required else f"[{name}]"
 
 
@@ -67,7 +69,7 @@ def values(parameter: object) -> str:
     kind = parameter.type_descriptor.annotation
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return ", ".join(code(str(each.value)) for each in kind)
-    return (parameter.metavar or "").strip("[]") or getattr(kind, "__name__", "")
+    return (parameter.metavar or "").strip("[].") or getattr(kind, "__name__", "")
 
 
 def default(parameter: object) -> str:

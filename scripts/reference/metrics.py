@@ -18,6 +18,11 @@ def page() -> list[str]:
         "and so do label combinations beyond a thousand. A metric with labels appears with its first event: in an alert, write",
         "`increase(X[5m]) > 0 or X unless X offset 5m`, as `collector-config/alerts/rules.yaml` does.",
         "",
+        "That file holds alerts for Prometheus' `rule_files`, `CallfareUnpriced` on usage without a price among them;",
+        "`collector-config/compose/prometheus.yaml` shows how it is loaded and how `/metrics` is scraped with a token, and",
+        "`collector-config/k8s/prometheusrule.yaml` is the same for the Prometheus operator. Without tokens, which is",
+        "possible on loopback, the scrape needs none.",
+        "",
     ]
     found = sorted(metrics())
     missing = named_in_source() - {name for name, *_ in found}

@@ -1,6 +1,7 @@
 """The reference is what the code is: current, complete, and no public name goes without a description."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -51,6 +52,8 @@ def test_every_command_and_option_is_described(made: dict[str, str]) -> None:
     found = dict(cli.commands())
     assert sections.keys() == found.keys()
     assert {"callfare up", "callfare report", "callfare prices load", "callfare token create"} <= found.keys()
+    assert {"callfare rerate", "callfare rerate list"} <= found.keys()  # a group that is a command itself
+    assert "callfare prices lint [OPTIONS] [FILE...]" in made["cli.md"]
     for path, command in found.items():
         for parameter in command.params:
             if parameter.param_type_name == "option" and parameter.name != "help":
@@ -131,6 +134,19 @@ def test_a_metric_that_is_not_shown_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(metrics, "registry", ServiceMetrics)
     with pytest.raises(AssertionError, match="callfare_spans_missing"):
         metrics.page()
+
+
+def test_the_tenants_price_is_the_one_that_the_page_shows(made: dict[str, str]) -> None:
+    """The usage on the page is priced by the tenant's row of the example, and for anybody else by the list."""
+    from cost_exporter.prices import load_book
+    from cost_exporter.prices.quote_line import QuoteDesk
+
+    stated = re.search(r"^echo '(.+)' ", made["price-file.md"], re.MULTILINE)
+    assert stated is not None
+    desk = QuoteDesk(load_book(ROOT / "tests" / "fixtures" / "prices" / "example.yaml"))
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert "price: tenant:acme/deepgram/" in desk.answer(stated[1], now=now).explanation
+    assert "price: list/deepgram/" in desk.answer(stated[1].replace("acme", "other"), now=now).explanation
 
 
 def test_the_price_example_is_a_price_file() -> None:
