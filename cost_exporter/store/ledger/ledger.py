@@ -261,7 +261,7 @@ class LedgerStore:
 
 
 def _settled(locked: LockedTraces, price: Price) -> WriteSet:
-    """Return what has to be written. Raises `_UnsettledError` with all traces for which that cannot be told."""
+    """Return what has to be written. Raises `_UnsettledError` with all traces for which that cannot be decided."""
     write_set = WriteSet()
     traces: set[TraceKey] = set()
     first_error: Exception | None = None
