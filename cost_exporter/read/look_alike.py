@@ -25,7 +25,7 @@ _NAMES_MAX: Final = 4
 def look_alike_names(reading: Reading) -> Keys:
     """Return the attributes by which a span looks like a call; none where it does not."""
     layout = reading.layout
-    if reading.span.name in layout.dialect.parts:
+    if reading.is_no_call or reading.span.name in layout.dialect.parts:
         return NO_KEYS
     if reading.first_text(layout.texts.get("operation", NO_KEYS)).lower() in _ASKS_NOBODY:
         return NO_KEYS

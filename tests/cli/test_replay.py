@@ -10,14 +10,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 import cost_exporter
-from cost_exporter.assembly import IngestOptions
-from cost_exporter.domain.facts import DeadLetter, Facts
+from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.pipeline import Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
-from cost_exporter.receive.intake import LocalIntake
-from cost_exporter.receive.observed import Unobserved
+from cost_exporter.store.ledger.isolate import letters_of
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.cli.running import run_command
 from tests.support.stored import as_url, chat, running_service, send
@@ -70,13 +69,24 @@ def fails(_: UsageRecord) -> Quote:
     raise ValueError("a price that cannot be")
 
 
+class RefusingStore:
+    """A store whose database refuses the content of each call."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def submit(self, facts: Facts) -> Receipt:
+        letters = letters_of(facts, psycopg.errors.DataException("refused"))
+        kept = Facts(namespace="default", received_at_unix_ns=facts.received_at_unix_ns, dead_letters=letters)
+        store = LedgerStore(self._url)
+        (receipt,) = store.commit([kept], fails)
+        store.close()
+        return receipt
+
+
 def keep_as_call_letters(url: str, body: bytes, at_unix_ns: int) -> None:
-    """Let the store refuse each span, as it does where the database or the engine trips over one."""
-    intake = LocalIntake(IngestOptions(database_url=url, is_forwarding=True), fails, Unobserved(), writers=1)
-    try:
-        receipt = intake.take_again(body, SenderIdentity(), received_at_unix_ns=at_unix_ns)
-    finally:
-        intake.close()
+    """Keep each span as the store keeps one whose content it cannot hold."""
+    receipt = Pipeline(RefusingStore(url), lambda *_: None, is_forwarding=True)(decoded(body, at_unix_ns))
     assert receipt.dead_letter == len(SAID)
 
 

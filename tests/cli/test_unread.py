@@ -47,7 +47,7 @@ def test_it_lists_scopes_and_attributes(unread: Any) -> None:
         ("foo.sdk", "unread_usage", "gen_ai.usage.foo (redacted)", 1),
     ]
     assert "cached_foo_tokens" in unread("unread").out
-    assert unread("unread", "--since", "2026-01-01", "--until", "2026-01-02").out.startswith("Everything")
+    assert unread("unread", "--since", "2026-01-01", "--until", "2026-01-02").out.startswith("All attributes")
 
 
 def test_doctor_counts_them(unread: Any) -> None:

@@ -209,8 +209,9 @@ def exception(kind: str) -> dict[str, Any]:
     ],
 )
 def test_what_the_proxy_refuses_is_no_call(attributes: dict[str, str], span: dict[str, Any]) -> None:
-    """No provider was asked."""
+    """No provider was asked, and nothing looks as if one had been."""
     assert is_link(attributes, scope="litellm", **span)
+    assert not facts(document(attributes, scope="litellm", **span)).look_alikes
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,9 @@ def test_messages_of_another_shape_count_nothing(text: str) -> None:
 
 def test_an_error_before_any_request_is_no_call() -> None:
     """Nothing was asked; after an answer it is one."""
-    assert is_link(CHAT, scope="pydantic-ai", **exception("pydantic_ai.exceptions.UserError"))
+    failed = exception("pydantic_ai.exceptions.UserError")
+    assert is_link(CHAT, scope="pydantic-ai", **failed)
+    assert not facts(document(CHAT, scope="pydantic-ai", **failed)).look_alikes
     answered = {**CHAT, "gen_ai.response.model": "gpt-4o"}
     assert call(answered, scope="pydantic-ai", **exception("pydantic_ai.exceptions.UserError")).usage.has_failed
     assert call(CHAT, scope="pydantic-ai", **exception("httpx.ReadTimeout")).usage.has_failed

@@ -67,6 +67,7 @@ def _operation(reading: Reading) -> str | None:
         vendor = _raw_vendor(reading)
         return _BY_OBJECT.get(reading.text(f"llm.{vendor}.object"), "chat") if vendor else WRAPPER
     if _is_refused_by_proxy(reading):
+        reading.is_no_call = True
         return WRAPPER
     stated = next(filter(None, (reading.text(key) for key in _TYPES)), "")
     return operation_named(stated, has_usage=False) or None if stated else None

@@ -37,7 +37,8 @@ def _operation(reading: Reading) -> str | None:
     stated = reading.first_text(reading.layout.texts.get("operation", ()))
     if not stated:
         return _BY_URL.get(reading.text(_URL))
-    return WRAPPER if stated in _STREAMING and _is_half_of_a_stream(reading) else None
+    reading.is_no_call = stated in _STREAMING and _is_half_of_a_stream(reading)
+    return WRAPPER if reading.is_no_call else None
 
 
 def _is_half_of_a_stream(reading: Reading) -> bool:

@@ -25,7 +25,8 @@ _OWN_ERRORS: Final = frozenset({"UserError", "UsageLimitExceeded", "ConcurrencyL
 
 def _operation(reading: Reading) -> str | None:
     if reading.layout.texts.get("operation"):
-        return WRAPPER if _is_before_any_request(reading) else None
+        reading.is_no_call = _is_before_any_request(reading)
+        return WRAPPER if reading.is_no_call else None
     return WRAPPER if reading.text(_AGENT) or reading.span.name == "agent run" else None
 
 

@@ -102,6 +102,8 @@ class Reading:
     operation: str = ""
     response_id: str = ""
     is_look_alike: bool = False
+    is_no_call: bool = False
+    """Its dialect knows that no provider was asked here, or that another span is the call."""
     has_vendor_id: bool = False
     """The response id is the vendor's, although the emitter mostly invents its own."""
     resolves_alias: bool = False
