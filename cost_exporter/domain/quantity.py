@@ -24,7 +24,6 @@ __all__ = [
     "Quantities",
     "Quantity",
     "disjoint_parts",
-    "with_writes_apart",
 ]
 
 Quantity = int | Decimal
@@ -181,22 +180,6 @@ def _split_cached(parts: dict[str, Quantity], both: str, kind: str) -> None:
             parts[whole] -= parts[both]
             if parts[whole] < 0:
                 raise InconsistentUsage(f"{both} exceeds {whole}")
-
-
-def with_writes_apart(quantities: Quantities) -> dict[str, Quantity]:
-    """Return quantities whose input counts once more what was both read from the cache and written to it.
-
-    Some providers bill storage apart from the input: of 2,168 input tokens 2,161 may be read and 2,161 written, and
-    7 are left. Where one of the two exceeds the input by itself, nothing is changed.
-    """
-    total, read = quantities.get("input_tokens", 0), quantities.get("cache_read_tokens", 0)
-    written = max(
-        quantities.get("cache_write_tokens", 0),
-        quantities.get("cache_write_5m_tokens", 0) + quantities.get("cache_write_1h_tokens", 0),
-    )
-    if max(read, written) > total:
-        return dict(quantities)
-    return {**quantities, "input_tokens": total + min(read, written)}
 
 
 def _take_out(parts: dict[str, Quantity], total: str, subsets: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ RECORDED = [
     ("google", "gemini-3-pro-image-preview", "chat", "priced",
      (337 * D(12) + 1120 * D(120) + 14 * D(2)) / 10**6),
     ("aws", "openai.gpt-5.6-luna", "chat", "priced", D("0.00004257")),
-    ("openrouter", "google/gemini-2.5-flash", "chat", "priced",
+    ("openrouter", "google/gemini-2.5-flash", "chat", "estimated",
      D("0.000497013333")),
     ("azure", "my-deploy", "chat", "unpriced", None),
     ("mistral", "mistral-medium-latest", "chat", "priced", D("0.0013404")),

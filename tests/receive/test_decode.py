@@ -175,7 +175,7 @@ def test_a_body_larger_than_the_limit_is_too_large() -> None:
 BOMBS = """
 import resource, sys, time
 from cost_exporter.errors import TooLarge
-from cost_exporter.receive.decoding.decode import Encoding, Sender, decode
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from tests.receive import bodies
 MIB = 1024 * 1024
 room = 64 * MIB - 64
@@ -195,7 +195,7 @@ assert len(content) > 50 * MIB, len(content)
 started_seconds = time.process_time()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    decode(content, Encoding.PROTOBUF, Sender(), received_at_unix_ns=0)
+    decode(content, Encoding.PROTOBUF, SenderIdentity(), received_at_unix_ns=0)
     print("accepted", end=" ")
 except TooLarge:
     print("too large", end=" ")

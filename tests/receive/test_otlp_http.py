@@ -263,7 +263,7 @@ def test_a_slow_body_is_answered_503_and_its_slot_is_free(start: Start) -> None:
         http_options={"body_seconds_max": 0.2}, limits=AdmissionLimits(slots=1, wait_seconds_max=PATIENCE_SECONDS)
     )
     with connected(service.http_address) as connection:
-        connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n")
+        connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n")
         connection.sendall(b"content-length: 100\r\n\r\nabc")
         assert connection.recv(100).startswith(b"HTTP/1.1 503 ")
     assert service.refused == [Refusal.SLOW_SENDER]
@@ -271,7 +271,7 @@ def test_a_slow_body_is_answered_503_and_its_slot_is_free(start: Start) -> None:
     wait_until("room for another", lambda: post(service, GOOD, PROTOBUF).status_code == 200)
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\n"])
 def test_a_connection_without_a_request_head_is_closed(start: Start, sent: bytes) -> None:
     """A slow loris is cut off after the time for a head."""
     service = start(header_seconds_max=0.2)
@@ -324,7 +324,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(start: Start) -> None:
     """A connection that breaks in the middle of a body frees its slot and stores nothing."""
     service = start(limits=AdmissionLimits(slots=1, wait_seconds_max=PATIENCE_SECONDS))
     with connected(service.http_address) as connection:
-        connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n")
+        connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n")
         connection.sendall(b"content-length: 100\r\n\r\nabc")
     assert post(service, GOOD, PROTOBUF).status_code == 200
     assert len(service.ingest.requests) == 1

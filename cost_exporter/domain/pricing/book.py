@@ -27,14 +27,12 @@ from cost_exporter.domain.pricing.rows import (
     PriceRow,
     stated_conditions,
 )
-from cost_exporter.domain.provider import RESALE, STORES_CACHE_APART, canonical_provider, host_provider
+from cost_exporter.domain.provider import RESALE, canonical_provider, host_provider
 from cost_exporter.domain.quantity import (
     QUANTITIES,
     InconsistentUsage,
     PartsExceedInput,
-    Quantity,
     disjoint_parts,
-    with_writes_apart,
 )
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord, totals_not_stated
@@ -171,7 +169,7 @@ class PriceBook:
         if not quantities:
             return Quote(amount_usd=None, status="no_usage", issues=("no_usage",), book_version=self.version)
         try:
-            parts = _parts(usage)
+            parts = disjoint_parts(quantities)
         except InconsistentUsage as error:
             return self._inconsistent(usage, error)
         entry = self._entry(usage)
@@ -349,16 +347,6 @@ class PriceBook:
         for factor in self._factors:
             digest.update(f"{factor}\n".encode())
         return digest.hexdigest()[:12]
-
-
-def _parts(usage: UsageRecord) -> dict[str, Quantity]:
-    """Return the disjoint parts of a usage. Raises `InconsistentUsage`."""
-    try:
-        return disjoint_parts(usage.quantities)
-    except PartsExceedInput:
-        if usage.provider not in STORES_CACHE_APART:
-            raise
-        return disjoint_parts(with_writes_apart(usage.quantities))
 
 
 def _named(books: Iterable[str], kind: str) -> frozenset[str]:
