@@ -52,19 +52,28 @@ ATTRIBUTE_BY_QUANTITY: Final = {
 _METERS: Final = frozenset(
     {
         "credits", "read_units", "write_units", "rerank_units", "messages", "requests", "web_searches", "images",
-        "pages", "vectors",
+        "pages", "vectors", "video_seconds", "citation_tokens",
     }
 )  # fmt: skip
 """What vendors meter by and has no attribute of its own."""
 _QUANTITIES: Final = (
     frozenset(ATTRIBUTE_BY_QUANTITY)
     | _METERS
-    | {"cache_write_5m_tokens", "cache_write_1h_tokens", "calls", "paid_extras", "charge_usd", "charges"}
+    | {
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+        "cache_image_read_tokens",
+        "input_video_tokens",
+        "calls",
+        "paid_extras",
+        "charge_usd",
+        "charges",
+    }
 )
 _MEASURED: Final = frozenset(
     {
         "audio_seconds", "output_audio_seconds", "session_seconds", "call_seconds", "credits", "pages",
-        "read_units", "write_units", "rerank_units", "charge_usd",
+        "read_units", "write_units", "rerank_units", "video_seconds", "charge_usd",
     }
 )  # fmt: skip
 """Quantities of which there may be a fraction; the others are counted."""
