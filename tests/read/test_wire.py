@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cost_exporter.read.otlp.values import json_count
+from cost_exporter.read.otlp.wire import are_values_sound
 from tests.read.otlp_spans import document, request
 from tests.support.attribute_values import plain
 
@@ -22,3 +23,9 @@ def test_values_come_back_as_they_were(said: Any) -> None:
 def test_counts_in_json_are_numbers(said: Any, count: int | None) -> None:
     """A flag is no count, though Python thinks it is."""
     assert json_count(said) == count
+
+
+def test_values_that_no_decoder_takes_are_not_sound() -> None:
+    """A span whose attribute is cut off in the middle spoils the look at all of them."""
+    assert are_values_sound([])
+    assert not are_values_sound([b"\x4a\x7f"])
