@@ -18,8 +18,6 @@ from cost_exporter.settings.environment import Settings
 from scripts.reference.markdown import ROOT, code, described, fields, table
 from scripts.reference.price_keys import ALIAS_KEYS, FACTOR_KEYS, QUANTITY_MEANINGS, ROW_KEYS, SECTIONS
 
-NOT_BUILT = ("budgets", "tiers", "alerts")
-"""Sections that are read and have no effect yet: the page does not promise them."""
 IN_APPLICATION = re.compile(r"(CALLFARE_[A-Z_]+)(?:, default ([^:]+))?: (.*)", re.DOTALL)
 
 
@@ -76,8 +74,6 @@ def config_page() -> list[str]:
     meanings = fields(Config)
     simple = []
     for name, field in Config.model_fields.items():
-        if name in NOT_BUILT:
-            continue
         model = part_of(field)
         if model is None:
             simple.append((code(name), type_text(field.annotation), meanings[name]))
