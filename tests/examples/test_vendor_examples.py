@@ -110,7 +110,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     from callfare.instrumentation.twilio import _legs
 
     monkeypatch.setattr("opentelemetry.trace.get_tracer", lambda *_, **__: record.tracer)
-    _legs._said.clear()
+    _legs._last_seen.clear()
     record = Recorded()
     return record
 

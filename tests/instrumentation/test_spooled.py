@@ -252,7 +252,7 @@ def test_a_full_disk_costs_nothing_while_the_receiver_is_there(tmp_path, monkeyp
     received = InMemorySpanExporter()
     spool = Spool(tmp_path, bytes_max=1 << 20)
     exporter = SpooledExporter(received, spool)
-    monkeypatch.setattr("callfare.spool.os.fsync", no_space)
+    monkeypatch.setattr("callfare.export.spool.os.fsync", no_space)
     make_spans(exporter, 2)
     assert len(received.get_finished_spans()) == 2
     assert list(tmp_path.iterdir()) == []
