@@ -23,6 +23,7 @@ def meet(run: Callable[[], object], other: Callable[[], object], at: int) -> boo
     """Run it, and the other before its line number `at` unless it holds the lock there; False past its last line."""
     lines = 0
     is_met = False
+    traced_before = sys.gettrace()  # the coverage measured for the tests that follow
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal lines, is_met
@@ -41,7 +42,7 @@ def meet(run: Callable[[], object], other: Callable[[], object], at: int) -> boo
     try:
         run()
     finally:
-        sys.settrace(None)
+        sys.settrace(traced_before)
     return is_met
 
 
@@ -130,6 +131,7 @@ def test_a_settlement_inside_a_step_of_the_same_thread_waits_for_nobody() -> Non
 
 def _meet_under_the_lock(run: Callable[[], object], other: Callable[[], object], at: int) -> bool:
     lines, is_met = 0, False
+    traced_before = sys.gettrace()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal lines, is_met
@@ -147,7 +149,7 @@ def _meet_under_the_lock(run: Callable[[], object], other: Callable[[], object],
     try:
         run()
     finally:
-        sys.settrace(None)
+        sys.settrace(traced_before)
     return is_met
 
 
