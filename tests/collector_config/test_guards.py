@@ -98,7 +98,11 @@ FAULTS: list[tuple[str, str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "path", "value", "finding"), FAULTS, ids=[f"{f[0]}: {f[1]}={f[2]}" for f in FAULTS])
+@pytest.mark.parametrize(
+    ("shape", "path", "value", "finding"),
+    FAULTS,
+    ids=[f"{f[0]}: {f[1]}={'nothing' if f[2] is MISSING else f[2]}" for f in FAULTS],
+)
 def test_a_planted_fault_is_found(shape: str, path: str, value: Any, finding: str) -> None:
     """The guards name the fault, and were silent before it was planted."""
     sound, exposed = layers.merged(layers.shapes()[shape]), not shape.startswith("dev")
