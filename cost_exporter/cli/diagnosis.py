@@ -16,6 +16,7 @@ from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.database.migrate import check_schema
+from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.price_books import latest_versions
 
@@ -113,24 +114,15 @@ def _seconds_outside(moment: datetime, begin: datetime, end: datetime) -> float:
 
 def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
     """Look for spans that never arrived, and for spans that the forward endpoint does not take."""
-    gap = connection.execute(
-        "select count(*), sum(missing_count) from callfare.producer_gap"
-        " where last_seen_at < now() - interval '10 minutes'"
-    ).fetchone()
+    gap = connection.execute(statement("producers_with_gaps")).fetchone()
     if gap is not None and gap[0]:
         text = f"{gap[1]} billable spans of {gap[0]} processes never arrived; look for `Queue full` in their logs"
         yield Finding(level="wrong", subject="spans", text=text)
-    unread = connection.execute(
-        "select count(*) from callfare.cost_record where started_at > now() - interval '7 days'"
-        " and (issues::text like '%\"unread_usage: %' or issues::text like '%\"looks_like_a_call: %')"
-    ).fetchone()
+    unread = connection.execute(statement("recent_unread")).fetchone()
     if unread is not None and unread[0]:
         text = f"{unread[0]} records of the last 7 days have usage that was not understood; see `callfare unread`"
         yield Finding(level="note", subject="usage", text=text)
-    waiting = connection.execute(
-        "select sum(span_count), extract(epoch from now() - min(waiting_since))::bigint, (select span_count from"
-        " callfare.outbox_given_up) from callfare.outbox where waiting_since < now() - interval '1 minute'"
-    ).fetchone()
+    waiting = connection.execute(statement("outbox_backlog")).fetchone()
     if waiting is not None and waiting[0]:
         text = (
             f"{waiting[0]} spans wait for it, the oldest for {waiting[1]} s; is CALLFARE_FORWARD_ENDPOINT right and up?"

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
+from cost_exporter.store.database.statements import statement
 
 __all__ = ["PostgresClaim", "PostgresOutbox", "insert_outgoing"]
 
@@ -25,35 +26,6 @@ _PARCEL_BYTES_MAX: Final = 512 << 10
 _CLAIM_ROWS_MAX: Final = 64
 _CLAIM_BYTES: Final = 2 << 20
 """A claim ends with the row that reaches this: it is sent as one request, and gRPC receivers take 4 MiB by default."""
-
-_INSERT = """
-insert into callfare.outbox (span_count, request) select * from unnest(%b::integer[], %b::bytea[])
-"""
-_CLAIM = """
-with held as materialized (
-    select id, span_count, request from callfare.outbox order by id limit %(rows)s for update skip locked
-), measured as (
-    select *, sum(octet_length(request)) over (order by id) - octet_length(request) as bytes_before,
-        count(*) over () as held_count
-    from held
-)
-select id, span_count, request, held_count from measured where bytes_before < %(bytes)s order by id
-"""
-_GIVE_UP = "update callfare.outbox_given_up set span_count = span_count + %s"
-_GIVE_UP_OLD = """
-with old as (
-    select id from callfare.outbox where waiting_since < now() - %s for update skip locked
-), gone as (
-    delete from callfare.outbox using old where outbox.id = old.id returning span_count
-), counted as (
-    select coalesce(sum(span_count), 0) as span_count from gone
-)
-update callfare.outbox_given_up set span_count = outbox_given_up.span_count + counted.span_count from counted
-returning counted.span_count
-"""
-_STATE = """
-select (select coalesce(sum(span_count), 0) from callfare.outbox), span_count from callfare.outbox_given_up
-"""
 
 
 def insert_outgoing(cursor: psycopg.Cursor[Any], spans: Iterable[tuple[OutgoingSpan, bytes]]) -> None:
@@ -67,7 +39,10 @@ def insert_outgoing(cursor: psycopg.Cursor[Any], spans: Iterable[tuple[OutgoingS
         for parcel in _parcels(framed)
     ]
     if parcels:
-        cursor.execute(_INSERT, ([count for count, _ in parcels], [request for _, request in parcels]))
+        cursor.execute(
+            statement("insert_parcels"),
+            {"span_count": [count for count, _ in parcels], "request": [request for _, request in parcels]},
+        )
 
 
 def _parcels(framed_spans: Sequence[bytes]) -> Generator[Sequence[bytes]]:
@@ -94,9 +69,9 @@ class PostgresClaim:
 
     def done(self, *, given_up_count: int = 0) -> None:
         """Delete the rows, and count the spans among them that were dropped."""
-        self._cursor.execute("delete from callfare.outbox where id = any(%s)", (self._ids,))
+        self._cursor.execute(statement("delete_parcels"), {"ids": self._ids})
         if given_up_count:
-            self._cursor.execute(_GIVE_UP, (given_up_count,))
+            self._cursor.execute(statement("count_given_up"), {"count": given_up_count})
 
 
 class PostgresOutbox:
@@ -111,16 +86,17 @@ class PostgresOutbox:
         with self._pool.connection() as connection, connection.transaction(), connection.cursor() as cursor:
             bounds = {"rows": _CLAIM_ROWS_MAX, "bytes": _CLAIM_BYTES}
             # Binary: as text every byte of a span would come as two.
-            yield PostgresClaim(cursor, cursor.execute(_CLAIM, bounds, binary=True).fetchall())
+            rows = cursor.execute(statement("claim_parcels"), bounds, binary=True).fetchall()
+            yield PostgresClaim(cursor, rows)
 
     def give_up_older_than(self, age: timedelta) -> int:
         """Drop and count the spans that waited too long; return how many."""
         with self._pool.connection() as connection:
-            row = connection.execute(_GIVE_UP_OLD, (age,)).fetchone()
+            row = connection.execute(statement("give_up_old"), {"age": age}).fetchone()
         return 0 if row is None else int(row[0])
 
     def state(self) -> tuple[int, int]:
         """Return how many spans wait, and how many were dropped since the beginning."""
         with self._pool.connection() as connection:
-            row = connection.execute(_STATE).fetchone()
+            row = connection.execute(statement("outbox_state")).fetchone()
         return (0, 0) if row is None else (int(row[0]), int(row[1]))

@@ -32,6 +32,7 @@ from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
 from cost_exporter.store.database.locks import Lock, lock_transaction
+from cost_exporter.store.database.statements import statement
 
 __all__ = [
     "BookKeeper",
@@ -49,47 +50,11 @@ __all__ = [
 Connection = psycopg.Connection[Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NEW_VERSION: Final = """
-insert into callfare.price_book_version (kind, name, content_sha256, row_count, snapshot)
-values (%s, %s, %s, %s, %s) returning version_id
-"""
-_COPY_PRICES: Final = """
-copy callfare.price (version_id, position, book, provider, model, match, unit, price, per, valid_from, valid_to,
-    conditions, context_tier, time_window, increment, minimum, round_scope, multiplier, bill_on_error,
-    inherits_list, is_imported, assumed, source, checked, confidence, note, price_id) from stdin
-"""
-_LOADED_PRICES: Final = """
-select book, provider, model, match, unit, price, per, valid_from, valid_to, conditions, context_tier, time_window,
-    increment, minimum, round_scope, multiplier, bill_on_error, inherits_list, assumed, source, checked, confidence,
-    note
-from callfare.price where not is_imported order by version_id, position
-"""
-_LOADED_FACTORS: Final = """
-select book, provider, model, factor, valid_from, valid_to from callfare.price_factor order by version_id, position
-"""
-_LOADED_ALIASES: Final = """
-select provider, name, match, model, valid_from, valid_to from callfare.price_alias order by version_id, position
-"""
-_LOADED_BEFORE: Final = """
-select content_sha256 = %(content)s from callfare.price_book_version where kind = 'load' and name = %(name)s
-order by version_id desc limit 1
-"""
-_LOADED_ELSEWHERE: Final = """
-select exists (select from callfare.price_book_version where kind = 'load' and content_sha256 = %(content)s)
-"""
-_LATEST_VERSIONS: Final = """
-select version_id, kind, name, recorded_at from callfare.price_book_version where version_id in (
-    select max(version_id) from callfare.price_book_version group by kind, case when kind = 'load' then name end
-) order by version_id
-"""
-_LATEST_SNAPSHOT: Final = """
-select snapshot from callfare.price_book_version where kind = 'import' order by version_id desc limit 1
-"""
 
 
 def latest_version(connection: Connection) -> int:
     """Return the number of the newest version; 0 where nothing was ever loaded. Cheap enough to ask every second."""
-    row = connection.execute("select max(version_id) from callfare.price_book_version").fetchone()
+    row = connection.execute(statement("latest_version")).fetchone()
     return row[0] if row is not None and row[0] is not None else 0
 
 
@@ -108,7 +73,7 @@ def latest_versions(connection: Connection) -> list[BookVersion]:
     """Return the newest version of each file and of the imports, the newest last."""
     return [
         BookVersion(version_id=version_id, kind=kind, name=name, recorded_at=recorded_at)
-        for version_id, kind, name, recorded_at in connection.execute(_LATEST_VERSIONS)
+        for version_id, kind, name, recorded_at in connection.execute(statement("latest_versions"))
     ]
 
 
@@ -120,14 +85,12 @@ def save_price_file(connection: Connection, file: PriceFile) -> int:
         _insert_rows(cursor, version_id, file.rows)
         for position, factor in enumerate(file.factors):
             cursor.execute(
-                "insert into callfare.price_factor (version_id, position, book, provider, model, factor, valid_from,"
-                " valid_to) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+                statement("insert_factor"),
                 (version_id, position, factor.book, factor.provider, factor.model, factor.factor, *_validity(factor)),
             )
         for position, alias in enumerate(file.aliases):
             cursor.execute(
-                "insert into callfare.price_alias (version_id, position, provider, name, match, model, valid_from,"
-                " valid_to) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+                statement("insert_alias"),
                 (version_id, position, alias.provider, alias.name, alias.match, alias.model, *_validity(alias)),
             )
     return version_id
@@ -152,9 +115,10 @@ def load_new_files(connection: Connection, paths: Sequence[Path]) -> dict[str, i
 
 
 def _is_new(cursor: psycopg.Cursor[Any], file: PriceFile) -> bool:
-    said = {"name": file.name, "content": file.content_sha256}
-    before = cursor.execute(_LOADED_BEFORE, said).fetchone() or cursor.execute(_LOADED_ELSEWHERE, said).fetchone()
-    return before is None or not before[0]
+    parameters = {"name": file.name, "content": file.content_sha256}
+    names = ("loaded_before", "loaded_elsewhere")
+    found = next(filter(None, (cursor.execute(statement(name), parameters).fetchone() for name in names)), None)
+    return found is None or not found[0]
 
 
 def save_snapshot(connection: Connection, text: str) -> int | None:
@@ -175,7 +139,7 @@ def save_snapshot(connection: Connection, text: str) -> int | None:
 
 def latest_snapshot(connection: Connection) -> Snapshot | None:
     """Return the newest import; None where the one that ships with the program is all there is."""
-    row = connection.execute(_LATEST_SNAPSHOT).fetchone()
+    row = connection.execute(statement("latest_snapshot")).fetchone()
     return None if row is None else Snapshot(row[0])
 
 
@@ -183,9 +147,9 @@ def loaded_prices(connection: Connection) -> PriceFile:
     """Return everything ever loaded, in order: later rows supersede equal ones."""
     return PriceFile(
         name="database",
-        rows=[_row(fields) for fields in connection.execute(_LOADED_PRICES)],
-        factors=[_factor(fields) for fields in connection.execute(_LOADED_FACTORS)],
-        aliases=[_alias(fields) for fields in connection.execute(_LOADED_ALIASES)],
+        rows=[_row(fields) for fields in connection.execute(statement("loaded_prices"))],
+        factors=[_factor(fields) for fields in connection.execute(statement("loaded_factors"))],
+        aliases=[_alias(fields) for fields in connection.execute(statement("loaded_aliases"))],
     )
 
 
@@ -226,14 +190,21 @@ def _new_version(
 ) -> int:
     lock_transaction(cursor, Lock.PRICE_BOOKS)
     kind = "load" if snapshot is None else "import"
-    cursor.execute(_NEW_VERSION, (kind, name, content_sha256, row_count, snapshot))
+    parameters = {
+        "kind": kind,
+        "name": name,
+        "content_sha256": content_sha256,
+        "row_count": row_count,
+        "snapshot": snapshot,
+    }
+    cursor.execute(statement("insert_version"), parameters)
     row = cursor.fetchone()
     assert row is not None
     return cast("int", row[0])
 
 
 def _insert_rows(cursor: psycopg.Cursor[Any], version_id: int, rows: Sequence[PriceRow]) -> None:
-    with cursor.copy(_COPY_PRICES) as copy:
+    with cursor.copy(statement("copy_prices")) as copy:
         for position, row in enumerate(rows):
             copy.write_row((version_id, position, *_fields(row)))
 

@@ -9,9 +9,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache, partial
-from importlib.resources import files
-from typing import Any, Final, LiteralString, cast
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -23,9 +22,10 @@ from psycopg_pool import PoolTimeout
 from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.session import connect, open_pool
+from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 
-__all__ = ["Period", "Reader", "ReaderPool", "reading_statements"]
+__all__ = ["Period", "Reader", "ReaderPool"]
 
 Row = dict[str, Any]
 _ROLLUP_COLUMNS: Final = frozenset({"day", "week", "month", "tenant_id", "category", "provider", "model", "operation"})
@@ -144,11 +144,11 @@ class Reader:
         return bool(self._rows("alive", {}))
 
     def _rows(self, name: str, parameters: dict[str, Any], columns: Sequence[str] | None = None) -> list[Row]:
-        statement = sql.SQL(reading_statements()[name])
+        query: sql.Composable = sql.SQL(statement(name))
         if columns is not None:
-            statement = statement.format(columns=_listed(columns), grouping=_grouping(columns))
+            query = sql.SQL(statement(name)).format(columns=_listed(columns), grouping=_grouping(columns))
         try:
-            return self._connection.execute(statement, parameters).fetchall()
+            return self._connection.execute(query, parameters).fetchall()
         except psycopg.errors.UndefinedTable as error:
             raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
         except psycopg.OperationalError as error:
@@ -197,12 +197,3 @@ def _grouping(columns: Sequence[str]) -> sql.Composable:
         return sql.SQL("")
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     return sql.SQL("group by {} order by {}").format(names, names)
-
-
-@cache
-def reading_statements() -> dict[str, LiteralString]:
-    """Return the statements of `sql/reading.sql` by name."""
-    text = cast("LiteralString", files("cost_exporter.store").joinpath("sql/reading.sql").read_text(encoding="utf-8"))
-    chunks = text.split("\n-- ")[1:]
-    named = (chunk.partition(":") for chunk in chunks if ";" in chunk)
-    return {name: body.partition("\n")[2].strip().rstrip(";") for name, _, body in named}

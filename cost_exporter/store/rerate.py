@@ -417,7 +417,7 @@ def _quotes_before(
 
 def _audit(connection: psycopg.Connection[Any], rerate_id: int) -> dict[str, Any]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute("select * from callfare.rerate where rerate_id = %s", (rerate_id,)).fetchone()
+        row = cursor.execute(statement("rerate"), {"rerate_id": rerate_id}).fetchone()
     connection.commit()
     if row is None:
         raise StoreError(f"there is no re-rating {rerate_id}")

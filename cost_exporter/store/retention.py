@@ -48,9 +48,8 @@ def _purge(connection: psycopg.Connection[Any], month: date) -> None:
     with connection.transaction():
         connection.execute("set local lock_timeout = '5s'")
         # From here on nobody writes to this month; a writer that waits for us finds it purged.
-        connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(partition))
-        connection.execute("update callfare.bucket set purged_at = now() where bucket = %s", (month,))
-        for name in ("close_bucket", "close_hours", "close_spend"):
+        connection.execute(sql.SQL(statement("lock_partition")).format(partition=partition))
+        for name in ("mark_purged", "close_bucket", "close_hours", "close_spend"):
             connection.execute(statement(name), {"bucket": month})
-        connection.execute(sql.SQL("alter table callfare.record detach partition {}").format(partition))
-        connection.execute(sql.SQL("drop table {}").format(partition))
+        for name in ("detach_partition", "drop_partition"):
+            connection.execute(sql.SQL(statement(name)).format(partition=partition))

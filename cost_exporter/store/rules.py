@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import psycopg
 
+from cost_exporter.store.database.statements import statement
+
 __all__ = ["Fee", "Revenue", "sync_rules"]
 
 
@@ -38,15 +40,15 @@ def sync_rules(
 ) -> None:
     """Make the rules in the database those of the configuration, in its order."""
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("lock table callfare.revenue_rule, callfare.fee_rule in exclusive mode")
-        cursor.execute("delete from callfare.revenue_rule")
-        cursor.execute("delete from callfare.fee_rule")
+        cursor.execute(statement("lock_rules"))
+        cursor.execute(statement("delete_revenue_rules"))
+        cursor.execute(statement("delete_fee_rules"))
         cursor.executemany(
-            "insert into callfare.revenue_rule (position, workflow, outcome, amount) values (%s, %s, %s, %s)",
+            statement("insert_revenue_rule"),
             [(position, rule.workflow, rule.outcome, rule.amount) for position, rule in enumerate(revenue)],
         )
         cursor.executemany(
-            "insert into callfare.fee_rule (position, percent, fixed) values (%s, %s, %s)",
+            statement("insert_fee_rule"),
             [(position, fee.percent, fee.fixed) for position, fee in enumerate(fees)],
         )
-        cursor.execute("update callfare.margin_rule set earns_when_failed = %s", (earns_when_failed,))
+        cursor.execute(statement("update_margin_rule"), {"earns_when_failed": earns_when_failed})

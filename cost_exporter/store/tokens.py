@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 
 from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
+from cost_exporter.store.database.statements import statement
 
 __all__ = [
     "ALL_TENANTS",
@@ -87,18 +88,20 @@ def create(connection: Connection, tenant: str, scope: TokenScope, expires_at: d
         raise CallfareError(f"a token of scope {scope} is for one tenant: --tenant NAME; only readers may have '*'")
     token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
     connection.execute(
-        "insert into callfare.token (token_hash, tenant_id, scope, expires_at) values (%s, %s, %s, %s)",
-        (token_hash(token), tenant.strip(), scope.value, expires_at),
+        statement("insert_token"),
+        {
+            "token_hash": token_hash(token),
+            "tenant": tenant.strip(),
+            "scope": scope.value,
+            "expires_at": expires_at,
+        },
     )
     return token
 
 
 def list_all(connection: Connection) -> list[Token]:
     """Return every token ever created, the newest first."""
-    found = connection.execute(
-        "select token_id, tenant_id, scope, created_at, revoked_at, expires_at from callfare.token"
-        " order by token_id desc"
-    )
+    found = connection.execute(statement("tokens"))
     return [
         Token(
             token_id=token_id,
@@ -114,10 +117,7 @@ def list_all(connection: Connection) -> list[Token]:
 
 def revoke(connection: Connection, token_id: int) -> bool:
     """Take a token out of force; return whether it was in force. The row stays, as evidence."""
-    found = connection.execute(
-        "update callfare.token set revoked_at = now() where token_id = %s and revoked_at is null", (token_id,)
-    )
-    return found.rowcount == 1
+    return connection.execute(statement("revoke_token"), {"token_id": token_id}).rowcount == 1
 
 
 def in_force(connection: Connection) -> tuple[dict[bytes, Credential], bool]:
@@ -126,13 +126,10 @@ def in_force(connection: Connection) -> tuple[dict[bytes, Credential], bool]:
     Once there was one, an unknown sender stays unknown: neither revoking the last token nor losing the table's
     rows may open the door to all.
     """
-    rows: Sequence[tuple[Any, ...]] = connection.execute(
-        "select token_hash, tenant_id, scope, token_id, revoked_at is null and coalesce(expires_at > now(), true)"
-        " from callfare.token"
-    ).fetchall()
+    rows: Sequence[tuple[Any, ...]] = connection.execute(statement("token_hashes")).fetchall()
     credentials = {
         bytes(hashed): Credential(tenant=tenant, scope=TokenScope(scope), token_id=token_id)
         for hashed, tenant, scope, token_id, is_in_force in rows
         if is_in_force
     }
-    return credentials, bool(rows) or connection.execute("select from callfare.token_ever").fetchone() is not None
+    return credentials, bool(rows) or connection.execute(statement("token_ever")).fetchone() is not None

@@ -12,7 +12,6 @@ from psycopg import sql
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.store.database.statements import statements
 from cost_exporter.store.ledger.ledger import LedgerStore
-from cost_exporter.store.reading import reading_statements
 from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
 from tests.store.requests import request, rows
 
@@ -52,7 +51,7 @@ def test_every_view_reads_with_the_rights_of_whoever_asks(database: Database) ->
 
 def test_no_statement_names_a_partition() -> None:
     """Grants and policies are on the parent: a partition that is named has neither."""
-    texts = [*statements().values(), *reading_statements().values()]
+    texts = statements().values()
     assert [text for text in texts if re.search(r"callfare\.record_\d", text)] == []
 
 

@@ -10,8 +10,9 @@ import pytest
 from psycopg import sql
 
 from cost_exporter.domain.attribution import Attribution
+from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.ledger import LedgerStore
-from cost_exporter.store.reading import Period, reading_statements
+from cost_exporter.store.reading import Period
 from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
 from tests.store.requests import problems, request, rows
 
@@ -114,8 +115,8 @@ def many(database: Database) -> Iterator[Database]:
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_reads_about_as_many_rows_as_it_shows(many: Database, name: str) -> None:
     """Whatever there is in the table: the rest is sorted by the index, and sums are made of the rows shown alone."""
-    statement, parameters = LISTS[name]
-    explained = sql.SQL("explain (analyze, format json, timing off) ") + sql.SQL(reading_statements()[statement])
+    query, parameters = LISTS[name]
+    explained = sql.SQL("explain (analyze, format json, timing off) ") + sql.SQL(statement(query))
     ((found,),) = many.execute(explained, parameters | {"count": 20, "limit": 20}).fetchall()
     nodes = list(_nodes(found[0]["Plan"]))
     reads = {node["Node Type"] for node in nodes if node.get("Relation Name") == "workflow_total"}

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from cost_exporter.store.database.locks import Lock, lock_transaction
+from cost_exporter.store.database.statements import statement
 
 __all__ = ["bucket_day_of", "ensure_bucket", "is_purged", "partition_name"]
 
@@ -39,7 +40,7 @@ def ensure_bucket(connection: psycopg.Connection[Any], bucket_day: int) -> None:
     for each in (bucket, following):
         with connection.transaction():
             lock_transaction(connection, Lock.PARTITIONS)
-            connection.execute("insert into callfare.bucket (bucket) values (%s) on conflict do nothing", (each,))
+            connection.execute(statement("insert_bucket"), {"bucket": each})
             if not _has_purged(connection, each) and not _is_attached(connection, each):
                 _make_partition(connection, each)
 
@@ -50,18 +51,12 @@ def is_purged(connection: psycopg.Connection[Any], bucket_day: int) -> bool:
 
 
 def _has_purged(connection: psycopg.Connection[Any], bucket: date) -> bool:
-    found = connection.execute(
-        "select 1 from callfare.bucket where bucket = %s and purged_at is not null", (bucket,)
-    ).fetchone()
-    return found is not None
+    return connection.execute(statement("purged_bucket"), {"bucket": bucket}).fetchone() is not None
 
 
 def _is_attached(connection: psycopg.Connection[Any], bucket: date) -> bool:
-    found = connection.execute(
-        "select 1 from pg_inherits where inhparent = 'callfare.record'::regclass and inhrelid = to_regclass(%s)",
-        (f"callfare.{partition_name(bucket)}",),
-    ).fetchone()
-    return found is not None
+    partition = f"callfare.{partition_name(bucket)}"
+    return connection.execute(statement("attached_partition"), {"partition": partition}).fetchone() is not None
 
 
 def _make_partition(connection: psycopg.Connection[Any], bucket: date) -> None:
@@ -71,14 +66,5 @@ def _make_partition(connection: psycopg.Connection[Any], bucket: date) -> None:
     """
     partition = sql.Identifier("callfare", partition_name(bucket))
     month = sql.Literal(bucket.isoformat())
-    connection.execute(
-        sql.SQL(
-            "create table if not exists {partition} (like callfare.record including defaults including constraints,"
-            " constraint is_of_its_month check (bucket = {month})) with (fillfactor = 95)"
-        ).format(partition=partition, month=month)
-    )
-    connection.execute(
-        sql.SQL("alter table callfare.record attach partition {partition} for values in ({month})").format(
-            partition=partition, month=month
-        )
-    )
+    for name in ("make_partition", "attach_partition"):
+        connection.execute(sql.SQL(statement(name)).format(partition=partition, month=month))

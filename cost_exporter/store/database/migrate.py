@@ -17,20 +17,12 @@ from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.locks import Lock, lock_session
 from cost_exporter.store.database.session import connect
 from cost_exporter.store.database.split import split_statements
+from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
-_BOOTSTRAP: Final = """
-create schema if not exists callfare;
-create table if not exists callfare.schema_migration (
-  version    integer primary key,
-  name       text not null,
-  sha256     text not null,
-  applied_at timestamptz not null default now()
-);
-"""
 
 
 @value
@@ -69,7 +61,8 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
         with connection:
             lock_session(connection, Lock.MIGRATE)
             connection.execute("set client_min_messages = warning")
-            connection.execute(_BOOTSTRAP)
+            connection.execute(statement("make_schema"))
+            connection.execute(statement("make_migration_table"))
             applied = [_apply(connection, step) for step in _missing(_applied(connection), steps)]
             if applied and known is None:
                 connection.execute(_comments())
@@ -88,7 +81,7 @@ def _comments() -> LiteralString:
 
 def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     """Raise `SchemaMismatch` unless the schema is the one this program was written for."""
-    exists = connection.execute("select to_regclass('callfare.schema_migration')").fetchone()
+    exists = connection.execute(statement("migration_table")).fetchone()
     if exists is None or exists[0] is None:
         raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`")
     missing = [f"{step.version:04}_{step.name}" for step in _missing(_applied(connection), migrations())]
@@ -97,7 +90,7 @@ def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str]]:
-    rows = connection.execute("select version, name, sha256 from callfare.schema_migration").fetchall()
+    rows = connection.execute(statement("applied_migrations")).fetchall()
     return {cast("int", version): (str(name), str(sha256)) for version, name, sha256 in rows}
 
 
@@ -124,7 +117,6 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], step: Migration) 
         for each in split_statements(step.sql):
             connection.execute(each)
         connection.execute(
-            "insert into callfare.schema_migration (version, name, sha256) values (%s, %s, %s)",
-            (step.version, step.name, step.sha256),
+            statement("insert_migration"), {"version": step.version, "name": step.name, "sha256": step.sha256}
         )
     return f"{step.version:04}_{step.name}"

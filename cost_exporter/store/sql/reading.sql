@@ -1,22 +1,26 @@
--- Statements that read the public tables and views (schema `callfare`), for the CLI, the API and the page.
--- Each begins with a line `-- name: what it returns`. They use no table that the contract does not name.
+-- Statements of `store/reading.py`: they read the public tables and views (schema `callfare`), for the CLI, the API and
+-- the page, and use no table that the contract does not name.
 
--- workflow: one workflow, in each tenant that has it
+-- workflow --
+-- One workflow, in each tenant that has it.
 select * from callfare.workflow_cost
 where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 order by tenant_id;
 
--- records: the records of one workflow, the ones that are billed and the duplicates
+-- records --
+-- The records of one workflow, the ones that are billed and the duplicates.
 select * from callfare.cost_record
 where trace_id = %(trace_id)s and tenant_id = %(tenant)s
 order by started_at, span_id;
 
--- usage_stats: the usage statistics of one workflow, in each tenant that has it
+-- usage_stats --
+-- The usage statistics of one workflow, in each tenant that has it.
 select tenant_id, usage_stats from callfare.usage_stats
 where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 order by tenant_id;
 
--- top_workflows: the workflows of a period in which there was most of something: cost, duration, unpriced calls
+-- top_workflows --
+-- The workflows of a period in which there was most of something: cost, duration, unpriced calls.
 select * from callfare.workflow_cost
 where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
   and (%(by)s <> 'unpriced' or unpriced_count > 0)
@@ -25,18 +29,21 @@ order by
   total_cost_usd desc, started_at desc, trace_id
 limit %(count)s;
 
--- latest_workflows: the workflows that started last, from some time on
+-- latest_workflows --
+-- The workflows that started last, from some time on.
 select * from callfare.workflow_cost
 where started_at >= %(since)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 order by started_at desc, trace_id, tenant_id
 limit %(count)s;
 
--- unpriced_by_leg: how many calls of unknown or partly known cost some workflows have, by leg
+-- unpriced_by_leg --
+-- How many calls of unknown or partly known cost some workflows have, by leg.
 select trace_id, tenant_id, leg, sum(unpriced_count) as unpriced_count from callfare.record_measure
 where trace_id = any(%(trace_ids)s) and unpriced_count > 0
 group by trace_id, tenant_id, leg;
 
--- spend_by_day_rollup: spend from the daily rollup, for periods of whole days
+-- spend_by_day_rollup --
+-- Spend from the daily rollup, for periods of whole days.
 select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count,
   sum(request_count) as request_count, sum(total_tokens) as total_tokens, sum(audio_seconds) as audio_seconds,
   sum(call_seconds) as call_seconds, sum(characters) as characters
@@ -46,7 +53,8 @@ from (
 where day >= (%(since)s at time zone 'UTC')::date and day < (%(until)s at time zone 'UTC')::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
 
--- spend_by_records: spend from the records, for dimensions and periods that the rollup does not have
+-- spend_by_records --
+-- Spend from the records, for dimensions and periods that the rollup does not have.
 select {columns} trim_scale(callfare.known_cost(sum(cost_usd), sum(unpriced_count), sum(request_count))) as cost_usd,
   sum(unpriced_count) as unpriced_count,
   sum(request_count) as request_count, sum(input_tokens + output_tokens) as total_tokens,
@@ -61,21 +69,25 @@ where started_at >= %(since)s and started_at < %(until)s and request_count > 0
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 {grouping};
 
--- cost_totals: what was ever spent, by the labels of the metrics
+-- cost_totals --
+-- What was ever spent, by the labels of the metrics.
 select tenant_id, category, operation, provider, model, sum(cost_usd) as cost_usd,
   sum(request_count) as request_count, sum(unpriced_count) as unpriced_count
 from callfare.daily_cost
 group by tenant_id, category, operation, provider, model
 order by sum(cost_usd) desc nulls last;
 
--- mismatches: rollup keys that differ from their records, records that differ from their lines
+-- mismatches --
+-- Rollup keys that differ from their records, records that differ from their lines.
 select * from callfare.integrity_check;
 
--- missing_spans: how many numbered spans never arrived; what was sent a moment ago may still be on its way
+-- missing_spans --
+-- How many numbered spans never arrived; what was sent a moment ago may still be on its way.
 select coalesce(sum(missing_count), 0) as missing_count from callfare.producer_gap
 where last_seen_at < now() - interval '10 minutes';
 
--- unread: usage, and spans that look like calls, that were not understood, by scope and attribute, of one period
+-- unread --
+-- Usage, and spans that look like calls, that were not understood, by scope and attribute, of one period.
 select scope, split_part(issue, ': ', 1) as kind, split_part(split_part(issue, ': ', 2), ' = ', 1) as attributes,
   count(*) as record_count, max(started_at) as last_seen_at
 from callfare.cost_record, jsonb_array_elements_text(issues) as each (issue)
@@ -85,11 +97,13 @@ group by 1, 2, 3
 order by record_count desc, scope, kind, attributes
 limit %(count)s;
 
--- dead_letters: the newest dead letters, without what they hold
+-- dead_letters --
+-- The newest dead letters, without what they hold.
 select dead_letter_id, received_at, namespace, reason, detail, trace_id, span_id, attempts, replayed_at, replay_error
 from callfare.dead_letter
 order by dead_letter_id desc
 limit %(count)s;
 
--- alive: one row, if the database answers
+-- alive --
+-- One row, if the database answers.
 select 1 as alive;

@@ -1,0 +1,295 @@
+-- Statements of `store/ledger/`: one transaction of ingest, but for the rollups (`rollups.sql`). Batches come as one array
+-- a column. Whatever locks does so in the order of its key, so that no two writers wait for each other: traces first,
+-- then provider calls, then the rollups, the hot days last.
+
+-- lock_traces --
+-- Lock the traces of a batch that exist, and read what they hold beside records.
+select
+  uuid_send(trace.trace_id) as trace_id, trace.namespace, trace.bucket - date '1970-01-01' as bucket_day,
+  (extract(epoch from trace.last_received_at) * 1000000)::bigint as last_received_at_us,
+  trace.is_tenant_trusted, trace.is_joined, trace.finalised_at is not null as is_finalised, trace.record_count,
+  exists (select from callfare.bucket where bucket.bucket = trace.bucket and purged_at is not null) as is_purged,
+  trace.links, trace.attributions::text as attributions, trace.roots::text as roots, trace.shared_keys
+from callfare.trace
+join unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
+order by trace.trace_id, trace.namespace
+for update of trace;
+
+-- homes_of_calls --
+-- Which trace each provider call was first seen in, where it was seen.
+select call_hash, uuid_send(trace_id) as trace_id, is_shared
+from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[]);
+
+-- lock_look_alikes --
+-- The same of slots of time that calls alike share, under lock: who stores the other half of a call waits here.
+select call_hash, uuid_send(trace_id) as trace_id, is_shared
+from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[])
+order by call_hash
+for update;
+
+-- look_alikes --
+-- The calls under these keys, which are locked.
+select
+  call_hash, namespace, uuid_send(trace_id) as trace_id, int8send(span_id) as span_id, scope, started_at_ns,
+  ended_at_ns, output_tokens, call_id, is_root
+from callfare.look_alike
+where call_hash = any(%(call_hash)b::bigint[]);
+
+-- joined_traces --
+-- The pairs of traces that are settled together, of all that hang together with one of these.
+with recursive reached (namespace, trace_id) as (
+  select namespace, trace_id
+  from unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace)
+  union
+  select reached.namespace, trace_join.other_trace_id
+  from reached join callfare.trace_join using (trace_id, namespace)
+)
+select namespace, uuid_send(trace_id) as trace_id, uuid_send(other_trace_id) as other_trace_id
+from reached join callfare.trace_join using (trace_id, namespace);
+
+-- load_records --
+-- The records of some traces, as they were written.
+select
+  uuid_send(record.trace_id) as trace_id, record.namespace, int8send(span_id) as span_id,
+  int8send(parent_span_id) as parent_span_id, tenant_id, category, operation, provider, model, service_tier, mode,
+  task, tier, user_id, api_key_id, service_name, error_type,
+  (extract(epoch from started_at) * 1000000)::bigint as started_us, started_ns, duration_ns,
+  (extract(epoch from received_at) * 1000000)::bigint as received_at_us,
+  status, cost_usd, reported_cost_usd, int8send(duplicate_of) as duplicate_of,
+  uuid_send(duplicate_trace_id) as duplicate_trace_id, content_hash, book_version,
+  usage::text as usage, lines::text as lines, issues::text as issues, fact::text as fact
+from callfare.record
+join unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[]) as wanted (trace_id, namespace, bucket)
+  using (trace_id, namespace, bucket);
+
+-- insert_traces --
+-- New traces. Fewer rows than asked for means that another writer was faster: the batch starts again.
+insert into callfare.trace (
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
+select
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd::numeric, started_at, ended_at, record_count, last_received_at, links, attributions::jsonb,
+  roots::jsonb, shared_keys
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[], %(is_tenant_trusted)b::boolean[],
+  %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
+  %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
+  %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
+  %(roots)b::text[], %(shared_keys)b::bytea[]
+) as new (
+  trace_id, namespace, bucket, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
+order by trace_id, namespace
+on conflict (trace_id, namespace) do nothing;
+
+-- update_traces --
+-- Traces that are locked already. Links are sent only where they changed.
+update callfare.trace set
+  version = trace.version + 1, is_tenant_trusted = new.is_tenant_trusted, is_joined = new.is_joined,
+  tenant_id = new.tenant_id, state = new.state, workflow_id = new.workflow_id, workflow_name = new.workflow_name,
+  revenue_usd = new.revenue_usd::numeric, started_at = new.started_at, ended_at = new.ended_at,
+  record_count = new.record_count, last_received_at = new.last_received_at, shared_keys = new.shared_keys,
+  links = case when new.has_new_links then new.links else trace.links end,
+  attributions = case when new.has_new_links then new.attributions::jsonb else trace.attributions end,
+  roots = case when new.has_new_links then new.roots::jsonb else trace.roots end
+from unnest(
+  %(trace_id)b::uuid[], %(namespace)b::text[], %(has_new_links)b::boolean[], %(is_tenant_trusted)b::boolean[],
+  %(is_joined)b::boolean[], %(tenant_id)b::text[], %(state)b::text[], %(workflow_id)b::text[],
+  %(workflow_name)b::text[], %(revenue_usd)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[],
+  %(record_count)b::bigint[], %(last_received_at)b::timestamptz[], %(links)b::bytea[], %(attributions)b::text[],
+  %(roots)b::text[], %(shared_keys)b::bytea[]
+) as new (
+  trace_id, namespace, has_new_links, is_tenant_trusted, is_joined, tenant_id, state, workflow_id, workflow_name,
+  revenue_usd, started_at, ended_at, record_count, last_received_at, links, attributions, roots, shared_keys)
+where trace.trace_id = new.trace_id and trace.namespace = new.namespace;
+
+-- insert_provider_calls --
+-- Calls not seen before. Fewer rows than asked for: another writer saw one of them first, the batch starts again.
+insert into callfare.provider_call (call_hash, trace_id, bucket)
+select call_hash, trace_id, bucket
+from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[]) as new (call_hash, trace_id, bucket)
+order by call_hash
+on conflict (call_hash) do nothing;
+
+-- share_provider_calls --
+-- These keys join no traces any more.
+update callfare.provider_call set is_shared = true
+where call_hash in (
+  select call_hash from callfare.provider_call
+  where call_hash = any(%(call_hash)b::bigint[]) and not is_shared
+  order by call_hash
+  for update);
+
+-- part_traces --
+-- Traces that only these keys joined; all of them are locked.
+delete from callfare.trace_join using unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as parted (trace_id, namespace)
+where trace_join.trace_id = parted.trace_id and trace_join.namespace = parted.namespace
+  and trace_join.call_hash = any(%(call_hash)b::bigint[]);
+
+-- forget_crowded_look_alikes --
+-- Calls under keys that join nothing any more.
+delete from callfare.look_alike where call_hash = any(%(call_hash)b::bigint[]);
+
+-- insert_look_alikes --
+-- Calls that are looked for in other traces. The same span with another content is looked for by both.
+insert into callfare.look_alike as known (
+  call_hash, namespace, trace_id, span_id, bucket, scope, started_at_ns, ended_at_ns, output_tokens, call_id, is_root)
+select *
+from unnest(
+  %(call_hash)b::bigint[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(bucket)b::date[],
+  %(scope)b::text[], %(started_at_ns)b::bigint[], %(ended_at_ns)b::bigint[], %(output_tokens)b::bigint[],
+  %(call_id)b::text[], %(is_root)b::boolean[])
+order by 1, 3, 4, 2, 6
+on conflict (call_hash, trace_id, span_id, namespace, scope) do update set
+  started_at_ns = least(known.started_at_ns, excluded.started_at_ns),
+  ended_at_ns = greatest(known.ended_at_ns, excluded.ended_at_ns),
+  output_tokens = case when known.output_tokens = excluded.output_tokens then known.output_tokens end,
+  call_id = case when known.call_id = excluded.call_id then known.call_id else '' end,
+  is_root = known.is_root or excluded.is_root;
+
+-- insert_trace_joins --
+-- Traces that were found to report the same call, in both directions.
+insert into callfare.trace_join (namespace, trace_id, other_trace_id, call_hash)
+select namespace, trace_id, other_trace_id, call_hash
+from unnest(%(namespace)b::text[], %(trace_id)b::uuid[], %(other_trace_id)b::uuid[], %(call_hash)b::bigint[])
+  as new (namespace, trace_id, other_trace_id, call_hash)
+order by 2, 1, 3, 4
+on conflict do nothing;
+
+-- delete_records --
+-- Records of spans that only looked like calls. Their content is kept as a revision.
+delete from callfare.record using unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[]
+) as gone (bucket, namespace, trace_id, span_id)
+where record.bucket = gone.bucket and record.namespace = gone.namespace
+  and record.trace_id = gone.trace_id and record.span_id = gone.span_id;
+
+-- insert_records --
+-- New records. Their traces are locked, so nobody else can write the same ones.
+insert into callfare.record (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact)
+select
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd::numeric, reported_cost_usd::numeric, duplicate_of, duplicate_trace_id, content_hash,
+  book_version, usage::jsonb, lines::jsonb, issues::jsonb, fact::jsonb
+from unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(parent_span_id)b::bigint[],
+  %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[], %(operation)b::text[], %(provider)b::text[],
+  %(model)b::text[], %(service_tier)b::text[], %(mode)b::text[], %(task)b::text[], %(tier)b::text[],
+  %(user_id)b::text[], %(api_key_id)b::text[], %(service_name)b::text[], %(error_type)b::text[],
+  %(started_at)b::timestamptz[], %(started_ns)b::smallint[], %(duration_ns)b::bigint[],
+  %(received_at)b::timestamptz[], %(status)b::text[], %(cost_usd)b::text[], %(reported_cost_usd)b::text[],
+  %(duplicate_of)b::bigint[], %(duplicate_trace_id)b::uuid[], %(content_hash)b::bigint[], %(book_version)b::text[],
+  %(usage)b::text[], %(lines)b::text[], %(issues)b::text[], %(fact)b::text[]
+) as new (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  received_at, status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact);
+
+-- update_records --
+-- Records that are judged otherwise than before, or whose content lost to a better one.
+update callfare.record set
+  parent_span_id = new.parent_span_id, tenant_id = new.tenant_id, category = new.category, leg = new.leg,
+  operation = new.operation, provider = new.provider, model = new.model, service_tier = new.service_tier,
+  mode = new.mode, task = new.task, tier = new.tier, user_id = new.user_id, api_key_id = new.api_key_id,
+  service_name = new.service_name, error_type = new.error_type, started_at = new.started_at,
+  started_ns = new.started_ns, duration_ns = new.duration_ns, status = new.status, cost_usd = new.cost_usd::numeric,
+  reported_cost_usd = new.reported_cost_usd::numeric, duplicate_of = new.duplicate_of,
+  duplicate_trace_id = new.duplicate_trace_id, content_hash = new.content_hash, book_version = new.book_version,
+  usage = new.usage::jsonb, lines = new.lines::jsonb, issues = new.issues::jsonb, fact = new.fact::jsonb
+from unnest(
+  %(bucket)b::date[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(parent_span_id)b::bigint[],
+  %(tenant_id)b::text[], %(category)b::text[], %(leg)b::text[], %(operation)b::text[], %(provider)b::text[],
+  %(model)b::text[], %(service_tier)b::text[], %(mode)b::text[], %(task)b::text[], %(tier)b::text[],
+  %(user_id)b::text[], %(api_key_id)b::text[], %(service_name)b::text[], %(error_type)b::text[],
+  %(started_at)b::timestamptz[], %(started_ns)b::smallint[], %(duration_ns)b::bigint[],
+  %(status)b::text[], %(cost_usd)b::text[], %(reported_cost_usd)b::text[],
+  %(duplicate_of)b::bigint[], %(duplicate_trace_id)b::uuid[], %(content_hash)b::bigint[], %(book_version)b::text[],
+  %(usage)b::text[], %(lines)b::text[], %(issues)b::text[], %(fact)b::text[]
+) as new (
+  bucket, namespace, trace_id, span_id, parent_span_id, tenant_id, category, leg, operation, provider, model,
+  service_tier, mode, task, tier, user_id, api_key_id, service_name, error_type, started_at, started_ns, duration_ns,
+  status, cost_usd, reported_cost_usd, duplicate_of, duplicate_trace_id, content_hash, book_version,
+  usage, lines, issues, fact)
+where record.trace_id = new.trace_id and record.span_id = new.span_id and record.namespace = new.namespace
+  and record.bucket = new.bucket;
+
+-- count_producers --
+-- How many billable spans of each producer arrived, and the highest number among them.
+insert into callfare.producer as producer (namespace, producer_id, highest_sequence, seen_count)
+select * from unnest(
+  %(namespace)b::text[], %(producer_id)b::text[], %(highest_sequence)b::bigint[], %(seen_count)b::bigint[])
+order by 1, 2
+on conflict (namespace, producer_id) do update set
+  highest_sequence = greatest(producer.highest_sequence, excluded.highest_sequence),
+  seen_count = producer.seen_count + excluded.seen_count,
+  last_seen_at = now();
+
+-- insert_revisions --
+-- Contents that lost a conflict, decisions and quotes that were replaced; the same one again adds nothing.
+insert into callfare.journal (kind, namespace, tenant_id, trace_id, span_id, reason, content_hash, content)
+select 'content', namespace, tenant_id, trace_id, span_id, reason, content_hash, content::jsonb
+from unnest(
+  %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(reason)b::text[],
+  %(content_hash)b::bigint[], %(content)b::text[]
+) as new (namespace, tenant_id, trace_id, span_id, reason, content_hash, content)
+order by trace_id, span_id, namespace, content_hash, reason
+on conflict (trace_id, span_id, namespace, content_hash, reason) where kind = 'content' do nothing;
+
+-- insert_amendments --
+-- Finalised workflows that late spans changed.
+insert into callfare.journal (
+  kind, reason, namespace, tenant_id, trace_id, finalised_at, span_count, old_tenant_id, new_tenant_id, old_cost_usd,
+  new_cost_usd, old_unpriced_count, new_unpriced_count)
+select
+  'workflow', reason, namespace, new.tenant_id, trace_id, trace.finalised_at, span_count, new.tenant_id, new.tenant_id,
+  before_usd::numeric, after_usd::numeric, before_unpriced, after_unpriced
+from unnest(
+  %(reason)b::text[], %(namespace)b::text[], %(tenant_id)b::text[], %(trace_id)b::uuid[], %(span_count)b::bigint[],
+  %(before_usd)b::text[], %(after_usd)b::text[], %(before_unpriced)b::bigint[], %(after_unpriced)b::bigint[]
+) as new (reason, namespace, tenant_id, trace_id, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
+join callfare.trace using (trace_id, namespace);
+
+-- insert_corrections --
+-- Records of finalised workflows that changed, both sides of each.
+insert into callfare.journal (
+  kind, reason, namespace, tenant_id, trace_id, span_id, finalised_at,
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+select
+  'record', reason, namespace, coalesce(new_tenant_id, old_tenant_id), trace_id, span_id, trace.finalised_at,
+  old_tenant_id, old_status, old_cost_usd::numeric, old_unpriced_count, old_started_at, old_quantities::jsonb,
+  old_labels::jsonb, new_tenant_id, new_status, new_cost_usd::numeric, new_unpriced_count, new_started_at,
+  new_quantities::jsonb, new_labels::jsonb
+from unnest(
+  %(reason)b::text[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[],
+  %(old_tenant_id)b::text[], %(old_status)b::text[], %(old_cost_usd)b::text[], %(old_unpriced_count)b::bigint[],
+  %(old_started_at)b::timestamptz[], %(old_quantities)b::text[], %(old_labels)b::text[],
+  %(new_tenant_id)b::text[], %(new_status)b::text[], %(new_cost_usd)b::text[], %(new_unpriced_count)b::bigint[],
+  %(new_started_at)b::timestamptz[], %(new_quantities)b::text[], %(new_labels)b::text[]
+) as new (
+  reason, namespace, trace_id, span_id,
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+join callfare.trace using (trace_id, namespace)
+order by trace_id, span_id, namespace;
+
+-- insert_dead_letters --
+-- What cannot be kept as a record. The same letter again is another attempt.
+insert into callfare.dead_letter as letter (
+  is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+select is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest
+from unnest(
+  %(is_tenant_trusted)b::boolean[], %(received_at)b::timestamptz[], %(namespace)b::text[], %(reason)b::text[],
+  %(detail)b::text[], %(trace_id)b::text[], %(span_id)b::text[], %(payload)b::bytea[], %(payload_kind)b::text[], %(digest)b::bytea[]
+) as new (is_tenant_trusted, received_at, namespace, reason, detail, trace_id, span_id, payload, payload_kind, digest)
+order by digest, namespace
+on conflict (digest, namespace) do update set attempts = letter.attempts + 1;
