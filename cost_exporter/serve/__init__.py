@@ -1,5 +1,7 @@
 """The web address: health, metrics, the API and pages, read from the public tables and views alone.
 
-`app.py` puts it together, `access.py` checks tokens, `api.py` answers JSON and `views.py` shapes it, `page.py` fills
-the templates, `metrics.py` and `final_costs.py` are `/metrics`.
+`app.py` puts it together and `web.py` is what handlers work with; `access.py` checks tokens, `asked.py` reads
+parameters, `answers.py` has the envelope and the errors. `api` has the routes under `/v1`, `views.py` shapes their
+answers, `page.py` fills the templates, `assets` are the files that pages load. `metrics.py` and `final_costs.py` are
+`/metrics`.
 """

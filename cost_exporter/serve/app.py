@@ -7,8 +7,10 @@ No answer is a 500 without an explanation: an unreachable database is 503 with h
 import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Final
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -16,10 +18,13 @@ from starlette.routing import Route
 
 from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Unauthenticated
 from cost_exporter.serve.access import require_metrics_scope
-from cost_exporter.serve.api import BadRequest, LendReader, NotFound, api_routes
+from cost_exporter.serve.answers import BadRequest, NotFound, failure
+from cost_exporter.serve.api.costs import costs_router
+from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
+from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
-from cost_exporter.serve.views import failure
+from cost_exporter.serve.web import LendReader, Web
 from cost_exporter.store.token_directory import Authenticate, anyone
 
 __all__ = ["create_app"]
@@ -35,10 +40,10 @@ def create_app(
     authenticate: Authenticate = anyone,
     is_local: bool = True,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
-) -> Starlette:
+) -> FastAPI:
     """Return the application; `is_local` where only this machine can reach it.
 
-    Its routes are plain functions: Starlette runs them in threads, off the event loop.
+    Its routes are plain functions: FastAPI runs them in threads, off the event loop.
     """
 
     def health(_: Request) -> Response:
@@ -53,24 +58,22 @@ def create_app(
         require_metrics_scope(request, authenticate, is_local=is_local)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    return Starlette(
+    web = Web(lend=lend, authenticate=authenticate, today=today)
+    app = FastAPI(
+        **DESCRIPTION,
         routes=[
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", metrics_text),
-            *api_routes(lend, authenticate, today),
-            *page_routes(lend, authenticate, now=lambda: datetime.now(UTC)),
+            *asset_routes(),
+            *docs_routes(),
+            *page_routes(web),
         ],
-        exception_handlers={
-            Unauthenticated: _unauthenticated,
-            PermissionDenied: _permission_denied,
-            NotFound: _not_found,
-            BadRequest: _bad_request,
-            StoreError: _store_away,
-            HTTPException: _http_error,
-            Exception: _our_fault,
-        },
     )
+    for kind, respond in _RESPONSES.items():
+        app.add_exception_handler(kind, respond)
+    app.include_router(costs_router(web))
+    return app
 
 
 def _unauthenticated(_: Request, error: Exception) -> Response:
@@ -90,6 +93,13 @@ def _bad_request(_: Request, error: Exception) -> Response:
     return JSONResponse(failure("bad_request", str(error)), 400)
 
 
+def _not_readable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"][1:])
+    return JSONResponse(failure("bad_request", f"{where}: {first['msg']}"), 400)
+
+
 def _store_away(_: Request, error: Exception) -> Response:
     assert isinstance(error, CallfareError)
     headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
@@ -105,3 +115,15 @@ def _http_error(_: Request, error: Exception) -> Response:
 def _our_fault(_: Request, error: Exception) -> Response:
     _log.error("a request to the web address failed: %s", type(error).__name__, exc_info=error)
     return JSONResponse(failure("our_fault", "callfare failed here; its log says why"), 500)
+
+
+_RESPONSES: Final[dict[type[Exception], Callable[[Request, Exception], Response]]] = {
+    Unauthenticated: _unauthenticated,
+    PermissionDenied: _permission_denied,
+    NotFound: _not_found,
+    BadRequest: _bad_request,
+    RequestValidationError: _not_readable,
+    StoreError: _store_away,
+    HTTPException: _http_error,
+    Exception: _our_fault,
+}

@@ -4,7 +4,7 @@ Every figure is `<data value="exact">rounded</data>`. One with something unknown
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -22,8 +22,8 @@ from cost_exporter.report.margin import profit_is_upper_bound, unpriced_counts
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.safe_text import for_html
 from cost_exporter.serve.access import access_of
-from cost_exporter.serve.api import LendReader, find_workflows, trace_id_of
-from cost_exporter.store.token_directory import Authenticate
+from cost_exporter.serve.asked import trace_id_of
+from cost_exporter.serve.web import Web, find_workflows
 
 __all__ = ["PAGE_HEADERS", "figure", "page_routes", "start_page", "template_environment", "workflow_page"]
 
@@ -56,20 +56,20 @@ def template_environment() -> jinja2.Environment:
 _environment = template_environment()
 
 
-def page_routes(lend: LendReader, authenticate: Authenticate, now: Callable[[], datetime]) -> list[Route]:
+def page_routes(web: Web) -> list[Route]:
     """Return the routes of the pages."""
 
     def start(request: Request) -> Response:
-        access = access_of(request, authenticate)
-        with lend() as reader:
-            workflows = reader.latest(now=now(), count=_LATEST_COUNT, tenant=access.tenant)
+        access = access_of(request, web.authenticate)
+        with web.lend() as reader:
+            workflows = reader.latest(now=datetime.now(UTC), count=_LATEST_COUNT, tenant=access.tenant)
             unpriced = reader.unpriced_by_leg([workflow["trace_id"] for workflow in workflows])
         return HTMLResponse(start_page(workflows, unpriced), headers=PAGE_HEADERS)
 
     def workflow(request: Request) -> Response:
-        access = access_of(request, authenticate)
-        with lend() as reader:
-            reports = find_workflows(reader, trace_id_of(request), access)
+        access = access_of(request, web.authenticate)
+        with web.lend() as reader:
+            reports = find_workflows(reader, trace_id_of(request.path_params["trace_id"]), access)
         return HTMLResponse(workflow_page(reports), headers=PAGE_HEADERS)
 
     return [Route("/", start), Route("/workflows/{trace_id}", workflow)]

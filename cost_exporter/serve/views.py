@@ -1,8 +1,4 @@
-"""What the API and the page say about the database's rows. Pure: rows come in, JSON goes out.
-
-The envelope is `{"success": true, "data": …, "meta": {"currency": "USD"}}`; an error has a code for programs and
-a message for people.
-"""
+"""What the API says about the database's rows. Pure: rows come in, JSON goes out."""
 
 import calendar
 from collections.abc import Sequence
@@ -14,17 +10,7 @@ from cost_exporter.domain.money import CONTEXT, quantise_line, to_plain
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.spend import Spend
 
-__all__ = ["costs_body", "failure", "success", "usage_stats_body"]
-
-
-def success(body: Any) -> dict[str, Any]:
-    """Return the envelope around an answer."""
-    return {"success": True, "data": body, "meta": {"currency": "USD"}}
-
-
-def failure(code: str, message: str) -> dict[str, Any]:
-    """Return the envelope around an error."""
-    return {"success": False, "error": {"code": code, "message": message}}
+__all__ = ["costs_body", "projected_month", "usage_stats_body"]
 
 
 def usage_stats_body(trace_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -39,6 +25,7 @@ def costs_body(spend: Spend, by_day: Spend, today: date) -> dict[str, Any]:
         "start_date": spend.since.date().isoformat(),
         "end_date": spend.until.date().isoformat(),
         **spend.as_json(),
+        "cost_is_lower_bound": spend.unpriced_count > 0,
         "daily_breakdown": by_day.as_json()["groups"],
         "average_daily_cost": to_plain(_average(by_day.total_cost_usd, _day_count(spend.since, spend.until, today))),
         "projected_monthly_cost": to_plain(projected_month(by_day, today)),

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from fastapi import FastAPI
 from starlette.routing import Route
 
-from cost_exporter.report.spend import COLUMN_BY_DIMENSION
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
 from scripts.reference.markdown import ROOT, code, described, table
@@ -16,18 +16,11 @@ MEANINGS = {
     "/healthz": "200 while the process runs. No token.",
     "/readyz": "200 while the database answers, else 503. No token.",
     "/metrics": "Metrics, see [Metrics](metrics.md).",
-    "/v1/workflows/{trace_id}/cost": "What one workflow cost: one entry for each tenant that pays for it, with records, lines and legs.",
-    "/v1/usage-stats/{trace_id}": "The usage statistics of one workflow: cost by category, tokens, models.",
-    "/v1/costs": "Costs of a period by group, or of one workflow. Parameters below.",
+    "/openapi.json": "This API as OpenAPI, with examples. No token.",
+    "/docs": "Page: this API, to read and to try out. No token.",
+    "/assets/{name:path}": "Files that the pages load. No token.",
     "/": "Page: the latest workflows.",
     "/workflows/{trace_id}": "Page: one workflow by leg.",
-}
-PARAMETERS = {
-    "workflow_id": "A trace id: answers as `/v1/workflows/{trace_id}/cost`. The other parameters are then ignored.",
-    "start_date": "First day, UTC, `YYYY-MM-DD`. Default: 30 days before the end.",
-    "end_date": "End, exclusive, UTC. Default: tomorrow.",
-    "group_by": f"Comma-separated, of {', '.join(map(code, COLUMN_BY_DIMENSION))}. Default `category`.",
-    "tenant": "Only this tenant; 404 where the token is for another one.",
 }
 ERRORS = {
     "unauthenticated": "401. No token, or one that is not known.",
@@ -42,23 +35,43 @@ ERRORS = {
 
 def page() -> list[str]:
     """Return the page."""
+    app = application()
     lines = [
         'On the web address (127.0.0.1:4319). JSON answers are `{"success": true, "data": …, "meta": {"currency": "USD"}}`; money is a',
         "string. Where tokens exist, send `Authorization: Bearer TOKEN` with scope `read`. A trace id has 32 hex digits, with or without",
-        "dashes.",
+        "dashes. `/openapi.json` has the same with the shapes of the answers; `/docs` shows it in a browser.",
         "",
-        "## Addresses",
+        "## Addresses of the API",
         "",
     ]
-    found = dict(routes())
+    operations = [
+        (method.upper(), path, each)
+        for path, methods in app.openapi()["paths"].items()
+        for method, each in methods.items()
+    ]
+    lines += table(
+        ["method", "address", "answer"],
+        [(code(method), code(path), described(each.get("summary"), path, WHERE)) for method, path, each in operations],
+    )
+    for method, path, each in operations:
+        asked = [parameter for parameter in each.get("parameters", []) if parameter["in"] == "query"]
+        if asked:
+            lines += [f"### {method} {path}", each.get("description", ""), ""]
+            lines += table(
+                ["parameter", "meaning"],
+                [
+                    (code(one["name"]), described(one.get("description"), f"{path} {one['name']}", WHERE))
+                    for one in asked
+                ],
+            )
+    lines += ["## Pages and others", ""]
+    found = dict(routes(app))
     for path in MEANINGS:
         assert path in found, f"{WHERE} describes {path}, which is not a route"
     lines += table(
         ["address", "methods", "answer"],
         [(code(path), methods, described(MEANINGS.get(path), path, WHERE)) for path, methods in found.items()],
     )
-    lines += ["## Parameters of /v1/costs", ""]
-    lines += table(["parameter", "meaning"], checked(PARAMETERS, parameters_read(), "parameter"))
     lines += ["## Errors", '`{"success": false, "error": {"code": …, "message": …}}`', ""]
     lines += table(["code", "status and meaning"], checked(ERRORS, error_codes(), "error code"))
     lines += ["## OTLP", ""]
@@ -77,14 +90,20 @@ def page() -> list[str]:
     ]
 
 
-def routes() -> Iterator[tuple[str, str]]:
-    """Yield (path, methods) of each route."""
+def application() -> FastAPI:
+    """Return the application, which no request is made of."""
 
     def lend() -> None:
         raise AssertionError("no request is made")
 
-    for route in create_app(lend=lend, metrics=ServiceMetrics()).routes:
-        if isinstance(route, Route):
+    return create_app(lend=lend, metrics=ServiceMetrics())
+
+
+def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Yield (path, methods) of each route that is not part of the described API."""
+    described_paths = set(app.openapi()["paths"])
+    for route in app.routes:
+        if isinstance(route, Route) and route.path not in described_paths:
             yield route.path, ", ".join(sorted((route.methods or set()) - {"HEAD"}))
 
 
@@ -92,12 +111,6 @@ def checked(meanings: dict[str, str], known: set[str], what: str) -> list[tuple[
     """Return a row for each meaning; what is described and what is read are the same."""
     assert meanings.keys() == known, f"{WHERE}: {what}s differ from the code's: {meanings.keys() ^ known}"
     return [(code(name), meaning) for name, meaning in meanings.items()]
-
-
-def parameters_read() -> set[str]:
-    """Return the query parameters that the API reads."""
-    source = (ROOT / "cost_exporter" / "serve" / "api.py").read_text(encoding="utf-8")
-    return set(re.findall(r'(?:query_params|asked)\.get\("(\w+)"', source))
 
 
 def error_codes() -> set[str]:

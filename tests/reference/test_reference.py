@@ -124,8 +124,8 @@ def test_a_price_key_without_a_meaning_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_a_route_without_a_meaning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new address is named until somebody describes it."""
-    monkeypatch.delitem(http_api.MEANINGS, "/v1/costs")
-    with pytest.raises(Undescribed, match="/v1/costs"):
+    monkeypatch.delitem(http_api.MEANINGS, "/docs")
+    with pytest.raises(Undescribed, match="/docs"):
         http_api.page()
 
 

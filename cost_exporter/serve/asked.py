@@ -1,0 +1,78 @@
+"""What a request asks for, read from its parameters: the same for the API and the pages.
+
+A parameter that cannot be read is a `BadRequest` whose text says how to write it.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from cost_exporter.report.spend import COLUMN_BY_DIMENSION
+from cost_exporter.serve.access import Access
+from cost_exporter.serve.answers import BadRequest, NotFound, quoted
+from cost_exporter.store.reading import Period
+
+__all__ = ["columns_of", "limit_of", "period_of", "tenant_of", "text_of", "trace_id_of"]
+
+_DEFAULT_PERIOD_DAYS: Final = 30
+
+
+def period_of(start: str | None, end: str | None, today: date, *, days: int = _DEFAULT_PERIOD_DAYS) -> Period:
+    """Return the period between two dates, the second exclusive; by default the last `days` days, with today."""
+    until = _midnight(end, "end_date") if end else _midnight(str(today + timedelta(days=1)), "end_date")
+    try:
+        since = _midnight(start, "start_date") if start else until - timedelta(days=days)
+    except OverflowError:
+        raise BadRequest("the period begins before the year 1; give a start_date") from None
+    if since >= until:
+        raise BadRequest("start_date must be before end_date, which is exclusive")
+    return Period(since=since, until=until)
+
+
+def columns_of(group_by: str) -> tuple[str, ...]:
+    """Return the SQL columns of the dimensions in a list with commas."""
+    names = [name.strip() for name in group_by.split(",") if name.strip()]
+    for name in names:
+        if name not in COLUMN_BY_DIMENSION:
+            raise BadRequest(f"group_by {quoted(name)} is unknown; choose from {', '.join(COLUMN_BY_DIMENSION)}")
+    return tuple(dict.fromkeys(COLUMN_BY_DIMENSION[name] for name in names))
+
+
+def tenant_of(access: Access, asked: str | None) -> str | None:
+    """Return the only tenant to show, None for all. Raises `NotFound` for one that the sender may not see."""
+    named = text_of(asked, "tenant")
+    if access.tenant is not None and named not in {None, access.tenant}:
+        raise NotFound
+    return access.tenant or named
+
+
+def text_of(asked: str | None, name: str) -> str | None:
+    """Return what was written for a parameter; None where nothing was."""
+    if asked and "\0" in asked:  # the database refuses it, even to compare
+        raise BadRequest(f"{name} cannot hold a NUL character; leave it out")
+    return asked or None
+
+
+def limit_of(asked: str | None, default: int, most: int) -> int:
+    """Return how many rows to show at most."""
+    if not asked:
+        return default
+    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:10]) <= most):
+        raise BadRequest(f"limit {quoted(asked)} is no number from 1 to {most}")
+    return int(asked)
+
+
+def trace_id_of(text: str) -> UUID:
+    """Return a trace id, written with or without dashes. Raises `NotFound` for anything else."""
+    digits = text.replace("-", "")
+    try:
+        return UUID(bytes=bytes.fromhex(digits))
+    except ValueError:
+        raise NotFound from None
+
+
+def _midnight(text: str, name: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    except ValueError:
+        raise BadRequest(f"{name} {quoted(text)} is no date; write YYYY-MM-DD") from None

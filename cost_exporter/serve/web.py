@@ -1,0 +1,39 @@
+"""What the handlers of the API and the pages work with."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from cost_exporter.domain.value import value
+from cost_exporter.report.workflow import WorkflowReport
+from cost_exporter.serve.access import Access
+from cost_exporter.serve.answers import NotFound
+from cost_exporter.store.reading import Reader
+from cost_exporter.store.token_directory import Authenticate, anyone
+
+__all__ = ["LendReader", "Web", "find_workflows"]
+
+LendReader = Callable[[], AbstractContextManager[Reader]]
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+@value
+class Web:
+    """The ways to the database, to who asks, and to the time."""
+
+    lend: LendReader
+    """Lends a reader for one short answer."""
+    authenticate: Authenticate = anyone
+    today: Callable[[], date] = _today
+
+
+def find_workflows(reader: Reader, trace_id: UUID, access: Access) -> list[WorkflowReport]:
+    """Return the reports on one trace: one a tenant that pays for it. Raises `NotFound` where there is none."""
+    found = reader.workflows(trace_id, access.tenant)
+    if not found:
+        raise NotFound
+    return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
