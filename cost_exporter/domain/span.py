@@ -61,6 +61,10 @@ class Call:
     """False where the emitter says that a leaf below this span is instrumented too."""
     call_id: str = ""
     """The provider's id of the call: `response:<id>`, `phone:<call sid>`; "" if unknown."""
+    has_gateway_id: bool = False
+    """A gateway made the id up and gave it to its client: the vendor has another one for the same call."""
+    is_gateway: bool = False
+    """A gateway's span, with the provider and the model that it asked: its clients may know neither."""
     session_id: str = ""
     session_sequence: int | None = None
     """Running number of a long socket's delta; (session_id, session_sequence) is then the identity."""

@@ -143,7 +143,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         session = _session(reading)
         phone_call_id = reading.first_text(reading.layout.texts.get("phone_call_id", NO_KEYS))
         producer = _producer(reading)
-    call_id = f"phone:{phone_call_id}" if phone_call_id else _response_call_id(reading, names.provider)
+    call_id = f"phone:{phone_call_id}" if phone_call_id else _response_call_id(reading)
     mode = identity.mode if session is _NO_SESSION else identity.mode or "stream"
     if identity.is_stream is False and reading.operation == "speech_to_text":
         # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
@@ -205,6 +205,8 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         is_look_alike=reading.is_look_alike,
         is_billable=identity.is_billable,
         call_id=call_id,
+        has_gateway_id=_has_gateway_id(reading, call_id, names.provider),
+        is_gateway=reading.is_gateway,
         session_id=session.session_id,
         session_sequence=session.sequence,
         session_is_closed=session.is_closed,
@@ -235,12 +237,13 @@ def _is_template(call: Call, rule: ScopeRule) -> bool:
     return not call.issues and not usage.has_failed and not may_be_mended
 
 
-def _response_call_id(reading: Reading, provider: str) -> str:
-    """Return who the call is by its response id, unless the emitter made that up."""
-    is_invented = reading.scope.rule.has_own_ids and not reading.has_vendor_id and provider != "openai"
-    if not reading.response_id or is_invented:
-        return ""
-    return f"response:{reading.response_id}"
+def _response_call_id(reading: Reading) -> str:
+    return f"response:{reading.response_id}" if reading.response_id else ""
+
+
+def _has_gateway_id(reading: Reading, call_id: str, provider: str) -> bool:
+    """Return whether the emitter made the id up; OpenAI's it passes on."""
+    return bool(call_id) and reading.scope.rule.has_own_ids and not reading.has_vendor_id and provider != "openai"
 
 
 def _producer(reading: Reading) -> tuple[str, int | None]:

@@ -22,6 +22,7 @@ _SAME_CALL: Final = {
     "look_alike": "a span in another trace has the same model, usage, service and time",
     "cache_unsaid": "another instrumentation reports the same call, and only one of the two includes the cached tokens",
     "usage_lost": "one is above the other, and only one of them knows the usage",
+    "gateway": "a gateway reports the same call, under the name of the model that it asked for",
     "framework": "a framework's span yields to the calls of the vendor below it",
 }
 _DECISIONS: Final = {

@@ -25,7 +25,7 @@ spans = st.builds(
     start_ms=st.sampled_from([0, 2, 1500]),
     end_ms=st.sampled_from([2000, 2001]),
     scope=st.sampled_from(["scope.a", "scope.b"]),
-    detail=st.sampled_from([EmitterRank.FRAMEWORK, EmitterRank.PLAIN, EmitterRank.NATIVE]),
+    detail=st.sampled_from([EmitterRank.FRAMEWORK, EmitterRank.PLAIN, EmitterRank.NATIVE, EmitterRank.GATEWAY]),
     provider=st.sampled_from(["aws", "aws", "anthropic", ""]),
     model=st.sampled_from(["us.anthropic.claude-opus-5-v1:0", "claude-opus-5", "claude-opus-5", ""]),
     quantities=st.sampled_from(
@@ -37,7 +37,9 @@ spans = st.builds(
             {"input_tokens": 8, "output_tokens": 1, "cache_read_tokens": 3},
         ]
     ),
-    call_id=st.sampled_from(["", "", "response:1", "phone:1"]),
+    call_id=st.sampled_from(["", "", "response:1", "response:2", "phone:1"]),
+    is_gateway=st.sampled_from([False, False, True]),
+    has_gateway_id=st.sampled_from([False, False, True]),
     is_billable=st.sampled_from([True, True, False]),
     session_id=st.sampled_from(["", "", "s"]),
     session_sequence=st.sampled_from([None, 0, 1]),

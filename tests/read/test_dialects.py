@@ -197,7 +197,7 @@ def test_pydantic_ai_agents_are_links() -> None:
 
 
 def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
-    """Its own id for Anthropic is nobody's; for OpenAI it is the vendor's."""
+    """Its own id for Anthropic is only its client's; for OpenAI it is the vendor's."""
     attributes = {
         **CHAT,
         "gen_ai.provider.name": "anthropic",
@@ -208,7 +208,7 @@ def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
     }
     found = call(attributes, scope="litellm")
     assert found.usage.quantities == {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": 1000}
-    assert found.call_id == ""
+    assert (found.call_id, found.has_gateway_id) == ("response:chatcmpl-uuid", True)
     assert call({**attributes, "gen_ai.provider.name": "openai"}, scope="litellm").call_id == "response:chatcmpl-uuid"
     assert is_link({"gen_ai.request.model": "gpt-4o"}, scope="litellm", name="raw_gen_ai_request")
 

@@ -2,10 +2,12 @@
 
 import json
 from decimal import Decimal as D
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import Call
 from cost_exporter.prices import load_book
@@ -171,10 +173,52 @@ def test_a_request_and_its_raw_answer_are_one_call(provider: str) -> None:
     words = {"id": "chatcmpl-own" if provider == "openai" else "msg_1", "model": "gpt-4o"}
     counts = usage if provider == "openai" else "{'input_tokens': 50, 'output_tokens': 20}"
     below = raw(provider, {**words, "usage": counts}, spanId="ab" * 8, parentSpanId=SPAN_ID)
-    found = facts(above, below)
-    calls = {(each.trace_id, each.span_id): each for each in found.calls}
-    records = settle(TraceFacts(namespace="default", tenant_is_trusted=True, calls=calls, links={}), BOOK.price_of_call)
-    assert sorted(record.status == "duplicate" for record in records.values()) == [False, True]
+    assert sorted(record.status == "duplicate" for record in settled(above, below)) == [False, True]
+
+
+@pytest.mark.parametrize("answered", ["smart", "gpt-4o-mini", ""])
+def test_an_instrumented_client_and_the_proxy_bill_one_call(answered: str) -> None:
+    """The client knows the proxy's id and alias, the raw request the vendor's; the vendor's price counts."""
+    client = document(
+        {
+            **CHAT,
+            "gen_ai.request.model": "smart",
+            "gen_ai.response.model": answered,
+            "gen_ai.response.id": "chatcmpl-own",
+            INPUT: 50,
+            OUTPUT: 20,
+        },
+        scope="opentelemetry.instrumentation.openai.v1",
+        spanId="0c" * 8,
+    )
+    proxy = document(
+        {
+            **CHAT,
+            "gen_ai.provider.name": "anthropic",
+            "gen_ai.request.model": "smart",
+            "gen_ai.response.model": "smart",
+            "gen_ai.response.id": "chatcmpl-own",
+            "litellm.provider.model": "anthropic/claude-sonnet-4-5",
+            INPUT: 50,
+            OUTPUT: 20,
+        },
+        scope="litellm",
+        name="litellm_request",
+        parentSpanId="0c" * 8,
+    )
+    answer = {"id": "msg_1", "model": "claude-sonnet-4-5", "usage": "{'input_tokens': 50, 'output_tokens': 20}"}
+    behind = raw("anthropic", answer, spanId="ab" * 8, parentSpanId=SPAN_ID)
+    for spans in permutations([client, proxy, behind]):
+        records = settled(*spans)
+        (billed,) = [record for record in records if record.status != "duplicate"]
+        assert (billed.status, billed.cost_usd) == ("priced", (50 * D(3) + 20 * D(15)) / 10**6)
+        assert billed.call.usage.model == "claude-sonnet-4-5"
+
+
+def settled(*spans: dict[str, Any]) -> list[CostRecord]:
+    calls = {(each.trace_id, each.span_id): each for each in facts(*spans).calls}
+    given = TraceFacts(namespace="default", tenant_is_trusted=True, calls=calls, links={})
+    return list(settle(given, BOOK.price_of_call).values())
 
 
 @pytest.mark.parametrize(

@@ -187,13 +187,13 @@ def test_the_name_of_a_span_may_tell_its_operation(monkeypatch: pytest.MonkeyPat
     assert short.calls[0].usage.operation == "chat"
 
 
-def test_an_id_of_the_emitters_own_is_no_identity_the_second_time_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_of_the_emitters_own_is_marked_the_second_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteLLM makes ids up, whatever the rest of its scope is called."""
     said = {**ANSWERED, "gen_ai.provider.name": "groq"}
     facts(document(said, scope="litellm.x"))
     short, long = both_ways(monkeypatch, document(said, scope="litellm.x"))
     assert short == long
-    assert short.calls[0].call_id == ""
+    assert short.calls[0].has_gateway_id
 
 
 @pytest.mark.parametrize("is_trusted", [True, False])

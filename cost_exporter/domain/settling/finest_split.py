@@ -34,6 +34,11 @@ def finest_split(billed: Call, others: Sequence[Call]) -> tuple[Quantities, list
     """
     quantities: dict[str, Quantity] = dict(billed.usage.quantities)
     helpers: list[int] = []
+    if not quantities and billed.is_gateway:
+        # The gateway names the model, and its client has the usage.
+        exact = (position for position, other in enumerate(others) if not other.usage.is_estimated)
+        helpers = [position for position in exact if others[position].usage.quantities][:1]
+        quantities = dict(others[helpers[0]].usage.quantities) if helpers else quantities
     if not quantities or billed.session_sequence is not None:
         return quantities, helpers
     for position, other in enumerate(others):

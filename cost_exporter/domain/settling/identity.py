@@ -1,24 +1,27 @@
 """Who a provider call is: the ids that make several spans one call, and the keys under which a ledger finds them.
 
 An id stops being an identity where one scope states it for more calls, one after the other, than anybody makes
-spans of one call: a mock, or a constant. That is a property of the whole set of spans, so the order in which they
-arrive cannot matter.
+spans of one call: a mock, or a constant. A gateway may make an id up and give it to its client, while the request it
+sends has the vendor's: then a call has two ids, and an unequal pair of the two kinds proves nothing. Both are
+properties of the whole set of spans, so the order in which they arrive cannot matter.
 """
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from cost_exporter.domain.span import Call
+from cost_exporter.domain.settling.lineage import Lineage
+from cost_exporter.domain.span import Call, SpanKey
 
 __all__ = [
     "CALLS_PER_ID_MAX",
     "SPANS_PER_ID_MAX",
     "Identities",
     "call_key",
+    "gateway_ids",
     "ids_of_keys",
     "is_unique",
     "key_name",
@@ -44,13 +47,18 @@ def is_unique(call_id: str) -> bool:
 class Identities:
     """The identity of each call; ids that too many calls share are ignored."""
 
-    def __init__(self, repeated: Collection[str] = ()) -> None:
-        """Take the ids that too many calls have."""
+    def __init__(self, repeated: Collection[str] = (), by_gateways: Collection[str] = ()) -> None:
+        """Take the ids that too many calls have, and those that a gateway made up."""
         self._repeated = frozenset(repeated)
+        self._by_gateways = frozenset(by_gateways)
 
     def is_unique(self, call_id: str) -> bool:
         """Return whether two spans of this id are one call."""
         return is_unique(call_id) and call_id not in self._repeated
+
+    def are_comparable(self, one: str, other: str) -> bool:
+        """Return whether two ids that differ are of two calls: not if one is a gateway's and the other the vendor's."""
+        return (one in self._by_gateways) == (other in self._by_gateways)
 
     def of(self, call: Call) -> object | None:
         """Return the call's identity, or None. For a session's delta it is (session, sequence), never a response id."""
@@ -72,6 +80,23 @@ def repeated_ids(calls: Collection[Call]) -> set[str]:
         if call.call_id.startswith(_RESPONSE) and call.usage.quantities and call.session_sequence is None:
             found[call.call_id, call.scope].append(call)
     return {call_id for (call_id, _), some in found.items() if _are_too_many(some) and is_unique(call_id)}
+
+
+def gateway_ids(calls: Mapping[SpanKey, Call], lineage: Lineage) -> set[str]:
+    """Return the response ids that a gateway made up.
+
+    It says so, or its request has another id than the calls above, which are its clients'; the vendor's ids are never
+    among them.
+    """
+    found: set[str] = set()
+    vendors: set[str] = set()
+    for key, call in calls.items():
+        if call.has_gateway_id:
+            found.add(call.call_id)
+        elif call.is_gateway and call.call_id:
+            vendors.add(call.call_id)
+            found.update(calls[above].call_id for above in lineage.calls_above(key))
+    return found - vendors - {""}
 
 
 def key_name(call: Call) -> str:

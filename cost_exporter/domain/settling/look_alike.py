@@ -83,7 +83,7 @@ def look_alike(call: Call) -> LookAlike:
         started_at_unix_ns=call.started_at_unix_ns,
         ended_at_unix_ns=call.ended_at_unix_ns,
         output_tokens=output_tokens if type(output_tokens) is int else None,
-        call_id=call.call_id,
+        call_id="" if call.has_gateway_id else call.call_id,
         is_root=call.parent_span_id is None,
     )
 

@@ -8,7 +8,8 @@ Certain first, then likely:
 4. The same, where one does not report a part that the other does: what was cached, the reasoning, the output.
 5. Lineage or overlap where one states the input without what was cached, and the other says that the rest was.
 6. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
-7. Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
+7. Lineage where the lower one is a gateway's: whatever the client above calls the model, the usage is the same.
+8. Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
 
 All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
 different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
@@ -19,23 +20,34 @@ order depends on the spans alone, never on their arrival.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Final
 
-from cost_exporter.domain.quantity import Quantities, Quantity
-from cost_exporter.domain.settling.base_model import are_one_model, base_model
+from cost_exporter.domain.settling.agreement import (
+    BEDROCK,
+    CACHED,
+    COMPARED,
+    agree,
+    agree_but_for_cache,
+    agree_but_for_model,
+    agree_where_both_report,
+    kind_of,
+    lacks_output,
+    models_agree,
+    one_omits_cached_tokens,
+    report_the_same,
+    uncached_input,
+)
+from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.domain.settling.identity import Identities
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.look_alike import (
-    OUTPUT_TOKENS_SLACK,
     OVERLAP_SLACK_NS,
     alike_across_traces,
     are_compatible,
     look_alike,
 )
 from cost_exporter.domain.span import Call, SpanKey
-from cost_exporter.domain.usage import CHAT_OPERATIONS
 
-__all__ = ["omits_cached_tokens_of", "same_call_evidence", "same_call_groups"]
+__all__ = ["same_call_evidence", "same_call_groups"]
 
 OVERLAPPING_MAX = 64
 """A span is compared with at most this many similar open spans, the ones that started last: two spans of one call
@@ -52,6 +64,7 @@ class _Evidence(IntEnum):
     NESTED_CACHE_UNSAID = 4
     OVERLAPPING_CACHE_UNSAID = 5
     USAGE_LOST = 6
+    BEHIND_GATEWAY = 7
 
 
 _Guess = tuple[_Evidence, SpanKey, SpanKey]
@@ -85,43 +98,18 @@ def same_call_evidence(
         if isinstance(identity, tuple):
             return "session"
         return "phone_call_id" if mine.call_id.startswith("phone:") else "response_id"
+    place = "look_alike" if one[0] != other[0] else "nested" if lineage.are_related(one, other) else "overlap"
+    return _guessed_evidence(mine, theirs, place)
+
+
+def _guessed_evidence(mine: Call, theirs: Call, place: str) -> str:
+    if not models_agree(mine, theirs) and (mine.is_gateway or theirs.is_gateway):
+        return "gateway"
     if not mine.usage.quantities or not theirs.usage.quantities:
         return "usage_lost"
-    if _one_leaves_cache_out(mine, theirs):
+    if one_omits_cached_tokens(mine, theirs):
         return "cache_unsaid"
-    if one[0] != other[0]:
-        return "look_alike"
-    return "nested" if lineage.are_related(one, other) else "overlap"
-
-
-def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
-    """Return whether `part` may report the same call as `whole`, without its cached tokens.
-
-    botocore's instrumentation reports InvokeModel like this (0.66b2): 50 of 1350. It is assumed for Bedrock only, and
-    only if the rest and the output agree to the token.
-    """
-    if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
-        return False
-    said, all_said = part.usage.quantities, whole.usage.quantities
-    return (
-        not _CACHED.intersection(said)
-        and "output_tokens" in said
-        and said["output_tokens"] == all_said.get("output_tokens")
-        and not _CACHED.isdisjoint(all_said)
-        and said.get("input_tokens") == _uncached_input(all_said)
-    )
-
-
-_BEDROCK: Final = "aws"
-_CACHED: Final = frozenset({"cache_read_tokens", "cache_write_tokens"})
-
-
-def _uncached_input(quantities: Quantities) -> Quantity | None:
-    """Return the input without what was read from the cache or written to it; None where no input is stated."""
-    input_tokens = quantities.get("input_tokens")
-    if input_tokens is None:
-        return None
-    return input_tokens - quantities.get("cache_read_tokens", 0) - quantities.get("cache_write_tokens", 0)
+    return place
 
 
 def _by_identity(calls: Mapping[SpanKey, Call], identities: Identities) -> dict[object, list[SpanKey]]:
@@ -149,13 +137,13 @@ def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identi
 
 
 def _overlap_evidence(one: Call, other: Call) -> _Evidence | None:
-    if not _agree_where_both_report(one, other):
+    if not agree_where_both_report(one, other):
         return None
-    return _Evidence.OVERLAPPING if _report_the_same(one, other) else _Evidence.OVERLAPPING_PART_UNSAID
+    return _Evidence.OVERLAPPING if report_the_same(one, other) else _Evidence.OVERLAPPING_PART_UNSAID
 
 
 def _cache_unsaid_evidence(one: Call, other: Call) -> _Evidence | None:
-    return _Evidence.OVERLAPPING_CACHE_UNSAID if _one_leaves_cache_out(one, other) else None
+    return _Evidence.OVERLAPPING_CACHE_UNSAID if one_omits_cached_tokens(one, other) else None
 
 
 def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
@@ -163,8 +151,8 @@ def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
     buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
         if call.session_sequence is None:
-            usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
-            buckets[key[0], base_model(call.usage.model), _kind(call), usage].append(key)
+            usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in COMPARED))
+            buckets[key[0], base_model(call.usage.model), kind_of(call), usage].append(key)
     return [keys for keys in buckets.values() if len({calls[key].scope for key in keys}) > 1]
 
 
@@ -172,18 +160,12 @@ def _by_uncached_input(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]
     """Return the spans of one trace and model whose input is alike without what was cached, where one says it was."""
     buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
-        if call.usage.provider == _BEDROCK and call.session_sequence is None:
+        if call.usage.provider == BEDROCK and call.session_sequence is None:
             quantities = call.usage.quantities
-            usage = _uncached_input(quantities), quantities.get("output_tokens")
-            buckets[key[0], base_model(call.usage.model), _kind(call), usage].append(key)
-    is_uncached = _CACHED.isdisjoint
+            usage = uncached_input(quantities), quantities.get("output_tokens")
+            buckets[key[0], base_model(call.usage.model), kind_of(call), usage].append(key)
+    is_uncached = CACHED.isdisjoint
     return [keys for keys in buckets.values() if len({is_uncached(calls[key].usage.quantities) for key in keys}) > 1]
-
-
-_COMPARED: Final = frozenset({"input_tokens", "characters", "audio_seconds", "call_seconds", "images"})
-"""Two emitters of one call agree on these."""
-_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-"""They agree on these where both report them; many report none."""
 
 
 def _overlapping(
@@ -206,7 +188,7 @@ def _overlapping(
             candidates = named + nameless
         for each in candidates:
             other = calls[each]
-            if other.scope != call.scope and _models_agree(other, call):
+            if other.scope != call.scope and models_agree(other, call):
                 evidence = evidence_of(other, call)
                 if evidence is not None:
                     yield evidence, min(key, each), max(key, each)
@@ -223,71 +205,17 @@ def _look_alike(one: Call, other: Call) -> _Evidence | None:
     """Return why an ancestor and its descendant seem to report the same call, or None."""
     if one.session_sequence is not None or other.session_sequence is not None:
         return None
-    if _agree(one, other):
+    if agree(one, other):
         if not one.usage.quantities or not other.usage.quantities:
             # One of the two emitters lost the usage of this call (a stream, mostly).
             return None if one.scope == other.scope else _Evidence.USAGE_LOST
-        if _report_the_same(one, other):
+        if report_the_same(one, other):
             return _Evidence.NESTED
-        is_output_lost = one.scope == other.scope and _lacks_output(one) != _lacks_output(other)
+        is_output_lost = one.scope == other.scope and lacks_output(one) != lacks_output(other)
         return None if is_output_lost else _Evidence.NESTED_PART_UNSAID
-    return _Evidence.NESTED_CACHE_UNSAID if _agree_but_for_cache(one, other) else None
-
-
-def _agree(one: Call, other: Call) -> bool:
-    """Return whether the kind, the model and the usage agree as far as both spans report them."""
-    if _kind(one) != _kind(other) or not _models_agree(one, other):
-        return False
-    mine, theirs = one.usage.quantities, other.usage.quantities
-    if not mine or not theirs:
-        return True
-    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and _agree_where_both_report(one, other)
-
-
-def _agree_where_both_report(one: Call, other: Call) -> bool:
-    """Return whether the parts and the output agree, as far as both calls report them; a part of 0 is none."""
-    mine, theirs = one.usage.quantities, other.usage.quantities
-    for name in _PARTS:
-        part, other_part = mine.get(name), theirs.get(name)
-        if part and other_part and part != other_part:
-            return False
-    if _lacks_output(one) or _lacks_output(other):
-        return bool(mine.get("input_tokens")) or _lacks_output(one) == _lacks_output(other)
-    return abs(mine["output_tokens"] - theirs["output_tokens"]) <= OUTPUT_TOKENS_SLACK
-
-
-def _may_be_one_elsewhere(one: Call, other: Call) -> bool:
-    return _agree_where_both_report(one, other) and _models_agree(one, other)
-
-
-def _report_the_same(one: Call, other: Call) -> bool:
-    """Return whether two calls that agree report the same parts."""
-    mine, theirs = one.usage.quantities, other.usage.quantities
-    return mine.get("cache_read_tokens") == theirs.get("cache_read_tokens") and _lacks_output(one) == _lacks_output(
-        other
-    )
-
-
-def _lacks_output(call: Call) -> bool:
-    return "output_tokens" not in call.usage.quantities
-
-
-def _agree_but_for_cache(one: Call, other: Call) -> bool:
-    return _one_leaves_cache_out(one, other) and _kind(one) == _kind(other) and _models_agree(one, other)
-
-
-def _one_leaves_cache_out(one: Call, other: Call) -> bool:
-    return omits_cached_tokens_of(one, other) or omits_cached_tokens_of(other, one)
-
-
-def _models_agree(one: Call, other: Call) -> bool:
-    mine, theirs = one.usage, other.usage
-    return mine.model == theirs.model or are_one_model(mine.provider, mine.model, theirs.provider, theirs.model)
-
-
-def _kind(call: Call) -> str:
-    """Return the operation, where several names for one kind of operation count as one."""
-    return "chat" if call.usage.operation in CHAT_OPERATIONS else call.usage.operation
+    if agree_but_for_cache(one, other):
+        return _Evidence.NESTED_CACHE_UNSAID
+    return _Evidence.BEHIND_GATEWAY if other.is_gateway and agree_but_for_model(one, other) else None
 
 
 def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence, int, SpanKey, SpanKey]:
@@ -298,6 +226,10 @@ def _likelihood(calls: Mapping[SpanKey, Call], guess: _Guess) -> tuple[_Evidence
         one.ended_at_unix_ns - other.ended_at_unix_ns
     )
     return evidence, distance_ns, min(pair), max(pair)
+
+
+def _may_be_one_elsewhere(one: Call, other: Call) -> bool:
+    return agree_where_both_report(one, other) and models_agree(one, other)
 
 
 class _Groups:
@@ -344,15 +276,19 @@ class _Groups:
     def differ(self, one: SpanKey, other: SpanKey) -> bool:
         """Return whether two spans report different calls for certain, by their ids or as neighbours of one scope."""
         mine, theirs = self.calls[one], self.calls[other]
-        if mine.call_id and theirs.call_id:
+        if mine.call_id and theirs.call_id and self._identities.are_comparable(mine.call_id, theirs.call_id):
             return mine.call_id != theirs.call_id
         return mine.scope == theirs.scope and not self._lineage.are_related(one, other)
 
     def _may_be_one(self, one: SpanKey, other: SpanKey) -> bool:
         """Return whether two spans could be guessed to be one call, directly or through a third one."""
         mine, theirs = self.calls[one], self.calls[other]
-        is_alike = _agree(mine, theirs) or _agree_but_for_cache(mine, theirs)
-        return is_alike and (_overlap(mine, theirs) or self._lineage.are_related(one, other))
+        if agree(mine, theirs) or agree_but_for_cache(mine, theirs):
+            return _overlap(mine, theirs) or self._lineage.are_related(one, other)
+        return agree_but_for_model(mine, theirs) and (
+            (mine.is_gateway and other in self._lineage.calls_above(one))
+            or (theirs.is_gateway and one in self._lineage.calls_above(other))
+        )
 
 
 def _overlap(one: Call, other: Call) -> bool:

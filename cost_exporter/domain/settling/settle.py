@@ -13,7 +13,7 @@ from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.framing import framing_spans
-from cost_exporter.domain.settling.identity import Identities, ids_of_keys, repeated_ids
+from cost_exporter.domain.settling.identity import Identities, gateway_ids, ids_of_keys, repeated_ids
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.verdict import Verdict, judge
 from cost_exporter.domain.span import Call, Link, SpanKey
@@ -63,7 +63,8 @@ def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
     calls = told.values()
     repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
     judged = lineage if told is facts.calls else Lineage(told, facts.links)
-    verdicts = judge(told, judged, Identities(repeated), facts.namespace, facts.shared_keys)
+    identities = Identities(repeated, gateway_ids(told, judged))
+    verdicts = judge(told, judged, identities, facts.namespace, facts.shared_keys)
     return {
         key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _UNCHANGED), price)
         for key in facts.calls

@@ -12,10 +12,11 @@ from decimal import Decimal
 
 from cost_exporter.domain.cost import leg_of
 from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.settling.agreement import models_agree, omits_cached_tokens_of
 from cost_exporter.domain.settling.finest_split import finest_split
 from cost_exporter.domain.settling.identity import Identities
 from cost_exporter.domain.settling.lineage import Lineage
-from cost_exporter.domain.settling.same_call import omits_cached_tokens_of, same_call_evidence, same_call_groups
+from cost_exporter.domain.settling.same_call import same_call_evidence, same_call_groups
 from cost_exporter.domain.span import Call, EmitterRank, SpanKey
 from cost_exporter.domain.value import value
 
@@ -92,11 +93,22 @@ def _richest(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> SpanKey:
         return completeness_rank(calls[key]), calls[key].started_at_unix_ns, key
 
     richest = max(keys, key=rank)
+    # A gateway names what it asked for; its clients may know an alias only, and believe that they ask OpenAI.
+    if not calls[richest].is_gateway and calls[richest].usage.quantities:
+        asked = [key for key in keys if calls[key].is_gateway and _names_another(calls[key], calls[richest])]
+        richest = max(asked, key=rank, default=richest)
     # A span with the whole input wins over one with a part of it, whatever their emitters' ranks.
     whole = [
         key for key in keys if omits_cached_tokens_of(calls[richest], calls[key]) and not calls[key].usage.is_estimated
     ]
     return max(whole, key=rank, default=richest)
+
+
+def _names_another(gateway: Call, client: Call) -> bool:
+    """Return whether a gateway that got an answer names another provider or model than its client."""
+    mine, theirs = gateway.usage, client.usage
+    has_answer = not (mine.is_refused or mine.has_failed) and bool(mine.model)
+    return has_answer and (mine.provider != theirs.provider or not models_agree(gateway, client))
 
 
 def _completed(
@@ -178,7 +190,8 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
     if framework.detail is not EmitterRank.FRAMEWORK:
         return False
     providers = {framework.usage.provider, vendor.usage.provider} - {""}
-    return len(providers) < 2 and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)  # noqa: PLR2004
+    is_one_provider = vendor.is_gateway or len(providers) < 2  # noqa: PLR2004
+    return is_one_provider and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)
 
 
 def _is_known_by_id(

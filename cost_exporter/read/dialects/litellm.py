@@ -97,6 +97,7 @@ def _complete(reading: Reading) -> None:
     if slash:
         reading.provider = provider if reading.provider.lower() in _PROXY else reading.provider
         _name_the_real_model(reading, model)
+        reading.is_gateway = True
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
     usage = python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX))
@@ -115,7 +116,7 @@ def _complete_raw(reading: Reading) -> None:
         read_usage(reading, usage_key, object_of(reading.attributes[usage_key]))
     reading.provider = vendor
     reading.response_id = reading.text(f"llm.{vendor}.id") or reading.text(f"llm.{vendor}.responseId")
-    reading.has_vendor_id = True
+    reading.has_vendor_id = reading.is_gateway = True
     reading.response_model = reading.text(f"llm.{vendor}.model") or reading.text(f"llm.{vendor}.modelVersion")
     reading.service_tier = reading.text(f"llm.{vendor}.service_tier")
 

@@ -108,6 +108,8 @@ class Reading:
     """The response id is the vendor's, although the emitter mostly invents its own."""
     resolves_alias: bool = False
     """It names the model behind another name, which is all that the client of a gateway knows."""
+    is_gateway: bool = False
+    """A gateway made it, and it names the provider and the model that were asked."""
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: no part has to be added to them."""
     has_unread_usage: bool = False

@@ -37,7 +37,7 @@ class ScopeRule:
     is_known: bool = True
     """Whether the meaning of its counts was verified: if not, they may be exclusive or inclusive."""
     has_own_ids: bool = False
-    """Its response ids are its own invention unless the provider is OpenAI: they identify nothing."""
+    """Its response ids are its own invention unless the provider is OpenAI: only its clients know them."""
     overcounts_streams: bool = False
     """It counts some output tokens of a stream twice: what it states of streams is an estimate."""
     is_never_billed: bool = False
