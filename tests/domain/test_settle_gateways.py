@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cost_exporter.domain.settling.identity import Identities, gateway_ids
+from cost_exporter.domain.settling.gateway_ids import gateway_ids
+from cost_exporter.domain.settling.identity import Identities
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.span import Call, EmitterRank, Link
 from tests.domain.builders import OTHER_TRACE, billed, call, key, link, settled, span_id

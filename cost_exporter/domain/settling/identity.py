@@ -9,19 +9,17 @@ properties of the whole set of spans, so the order in which they arrive cannot m
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from cost_exporter.domain.settling.lineage import Lineage
-from cost_exporter.domain.span import Call, SpanKey
+from cost_exporter.domain.span import Call
 
 __all__ = [
     "CALLS_PER_ID_MAX",
     "SPANS_PER_ID_MAX",
     "Identities",
     "call_key",
-    "gateway_ids",
     "ids_of_keys",
     "is_unique",
     "key_name",
@@ -80,23 +78,6 @@ def repeated_ids(calls: Collection[Call]) -> set[str]:
         if call.call_id.startswith(_RESPONSE) and call.usage.quantities and call.session_sequence is None:
             found[call.call_id, call.scope].append(call)
     return {call_id for (call_id, _), some in found.items() if _are_too_many(some) and is_unique(call_id)}
-
-
-def gateway_ids(calls: Mapping[SpanKey, Call], lineage: Lineage) -> set[str]:
-    """Return the response ids that a gateway made up.
-
-    It says so, or its request has another id than the calls above, which are its clients'; the vendor's ids are never
-    among them.
-    """
-    found: set[str] = set()
-    vendors: set[str] = set()
-    for key, call in calls.items():
-        if call.has_gateway_id:
-            found.add(call.call_id)
-        elif call.is_gateway and call.call_id:
-            vendors.add(call.call_id)
-            found.update(calls[above].call_id for above in lineage.calls_above(key))
-    return found - vendors - {""}
 
 
 def key_name(call: Call) -> str:

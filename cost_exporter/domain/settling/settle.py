@@ -13,7 +13,8 @@ from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.framing import framing_spans
-from cost_exporter.domain.settling.identity import Identities, gateway_ids, ids_of_keys, repeated_ids
+from cost_exporter.domain.settling.gateway_ids import gateway_ids
+from cost_exporter.domain.settling.identity import Identities, ids_of_keys, repeated_ids
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.verdict import Verdict, judge
 from cost_exporter.domain.span import Call, Link, SpanKey
