@@ -76,6 +76,7 @@ class Pipeline:
             tenant_is_trusted=request.tenant_is_trusted,
             trusted_cost_sources=self._trusted_cost_sources,
             dead_letters=request.dead_letters,
+            streamed_spans=request.streamed_spans,
         )
         if self._estimates_usage is not False:
             reads_text = self._estimates_usage is True

@@ -14,6 +14,7 @@ from cost_exporter.domain.span import SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.forward.enrich import describe_cost
 from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.request import read_request
 
 __all__ = ["costs_of"]
@@ -26,6 +27,7 @@ def costs_of(request: bytes, price: Callable[[UsageRecord], Quote]) -> dict[Span
         namespace=DEFAULT_TENANT,
         received_at_unix_ns=time.time_ns(),
         tenant_is_trusted=True,
+        streamed_spans=streamed_spans(request),
     )
     batch = TraceFacts(
         namespace=DEFAULT_TENANT,

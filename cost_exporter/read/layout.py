@@ -115,22 +115,22 @@ class ScopeLayouts:
         """Look the scope up in the tables."""
         self.scope = RuledScope(name=name, version=version, rule=scope_rule(name, version))
         self._dialect = _dialect_of_scope(name)
-        self._layouts: dict[frozenset[str], AttributeLayout] = {}
+        self._layouts: dict[tuple[frozenset[str], bool], AttributeLayout] = {}
 
-    def layout_for(self, names: Sequence[str]) -> AttributeLayout | None:
+    def layout_for(self, names: Sequence[str], *, is_streamed: bool = False) -> AttributeLayout | None:
         """Return the layout of spans with attributes of these names; None if none of them is read."""
         suspects = _suspects(names)
         if not suspects and _RELEVANT_KEYS.isdisjoint(names):
             return None
         present = WANTED.intersection(names) | suspects
-        layout = self._layouts.get(present)
+        layout = self._layouts.get((present, is_streamed))
         if layout is None:
             if len(self._layouts) >= _LAYOUTS_MAX:
                 self._layouts.clear()
-            layout = self._layouts[present] = self._made(present)
+            layout = self._layouts[present, is_streamed] = self._made(present, is_streamed=is_streamed)
         return layout
 
-    def _made(self, present: frozenset[str]) -> AttributeLayout:
+    def _made(self, present: frozenset[str], *, is_streamed: bool) -> AttributeLayout:
         dialect = self._dialect or _dialect_of_markers(present)
         texts, flags, numbers = _table(TEXT_KEYS, present), _table(FLAG_KEYS, present), _table(NUMBER_KEYS, present)
         places = tuple(
@@ -183,6 +183,7 @@ class ScopeLayouts:
             may_tell_failure=may_tell_failure,
             is_plain=is_plain,
             completes=completes,
+            is_streamed=is_streamed,
             has_template=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
         )
 

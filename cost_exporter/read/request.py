@@ -42,9 +42,20 @@ def read_request(
     tenant_is_trusted: bool,
     trusted_cost_sources: frozenset[str] = frozenset(),
     dead_letters: Sequence[DeadLetter] = (),
+    streamed_spans: frozenset[bytes] = frozenset(),
 ) -> Facts:
-    """Return the facts of one request. `dead_letters` are those the receiver could not decode."""
-    reader = _Reader(namespace, received_at_unix_ns, tenant_is_trusted, trusted_cost_sources, dead_letters)
+    """Return the facts of one request. `dead_letters` are those the receiver could not decode.
+
+    `streamed_spans`: ids of those whose order of attributes shows a stream, see `otlp/attribute_order.py`.
+    """
+    reader = _Reader(
+        namespace,
+        received_at_unix_ns,
+        tenant_is_trusted,
+        trusted_cost_sources,
+        dead_letters,
+        streamed_spans=streamed_spans,
+    )
     for each in resource_spans:
         for scope_spans in each.scope_spans:
             try:
@@ -70,6 +81,7 @@ class _Reader:
         "_look_alikes",
         "_namespace",
         "_received_at_unix_ns",
+        "_streamed_spans",
         "_tenant_is_trusted",
         "_trusted_cost_sources",
     )
@@ -81,6 +93,8 @@ class _Reader:
         tenant_is_trusted: bool,
         trusted_cost_sources: frozenset[str],
         dead_letters: Sequence[DeadLetter],
+        *,
+        streamed_spans: frozenset[bytes],
     ) -> None:
         self._namespace = namespace
         self._received_at_unix_ns = received_at_unix_ns
@@ -88,6 +102,7 @@ class _Reader:
         self._tenant_is_trusted = tenant_is_trusted
         self._counts_claims = not tenant_is_trusted
         self._trusted_cost_sources = trusted_cost_sources
+        self._streamed_spans = streamed_spans
         self._dead_letters = list(dead_letters)
         self._calls: list[Call] = []
         self._links: list[Link] = []
@@ -116,6 +131,7 @@ class _Reader:
     ) -> None:
         scope = scope_spans.scope
         add_link, may_claim = self._links.append, self._counts_claims and origin.tenant_claim is not None
+        weighs_order = bool(self._streamed_spans) and layouts.scope.rule.overcounts_streams
         names_before: list[str] = []
         layout: AttributeLayout | None = None
         for span in scope_spans.spans:
@@ -127,8 +143,10 @@ class _Reader:
                 is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
                 attributes = span.attributes
                 names = list(attributes)
-                if names != names_before:  # neighbours are alike, and to see that is cheaper than to look names up
-                    layout, names_before = layouts.layout_for(names), names
+                # Neighbours are alike, and to see that is cheaper than to look names up.
+                if names != names_before or weighs_order:
+                    is_streamed = weighs_order and span_id in self._streamed_spans
+                    layout, names_before = layouts.layout_for(names, is_streamed=is_streamed), names
                 if layout is None and not is_root and not may_claim:
                     add_link(_plain_link(_PLAIN_LINK, trace_id, span_id, parent_span_id))
                 else:

@@ -6,6 +6,7 @@ from typing import Any
 from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.span import Call
 from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
 
@@ -65,7 +66,8 @@ def facts(*documents: dict[str, Any], **options: Any) -> Facts:
         "tenant_is_trusted": True,
         **options,
     }
-    return read_request(request(*documents), **given)
+    streamed = (streamed_spans(otlp_json.body(each)) for each in documents)
+    return read_request(request(*documents), **given, streamed_spans=frozenset[bytes]().union(*streamed))
 
 
 def call(attributes: Mapping[str, Any] | None = None, *, trusted: frozenset[str] = frozenset(), **span: Any) -> Call:

@@ -65,7 +65,7 @@ GUESSED = {("openlit", "chat_stream_nousage"), ("openlit", "audio_transcription_
 _OVERCOUNTED = {
     (f"traceloop-anthropic{release}", f"messages_{case}")
     for release in ("", "_native-off")
-    for case in ("stream", "async_stream")
+    for case in ("stream", "async_stream", "stream_helper")
 }
 ESTIMATED = GUESSED | _OVERCOUNTED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
 NAMELESS = {"openlit": {"messages_error_429"}}
@@ -126,7 +126,11 @@ def read(path: Path) -> Facts:
     ]
     received_at_unix_ns = max(RECEIVED_AT_UNIX_NS, *ends)
     return read_request(
-        resource_spans, namespace="default", received_at_unix_ns=received_at_unix_ns, tenant_is_trusted=True
+        resource_spans,
+        namespace="default",
+        received_at_unix_ns=received_at_unix_ns,
+        tenant_is_trusted=True,
+        streamed_spans=otlp_json.streamed(path),
     )
 
 

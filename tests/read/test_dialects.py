@@ -386,3 +386,23 @@ def test_streams_that_are_overcounted_are_estimates(scope: str, is_stream: bool 
     stated = {**CHAT, "gen_ai.provider.name": "anthropic", INPUT: 17, OUTPUT: 174, "gen_ai.is_streaming": is_stream}
     for _ in range(2):  # the second one may be a copy of the first
         assert call(stated, scope=scope).usage.is_estimated is is_estimated
+
+
+@pytest.mark.parametrize(
+    ("scope", "names", "is_estimated"),
+    [
+        ("opentelemetry.instrumentation.anthropic", (OUTPUT, "gen_ai.response.model"), True),
+        ("opentelemetry.instrumentation.anthropic", ("gen_ai.response.model", OUTPUT), False),
+        ("opentelemetry.instrumentation.anthropic", ("gen_ai.response.model",), False),
+        ("opentelemetry.instrumentation.anthropic", (OUTPUT,), False),
+        ("opentelemetry.instrumentation.openai.v1", (OUTPUT, "gen_ai.response.model"), False),
+    ],
+)
+def test_the_order_of_the_attributes_shows_a_stream_of_the_helper(
+    scope: str, names: tuple[str, ...], is_estimated: bool
+) -> None:
+    """`messages.stream()` has no attribute that says so, but writes the usage before the model."""
+    said = {OUTPUT: 174, "gen_ai.response.model": "claude-haiku-4-5"}
+    stated = {**CHAT, "gen_ai.provider.name": "anthropic", INPUT: 17, **{name: said[name] for name in names}}
+    assert call(stated, scope=scope).usage.is_estimated == is_estimated
+    assert not call({**stated, "gen_ai.is_streaming": False}, scope=scope).usage.is_estimated

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import textwrap
@@ -6,10 +7,13 @@ import pytest
 
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.read.otlp.wire_shape import shape_of, varint
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
+from tests.fixtures import otlp_json
+from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS, SPAN_ID, document
 from tests.receive import bodies
 from tests.support.attribute_values import plain
 from tests.support.waiting import RUN_SECONDS_MAX
@@ -176,6 +180,8 @@ BOMBS = """
 import resource, sys, time
 from cost_exporter.errors import TooLarge
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
+from tests.fixtures import otlp_json
+from tests.read.otlp_spans import RECEIVED_AT_UNIX_NS, SPAN_ID, document
 from tests.receive import bodies
 MIB = 1024 * 1024
 room = 64 * MIB - 64
@@ -227,3 +233,32 @@ def test_the_shape_is_that_of_the_slim_descriptor() -> None:
     assert set(span.messages) == {9, 11, 15}
     value = span.messages[9].messages[2]
     assert value.messages[5].messages[1] is value
+
+
+USAGE_KEY, MODEL_KEY = "gen_ai.usage.output_tokens", "gen_ai.response.model"
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+@pytest.mark.parametrize(
+    ("scope", "names", "is_streamed"),
+    [
+        ("opentelemetry.instrumentation.anthropic", (USAGE_KEY, MODEL_KEY), True),
+        ("opentelemetry.instrumentation.anthropic", (MODEL_KEY, USAGE_KEY), False),
+        ("opentelemetry.instrumentation.anthropic", (USAGE_KEY,), False),
+        ("opentelemetry.instrumentation.anthropic", (), False),
+    ],
+)
+def test_the_order_of_attributes_is_kept_where_it_means_something(
+    scope: str, names: tuple[str, ...], is_streamed: bool, encoding: Encoding
+) -> None:
+    """A decoded span has none; of Traceloop's Anthropic spans it shows which are of a stream."""
+    said = {USAGE_KEY: 174, MODEL_KEY: "claude-haiku-4-5"}
+    sent = document({name: said[name] for name in names}, scope=scope)
+    body = json.dumps(sent).encode() if encoding is Encoding.JSON else otlp_json.body(sent)
+    found = decode(body, encoding, SenderIdentity(), received_at_unix_ns=RECEIVED_AT_UNIX_NS)
+    assert found.streamed_spans == (frozenset({bytes.fromhex(SPAN_ID)}) if is_streamed else frozenset())
+
+
+def test_what_only_salvage_can_read_has_no_order() -> None:
+    """It is read as exact, and nothing else is lost."""
+    assert streamed_spans(b"\x0a\x7fopentelemetry.instrumentation.anthropic") == frozenset()

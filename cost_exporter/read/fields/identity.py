@@ -94,6 +94,7 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
     stated = said("operation")
     key_list = "".join(attributes[key].string_value for key in layout.texts.get("redacted", NO_KEYS))
     is_stream = first_flag(attributes, layout.flags.get("is_stream", NO_KEYS))
+    is_stream = True if is_stream is None and layout.is_streamed else is_stream
     return identity_from(
         operation=operation_named(stated, has_usage=bool(layout.quantities)) if stated else None,
         provider=said("provider"),

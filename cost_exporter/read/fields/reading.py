@@ -268,5 +268,7 @@ class AttributeLayout:
     """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""
     completes: bool
     """Whether the dialect has something to complete on such spans."""
+    is_streamed: bool
+    """The order of the attributes is that of a stream, where the emitter does not state it otherwise."""
     has_template: bool
     """Whether ids, times, counts and attribution are all that plain spans with the same words differ in."""

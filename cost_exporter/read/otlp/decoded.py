@@ -24,3 +24,5 @@ class DecodedRequest:
     received_at_unix_ns: int
     resource_spans: Sequence[wire.ResourceSpans] = ()
     dead_letters: Sequence[DeadLetter] = ()
+    streamed_spans: frozenset[bytes] = frozenset()
+    """Ids of spans that the order of their attributes shows to be of a stream, see `attribute_order.py`."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from cost_exporter.domain.value import value
 from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits, require_spans
 from cost_exporter.receive.decoding.otlp_json import parse_json
@@ -43,17 +44,19 @@ def decode(
 ) -> DecodedRequest:
     """Return the request. Raises `TooLarge` before spending memory on it, or `Undecodable`."""
     if encoding is Encoding.JSON:
-        request, dead_letters = parse_json(body, limits)
+        request, dead_letters, streamed = parse_json(body, limits)
     else:
         require_spans(body, limits)
         try:
             request, dead_letters = wire.parse_request(body), []
         except wire.DecodeError:
             request, dead_letters = salvage(body)
+        streamed = streamed_spans(body)
     return DecodedRequest(
         namespace=sender.namespace,
         tenant_is_trusted=sender.tenant_is_trusted,
         received_at_unix_ns=received_at_unix_ns,
         resource_spans=request.resource_spans,
         dead_letters=dead_letters,
+        streamed_spans=streamed,
     )

@@ -8,13 +8,14 @@ understood becomes a dead letter; the rest of its request stays.
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.layout import WANTED
 from cost_exporter.read.otlp import wire
+from cost_exporter.read.otlp.attribute_order import is_order_of_stream
 from cost_exporter.read.otlp.repair import DETAILS, TOO_DEEP
 from cost_exporter.receive.admission.bounds import Limits, require_size
 from cost_exporter.receive.decoding.json_depth import cut_deep
@@ -29,8 +30,18 @@ _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CON
 _STATUSES: Final = ("UNSET", "OK", "ERROR")
 
 
-def parse_json(body: bytes, limits: Limits) -> tuple[wire.Request, list[DeadLetter]]:
-    """Return the request and the spans that could not be understood. Raises `TooLarge` or `Undecodable`."""
+class Parsed(NamedTuple):
+    """A request read from JSON."""
+
+    request: wire.Request
+    dead_letters: list[DeadLetter]
+    """The spans that could not be understood."""
+    streamed_spans: frozenset[bytes]
+    """Ids of spans that the order of their attributes shows to be of a stream."""
+
+
+def parse_json(body: bytes, limits: Limits) -> Parsed:
+    """Return the request. Raises `TooLarge` or `Undecodable`."""
     require_size(len(body), limits)
     _require_memory(body)
     content = _load(body)
@@ -38,6 +49,7 @@ def parse_json(body: bytes, limits: Limits) -> tuple[wire.Request, list[DeadLett
         raise Undecodable("OTLP/JSON must be an object with resourceSpans")
     request = wire.new_request()
     dead_letters: list[DeadLetter] = []
+    streamed: set[bytes] = set()
     span_count = 0
     for given_resource in _objects(content, "resourceSpans", "resource_spans"):
         resource = request.resource_spans.add()
@@ -51,7 +63,16 @@ def parse_json(body: bytes, limits: Limits) -> tuple[wire.Request, list[DeadLett
                 raise TooLarge(f"request holds more than {limits.spans_max} spans; send smaller batches")
             for given in spans:
                 _add_span(given, resource, scope, dead_letters)
-    return cast("wire.Request", request), dead_letters
+            streamed.update(_streamed(spans))
+    return Parsed(cast("wire.Request", request), dead_letters, frozenset(streamed))
+
+
+def _streamed(spans: list[Any]) -> Iterator[bytes]:
+    for given in spans:
+        if isinstance(given, dict) and is_order_of_stream(
+            name for name, _ in _key_values(cast("dict[str, Any]", given))
+        ):
+            yield hex_id(given.get("spanId", given.get("span_id")))
 
 
 def _require_memory(body: bytes) -> None:
