@@ -175,9 +175,13 @@ class CallSpan:
                 self.source = "estimated"
         self._finish({names.FINISH_REASONS: ("interrupted",)})
 
-    def fail(self, error: BaseException) -> None:
-        """Finish: the vendor or the network failed. The error itself is the caller's to raise."""
-        self._finish(_failure(error, has_output=self.has_output), has_failed=True)
+    def fail(self, error: BaseException, *, is_refused: bool = False) -> None:
+        """Finish: the vendor or the network failed. The error itself is the caller's to raise.
+
+        `is_refused` where the vendor documents that this error costs nothing, whatever it looks like.
+        """
+        described = _failure(error, has_output=self.has_output)
+        self._finish({**described, names.CALL_REFUSED: True} if is_refused else described, has_failed=True)
 
     @quietly
     def _finish(self, last: Mapping[str, AttributeValue], *, has_failed: bool = False) -> None:

@@ -253,6 +253,28 @@ def test_an_error_before_audio_is_a_refusal(fake: FakeCartesia, client: Cartesia
     assert spans.one.items() >= {names.CALL_REFUSED: True, names.HTTP_STATUS_CODE: 400}.items()
 
 
+def test_an_error_without_a_status_is_a_refusal_as_well(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
+    """It is the vendor's own word, not its number, that the error costs nothing."""
+    fake.errors_on, fake.error_status = {"bad"}, None
+    with client.tts.websocket_connect() as connection:
+        connection.send(_message("bad", CANARY))
+        assert connection.recv().type == "error"
+    assert spans.one[names.CALL_REFUSED] is True
+
+
+def test_an_error_after_audio_is_estimated(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
+    """What was spoken is charged, the error is not: how much that leaves, nobody says."""
+    with client.tts.websocket_connect() as connection:
+        connection.send(_message("late", "spoken ", more=True))
+        assert connection.recv().type == "chunk"
+        fake.errors_on = {"late"}
+        connection.send(_message("late", CANARY))
+        assert connection.recv().type == "error"
+    found = spans.one
+    assert (found[names.USAGE_SOURCE], found.get(names.CALL_REFUSED)) == ("estimated", None)
+    assert found[names.INPUT_CHARACTERS] == len(CANARY) + 7
+
+
 def test_a_broken_speech_socket_bills_what_was_sent(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """And raises as before."""
     fake.breaks_speech = True

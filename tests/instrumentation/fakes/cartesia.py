@@ -26,8 +26,10 @@ class FakeCartesia(FakeServer):
         """Per request of the voice changer."""
         self.errors_on: set[str] = set()
         """Contexts that are answered by an error."""
+        self.error_status: int | None = 400
         self.breaks_after_bytes: int | None = None
         self.breaks_speech = False
+        self.never_finishes = False
         self.states_duration = True
 
     def routes(self) -> list[web.RouteDef]:
@@ -91,15 +93,20 @@ class FakeCartesia(FakeServer):
             if self.breaks_speech:
                 cut(request)
                 break
-            if context in self.errors_on:
-                await socket.send_json(
-                    {"type": "error", "context_id": context, "status_code": 400, "done": True, "error": "canary"}
-                )
+            if context in self.errors_on or self.refuses(said):
+                error = {"type": "error", "context_id": context, "done": True, "error": "canary"}
+                stated = {} if self.error_status is None else {"status_code": self.error_status}
+                await socket.send_json(error | stated)
                 continue
             await socket.send_json(_chunk(context))
-            if not said.get("continue"):
+            if not said.get("continue") and not self.never_finishes:
                 await socket.send_json({"type": "done", "context_id": context, "status_code": 200, "done": True})
         return socket
+
+    def refuses(self, said: dict[str, object]) -> bool:
+        """Whether this message, of any context, is answered by an error."""
+        del said
+        return False
 
     async def transcribe(self, request: web.Request) -> web.Response:
         await request.post()

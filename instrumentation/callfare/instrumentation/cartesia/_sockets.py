@@ -73,7 +73,9 @@ class Contexts:
             return
         if said.get("type") == "error":
             del self._calls[context_id]
-            call.fail(SocketError(said.get("status_code")))
+            if call.has_output:
+                call.source = "estimated"  # errors cost nothing, and what was spoken before one does
+            call.fail(SocketError(said.get("status_code")), is_refused=not call.has_output)
         elif said.get("done") or said.get("type") == "done":
             del self._calls[context_id]
             call.end()

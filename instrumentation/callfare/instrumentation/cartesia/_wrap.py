@@ -73,13 +73,19 @@ def _read_transcript(call: CallSpan, answer: Any) -> None:
         call.set(names.USAGE_SOURCE, "unknown")  # unless the file has its length
 
 
+def _read_event(call: CallSpan, event: Any) -> None:
+    """An error in the middle of an answer: errors cost nothing, and what was spoken before one does."""
+    if getattr(event, "type", "") == "error":
+        call.source = "estimated"
+
+
 def _watch_stream(call: CallSpan, answer: Any) -> Any:
     """A raw response is no stream: the call is then over with it."""
-    return SyncStream(answer, call) if hasattr(answer, "__next__") else None
+    return SyncStream(answer, call, _read_event) if hasattr(answer, "__next__") else None
 
 
 def _watch_async_stream(call: CallSpan, answer: Any) -> Any:
-    return AsyncStream(answer, call) if hasattr(answer, "__anext__") else None
+    return AsyncStream(answer, call, _read_event) if hasattr(answer, "__anext__") else None
 
 
 generate = around_call(_read_speech)

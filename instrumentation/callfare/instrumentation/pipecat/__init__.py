@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from opentelemetry.trace import Tracer
 
-from callfare.instrumentation.pipecat import _call, _hear, _wrap
+from callfare.instrumentation.pipecat import _ask, _call, _hear, _speak
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 from callfare.provider.context import scopes_covered_by_us
@@ -37,15 +37,15 @@ class PipecatInstrumentor(CallfareInstrumentor):
     wraps: ClassVar[tuple[Wrap, ...]] = (
         Wrap("pipecat.pipeline.worker", "PipelineWorker.run", _call.worker_run),
         Wrap("openinference.instrumentation.pipecat._observer", "OpenInferenceObserver.__init__", _call.observer_init),
-        Wrap(_PROCESSOR, "FrameProcessor.start_tts_usage_metrics", _wrap.tts_usage),
-        Wrap(_PROCESSOR, "FrameProcessor.start_llm_usage_metrics", _wrap.llm_usage),
-        Wrap("pipecat.services.tts_service", "TTSService.__init__", _wrap.tts_init),
-        Wrap("pipecat.services.tts_service", "TTSService._handle_interruption", _wrap.tts_interruption),
-        Wrap("pipecat.services.tts_service", "TTSService.cancel", _wrap.tts_cancel),
-        Wrap("pipecat.services.tts_service", "TTSService.cleanup", _wrap.tts_cancel),
+        Wrap(_PROCESSOR, "FrameProcessor.start_tts_usage_metrics", _speak.tts_usage),
+        Wrap(_PROCESSOR, "FrameProcessor.start_llm_usage_metrics", _ask.llm_usage),
+        Wrap("pipecat.services.tts_service", "TTSService.__init__", _speak.tts_init),
+        Wrap("pipecat.services.tts_service", "TTSService._handle_interruption", _speak.tts_interruption),
+        Wrap("pipecat.services.tts_service", "TTSService.cancel", _speak.tts_cancel),
+        Wrap("pipecat.services.tts_service", "TTSService.cleanup", _speak.tts_cleanup),
         Wrap("pipecat.services.stt_service", "STTService.__init__", _hear.stt_init),
         Wrap("pipecat.services.stt_service", "STTService.cleanup", _hear.stt_cleanup),
-        Wrap("pipecat.services.llm_service", "LLMService.__init__", _wrap.llm_init),
+        Wrap("pipecat.services.llm_service", "LLMService.__init__", _ask.llm_init),
     )
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature

@@ -14,7 +14,9 @@ from callfare.calls.span import Amount, CallRequest
 __all__ = [
     "audio_seconds",
     "context_length",
+    "costs_nothing_on_error",
     "is_connected",
+    "is_on_socket",
     "is_segmented",
     "request_of",
     "seconds_of",
@@ -27,6 +29,8 @@ _SECONDS_DIGITS = 6
 _TEXT_MEMBERS = frozenset({"content", "text", "tool_calls", "function", "arguments", "name"})
 """Of a message: an image and sound are long, and no text."""
 _EXCLUSIVE = ("Anthropic", "Bedrock")
+_FREE_ERRORS = frozenset({"cartesia"})
+"""docs.cartesia.ai/pricing."""
 
 
 def request_of(service: Any, operation: str) -> CallRequest:
@@ -66,6 +70,16 @@ def audio_seconds(usage: Any) -> Decimal:
 def seconds_of(byte_count: int, sample_rate: int) -> Decimal:
     """Seconds of 16-bit sound of one channel, as Pipecat counts it."""
     return round(Decimal(byte_count) / (sample_rate * 2), _SECONDS_DIGITS)
+
+
+def is_on_socket(service: Any) -> bool:
+    """Whether a speaker hands over its text on a socket, and hears of the audio later."""
+    return any(kind.__name__ == "WebsocketTTSService" for kind in type(service).__mro__)
+
+
+def costs_nothing_on_error(service: Any) -> bool:
+    """Whether the vendor documents that it charges nothing for what it answers by an error."""
+    return _provider(service) in _FREE_ERRORS
 
 
 def is_segmented(service: Any) -> bool:
