@@ -62,6 +62,13 @@ class CostRecord:
     duplicate_trace_id: bytes | None = None
     """Its trace, where that is another one."""
     book_version: str = ""
+    amended_model: str = ""
+    """What another span of the same call names as its model; "" where the call's own span names it."""
+
+    @property
+    def model(self) -> str:
+        """The model that is billed."""
+        return self.amended_model or self.call.usage.model
 
     @property
     def quote(self) -> Quote:

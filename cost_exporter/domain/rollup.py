@@ -107,7 +107,7 @@ def hour_of(record: CostRecord) -> int:
 def hourly_key(record: CostRecord) -> HourlyKey:
     """Return where a record counts among the hours."""
     usage = record.call.usage
-    return HourlyKey(record.tenant, hour_of(record), record.category, usage.provider, usage.model, usage.operation)
+    return HourlyKey(record.tenant, hour_of(record), record.category, usage.provider, record.model, usage.operation)
 
 
 def days_of(hours: Mapping[HourlyKey, "Measures"]) -> dict[DailyKey, "Measures"]:

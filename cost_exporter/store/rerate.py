@@ -110,7 +110,7 @@ class RerateTotals:
         self.records += 1
         self.before_usd = CONTEXT.add(self.before_usd, before)
         self.after_usd = CONTEXT.add(self.after_usd, after)
-        _add(self.by_model, f"{usage.provider}/{usage.model}", before, after)
+        _add(self.by_model, f"{usage.provider}/{change.record.model}", before, after)
         _add(self.by_tenant, change.record.tenant, before, after)
 
 

@@ -77,6 +77,26 @@ def test_of_spans_of_a_phone_call_with_one_start_the_first_to_end_is_billed() ->
     assert (records[key("z-first")].status, records[key("a-later")].status) == ("reported", "duplicate")
 
 
+def test_a_phone_call_takes_its_model_from_the_span_that_names_it() -> None:
+    """A voice call names the leg by its id alone; Twilio's callback says which kind of leg it was."""
+    phone = {"operation": "phone_call", "provider": "twilio", "call_id": "phone:CA1"}
+    named_by_call = call("stub", end_ms=1, quantities={}, model="", **phone)  # pyright: ignore[reportArgumentType]
+    callback = call("back", quantities={"call_seconds": 75}, model="voice-inbound", **phone)  # pyright: ignore[reportArgumentType]
+    price = call("price", trace=OTHER_TRACE, end_ms=9_000, quantities={}, model="", vendor_cost_usd=D("0.02"), **phone)  # pyright: ignore[reportArgumentType]
+    (record,) = [each for each in settled(named_by_call, callback).values() if each.status != "duplicate"]
+    assert (record.call.span_id, record.model, record.call.usage.model) == (span_id("stub"), "voice-inbound", "")
+    assert settled(named_by_call, callback, price)[key("stub")].model == "voice-inbound"
+    assert settled(named_by_call, price)[key("stub")].model == ""
+
+
+def test_a_phone_call_keeps_the_model_that_its_own_span_names() -> None:
+    """The application placed it, and said to whom; the callback's word does not replace that."""
+    phone = {"operation": "phone_call", "provider": "twilio", "call_id": "phone:CA1"}
+    placed = call("placed", end_ms=1, quantities={}, model="voice-outbound-api", **phone)  # pyright: ignore[reportArgumentType]
+    callback = call("back", quantities={"call_seconds": 75}, model="voice-inbound", **phone)  # pyright: ignore[reportArgumentType]
+    assert settled(placed, callback)[key("placed")].model == "voice-outbound-api"
+
+
 def deltas(*seconds: int, total: int | None) -> list[Call]:
     last = len(seconds) - 1
     return [

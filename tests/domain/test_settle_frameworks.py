@@ -1,5 +1,7 @@
 """A framework's span yields to the vendors' calls below it; what may not be billed never is."""
 
+from dataclasses import replace
+
 import pytest
 
 from cost_exporter.domain.span import EmitterRank
@@ -14,6 +16,17 @@ def test_a_framework_span_yields_to_the_vendor_spans_below_it() -> None:
     second = call("second", parent="utterance", scope="sdk", start_ms=5, quantities={"characters": 25}, **tts)
     assert billed(utterance, first, second) == {span_id("first"), span_id("second")}
     assert settled(utterance, first, second)[key("utterance")].duplicate_of == span_id("first")
+
+
+def test_a_framework_that_names_a_host_yields_to_the_vendor_spans_below_it() -> None:
+    """LiveKit's plugin of OpenAI calls a server of one's own by its host; the SDK below it says openai."""
+    usage = {"input_tokens": 5}
+    outer = call("outer", detail=EmitterRank.FRAMEWORK, quantities=usage, provider="llm.example")
+    outer = replace(outer, usage=replace(outer.usage, base_url="llm.example"))
+    inner = call("inner", parent="outer", scope="sdk", quantities={"input_tokens": 7}, model="other")
+    assert billed(outer, inner) == {span_id("inner")}
+    named = replace(outer, usage=replace(outer.usage, provider="groq"))
+    assert billed(named, inner) == {span_id("outer"), span_id("inner")}
 
 
 def test_a_framework_span_that_alone_knows_the_usage_is_billed() -> None:

@@ -25,6 +25,28 @@ def test_pipecat_names_services_by_class() -> None:
     assert is_link({**CHAT, INPUT: 5, "conversation.id": "c"}, scope="pipecat.turn")
 
 
+@pytest.mark.parametrize(
+    ("named", "provider", "host"),
+    [
+        ("api.openai.com", "openai", "api.openai.com"),
+        ("api.groq.com", "groq", "api.groq.com"),
+        ("api.groq.com:443", "groq", "api.groq.com"),
+        ("127.0.0.1:8000", "127.0.0.1", "127.0.0.1"),
+        ("localhost:4000", "localhost", "localhost"),
+        ("llm.example.org", "llm.example.org", "llm.example.org"),
+        ("[::1]:8000", "[::1]", "[::1]"),
+        ("openai", "openai", ""),
+        ("azure.ai.openai", "azure", ""),
+        ("ibm.watsonx.ai", "watsonx", ""),
+        ("z.ai", "zai", ""),
+    ],
+)
+def test_livekit_names_a_provider_by_its_host(named: str, provider: str, host: str) -> None:
+    """Whose host it is, where that is known; else the host without its port, which has no price of its own."""
+    found = call({**CHAT, "gen_ai.provider.name": named, INPUT: 5}, scope="livekit-agents", name="llm_request")
+    assert (found.usage.provider, found.usage.base_url) == (provider, host)
+
+
 def test_pipecat_states_anthropic_net_of_cache() -> None:
     """Its docstring says so; OpenAI's are gross."""
     cached = {INPUT: 2000, "gen_ai.usage.cache_read.input_tokens": 1000}

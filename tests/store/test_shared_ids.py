@@ -1,5 +1,6 @@
 """An id that one scope states for more calls than one can have identifies nothing, whatever the order of arrival."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -144,3 +145,23 @@ def test_a_phone_call_may_be_asked_for_again_and_again(ledger: LedgerStore, data
     for each in one_after_the_other(33, call_id="phone:CA1", operation="phone_call"):
         ledger.commit([request(each)], price_by_sum)
     assert billed_count(database) == 1
+
+
+def test_a_leg_is_counted_under_the_model_that_its_callback_names(ledger: LedgerStore, database: Database) -> None:
+    """In any order, also once the stored facts are settled again by what comes days later."""
+    phone: dict[str, Any] = {"operation": "phone_call", "provider": "twilio", "call_id": "phone:CA1", "model": ""}
+    stub = call("stub", end_ms=1, quantities={}, **phone)
+    callback = call("back", parent=None, trace=b"b" * 16, quantities={"call_seconds": 75}, **phone | {"model": "sip"})
+    price = call("price", parent=None, trace=b"c" * 16, end_ms=99_000, quantities={}, **phone)
+    snapshots: list[dict[str, list[str]]] = []
+    for order in itertools.permutations((stub, callback, price)):
+        clear(database)
+        for each in order:
+            ledger.commit([request(each)], price_by_sum)
+        shown = rows(database, "select model, provider from callfare.cost_record where status <> 'duplicate'")
+        counted = rows(database, "select model, request_count from callfare.daily_cost")
+        assert shown == [("sip", "twilio")]
+        assert ("sip", 1) in counted
+        assert problems(database) == []
+        snapshots.append(snapshot(database))
+    assert all(each == snapshots[0] for each in snapshots)

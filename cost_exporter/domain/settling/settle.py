@@ -130,6 +130,7 @@ def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: 
         call.issues + verdict.issues + quote.issues,
         quote.issues,
         quote.book_version,
+        verdict.model,
     )
 
 
@@ -147,8 +148,11 @@ _billed: Final = maker(
     "issues",
     "quote_issues",
     "book_version",
+    "amended_model",
 )
-_on_account: Final = copier(UsageRecord, "quantities", "tenant", "api_key", "session_before", "vendor_cost_usd")
+_on_account: Final = copier(
+    UsageRecord, "quantities", "tenant", "api_key", "session_before", "vendor_cost_usd", "model"
+)
 
 
 def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Verdict) -> UsageRecord:
@@ -160,6 +164,7 @@ def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Ve
         api_key,
         verdict.session_before,
         usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
+        verdict.model or usage.model,
     )
 
 

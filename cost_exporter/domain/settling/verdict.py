@@ -33,6 +33,8 @@ class Verdict:
     quantities: Quantities | None = None
     session_before: Quantities | None = None
     vendor_cost_usd: Decimal | None = None
+    model: str = ""
+    """Of another span of the call, where the billed one names none."""
     issues: tuple[str, ...] = ()
 
 
@@ -139,13 +141,21 @@ def _one_phone_call(
     best = max(keys, key=lambda key: (_phone_completeness_rank(calls[key]), key))
     if best == billed_span:
         return billed_span, []
-    usage = calls[best].usage
+    usage, own = calls[best].usage, calls[billed_span].usage
     amended = Verdict(
-        quantities=usage.quantities or calls[billed_span].usage.quantities,
+        quantities=usage.quantities or own.quantities,
         vendor_cost_usd=usage.vendor_cost_usd,
+        model="" if own.model else _phone_model(calls, keys),
         issues=(f"amended_by:{best[1].hex()}",),
     )
     return billed_span, [(billed_span, amended)]
+
+
+def _phone_model(calls: Mapping[SpanKey, Call], keys: Sequence[SpanKey]) -> str:
+    """Return what the price list calls the leg: only Twilio's own word on it says, not who is called by it."""
+    named = [key for key in keys if calls[key].usage.model]
+    best = max(named, key=lambda key: (_phone_completeness_rank(calls[key]), key), default=None)
+    return "" if best is None else calls[best].usage.model
 
 
 def _phone_completeness_rank(call: Call) -> tuple[bool, Decimal, int]:
@@ -189,9 +199,11 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
     """Return whether a framework's span may report a vendor call below it: same operation, same provider."""
     if framework.detail is not EmitterRank.FRAMEWORK:
         return False
-    providers = {framework.usage.provider, vendor.usage.provider} - {""}
-    is_one_provider = vendor.is_gateway or len(providers) < 2  # noqa: PLR2004
-    return is_one_provider and leg_of(framework.usage.operation) == leg_of(vendor.usage.operation)
+    asked, told = framework.usage, vendor.usage
+    # A provider that is called by its host says only where the request went, not whose it is.
+    names_no_vendor = asked.provider in {"", asked.base_url} or not told.provider
+    is_one_provider = vendor.is_gateway or names_no_vendor or asked.provider == told.provider
+    return is_one_provider and leg_of(asked.operation) == leg_of(told.operation)
 
 
 def _is_known_by_id(

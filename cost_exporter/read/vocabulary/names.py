@@ -16,6 +16,8 @@ __all__ = ["Names", "is_model", "names_of", "tier_named"]
 _SERVICE: Final = re.compile(
     r"\.(?:chat|responses|completions?|messages|embeddings?|image|speech|transcription|generative-ai)$"
 )
+_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]")
+_PORT: Final = re.compile(r":\d{1,5}/?$")
 _URL: Final = re.compile(r"^[a-z][a-z0-9+.-]*://")
 _HOST_LENGTH_MAX: Final = 253
 _AWS_REGION: Final = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(?:amazonaws\.com|api\.aws)$")
@@ -53,9 +55,11 @@ class Names(NamedTuple):
 @lru_cache(maxsize=8192)
 def names_of(provider: str, response_model: str, request_model: str, address: str) -> Names:
     """Return the canonical names behind those on a span."""
-    host = _host(address)
+    host = _host(address) or _host_named(provider)
     asked_host = host_provider(host)
     billed_by = asked_host or _behind_gateway(_provider(provider), response_model, request_model)
+    if host and host == _host(provider):
+        billed_by = asked_host or host  # LiveKit's plugin of OpenAI calls a provider by host and port
     region = _region(host)
     arn = _ARN.fullmatch(request_model)
     if arn is not None:
@@ -121,6 +125,13 @@ def _host(address: str) -> str:
     lowered = _URL.sub("", address.strip().lower())
     authority = re.split(r"[/?#]", lowered, maxsplit=1)[0].rpartition("@")[2]
     return re.sub(r":\d*$", "", authority)[:_HOST_LENGTH_MAX]
+
+
+def _host_named(provider: str) -> str:
+    """Return the host that stands in a provider's place; "" where it is a name."""
+    host = _host(provider)
+    is_host = host == "localhost" or _ADDRESS.fullmatch(host) or host_provider(host) or _PORT.search(provider)
+    return host if is_host or ("." in host and _provider(provider) == host) else ""
 
 
 def _region(host: str) -> str:

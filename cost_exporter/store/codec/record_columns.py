@@ -52,7 +52,7 @@ def record_parameters(
         "leg": TextArray.of([record.leg for record in records]),
         "operation": TextArray.of([usage.operation for usage in usages]),
         "provider": TextArray.of([usage.provider for usage in usages]),
-        "model": TextArray.of([usage.model for usage in usages]),
+        "model": TextArray.of([record.model for record in records]),
         "service_tier": TextArray.of([usage.service_tier or None for usage in usages]),
         "mode": TextArray.of([usage.mode or None for usage in usages]),
         "task": TextArray.of([each.task for each in words]),
@@ -94,6 +94,9 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
     }
     for name in ("service_tier", "mode", "service_name", "error_type"):
         columns[name] = row[name] or ""
+    is_amended = "model" in fact
+    if is_amended:
+        columns["model"] = fact["model"]
     call = call_from(fact, fact.get("quantities", billed), columns)
     return CostRecord(
         call=call,
@@ -110,6 +113,7 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
         duplicate_of=row["duplicate_of"],
         duplicate_trace_id=row["duplicate_trace_id"],
         book_version=row["book_version"],
+        amended_model=row["model"] if is_amended else "",
     )
 
 
@@ -199,7 +203,9 @@ def _fact_json(record: CostRecord) -> str:
     if record.session_before is not None:
         before = {unit: str(number) for unit, number in record.session_before.items()}
         text = with_member(text, "session_before", compact_json(before))
-    # The usage column has the billed quantities; the span's own are kept beside it if they differ.
+    # The columns have the billed model and quantities; the span's own are kept beside them if they differ.
+    if record.amended_model:
+        text = with_member(text, "model", compact_json(record.call.usage.model))
     said = record.call.usage.quantities
     if record.quantities is not said and record.quantities != said:
         text = with_member(text, "quantities", quantities_json(said))

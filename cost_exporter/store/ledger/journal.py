@@ -140,7 +140,7 @@ def _labels_json(record: CostRecord) -> str:
         "leg": record.leg,
         "operation": usage.operation,
         "provider": usage.provider,
-        "model": usage.model,
+        "model": record.model,
         "task": words.task,
         "tier": words.tier,
         "user_id": words.user,

@@ -316,6 +316,7 @@ def _stored_fields(record: CostRecord) -> tuple[object, ...]:
         record.duplicate_of,
         record.duplicate_trace_id,
         record.book_version,
+        record.amended_model,
     )
 
 

@@ -5,8 +5,9 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, stt, telemetry
+from livekit.agents import Agent, AgentSession, llm, stt, telemetry
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.metrics.base import Metadata
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
@@ -41,8 +42,8 @@ def fake():
 
 async def answered(fake: OpenAIFake) -> None:
     """A session that is asked once, and closed by the application."""
-    llm = plugin.LLM(model="gpt-4o-mini", api_key="k", base_url=f"{fake.url}/v1")
-    session = AgentSession(llm=llm, vad=None)
+    model = plugin.LLM(model="gpt-4o-mini", api_key="k", base_url=f"{fake.url}/v1")
+    session = AgentSession(llm=model, vad=None)
     await session.start(Agent(instructions="Be brief."), record=False)
     await session.run(user_input="hi")
     await session.aclose()
@@ -200,8 +201,8 @@ def test_the_end_of_the_process_ends_the_answer_in_flight(fake, spans) -> None:
     """Its span goes out with the length of what was asked; the call ends as interrupted."""
 
     async def run() -> None:
-        llm = plugin.LLM(model="gpt-4o-mini", api_key="k", base_url=f"{fake.url}/v1")
-        session = AgentSession(llm=llm, vad=None)
+        model = plugin.LLM(model="gpt-4o-mini", api_key="k", base_url=f"{fake.url}/v1")
+        session = AgentSession(llm=model, vad=None)
         await session.start(Agent(instructions="Be brief."), record=False)
         session.generate_reply(user_input="hi")
         await asyncio.to_thread(wait_until, "the question", lambda: fake.chat_requests)
@@ -231,3 +232,49 @@ def test_a_caller_by_telephone_says_by_which_leg(spans) -> None:
     legs = named(spans, "phone_call")
     assert [leg.attributes[names.CALL_ID] for leg in legs] == ["CA1", "CA2"]
     assert {leg.parent.span_id for leg in legs} == {named(spans, CALL)[0].context.span_id}
+
+
+class _Breaking(OpenAIFake):
+    """Breaks off, or refuses, the first request of each kind."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+        self._failed: set[str] = set()
+
+    async def first(self, request: web.Request, answer) -> web.StreamResponse:
+        if request.path in self._failed:
+            return await answer(request)
+        self._failed.add(request.path)
+        if self._status:
+            return web.json_response({"error": {"message": "no"}}, status=self._status)
+        await request.read()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        return await self.first(request, super().chat)
+
+    async def speech(self, request: web.Request) -> web.StreamResponse:
+        return await self.first(request, super().speech)
+
+
+@pytest.mark.parametrize(("status", "source"), [(0, "estimated"), (503, None)])
+def test_an_attempt_that_broke_off_makes_an_estimate(spans, status, source) -> None:
+    """LiveKit tries again, and reports the second attempt; whether the first is charged, nobody says."""
+
+    async def run(server: OpenAIFake) -> None:
+        connection = {"api_key": "k", "base_url": f"{server.url}/v1"}
+        context = llm.ChatContext.empty()
+        context.add_message(role="user", content="hi")
+        async with plugin.LLM(model="gpt-4o-mini", **connection).chat(chat_ctx=context) as answer:
+            assert [chunk async for chunk in answer]
+        async with plugin.TTS(model="tts-1", response_format="pcm", **connection).synthesize("Good morning.") as said:
+            assert [frame async for frame in said]
+
+    with _Breaking(status) as server:
+        asyncio.run(run(server))
+    for name in ("llm_request", "tts_request"):
+        (asked,) = named(spans, name)
+        assert asked.attributes.get(names.USAGE_SOURCE) == source, name

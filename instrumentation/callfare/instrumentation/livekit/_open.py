@@ -3,6 +3,9 @@
 LiveKit writes the usage of an answer and of an utterance once it is complete. Of one that is interrupted, the span is
 there without it, and of one that a signal ends, not even the span. So the length of what was asked, and of what came
 back, goes on the span as a number, and spans still open at the end of the process are ended.
+
+LiveKit tries again by itself, and reports the usage of the attempt that went well. What a vendor charges for one that
+broke off is not known, unless it refused the request: such a span is marked as estimated.
 """
 
 import weakref
@@ -11,14 +14,17 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.failure import is_refusal
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
-__all__ = ["chunk", "close", "end_all", "llm_init", "tts_init"]
+__all__ = ["chunk", "close", "emit_error", "end_all", "llm_init", "tts_init"]
 
 _CAME = "_callfare_came"
 _ANSWER = "_llm_request_span"
 _SPANS = (_ANSWER, "_tts_request_span")
+_FREE_ERRORS = frozenset({"cartesia"})
+"""Speech of which an error costs nothing: docs.cartesia.ai/pricing."""
 _streams: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -55,6 +61,29 @@ def chunk(_tracer: Tracer) -> Wrapper:
         return found
 
     return wrapper
+
+
+def emit_error(_tracer: Tracer) -> Wrapper:
+    """Wrapper of `_emit_error(error, recoverable)` of every stream: an attempt has failed."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _doubt(instance, args[0] if args else kwargs.get("api_error"))
+        return wrapped(*args, **kwargs)
+
+    return wrapper
+
+
+@quietly
+def _doubt(stream: Any, error: Any) -> None:
+    speaker = getattr(stream, "_tts", None)
+    if is_refusal(error):
+        return
+    if speaker is not None and str(speaker.provider).lower() in _FREE_ERRORS:
+        return
+    for name in _SPANS:
+        span = getattr(stream, name, None)
+        if span is not None:
+            span.set_attribute(names.USAGE_SOURCE, "estimated")
 
 
 @quietly
