@@ -278,3 +278,19 @@ def test_an_attempt_that_broke_off_makes_an_estimate(spans, status, source) -> N
     for name in ("llm_request", "tts_request"):
         (asked,) = named(spans, name)
         assert asked.attributes.get(names.USAGE_SOURCE) == source, name
+
+
+def test_a_realtime_models_transcription_is_billed_by_its_tokens(spans) -> None:
+    """LiveKit reports it like a recogniser that heard nothing: its seconds are no quantity then."""
+    session = rtc.EventEmitter()
+    metrics = STTMetrics(
+        label="l", request_id="e", timestamp=time.time(), duration=0.0, audio_duration=0.0, streamed=True,
+        input_tokens=13, output_tokens=9, total_tokens=22, input_audio_tokens=13,
+        metadata=Metadata(model_name="gpt-4o-transcribe", model_provider="api.openai.com"),
+    )  # fmt: skip
+    session.emit("metrics_collected", metrics)
+    shutdown._end_what_is_open()
+    (found,) = heard(spans)
+    assert (found[names.INPUT_TOKENS], found[names.INPUT_AUDIO_TOKENS], found[names.OUTPUT_TOKENS]) == (13, 13, 9)
+    assert names.AUDIO_INPUT_SECONDS not in found
+    assert found[names.PROVIDER_NAME] == "openai"

@@ -99,7 +99,8 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     session = _session_of(tracer, recogniser, _request(recogniser, metrics))
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
-    session.add_seconds(_heard_seconds(recogniser, metrics.audio_duration))
+    if metrics.audio_duration or not metrics.input_tokens:  # a realtime model's transcription is billed by tokens
+        session.add_seconds(_heard_seconds(recogniser, metrics.audio_duration))
     for name, amount in (
         (names.INPUT_TOKENS, metrics.input_tokens),
         (names.OUTPUT_TOKENS, metrics.output_tokens),

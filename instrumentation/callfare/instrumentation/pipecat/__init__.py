@@ -7,6 +7,7 @@
 | text to speech | characters, one span a `run_tts` |
 | speech to text | audio seconds, in deltas, one session a service |
 | language model | tokens, inclusive, one span an answer |
+| OpenAI's and Azure's realtime model | the same, and the tokens or seconds of each transcribed utterance |
 The span of a service is the parent of the vendor's spans; where one of those describes the same operation it
 says `gen_ai.usage.billable=false`, and so do the spans of Pipecat's own tracing. An utterance in TOKEN mode is one
 span, also when it is interrupted. A model that is asked and reports no usage is unknown, not free; what
@@ -17,7 +18,7 @@ from typing import ClassVar
 
 from opentelemetry.trace import Tracer
 
-from callfare.instrumentation.pipecat import _ask, _call, _hear, _speak
+from callfare.instrumentation.pipecat import _ask, _call, _hear, _realtime, _speak
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 from callfare.provider.context import scopes_covered_by_us
@@ -46,6 +47,11 @@ class PipecatInstrumentor(CallfareInstrumentor):
         Wrap("pipecat.services.stt_service", "STTService.__init__", _hear.stt_init),
         Wrap("pipecat.services.stt_service", "STTService.cleanup", _hear.stt_cleanup),
         Wrap("pipecat.services.llm_service", "LLMService.__init__", _ask.llm_init),
+        Wrap(
+            "pipecat.services.openai.realtime.llm",
+            "OpenAIRealtimeLLMService._receive_task_handler",
+            _realtime.receiving,
+        ),
     )
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature

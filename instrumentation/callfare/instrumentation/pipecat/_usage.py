@@ -18,6 +18,7 @@ __all__ = [
     "is_connected",
     "is_on_socket",
     "is_segmented",
+    "provider_of",
     "request_of",
     "seconds_of",
     "token_quantities",
@@ -35,10 +36,10 @@ _FREE_ERRORS = frozenset({"cartesia"})
 
 def request_of(service: Any, operation: str) -> CallRequest:
     """The request of a service, without quantities: those come as metrics."""
-    return CallRequest(operation=operation, provider=_provider(service), model=_model(service), source="client")
+    return CallRequest(operation=operation, provider=provider_of(service), model=_model(service), source="client")
 
 
-def _provider(service: Any) -> str:
+def provider_of(service: Any) -> str:
     """By the package of Pipecat's class: `pipecat.services.elevenlabs.tts` -> `elevenlabs`.
 
     A service written by the application goes by its name: `DeepgramSTTService` -> `deepgram`.
@@ -79,7 +80,7 @@ def is_on_socket(service: Any) -> bool:
 
 def costs_nothing_on_error(service: Any) -> bool:
     """Whether the vendor documents that it charges nothing for what it answers by an error."""
-    return _provider(service) in _FREE_ERRORS
+    return provider_of(service) in _FREE_ERRORS
 
 
 def is_segmented(service: Any) -> bool:
