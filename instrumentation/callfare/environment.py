@@ -55,9 +55,13 @@ def captures_content() -> bool:
     return _flag("CALLFARE_CAPTURE_CONTENT", default=False)
 
 
-def includes_stream_usage() -> bool:
-    """CALLFARE_INCLUDE_USAGE, default off: ask for token usage on streamed chat completions."""
-    return _flag("CALLFARE_INCLUDE_USAGE", default=False)
+def includes_stream_usage() -> bool | None:
+    """CALLFARE_INCLUDE_USAGE, default hosts known to take it: ask for token usage on streamed chat completions.
+
+    1 asks every host, 0 none.
+    """
+    asks = _flag("CALLFARE_INCLUDE_USAGE", default=False)
+    return None if not asks and _flag("CALLFARE_INCLUDE_USAGE", default=True) else asks
 
 
 def default_tenant() -> str:

@@ -89,3 +89,17 @@ def test_a_workflow_says_its_account_without_our_parts(monkeypatch) -> None:
     (span,) = exporter.get_finished_spans()
     assert span.attributes is not None
     assert (span.attributes[names.TENANT_ID], span.attributes[names.API_KEY_ID]) == ("acme", "key_1")
+
+
+@pytest.mark.parametrize(
+    ("loads", "variables", "is_asking"),
+    [(True, {}, "True"), (False, {}, "False"), (True, {"CALLFARE_INCLUDE_USAGE": "0"}, "False")],
+)
+def test_usage_of_streams_is_asked_for_where_openais_sdk_is_instrumented(
+    loads: bool, variables: dict[str, str], is_asking: str
+) -> None:
+    """After all other instrumentations, so that the extra chunk is taken out outside of them."""
+    script = "import callfare.instrumentation.openai_audio\n" * loads + LOADED
+    script += "from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor\n"
+    script += "print(StreamUsageInstrumentor().is_instrumented_by_opentelemetry)\n"
+    assert output_of(script, **variables)[-1] == is_asking

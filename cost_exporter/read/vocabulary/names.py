@@ -128,7 +128,7 @@ def _host(address: str) -> str:
 
 
 def _host_named(provider: str) -> str:
-    """Return the host that stands in a provider's place; "" where it is a name."""
+    """Return the host by which a provider is named; "" where it has a name."""
     host = _host(provider)
     is_host = host == "localhost" or _ADDRESS.fullmatch(host) or host_provider(host) or _PORT.search(provider)
     return host if is_host or ("." in host and _provider(provider) == host) else ""

@@ -8,6 +8,7 @@ gets the parts then. With CALLFARE_DISABLED nobody does anything.
 """
 
 import logging
+import sys
 import weakref
 from functools import wraps
 
@@ -39,7 +40,10 @@ def post_instrument() -> None:
     """After the instrumentors."""
     install()
     warn_of_unused_spool(trace.get_tracer_provider())
-    if environment.includes_stream_usage() and not environment.is_disabled():
+    asks = environment.includes_stream_usage()
+    if asks is None:  # where OpenAI's SDK is instrumented at all
+        asks = "callfare.instrumentation.openai_audio" in sys.modules
+    if asks and not environment.is_disabled():
         from callfare.instrumentation.openai_audio._stream_usage import (  # noqa: PLC0415 - only where asked for
             StreamUsageInstrumentor,
         )

@@ -13,9 +13,10 @@ Chat, responses and embeddings are opentelemetry-instrumentation-openai's; nothi
 Sync and async, streamed, `with_raw_response` and `with_streaming_response`. Where Traceloop's instrumentor sees
 `beta.realtime` as well, the two spans have one response id and are billed once.
 
-CALLFARE_INCLUDE_USAGE=1 also asks for usage on streamed chat completions. The chunk with the usage is taken out
-outside all wrappers that are there: by hand, instrument other instrumentations of OpenAI first. `with_raw_response`,
-`with_streaming_response` and `completions.create` are left as they are.
+Hosts that are known to take the option (`_usage_hosts.py`) are also asked for the usage of streamed chat completions;
+CALLFARE_INCLUDE_USAGE=1 asks every host, 0 none. The chunk with the usage is taken out outside all wrappers that are
+there: by hand, instrument other instrumentations of OpenAI first. `with_raw_response`, `with_streaming_response` and
+`completions.create` are left as they are.
 """
 
 from typing import ClassVar
@@ -74,8 +75,8 @@ class OpenAIAudioInstrumentor(CallfareInstrumentor):
     )
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
-        """Ask for the usage of streamed chat completions, where the operator wants that."""
-        if environment.includes_stream_usage():
+        """Ask for the usage of streamed chat completions, unless the operator does not want that."""
+        if environment.includes_stream_usage() is not False:
             StreamUsageInstrumentor().instrument()
 
     def stopped(self) -> None:

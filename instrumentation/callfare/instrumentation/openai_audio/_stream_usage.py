@@ -1,13 +1,14 @@
-"""Ask for the token usage of streamed chat completions (opt-in: CALLFARE_INCLUDE_USAGE).
+"""Ask for the token usage of streamed chat completions: of hosts that are known to take it, or as the operator wants.
 
-Without `stream_options={"include_usage": true}` a streamed answer states no usage and cannot be priced. The
-switch adds the option where the application left it open. The vendor then sends one more chunk, with usage and
-without choices, which every instrumentation below reads; it is taken out again before the application, which
-did not ask for it and may index `choices[0]`. This wrapper must therefore be the outermost: instrumenting again
-puts it outside whatever was wrapped since.
+Without `stream_options={"include_usage": true}` a streamed answer states no usage and cannot be priced. So the option
+is added where the application left it open. The vendor then sends one more chunk, with usage and without choices, and
+a null usage in all others. Every instrumentation below reads them; before the application, which did not ask for
+usage and may index `choices[0]`, they are as they would have been without. This wrapper must therefore be the
+outermost: instrumenting again puts it outside whatever was wrapped since.
 
 Hosts that speak this API but not this option refuse the request, which the application did not ask for either:
-it is sent again as it was, and that host's model is not asked any more.
+it is sent again as it was, and that host's model is not asked any more. CALLFARE_INCLUDE_USAGE=1 asks every host, 0
+none.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry.trace import Tracer
 
+from callfare import environment
 from callfare.calls.wrapping import Wrapper
+from callfare.instrumentation.openai_audio._usage_hosts import takes_include_usage
 from callfare.instrumentation.openai_audio.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -55,6 +58,14 @@ def _is_only_usage(chunk: Any) -> bool:
     return getattr(chunk, "usage", None) is not None and not getattr(chunk, "choices", True)
 
 
+def _as_not_asked(chunk: Any) -> Any:
+    """The chunk without the null in the place of a usage: `to_dict()` writes what was set."""
+    stated = getattr(chunk, "model_fields_set", None)
+    if isinstance(stated, set) and "usage" in stated and chunk.usage is None:
+        stated.discard("usage")
+    return chunk
+
+
 class _WithoutUsageChunk(_ObjectProxy):
     """A stream of chunks as the application would have had it."""
 
@@ -64,7 +75,7 @@ class _WithoutUsageChunk(_ObjectProxy):
     def __next__(self) -> Any:
         while _is_only_usage(chunk := next(self.__wrapped__)):
             pass
-        return chunk
+        return _as_not_asked(chunk)
 
     def __enter__(self) -> Any:
         self.__wrapped__.__enter__()
@@ -80,7 +91,7 @@ class _WithoutUsageChunkAsync(_ObjectProxy):
     async def __anext__(self) -> Any:
         while _is_only_usage(chunk := await anext(self.__wrapped__)):
             pass
-        return chunk
+        return _as_not_asked(chunk)
 
     async def __aenter__(self) -> Any:
         await self.__wrapped__.__aenter__()
@@ -111,11 +122,19 @@ def _host(instance: Any, kwargs: Mapping[str, Any]) -> tuple[str, str]:
     return str(getattr(getattr(instance, "_client", None), "base_url", "")), str(kwargs.get("model", ""))
 
 
+def _asking(instance: Any, kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """The arguments with usage asked for; None where this host is not to be asked."""
+    asks = environment.includes_stream_usage()
+    if asks is None:
+        asks = takes_include_usage(str(getattr(getattr(instance, "_client", None), "base_url", "")))
+    return with_usage(kwargs) if asks else None
+
+
 def _create(_tracer: Tracer) -> Wrapper:
     hosts = _Hosts()
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        key, asking = _host(instance, kwargs), with_usage(kwargs)
+        key, asking = _host(instance, kwargs), _asking(instance, kwargs)
         if asking is None or hosts.refuses(key):
             return wrapped(*args, **kwargs)
         try:
@@ -137,7 +156,7 @@ def _create_async(_tracer: Tracer) -> Wrapper:
     hosts = _Hosts()
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        key, asking = _host(instance, kwargs), with_usage(kwargs)
+        key, asking = _host(instance, kwargs), _asking(instance, kwargs)
         if asking is None or hosts.refuses(key):
             return await wrapped(*args, **kwargs)
         try:

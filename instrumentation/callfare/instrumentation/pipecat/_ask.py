@@ -60,7 +60,7 @@ def _asking(tracer: Tracer, service: Any, ask: Any) -> Any:
 
 @quietly
 def _state_length(run: Run | None, context: Any) -> None:
-    """How long the question is: what it costs at least, where it is interrupted before anybody tells."""
+    """How long the question is: what it costs at least, where it is interrupted before its usage comes."""
     if run is not None and context is not None:
         run.call.set(names.REQUEST_CHARACTERS, context_length(context))
 

@@ -87,7 +87,7 @@ class _Ear:
 
 
 class _Watched(_ObjectProxy):
-    """The connection, whose messages are heard before Pipecat reads them."""
+    """The connection, whose messages are noted before Pipecat reads them."""
 
     def __init__(self, connection: Any, ear: _Ear) -> None:
         super().__init__(connection)
@@ -102,5 +102,5 @@ class _Watched(_ObjectProxy):
 @quietly
 def _configured_model(service: Any) -> str:
     """What the application configured; the vendor's word on its session replaces it."""
-    heard = field(field(service._settings, "session_properties"), "audio")  # noqa: SLF001
-    return field(field(field(heard, "input"), "transcription"), "model") or ""
+    audio = field(field(service._settings, "session_properties"), "audio")  # noqa: SLF001
+    return field(field(field(audio, "input"), "transcription"), "model") or ""

@@ -1,6 +1,6 @@
 """Wrappers of Pipecat's speakers: each `run_tts` is a run; in TOKEN mode the whole utterance is one.
 
-Over HTTP the run ends with the answer. A speaker with a socket hands over the text and hears of its end, or of an
+Over HTTP the run ends with the answer. A speaker with a socket hands over the text and learns of its end, or of an
 error, later: its runs stay open until their audio context ends, so that what the vendor did not speak is not charged
 as if it had been. Open runs end with the process, so that nothing is lost by the waiting.
 """

@@ -61,7 +61,7 @@ def _model(service: Any) -> str:
 
 
 def audio_seconds(usage: Any) -> Decimal:
-    """Seconds heard, to the microsecond.
+    """Seconds received, to the microsecond.
 
     A sum of floats has a digit too many, for which a price by started seconds would charge another second.
     """
@@ -74,7 +74,7 @@ def seconds_of(byte_count: int, sample_rate: int) -> Decimal:
 
 
 def is_on_socket(service: Any) -> bool:
-    """Whether a speaker hands over its text on a socket, and hears of the audio later."""
+    """Whether a speaker hands over its text on a socket, and gets the audio later."""
     return any(kind.__name__ == "WebsocketTTSService" for kind in type(service).__mro__)
 
 
