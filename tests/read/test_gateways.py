@@ -104,6 +104,57 @@ def test_the_model_of_the_deployment_is_billed(
     assert call(attributes, scope="litellm").usage.model == model
 
 
+@pytest.mark.parametrize(
+    ("deployment", "requested", "answered", "model"),
+    [
+        ("openai/gpt-4.1-nano", "gpt-4.1-nano", "claude-opus-4-5", "gpt-4.1-nano"),
+        ("openai/gpt-4.1-nano", "", "gpt-4o", "gpt-4.1-nano"),
+        ("gemini/gemini-flash-latest", "gemini-flash-latest", "gemini-2.5-flash", "gemini-flash-latest"),
+        ("azure/deploy-1", "deploy-1", "gpt-4o", "gpt-4o"),
+        (None, "gpt-4.1-nano", "claude-opus-4-5", "gpt-4.1-nano"),
+        ("bedrock/us.amazon.nova-pro-v1:0", "fast", "gpt-4o", "us.amazon.nova-pro-v1:0"),
+    ],
+)
+def test_an_answer_that_may_be_an_alias_makes_an_estimate(
+    deployment: str | None, requested: str, answered: str, model: str
+) -> None:
+    """Without the group nothing tells a public name from the vendor's own."""
+    provider = (deployment or "openai/").partition("/")[0]
+    attributes = {
+        **CHAT,
+        INPUT: 5,
+        OUTPUT: 5,
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": requested,
+        "gen_ai.response.model": answered,
+        "litellm.provider.model": deployment,
+    }
+    found = call(attributes, scope="litellm")
+    assert (found.usage.model, found.usage.is_estimated) == (model, True)
+    assert found.issues[0].startswith("assumed_model: asked for ")
+    known = call({**attributes, "litellm.model_group": answered, "litellm.provider.model": "x/y"}, scope="litellm")
+    assert not known.usage.is_estimated
+
+
+@pytest.mark.parametrize(
+    ("deployment", "answered"),
+    [
+        ("openai/gpt-4o", "gpt-4o-2024-08-06"),
+        ("mistral/mistral-large-latest", "mistral-large-2411"),
+        ("bedrock/us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5-20251001"),
+        (None, "gpt-4o-2024-08-06"),
+        (None, ""),
+    ],
+)
+def test_an_edition_of_the_model_is_its_answer(deployment: str | None, answered: str) -> None:
+    """Nothing is doubted there."""
+    asked = "gpt-4o" if deployment is None else deployment.partition("/")[2]
+    said = {"gen_ai.request.model": asked, "gen_ai.response.model": answered, "litellm.provider.model": deployment}
+    found = call({**CHAT, INPUT: 5, OUTPUT: 5, **said}, scope="litellm")
+    assert not found.usage.is_estimated
+    assert not found.issues
+
+
 def raw(provider: str, answer: dict[str, Any], **span: Any) -> dict[str, Any]:
     attributes = {f"llm.{provider}.{name}": value for name, value in answer.items()}
     return document(attributes, scope="litellm", name="raw_gen_ai_request", **span)

@@ -60,6 +60,10 @@ def book() -> PriceBook:
         ("gen_ai.usage.images_foo", 2, True, True),
         ("gen_ai.usage.foo_audio_tokens", 42, True, True),
         ("gen_ai.usage.foo", 42, True, True),
+        ("gen_ai.tool.web_search.count", 2, True, True),
+        ("gen_ai.tool.file_search.calls", 2, True, True),
+        ("llm.tools.web_search_requests", 2, True, True),
+        ("ai.search_queries", 2, True, True),
         # Said again under another name, nothing, or no usage at all.
         ("gen_ai.usage.prompt_foo_tokens", 5000, False, False),
         ("gen_ai.usage.cached_foo_tokens", 0, False, False),
@@ -74,6 +78,9 @@ def book() -> PriceBook:
         ("app.image.width", 1024, False, False),
         ("gen_ai.tool.call.arguments.tokens", 12, False, False),
         ("gen_ai.tool.tokens", 12, False, False),
+        ("gen_ai.tool.call.count", 2, False, False),
+        ("gen_ai.tool.web_search.name", 2, False, False),
+        ("app.tool.search.count", 2, False, False),
     ],
 )
 def test_a_number_that_speaks_of_usage_is_never_passed_over(

@@ -288,6 +288,12 @@ def test_vendor_cost_is_trusted_from_our_own_instrumentation() -> None:
         ({"gen_ai.usage.cost": "0.5"}, D("0.5"), "some.scope"),
         ({"llm.cost.total": 1}, D(1), "some.scope"),
         ({"gen_ai.usage.cost.amount": 0.25, "gen_ai.usage.cost.source": "provider"}, D("0.25"), "some.scope/provider"),
+        ({"gen_ai.usage.cost": 0.25, "gen_ai.usage.cost.source": "provider"}, D("0.25"), "some.scope/provider"),
+        ({"gen_ai.usage.cost": 0.25, "gen_ai.usage.cost.source": "Local"}, D("0.25"), "some.scope/local"),
+        ({"gen_ai.usage.cost": 0, "gen_ai.usage.cost.source": "provider"}, D(0), "some.scope/provider"),
+        ({"gen_ai.usage.cost": 0, "gen_ai.usage.cost.source": "local"}, None, ""),
+        ({"gen_ai.usage.cost.amount": 0, "gen_ai.usage.cost.source": "provider"}, D(0), "some.scope/provider"),
+        ({"gen_ai.usage.cost": 0.25, "gen_ai.usage.cost.currency": "EUR"}, None, ""),
         ({"gen_ai.usage.cost.amount": 0.25, "gen_ai.usage.cost.currency": "EUR"}, None, ""),
         ({"gen_ai.usage.cost": 0}, None, ""),
         ({"gen_ai.usage.cost": -1}, None, ""),
@@ -300,6 +306,15 @@ def test_costs_on_spans_are_kept_with_their_source(attributes: dict[str, Any], c
     """Never summed with their parts; a zero that nobody at the vendor said is no cost."""
     found = call({**CHAT, **attributes})
     assert (found.reported_cost_usd, found.reported_cost_source) == (cost, source)
+
+
+@pytest.mark.parametrize("name", ["gen_ai.usage.cost", "gen_ai.usage.cost.amount"])
+@pytest.mark.parametrize(("source", "cost"), [("provider", D("0.5")), ("", D("0.5")), ("local", None)])
+def test_an_emitters_own_estimate_is_never_the_vendors_cost(name: str, source: str, cost: D | None) -> None:
+    """The operator trusts a scope for what the vendor stated; what it worked out itself is kept beside ours."""
+    stated = {**CHAT, name: "0.5", "gen_ai.usage.cost.source": source}
+    found = call(stated, trusted=frozenset({"some.scope"}))
+    assert (found.reported_cost_usd, found.usage.vendor_cost_usd) == (D("0.5"), cost)
 
 
 def test_foreign_and_impossible_costs_are_named() -> None:

@@ -13,6 +13,7 @@ absence shows it.
 import re
 from typing import Final
 
+from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.read.fields.failure import exception_type
 from cost_exporter.read.fields.reading import Dialect, Reading
 from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
@@ -96,8 +97,10 @@ def _complete(reading: Reading) -> None:
     provider, slash, model = reading.text(_PROVIDER_MODEL).partition("/")
     if slash:
         reading.provider = provider if reading.provider.lower() in _PROXY else reading.provider
-        _name_the_real_model(reading, model)
+        _name_the_real_model(reading, _without_route(model))
         reading.is_gateway = True
+    elif reading.request_model and not _is_of(reading.response_model, reading.request_model):
+        _doubt_the_answer(reading, reading.request_model)
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
     usage = python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX))
@@ -123,14 +126,32 @@ def _complete_raw(reading: Reading) -> None:
 
 def _name_the_real_model(reading: Reading, model: str) -> None:
     """Take the model that the proxy asked for: the vendor's answer stays where it is no name of the proxy's own."""
-    model = _without_route(model)
-    aliases = {reading.text(_MODEL_GROUP), reading.request_model}
+    group = reading.text(_MODEL_GROUP)
     said = reading.response_model
-    is_alias = said in aliases or model.startswith(said)
+    is_alias = said in {group, reading.request_model} or model.startswith(said)
     if is_alias and said != model:
         reading.response_model = model
         reading.resolves_alias = True
+    elif not group and not _is_of(said, model):
+        _doubt_the_answer(reading, model)
     reading.request_model = model
+
+
+def _is_of(answered: str, asked: str) -> bool:
+    """Return whether an answer may be of the model that was asked for: the same one, or an edition of it."""
+    mine, theirs = base_model(answered), base_model(asked).removesuffix("-latest")
+    return not answered or mine.startswith(theirs) or theirs.startswith(mine)
+
+
+def _doubt_the_answer(reading: Reading, model: str) -> None:
+    """Bill what was asked for where the answer has another name, which is a public name of the proxy or the vendor's.
+
+    Azure is asked for a deployment, whose name has no price.
+    """
+    reading.issues.append(f"assumed_model: asked for {model[:80]}, answered as {reading.response_model[:80]}")
+    reading.is_estimated = True
+    if not reading.provider.lower().startswith("azure"):
+        reading.response_model = model
 
 
 def _without_route(model: str) -> str:

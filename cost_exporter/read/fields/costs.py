@@ -1,8 +1,8 @@
 """Read the cost that a span already carries: kept beside ours with its source (rule 14).
 
 Used only from trusted sources: money that our own instrumentation took from the vendor's reply, and any scope or
-provider that the operator names. Emitters write zero for an unknown cost, so a zero counts only if the vendor itself
-states it.
+provider that the operator names, unless the span itself says that its emitter worked the cost out (`local`). Emitters
+write zero for an unknown cost, so a zero counts only if the vendor itself states it.
 """
 
 from collections.abc import Set as AbstractSet
@@ -24,11 +24,15 @@ class StatedCost(NamedTuple):
     is_trusted: bool
 
 
+_PROVIDER: Final = "provider"
+_LOCAL: Final = "local"
+
 NO_COST: Final = StatedCost(None, "", is_trusted=False)
 
 
 def stated_cost(reading: Reading, provider: str, trusted_sources: AbstractSet[str]) -> StatedCost:
     """Return the first cost on the span that means something."""
+    named = {reading.scope.name, provider}
     for position in reading.layout.costs:
         cost = COSTS[position]
         amount_usd = _amount_usd(reading, cost)
@@ -37,18 +41,18 @@ def stated_cost(reading: Reading, provider: str, trusted_sources: AbstractSet[st
                 amount_usd,
                 _source(reading, cost),
                 is_trusted=(cost.is_vendor_word and reading.scope.rule.is_ours)
-                or reading.scope.name in trusted_sources
-                or provider in trusted_sources,
+                or (_stated_source(reading, cost) != _LOCAL and not trusted_sources.isdisjoint(named)),
             )
     if reading.reported_cost and 0 < reading.reported_cost < MAX_MONEY:
-        is_trusted = reading.scope.name in trusted_sources or provider in trusted_sources
+        is_trusted = not trusted_sources.isdisjoint(named)
         return StatedCost(Decimal(reading.reported_cost), reading.scope.name, is_trusted=is_trusted)
     return NO_COST
 
 
 def _amount_usd(reading: Reading, cost: CostAlias) -> Decimal | None:
     stated = reading.first_number((cost.amount_key,))
-    if stated is None or (stated == 0 and not cost.is_vendor_word):
+    is_vendors = cost.is_vendor_word or _stated_source(reading, cost) == _PROVIDER
+    if stated is None or (stated == 0 and not is_vendors):
         return None
     if cost.currency_key and (reading.text(cost.currency_key) or "USD").upper() != "USD":
         reading.issues.append("foreign_currency")
@@ -61,8 +65,11 @@ def _amount_usd(reading: Reading, cost: CostAlias) -> Decimal | None:
     return amount_usd
 
 
+def _stated_source(reading: Reading, cost: CostAlias) -> str:
+    """Return who worked the cost out, as the span says: `provider`, `local`, or "" where it does not say."""
+    return reading.text(cost.source_key).lower() if cost.source_key else ""
+
+
 def _source(reading: Reading, cost: CostAlias) -> str:
-    said = reading.text(cost.source_key) if cost.source_key else ""
-    if cost.is_vendor_word:
-        said = "vendor"
+    said = "vendor" if cost.is_vendor_word else _stated_source(reading, cost)
     return f"{reading.scope.name}/{said}" if said else reading.scope.name

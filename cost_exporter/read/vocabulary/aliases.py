@@ -368,7 +368,9 @@ COSTS: Final[tuple[CostAlias, ...]] = (
     CostAlias(amount_key=ours.COST_AMOUNT, currency_key=ours.COST_CURRENCY, source_key=ours.COST_SOURCE),
     CostAlias(amount_key="operation.cost"),  # Logfire, Pydantic AI: from genai-prices
     CostAlias(amount_key="gen_ai.cost.total_cost"),  # LiteLLM; its other gen_ai.cost.* are parts of it
-    CostAlias(amount_key="gen_ai.usage.cost"),  # OpenLIT; 0 where its download of prices failed
+    CostAlias(  # OpenLIT; 0 where its download of prices failed
+        amount_key="gen_ai.usage.cost", currency_key=ours.COST_CURRENCY, source_key=ours.COST_SOURCE
+    ),
     CostAlias(amount_key="litellm.cost.total"),  # LiteLLM's second version
     CostAlias(amount_key="llm.cost.total"),  # OpenInference
 )

@@ -72,7 +72,9 @@ _HARMLESS: Final[dict[str, str]] = {
 }
 """Words that make a name harmless, and why."""
 _HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "value", "number"})
-"""Content too, but for the leaf of a usage object."""
+"""Content too, but for the leaf of a usage object, and where the name says that they were counted."""
+_COUNTS: Final = frozenset({"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations"})
+"""How the name of a count ends: `gen_ai.tool.web_search.count`."""
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
 """What is left of the input when its cached part is taken away."""
 
@@ -98,7 +100,7 @@ def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
         return None
     if not known.isdisjoint(_HARMLESS) or _NOT_CACHED.search(name):
         return None
-    if not is_in_container and not known.isdisjoint(_HARMLESS_OUTSIDE):
+    if not is_in_container and not known.isdisjoint(_HARMLESS_OUTSIDE) and words[-1] not in _COUNTS:
         return None
     if words[-1:] == ("requests",) and known.isdisjoint(_SPEAKING):
         return None  # how many answers were added up
