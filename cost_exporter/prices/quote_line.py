@@ -125,13 +125,24 @@ def _parse(line: bytes | str) -> dict[str, Any]:
     return asked
 
 
+_BESIDE: Final = {"output_citation_tokens": "citation_tokens"}
+"""genai-prices' names of parts of the output that are quantities of their own here."""
+
+
 def _usage(asked: Mapping[str, Any], now: datetime) -> UsageRecord:
     texts: dict[str, Any] = {name: _text(asked, name) for name in _TEXTS}
     texts["provider"] = canonical_provider(texts["provider"])
     quantities: Any = {} if asked.get("usage") is None else asked["usage"]
     if not isinstance(quantities, dict):
         raise UsageError('usage is not an object; write "usage": {"input_tokens": 1200}')
-    counted = {str(name): _quantity(str(name), raw) for name, raw in quantities.items() if raw is not None}
+    counted = {
+        _BESIDE.get(str(name), str(name)): _quantity(str(name), raw)
+        for name, raw in quantities.items()
+        if raw is not None
+    }
+    for name, quantity in _BESIDE.items():
+        if name in quantities and "output_tokens" in counted:
+            counted["output_tokens"] -= counted[quantity]
     return UsageRecord(**texts, quantities=counted, at_unix_ns=_at(asked, now))
 
 
@@ -149,7 +160,7 @@ def _text(asked: Mapping[str, Any], name: str) -> str:
 
 
 def _quantity(name: str, raw: Any) -> Quantity:
-    if name not in QUANTITIES:
+    if name not in QUANTITIES and name not in _BESIDE:
         raise UsageError(f"unknown quantity {name!r}; use one of: {', '.join(sorted(QUANTITIES))}")
     if isinstance(raw, bool) or not isinstance(raw, int | str | Decimal):
         raise UsageError(f"{name} is neither a number nor a decimal text")

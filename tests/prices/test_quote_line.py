@@ -252,3 +252,18 @@ def test_explanation_can_be_followed_by_hand() -> None:
     assert "unknown" in answer({"provider": "x", "usage": {"images": 1}}).explanation
     free = answer({"usage": {"calls": 3}, "rates": [{"unit": "calls", "price": "2", "per": "1"}]}).explanation
     assert "calls: 3 x $2 = $6" in free
+
+
+@pytest.mark.parametrize(
+    ("usage", "output", "citations"),
+    [
+        ({"input_tokens": 1, "output_tokens": 100, "output_citation_tokens": 10}, "90", "10"),
+        ({"input_tokens": 1, "output_tokens": 100, "citation_tokens": 10}, "100", "10"),
+        ({"input_tokens": 1, "output_citation_tokens": 10}, None, "10"),
+    ],
+)
+def test_citations_are_priced_apart(usage: dict[str, int], output: str | None, citations: str) -> None:
+    """genai-prices counts them within the output, and names them so; Perplexity counts them beside it."""
+    said = json.loads(answer({"provider": "perplexity", "model": "sonar-deep-research", "usage": usage}).text)
+    quantities = {one["unit"]: one["quantity"] for one in said["lines"]}
+    assert (quantities.get("output_tokens"), quantities["citation_tokens"]) == (output, citations)

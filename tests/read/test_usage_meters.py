@@ -137,7 +137,7 @@ def test_an_impossible_sequence_is_none(sequence: Any) -> None:
     [
         ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", True),
         ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "aws.bedrock", True),
-        ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "openai", False),
+        ({INPUT: 50, "gen_ai.usage.cache_read.input_tokens": 1000}, "openai", True),
         ({INPUT: 1350, "gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", False),
         ({"gen_ai.usage.cache_read.input_tokens": 1000}, "anthropic", False),
     ],
@@ -145,10 +145,36 @@ def test_an_impossible_sequence_is_none(sequence: Any) -> None:
 def test_exclusive_input_is_made_inclusive_where_that_is_certain(
     attributes: dict[str, Any], provider: str, is_exclusive: bool
 ) -> None:
-    """Only for providers that count so; anything else that does not add up is invalid, and left as said."""
+    """Providers that count so, and a part that exceeds its whole."""
     found = call({**CHAT, "gen_ai.provider.name": provider, **attributes})
     assert ("exclusive_input" in found.issues) == is_exclusive
     assert found.usage.quantities.get("input_tokens") == (1050 if is_exclusive else attributes.get(INPUT))
+
+
+CACHED, THOUGHTS = "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.reasoning.output_tokens"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "scope", "issue", "totals"),
+    [
+        ({INPUT: 50, CACHED: 1000, OUTPUT: 5}, "some.scope", "assumed_exclusive", (1050, 5)),
+        ({INPUT: 50, CACHED: 1000, OUTPUT: 5, "gen_ai.usage.total_tokens": 1055}, "some.scope", "", (1050, 5)),
+        ({INPUT: 50, CACHED: 1000, OUTPUT: 5}, "@mastra/otel", "", (50, 5)),
+        ({INPUT: 50, OUTPUT: 5, THOUGHTS: 64}, "some.scope", "assumed_exclusive", (50, 69)),
+        ({INPUT: 50, OUTPUT: 5, THOUGHTS: 64, "gen_ai.usage.total_tokens": 119}, "some.scope", "", (50, 69)),
+        ({INPUT: 50, OUTPUT: 5, THOUGHTS: 64}, "@mastra/otel", "", (50, 5)),
+    ],
+)
+def test_a_part_beyond_its_whole_from_an_unknown_emitter_makes_an_estimate(
+    attributes: dict[str, Any], scope: str, issue: str, totals: tuple[int, int]
+) -> None:
+    """It was counted beside the total, or it is wrong; an emitter known to count inclusively made a mistake."""
+    found = call({**CHAT, **attributes}, scope=scope)
+    assert (found.usage.quantities["input_tokens"], found.usage.quantities["output_tokens"]) == totals
+    assert found.usage.is_estimated == bool(issue)
+    assert [each for each in found.issues if each.startswith("assumed")] == [
+        each for each in found.issues if issue and each.startswith(issue)
+    ]
 
 
 def test_claude_at_google_counts_exclusively_too() -> None:
@@ -187,7 +213,7 @@ def test_parts_of_cache_writes_make_their_total() -> None:
         ({INPUT: 0, OUTPUT: 0}, {}),
         ({INPUT: 0, OUTPUT: 5}, {"input_tokens": 0, "output_tokens": 5}),
         ({INPUT: 0, OUTPUT: 0, "gen_ai.usage.input_characters": 9}, {"characters": 9}),
-        ({INPUT: 0, "gen_ai.usage.cache_read.input_tokens": 3}, {"input_tokens": 0, "cache_read_tokens": 3}),
+        ({INPUT: 0, "gen_ai.usage.cache_read.input_tokens": 3}, {"input_tokens": 3, "cache_read_tokens": 3}),
         ({INPUT: 7, OUTPUT: 2, "gen_ai.usage.cache_read.input_tokens": 0}, {"input_tokens": 7, "output_tokens": 2}),
         ({"gen_ai.usage.input_characters": 0}, {"characters": 0}),
     ],

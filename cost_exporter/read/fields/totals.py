@@ -1,7 +1,7 @@
 """Make totals inclusive: the cached tokens in the input, the thoughts in the output.
 
-Emitters differ in whether the totals include these. What is certain by arithmetic is decided by it
-(a part that exceeds its whole); then the table of scopes decides, and then a stated grand total, which proves only
+Emitters differ in whether the totals include these. What is certain by arithmetic is decided by it: a part that exceeds
+its whole was counted beside it, or is wrong, so from an emitter that nobody verified it makes an estimate. Then the table of scopes decides, and then a stated grand total, which proves only
 what it excludes: input + cached + output proves an input without the cached tokens, input + output + thoughts proves
 thoughts beside the output. Input + output proves nothing: emitters add up what they show. Where nothing decides, and
 the provider's API counts input without the cached tokens, the input is taken for inclusive, and the record says what
@@ -17,7 +17,7 @@ from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS
 
 __all__ = ["is_claude_elsewhere", "make_inclusive"]
 
-_THINKS_BESIDE: Final = frozenset({"google", "x-ai"})
+_THINKS_BESIDE: Final = frozenset({"google", "x-ai", "perplexity"})
 """Their APIs count output without the thoughts that came before it."""
 
 
@@ -61,6 +61,11 @@ def _is_exclusive(reading: Reading, names: Names, cached: Quantity, total: Quant
     thoughts = quantities.get("reasoning_tokens", 0)
     if total and total in {stated + cached + answered, stated + cached + answered + thoughts}:
         return cached != thoughts or counts_so
+    parts = quantities.get("cache_read_tokens", 0), quantities.get("cache_write_tokens", 0)
+    if stated < max(parts) and not rule.is_known:
+        reading.issues.append(f"assumed_exclusive: input_tokens = {stated}, less than the {cached} that were cached")
+        reading.has_unread_usage = True
+        return True
     is_elsewhere = is_claude_elsewhere(names.provider, names.model)
     if names.provider not in EXCLUSIVE_PROVIDERS and not is_elsewhere:
         return False
@@ -80,7 +85,13 @@ def _has_thoughts_beside(reading: Reading, names: Names, total: Quantity) -> boo
         return True
     known = quantities.get("input_tokens", 0) + answered
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
-    return bool(total) and (total == known + thoughts != known + cached or total == known + cached + thoughts)
+    if total and (total == known + thoughts != known + cached or total == known + cached + thoughts):
+        return True
+    if thoughts <= answered or rule.is_known:
+        return False
+    reading.issues.append(f"assumed_exclusive: output_tokens = {answered}, less than the {thoughts} of reasoning")
+    reading.has_unread_usage = True
+    return True
 
 
 def _compare(reading: Reading, names: Names, total: Quantity, as_stated: set[Quantity]) -> None:

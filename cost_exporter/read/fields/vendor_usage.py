@@ -80,7 +80,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "reasoning_tokens": (*_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning"), "reasoning_tokens", _THOUGHTS),
     "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio"),
     "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
-    "web_searches": ("server_tool_use.web_search_requests",),
+    "web_searches": ("server_tool_use.web_search_requests", "num_search_queries"),
 }
 READ_PATHS: Final = frozenset(
     {
