@@ -1,11 +1,12 @@
 """Make totals inclusive: the cached tokens in the input, the thoughts in the output.
 
 Emitters differ in whether the totals include these. What is certain by arithmetic is decided by it: a part that exceeds
-its whole was counted beside it, or is wrong, so from an emitter that nobody verified it makes an estimate. Then the table of scopes decides, and then a stated grand total, which proves only
-what it excludes: input + cached + output proves an input without the cached tokens, input + output + thoughts proves
-thoughts beside the output. Input + output proves nothing: emitters add up what they show. Where nothing decides, and
-the provider's API counts input without the cached tokens, the input is taken for inclusive, and the record says what
-else it may be. No reading is chosen because it costs more or less.
+its whole was counted beside it, or is wrong, so from an emitter that nobody verified it makes an estimate. Then the
+table of scopes decides, and then a stated grand total, which proves only what it excludes: input + cached + output
+proves an input without the cached tokens, input + output + thoughts proves thoughts beside the output. Input + output
+proves nothing: emitters add up what they show. Where nothing decides, and the provider's API counts input without the
+cached tokens, the input is taken for inclusive, and the record says what else it may be. No reading is chosen because
+it costs more or less.
 """
 
 from typing import Final
