@@ -3,9 +3,10 @@
 A wrong setting raises an error of one line that names the variable or the place in the file, and how to fix it.
 """
 
-from cost_exporter.settings.address import Address, Tls, require_safe_address
+from cost_exporter.settings.address import Address, require_safe_address
 from cost_exporter.settings.config_file import Config, Fee, Revenue, load_config
 from cost_exporter.settings.environment import Settings, load_settings
+from cost_exporter.settings.tls import TlsFiles
 
 __all__ = [
     "Address",
@@ -13,7 +14,7 @@ __all__ = [
     "Fee",
     "Revenue",
     "Settings",
-    "Tls",
+    "TlsFiles",
     "load_config",
     "load_settings",
     "require_safe_address",

@@ -5,13 +5,11 @@ that everybody may write to is somebody else's way into the bill.
 """
 
 import ipaddress
-import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 from cost_exporter.errors import SettingsError
 
-__all__ = ["Address", "Tls", "require_safe_address"]
+__all__ = ["Address", "require_safe_address"]
 
 _PORT_MAX = 65_535
 
@@ -58,55 +56,6 @@ def _ipv6(host: str, text: str, name: str) -> str:
         return str(ipaddress.IPv6Address(host))
     except ValueError as error:
         raise SettingsError(f"{name}: {text!r} has no IPv6 address between its brackets; write [::1]:4317") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Tls:
-    """Certificate and key of a server; with a client CA, clients must show a certificate of it."""
-
-    certificate: bytes
-    key: bytes
-    certificate_path: Path
-    key_path: Path
-    client_ca: bytes | None = None
-    client_ca_path: Path | None = None
-
-    @classmethod
-    def load(cls, certificate: Path, key: Path, client_ca: Path | None = None) -> "Tls":
-        """Read the PEM files. Raises `SettingsError` where one cannot be read, or key and certificate differ."""
-        loaded = cls(
-            certificate=_read_pem(certificate, "CALLFARE_TLS_CERT"),
-            key=_read_pem(key, "CALLFARE_TLS_KEY"),
-            client_ca=None if client_ca is None else _read_pem(client_ca, "CALLFARE_TLS_CLIENT_CA"),
-            certificate_path=certificate,
-            key_path=key,
-            client_ca_path=client_ca,
-        )
-        _require_pair(certificate, key)
-        return loaded
-
-    def __repr__(self) -> str:
-        """Never show the key."""
-        return f"Tls({str(self.certificate_path)!r})"
-
-
-def _read_pem(path: Path, name: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{name}: cannot read {path} ({error.strerror}); name a readable PEM file") from error
-    if b"-----BEGIN " not in content:
-        raise SettingsError(f"{name}: {path} is not PEM; it must hold a -----BEGIN ...----- block")
-    return content
-
-
-def _require_pair(certificate: Path, key: Path) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        raise SettingsError(
-            f"CALLFARE_TLS_CERT: {certificate} and {key} do not belong together, or one is damaged; name a pair"
-        ) from error
 
 
 def require_safe_address(address: Address, name: str, *, has_tokens: bool, has_tls: bool, is_insecure: bool) -> None:

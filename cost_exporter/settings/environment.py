@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, Validat
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cost_exporter.errors import SettingsError
-from cost_exporter.settings.address import Address, Tls
+from cost_exporter.settings.address import Address
+from cost_exporter.settings.tls import TlsFiles
 
 __all__ = ["Settings", "load_settings"]
 
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
     processes: int | None = Field(default=None, ge=1, le=64)
     """Processes that receive spans; 1 is the service's own. Unset: the command decides."""
     tls_cert: Path | None = None
-    """Certificate for all three addresses, PEM; together with its key."""
+    """Certificate for all three addresses, PEM; together with its key. A renewed one is used without a restart."""
     tls_key: Path | None = None
     """Key of the certificate, PEM."""
     tls_client_ca: Path | None = None
@@ -130,14 +131,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{url!r} is not a URL; write http://host:port or https://host:port")
         return None if url is None else url.rstrip("/")
 
-    def tls(self) -> Tls | None:
+    def tls(self) -> TlsFiles | None:
         """Read the TLS files; None where no certificate is set. Raises `SettingsError`."""
         if self.tls_cert is None and self.tls_key is None and self.tls_client_ca is None:
             return None
         if self.tls_cert is None or self.tls_key is None:
             missing = "CALLFARE_TLS_CERT" if self.tls_cert is None else "CALLFARE_TLS_KEY"
             raise SettingsError(f"{missing} is not set; a certificate and its key come together")
-        return Tls.load(self.tls_cert, self.tls_key, self.tls_client_ca)
+        return TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
 
 
 def load_settings(**options: Any) -> Settings:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.collector_config import layers
-from tests.end_to_end import certificates
 from tests.end_to_end.binaries import needs_go
+from tests.support import certificates
 from tests.support.waiting import RUN_SECONDS_MAX
 
 pytestmark = needs_go

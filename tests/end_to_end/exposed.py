@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 
-from tests.end_to_end import certificates
 from tests.end_to_end.running import Collector
+from tests.support import certificates
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.http.receiver import HttpReceiver
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.settings import Address, Tls
+from cost_exporter.settings import Address, TlsFiles
 from cost_exporter.store.token_directory import Authenticate, anyone
 from tests.receive import bodies
 
@@ -80,7 +80,7 @@ def start() -> Iterator[Start]:
             *,
             limits: AdmissionLimits | None = None,
             authenticate: Authenticate = anyone,
-            tls: Tls | None = None,
+            tls: TlsFiles | None = None,
             http_options: dict[str, Any] | None = None,
             grpc_options: dict[str, Any] | None = None,
             header_seconds_max: float = 10.0,

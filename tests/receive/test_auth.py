@@ -8,7 +8,7 @@ import pytest
 
 from cost_exporter.errors import StoreUnavailable, Unauthenticated
 from cost_exporter.receive.ingest import Refusal
-from cost_exporter.settings import Tls
+from cost_exporter.settings import TlsFiles
 from cost_exporter.store.tokens import Credential, TokenScope
 from tests.receive import bodies
 from tests.receive.conftest import Service, Start
@@ -95,18 +95,18 @@ def test_a_stranger_is_refused_before_his_body_is_decoded(guarded: Service) -> N
 
 
 @pytest.fixture
-def tls() -> Tls:
+def tls() -> TlsFiles:
     """A certificate for localhost, and the CA that its clients must be of."""
-    return Tls.load(FIXTURES / "cert.pem", FIXTURES / "key.pem", FIXTURES / "ca.pem")
+    return TlsFiles(FIXTURES / "cert.pem", FIXTURES / "key.pem", FIXTURES / "ca.pem")
 
 
-def test_with_a_client_ca_only_its_clients_are_served(start: Start, tls: Tls) -> None:
+def test_with_a_client_ca_only_its_clients_are_served(start: Start, tls: TlsFiles) -> None:
     """TLS on both ports; a client without a certificate of the CA gets nowhere."""
     service = start(tls=tls)
     client = (FIXTURES / "client.pem").read_bytes()
 
     def send(*pair: bytes | None) -> Any:
-        credentials = grpc.ssl_channel_credentials(tls.client_ca, *pair)
+        credentials = grpc.ssl_channel_credentials(tls.current().client_ca, *pair)
         with grpc.secure_channel(service.grpc_address, credentials) as channel:
             return channel.unary_unary(METHOD)(GOOD, timeout=60)
 
@@ -115,7 +115,7 @@ def test_with_a_client_ca_only_its_clients_are_served(start: Start, tls: Tls) ->
         send(None, None)
     url = service.url.replace("http://", "https://")
     headers = {"content-type": "application/x-protobuf"}
-    context = ssl.create_default_context(cafile=str(tls.client_ca_path))
+    context = ssl.create_default_context(cafile=str(FIXTURES / "ca.pem"))
     # Refused while it connects, or while it sends or reads already: TLS 1.3 lets a client begin before it is checked.
     with pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError)):
         httpx.post(url, content=GOOD, headers=headers, verify=context, trust_env=False, timeout=60)

@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from cost_exporter.errors import SettingsError
-from cost_exporter.settings import Address, Tls, require_safe_address
-
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "tls"
+from cost_exporter.settings import Address, require_safe_address
 
 
 @pytest.mark.parametrize(
@@ -62,23 +58,3 @@ def test_start_matrix(host: str, *, has_tokens: bool, has_tls: bool, is_insecure
         require_safe_address(address, "--grpc", **facts)
     assert "\n" not in str(refused.value)
     assert ("callfare token create" in str(refused.value)) is not has_tokens
-
-
-def test_tls_names_the_file_it_cannot_read(tmp_path: Path) -> None:
-    """A missing certificate, or one that is not PEM, is one line with the variable."""
-    with pytest.raises(SettingsError, match=r"^CALLFARE_TLS_CERT: cannot read .*missing.pem"):
-        Tls.load(tmp_path / "missing.pem", FIXTURES / "key.pem")
-    (tmp_path / "cert.pem").write_bytes(b"nothing")
-    with pytest.raises(SettingsError, match="is not PEM"):
-        Tls.load(tmp_path / "cert.pem", FIXTURES / "key.pem")
-
-
-def test_a_key_of_another_certificate_is_one_line() -> None:
-    """Files that do not fit are refused at the start, not at the first connection."""
-    with pytest.raises(SettingsError, match=r"^CALLFARE_TLS_CERT: .* do not belong together"):
-        Tls.load(FIXTURES / "cert.pem", FIXTURES / "client.pem")
-
-
-def test_tls_never_shows_its_key() -> None:
-    """The key is in no repr, so that it cannot reach a log."""
-    assert "KEY" not in repr(Tls.load(FIXTURES / "cert.pem", FIXTURES / "key.pem"))

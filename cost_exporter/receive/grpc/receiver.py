@@ -23,7 +23,7 @@ from cost_exporter.receive.grpc.bounded_pool import BoundedPool, is_overflow_thr
 from cost_exporter.receive.ingest import CountRefused
 from cost_exporter.receive.intake import Intake
 from cost_exporter.receive.listen import require_free, unavailable
-from cost_exporter.settings import Address, Tls
+from cost_exporter.settings import Address, TlsFiles
 from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["GrpcReceiver"]
@@ -62,7 +62,7 @@ class GrpcReceiver:
         self._pool = BoundedPool(threads=2 * admission.limits.slots, queued_max=2 * admission.limits.slots)
         self._server: grpc.Server | None = None
 
-    def start(self, address: Address, tls: Tls | None = None) -> Address:
+    def start(self, address: Address, tls: TlsFiles | None = None) -> Address:
         """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
         require_free(address, _OPTION)
         server = grpc.server(
@@ -165,17 +165,26 @@ def _options(body_bytes_max: int) -> list[tuple[str, Any]]:
     ]
 
 
-def _open_port(server: grpc.Server, address: Address, tls: Tls | None) -> int:
+def _open_port(server: grpc.Server, address: Address, tls: TlsFiles | None) -> int:
     try:
         if tls is None:
             port = server.add_insecure_port(str(address))
         else:
-            credentials = grpc.ssl_server_credentials(
-                [(tls.key, tls.certificate)], tls.client_ca, require_client_auth=tls.client_ca is not None
-            )
-            port = server.add_secure_port(str(address), credentials)
+            port = server.add_secure_port(str(address), _credentials(tls))
     except RuntimeError as error:
         raise unavailable(address, _OPTION, error) from error
     if not port:
         raise unavailable(address, _OPTION, RuntimeError("grpc could not open it"))
     return port
+
+
+def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+    """Return credentials that ask for the files' content at each handshake."""
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        pair = tls.current()
+        return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], pair.client_ca)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=tls.asks_for_client_certificates
+    )

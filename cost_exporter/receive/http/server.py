@@ -1,10 +1,9 @@
 """Serve an ASGI application from a thread: the real port known at once, slow senders cut off, drained at the end."""
 
 import asyncio
-import ssl
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from cost_exporter.errors import SettingsError
 from cost_exporter.receive.listen import bind, unavailable
 from cost_exporter.receive.own_host import OwnHostOnly
-from cost_exporter.settings import Address, Tls
+from cost_exporter.settings import Address, TlsFiles
 
 __all__ = ["HttpServer"]
 
@@ -37,7 +36,7 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, address: Address, tls: Tls | None = None) -> Address:
+    def start(self, address: Address, tls: TlsFiles | None = None) -> Address:
         """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
         config = self._config(OwnHostOnly(self._app) if address.is_loopback else self._app, tls)
         listener = bind(address, self._option)
@@ -61,7 +60,7 @@ class HttpServer:
         self._thread.join(self._grace_seconds + 2)
         self._server = self._thread = None
 
-    def _config(self, app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
+    def _config(self, app: ASGIApp, tls: TlsFiles | None) -> uvicorn.Config:
         config = uvicorn.Config(
             app,
             http=self._protocol,
@@ -74,26 +73,10 @@ class HttpServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=self._grace_seconds,
             limit_concurrency=_CONNECTIONS_MAX,
-            **_tls_options(tls),
         )
-        try:
-            config.load()
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"CALLFARE_TLS_CERT: certificate and key do not fit ({error}); check the files"
-            ) from error
+        config.load()
+        config.ssl = None if tls is None else tls.server_context()
         return config
-
-
-def _tls_options(tls: Tls | None) -> dict[str, Any]:
-    if tls is None:
-        return {}
-    return {
-        "ssl_certfile": tls.certificate_path,
-        "ssl_keyfile": str(tls.key_path),
-        "ssl_ca_certs": None if tls.client_ca_path is None else str(tls.client_ca_path),
-        "ssl_cert_reqs": ssl.CERT_NONE if tls.client_ca_path is None else ssl.CERT_REQUIRED,
-    }
 
 
 def _wait_for_start(server: uvicorn.Server, thread: threading.Thread) -> None:
