@@ -8,7 +8,7 @@ here, with the same options: a call costs the same whichever way it came.
 """
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,6 @@ from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Observe, Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
@@ -32,7 +31,7 @@ __all__ = ["IngestOptions", "LedgerIngest", "ingest_options", "price_by"]
 _DRAIN_SECONDS_MAX: Final = 15.0
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
     """What ingest needs to know of the settings: little, so that it can be sent to another process."""
 

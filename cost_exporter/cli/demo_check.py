@@ -1,18 +1,18 @@
 """Compare what the demo recorded with what the fakes of its vendors received. What a vendor received, it bills."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from cost_exporter.cli.demo_app.vendors import FakeVendors
-from cost_exporter.domain.value import value
 
 __all__ = ["Compared", "compared", "difference_of"]
 
 Row = Mapping[str, Any]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """One quantity, as the vendor's fake counted it and as the records have it."""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import distributions, entry_points
 from typing import Final, Literal
@@ -11,7 +12,6 @@ import psycopg
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.price_book import open_prices_if_any
 from cost_exporter.collisions.collisions import installed_collisions
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
 from cost_exporter.settings import Settings, load_config, load_settings
@@ -35,7 +35,7 @@ _APPLICATION_VARIABLES: Final = frozenset(
 )
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that was looked at."""
 

@@ -10,6 +10,7 @@ OTEL_PYTHON_DISABLED_INSTRUMENTATIONS goes by that name: there it would turn off
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cost_exporter.collisions.instrumentations import (
@@ -20,12 +21,11 @@ from cost_exporter.collisions.instrumentations import (
     OF_VENDORS,
     Instrumentation,
 )
-from cost_exporter.domain.value import value
 
 __all__ = ["Collision", "installed_collisions", "seen_collisions"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collision:
     """Instrumentations that get in each other's way."""
 

@@ -4,14 +4,13 @@ Data for `collisions.py`. To add one, add a row. The one that reports least come
 Scopes and entry points were read in the packages themselves, 2026-11-26.
 """
 
+from dataclasses import dataclass
 from typing import Final
-
-from cost_exporter.domain.value import value
 
 __all__ = ["BREAKAGES", "INSTRUMENTED", "NATIVE_OFF", "OF_FRAMEWORKS", "OF_VENDORS", "Breakage", "Instrumentation"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instrumentation:
     """One that describes calls of a vendor, or of a framework."""
 
@@ -30,7 +29,7 @@ class Instrumentation:
     """First version of the distribution that makes spans by itself."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Breakage:
     """Two distributions that make no span if both are installed, with at most a line in a log."""
 

@@ -8,9 +8,10 @@ from cost_exporter.domain.money import ZERO
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Line, Quote, Status
 from cost_exporter.domain.span import Call
-from cost_exporter.domain.value import value
+from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.value import new, value
 
-__all__ = ["DEFAULT_TENANT", "LEGS", "UNCATEGORISED", "CostRecord", "Leg", "leg_of"]
+__all__ = ["DEFAULT_TENANT", "LEGS", "UNCATEGORISED", "CostRecord", "Leg", "billed_record", "leg_of"]
 
 DEFAULT_TENANT: Final = "default"
 UNCATEGORISED: Final = "uncategorised"
@@ -90,3 +91,34 @@ class CostRecord:
     def known_cost_usd(self) -> Decimal:
         """What the record adds to a total: its cost, or nothing where that is unknown."""
         return ZERO if self.cost_usd is None else self.cost_usd
+
+
+def billed_record(
+    *,
+    call: Call,
+    tenant: str,
+    category: str,
+    attribution: Attribution,
+    usage: UsageRecord,
+    quote: Quote,
+    issues: tuple[str, ...],
+    amended_model: str,
+) -> CostRecord:
+    """Return the record of a call that is billed: for this usage, at this quote. Every call takes this path."""
+    record = new(CostRecord)
+    record.call = call
+    record.tenant = tenant
+    record.category = category
+    record.attribution = attribution
+    record.quantities = usage.quantities
+    record.session_before = usage.session_before
+    record.status = quote.status
+    record.cost_usd = quote.amount_usd
+    record.lines = quote.lines
+    record.issues = issues
+    record.quote_issues = quote.issues
+    record.duplicate_of = None
+    record.duplicate_trace_id = None
+    record.book_version = quote.book_version
+    record.amended_model = amended_model
+    return record

@@ -1,16 +1,15 @@
 """Facts on their way: a request as decoded, as read, and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cost_exporter.domain.span import Call, Link, SpanKey
-from cost_exporter.domain.value import value
 
 __all__ = ["DeadLetter", "Facts", "OutgoingSpan", "Receipt"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A span, or a whole request, that cannot be kept as a record. Held durably, content stripped, replayable."""
 
@@ -32,7 +31,7 @@ class OutgoingSpan(NamedTuple):
     span: bytes
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What one request contained, read and waiting to be stored in one transaction."""
 
@@ -59,7 +58,7 @@ class Facts:
         return len(self.calls) + len(self.dead_letters) + self.ignored_count
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What became of the spans of one request, after COMMIT. received = the sum of the others."""
 

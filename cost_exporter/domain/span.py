@@ -9,9 +9,9 @@ from enum import IntEnum
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
+from cost_exporter.domain.value import new, value
 
-__all__ = ["Call", "EmitterRank", "Link", "Root", "SpanKey"]
+__all__ = ["Call", "EmitterRank", "Link", "Root", "SpanKey", "copy_call", "plain_link"]
 
 SpanKey = tuple[bytes, bytes]
 """(trace id, span id), within one namespace."""
@@ -84,6 +84,53 @@ class Call:
     """Signed 64-bit hash of everything above: equal hash, equal content."""
 
 
+def copy_call(
+    original: Call,
+    *,
+    trace_id: bytes,
+    span_id: bytes,
+    parent_span_id: bytes | None,
+    started_at_unix_ns: int,
+    ended_at_unix_ns: int,
+    usage: UsageRecord,
+    attribution: Attribution,
+    resource_attribution: Attribution,
+    service_name: str,
+    call_id: str,
+    content_hash: int,
+) -> Call:
+    """Return a copy with these fields replaced: `dataclasses.replace` for the path that every span takes."""
+    copied = new(Call)
+    copied.trace_id = trace_id
+    copied.span_id = span_id
+    copied.parent_span_id = parent_span_id
+    copied.started_at_unix_ns = started_at_unix_ns
+    copied.ended_at_unix_ns = ended_at_unix_ns
+    copied.usage = usage
+    copied.attribution = attribution
+    copied.resource_attribution = resource_attribution
+    copied.service_name = service_name
+    copied.scope = original.scope
+    copied.detail = original.detail
+    copied.is_look_alike = original.is_look_alike
+    copied.is_billable = original.is_billable
+    copied.call_id = call_id
+    copied.has_gateway_id = original.has_gateway_id
+    copied.is_gateway = original.is_gateway
+    copied.session_id = original.session_id
+    copied.session_sequence = original.session_sequence
+    copied.session_is_closed = original.session_is_closed
+    copied.session_vendor_total_seconds = original.session_vendor_total_seconds
+    copied.producer_id = original.producer_id
+    copied.producer_sequence = original.producer_sequence
+    copied.reported_cost_usd = original.reported_cost_usd
+    copied.reported_cost_source = original.reported_cost_source
+    copied.error_type = original.error_type
+    copied.issues = original.issues
+    copied.content_hash = content_hash
+    return copied
+
+
 @value
 class Root:
     """What only the root of a trace reports."""
@@ -104,3 +151,14 @@ class Link:
     attribution: Attribution = NO_ATTRIBUTION
     root: Root | None = None
     """Present on the root span, which has no parent."""
+
+
+def plain_link(trace_id: bytes, span_id: bytes, parent_span_id: bytes | None) -> Link:
+    """Return a link that states nothing, as most spans are read."""
+    link = new(Link)
+    link.trace_id = trace_id
+    link.span_id = span_id
+    link.parent_span_id = parent_span_id
+    link.attribution = NO_ATTRIBUTION
+    link.root = None
+    return link

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES, Quantities
-from cost_exporter.domain.value import value
+from cost_exporter.domain.value import new, value
 
-__all__ = ["CHAT_OPERATIONS", "UsageRecord", "totals_not_stated"]
+__all__ = ["CHAT_OPERATIONS", "UsageRecord", "copy_usage", "totals_not_stated"]
 
 CHAT_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion"})
 """Emitters differ in what they call an answer of a language model, which reads tokens and writes some."""
@@ -55,6 +55,42 @@ class UsageRecord:
     """What the same session consumed before this delta: prices that round by the session bill the difference."""
     vendor_cost_usd: Decimal | None = None
     """Cost that our own instrumentation took from the vendor's reply: trusted, becomes `reported`."""
+
+
+def copy_usage(  # noqa: PLR0917 - defaults of keyword-only parameters are dearer
+    original: UsageRecord,
+    quantities: Quantities,
+    at_unix_ns: int,
+    model: str,
+    tenant: str = "",
+    api_key: str = "",
+    session_before: Quantities | None = None,
+    vendor_cost_usd: Decimal | None = None,
+) -> UsageRecord:
+    """Return a copy with these fields replaced: `dataclasses.replace` for the path that every span takes."""
+    copied = new(UsageRecord)
+    copied.provider = original.provider
+    copied.model = model
+    copied.request_model = original.request_model
+    copied.operation = original.operation
+    copied.quantities = quantities
+    copied.at_unix_ns = at_unix_ns
+    copied.tenant = tenant
+    copied.api_key = api_key
+    copied.service_tier = original.service_tier
+    copied.mode = original.mode
+    copied.region = original.region
+    copied.speed = original.speed
+    copied.plan = original.plan
+    copied.search_context = original.search_context
+    copied.base_url = original.base_url
+    copied.is_refused = original.is_refused
+    copied.has_failed = original.has_failed
+    copied.is_estimated = original.is_estimated
+    copied.is_incomplete = original.is_incomplete
+    copied.session_before = session_before
+    copied.vendor_cost_usd = vendor_cost_usd
+    return copied
 
 
 def totals_not_stated(usage: UsageRecord) -> tuple[str, ...]:

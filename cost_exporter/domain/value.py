@@ -1,17 +1,23 @@
-"""`@value`: a value object that is cheap to build, and functions that build and copy one in a single call.
+"""`@value`: an immutable value object without the price of one, for the few classes that are made for every span.
 
-`dataclass(frozen=True)` writes each field through `object.__setattr__`, which makes a 20-field object four
-times slower to build, and the ingest path builds several per span. So only the type checker enforces
-immutability: it sees these classes as frozen.
+`dataclass(frozen=True)` writes each field through `object.__setattr__`, which makes an object of 20 fields about three
+times as dear. So here only the type checker enforces immutability: it sees these classes as frozen. Every other class
+is a plain `@dataclass(frozen=True, slots=True, kw_only=True)`.
+
+Where even the keywords of a constructor are too dear, a function beside the class (`copy_usage`, `copy_call`,
+`billed_record`) fills an object from `new` field by field, which takes a quarter of the time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, dataclass_transform
 
-__all__ = ["copier", "maker", "value"]
+__all__ = ["new", "value"]
 
 T = TypeVar("T")
+
+new: Final[Callable[[type], Any]] = object.__new__
+"""Make an object whose fields are not set yet. It is `Any`, so that the type checker lets them be set."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
@@ -19,44 +25,3 @@ def value(cls: type[T]) -> type[T]:
     """Make `cls` a slotted, keyword-only dataclass that the type checker treats as frozen."""
     decorate: Callable[[type[T]], type[T]] = dataclass(slots=True, kw_only=True)
     return decorate(cls)
-
-
-def maker(cls: type[T], *given: str) -> Callable[..., T]:
-    """Return a function of the values of the fields `given`, in this order, that makes an object; the rest is default.
-
-    A call with the 14 keywords of a `CostRecord` is dear where it is made for every span.
-    """
-    defaults = {each.name: each.default for each in _fields(cls) if each.name not in given}
-    assert MISSING not in defaults.values(), defaults
-    values = [name if name in given else f"defaults[{name!r}]" for name in _names(cls)]
-    return _compiled(cls, values, given, {"defaults": defaults})
-
-
-def copier(cls: type[T], *replaced: str) -> Callable[..., T]:
-    """Return a function of an object and the values of the fields `replaced`, in this order, that copies the object.
-
-    It is `dataclasses.replace` with the names given once instead of each time.
-    """
-    values = [name if name in replaced else f"original.{name}" for name in _names(cls)]
-    return _compiled(cls, values, ("original", *replaced), {})
-
-
-def _compiled(
-    cls: type[T], values: Sequence[str], parameters: Sequence[str], known: Mapping[str, Any]
-) -> Callable[..., T]:
-    """Compile what one would write by hand, as dataclasses makes `__init__`: one assignment a field."""
-    names = _names(cls)
-    assert set(parameters) <= {*names, "original"}, parameters
-    lines = [f"    made.{name} = {said}" for name, said in zip(names, values, strict=True)]
-    source = [f"def make({', '.join(parameters)}):", "    made = new(cls)", *lines, "    return made"]
-    namespace: dict[str, Any] = {"new": object.__new__, "cls": cls, **known}
-    exec("\n".join(source), namespace)  # noqa: S102 - names of fields only
-    return namespace["make"]
-
-
-def _names(cls: type) -> list[str]:
-    return [each.name for each in _fields(cls)]
-
-
-def _fields(cls: type) -> tuple[Field[Any], ...]:
-    return fields(cls)

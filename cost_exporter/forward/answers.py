@@ -5,9 +5,9 @@ ExportTraceServiceResponse, as protobuf or JSON; an empty body is an empty one.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import Undecodable
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, fields_of, read_varint
 
@@ -25,7 +25,7 @@ class NotOtlp(ConnectionError):
     """The answer did not come from an OTLP receiver, so the spans were not taken. Worth trying again."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What a receiver took of a request."""
 

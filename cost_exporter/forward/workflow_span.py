@@ -6,13 +6,13 @@ scope name marks it as ours, so that reading never takes it for a call.
 """
 
 import hashlib
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from callfare import attributes
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.money import to_plain
-from cost_exporter.domain.value import value
 from cost_exporter.forward.enrich import cost_bucket
 from cost_exporter.read.otlp import wire
 
@@ -21,7 +21,7 @@ __all__ = ["SCOPE_NAME", "FinalWorkflow", "workflow_span"]
 SCOPE_NAME: Final = "callfare.cost"
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinalWorkflow:
     """A workflow whose total is not expected to change."""
 

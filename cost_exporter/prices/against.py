@@ -4,6 +4,7 @@ Nothing is imported: a disagreement is for a person to settle, by a curated row 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,7 +12,6 @@ from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
 
 __all__ = ["Comparison", "Disagreement", "compare"]
 
@@ -33,7 +33,7 @@ _TOTAL_OF: Final = {
 }
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """One unit of one model that costs something else there."""
 
@@ -65,7 +65,7 @@ class Disagreement:
         }
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What came of holding a book against a list."""
 

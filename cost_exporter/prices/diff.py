@@ -1,16 +1,16 @@
 """Compare two sets of price rows: what is new, gone, or priced otherwise."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.pricing.rows import PriceRow
-from cost_exporter.domain.value import value
 
 __all__ = ["PriceChange", "diff_rows"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceChange:
     """One difference. `before` and `after` are prices as text, "" where there is none."""
 

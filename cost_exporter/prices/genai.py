@@ -8,6 +8,7 @@ The library's own auto-update is never switched on: prices change by `callfare p
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib import import_module
@@ -25,7 +26,6 @@ from cost_exporter.domain.pricing.rows import (
     instant_text,
     required_conditions,
 )
-from cost_exporter.domain.value import value
 from cost_exporter.errors import MissingExtra, PriceFileError
 
 __all__ = ["VOICE_UNITS", "ImportedProvider", "import_genai", "library_version", "provider_rows", "with_changes"]
@@ -79,7 +79,7 @@ _WHISPER_AT_GROQ: Final = frozenset({"whisper-large-v3", "whisper-large-v3-turbo
 _GROQ_MINIMUM_SECONDS: Final = Decimal(10)  # written into the library's engine, not into its data
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedProvider:
     """Everything imported of one provider."""
 

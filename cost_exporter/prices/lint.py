@@ -6,6 +6,7 @@ are named for what they look like. Overrides that leave quantities unpriced are 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.match import Candidate, matches_empty_name
 from cost_exporter.domain.pricing.rows import LIST, PriceRow
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES
-from cost_exporter.domain.value import value
 
 __all__ = ["LintFinding", "lint_book", "lint_rows"]
 
@@ -36,7 +36,7 @@ _CEILING_USD: Final[dict[str, Decimal]] = {
 _CONFIDENT: Final = frozenset({"high", "medium", "low"})
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LintFinding:
     """One thing to look at."""
 

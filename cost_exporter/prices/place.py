@@ -5,12 +5,12 @@ rounded on the way. JSON (ad-hoc rates of `prices quote`) is wrapped the same wa
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import yaml
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import PriceFileError
 
 __all__ = ["Node", "compose", "wrap"]
@@ -27,7 +27,7 @@ _KINDS = {
 _TRUE = frozenset({"true", "yes", "on"})
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One value of a price file: a text with the kind its writing implies, a list, or a mapping."""
 

@@ -5,13 +5,13 @@ In: YAML text. Out: a `PriceFile`, or `PriceFileError` with file, line, column a
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from cost_exporter.domain.pricing.rows import FOREVER, OPERATOR, Factor, ModelAlias, PriceRow, instant_text
-from cost_exporter.domain.value import value
 from cost_exporter.errors import PriceFileError
 from cost_exporter.prices.place import Node, compose, wrap
 from cost_exporter.prices.rows import read_alias, read_factor, read_row
@@ -22,7 +22,7 @@ _SECTIONS: Final = ("prices", "factors", "aliases", "inherit")
 _MAX_BYTES: Final = 32 * 1024 * 1024
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceFile:
     """What one price file says."""
 

@@ -6,7 +6,7 @@ as they are written, never through a float.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -19,7 +19,6 @@ from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.domain.quantity import QUANTITIES, Quantity
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, UsageError
 from cost_exporter.prices.place import wrap
 from cost_exporter.prices.price_file import parse_rates
@@ -36,7 +35,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LINE_BYTES_MAX: Final = 1024 * 1024
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredLine:
     """The quote of one line, and whether the line could be read."""
 

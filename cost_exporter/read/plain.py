@@ -10,9 +10,8 @@ from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.domain.span import Call
-from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import copier
+from cost_exporter.domain.span import Call, copy_call
+from cost_exporter.domain.usage import copy_usage
 from cost_exporter.read.fields.content_hash import attribution_text, content_hash
 from cost_exporter.read.fields.quantities import PARTS, TOTALS, total_cache_writes
 from cost_exporter.read.fields.reading import AttributeLayout, CallIdentity, Origin
@@ -23,21 +22,6 @@ from cost_exporter.read.otlp.wire import EncodedAttributes, Span
 __all__ = ["read_from_template"]
 
 _ERROR: Final = 2
-_usage_like: Final = copier(UsageRecord, "quantities", "at_unix_ns")
-_call_like: Final = copier(
-    Call,
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "started_at_unix_ns",
-    "ended_at_unix_ns",
-    "usage",
-    "attribution",
-    "resource_attribution",
-    "service_name",
-    "call_id",
-    "content_hash",
-)
 
 
 def read_from_template(  # noqa: PLR0917 - called once a span, where keywords would cost
@@ -66,19 +50,19 @@ def read_from_template(  # noqa: PLR0917 - called once a span, where keywords wo
         if not response_id or not response_id.isprintable():
             return None
         call_id = f"response:{response_id}"
-    return _call_like(
+    return copy_call(
         template,
-        trace_id,
-        span_id,
-        parent_span_id,
-        started_at_unix_ns,
-        ended_at_unix_ns,
-        _usage_like(template.usage, quantities, started_at_unix_ns),
-        attribution,
-        origin.attribution,
-        origin.service_name,
-        call_id,
-        content_hash(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=parent_span_id,
+        started_at_unix_ns=started_at_unix_ns,
+        ended_at_unix_ns=ended_at_unix_ns,
+        usage=copy_usage(template.usage, quantities, started_at_unix_ns, template.usage.model),
+        attribution=attribution,
+        resource_attribution=origin.attribution,
+        service_name=origin.service_name,
+        call_id=call_id,
+        content_hash=content_hash(
             trace_id + span_id if parent_span_id is None else trace_id + span_id + parent_span_id,
             started_at_unix_ns,
             ended_at_unix_ns,

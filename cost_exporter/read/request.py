@@ -10,8 +10,7 @@ from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts
-from cost_exporter.domain.span import Call, Link, Root
-from cost_exporter.domain.value import copier
+from cost_exporter.domain.span import Call, Link, Root, plain_link
 from cost_exporter.read.call import read_call
 from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.fields.identity import identity_of
@@ -30,8 +29,6 @@ __all__ = ["read_request"]
 _NO_TRACE_ID: Final = bytes(16)
 _NO_SPAN_ID: Final = bytes(8)
 _ERROR: Final = 2
-_PLAIN_LINK: Final = Link(trace_id=_NO_TRACE_ID, span_id=_NO_SPAN_ID, parent_span_id=None)
-_plain_link: Final = copier(Link, "trace_id", "span_id", "parent_span_id")
 
 
 def read_request(
@@ -148,7 +145,7 @@ class _Reader:
                     is_streamed = weighs_order and span_id in self._streamed_spans
                     layout, names_before = layouts.layout_for(names, is_streamed=is_streamed), names
                 if layout is None and not is_root and not may_claim:
-                    add_link(_plain_link(_PLAIN_LINK, trace_id, span_id, parent_span_id))
+                    add_link(plain_link(trace_id, span_id, parent_span_id))
                 else:
                     parent = None if is_root else parent_span_id
                     self._read_span(span, attributes, trace_id, span_id, parent, layout, origin)

@@ -13,6 +13,7 @@ Rust and .NET read `grpc-status-details-bin` and Python only a trailer named `go
 """
 
 import random
+from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -21,7 +22,6 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.domain.value import value
 from cost_exporter.errors import (
     Overloaded,
     PermissionDenied,
@@ -44,7 +44,7 @@ class SlowSender(Overloaded):
     """The request did not arrive in time; its slot was needed."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A refusal in the words of both transports."""
 

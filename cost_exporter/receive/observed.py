@@ -6,11 +6,11 @@ another.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.span import Call
-from cost_exporter.domain.value import value
 
 __all__ = ["Observed", "Observer", "ServiceScope", "Unobserved", "Watch"]
 
@@ -20,7 +20,7 @@ _SCOPES_MAX: Final = 10_000
 """Limit of the scopes that are reported: senders choose their names, and the notices about them are only advice."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What one request brought."""
 

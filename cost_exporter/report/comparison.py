@@ -3,12 +3,11 @@
 A change is stated only where both costs are wholly known: the difference of two lower bounds is no bound at all.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from cost_exporter.domain.money import CONTEXT
-from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import bound_text, cost_text, jsonable, total_text
 from cost_exporter.report.sheet import Sheet
 from cost_exporter.report.spend import Spend, SpendGroup
@@ -18,7 +17,7 @@ __all__ = ["ComparedSpend", "compared"]
 _NOTHING = Decimal(0)
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedSpend(Spend):
     """Spend with that of the period before."""
 

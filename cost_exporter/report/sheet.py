@@ -1,9 +1,7 @@
 """A sheet: cells of text under column names, and how its columns fold together where they have too little room."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-
-from cost_exporter.domain.value import value
+from dataclasses import dataclass, replace
 
 __all__ = ["Fold", "Sheet", "folded", "with_cells", "with_points_aligned", "without_empty"]
 
@@ -11,7 +9,7 @@ _DASH = "-"
 """What stands for something unknown."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
     """Several columns that become one where a table is too wide. Nothing is left out."""
 
@@ -24,7 +22,7 @@ class Fold:
     """What follows a cell of each column, such as its unit, where the column's name no longer says it."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """Cells of text under column names, and the line that sums them up."""
 

@@ -5,13 +5,12 @@ as a cost that is known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain, total
-from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import bound_text, jsonable, total_text, with_thousands
 from cost_exporter.report.sheet import Fold, Sheet, without_empty
 
@@ -49,7 +48,7 @@ _FOLDS: Final = (
 """How a table gets narrower, in this order."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpendGroup:
     """One combination of the dimensions, what it cost and what was paid for."""
 
@@ -73,7 +72,7 @@ class SpendGroup:
         return {name: getattr(self, name) for name in _QUANTITIES}
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
     """What was paid from `since` (inclusive) until `until` (exclusive), UTC."""
 

@@ -5,13 +5,13 @@ that the rows do not say; an operation of unknown cost has its line, its dash an
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.cost import LEGS, leg_of
 from cost_exporter.domain.money import to_plain, total
-from cost_exporter.domain.value import value
 from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_thousands
 from cost_exporter.report.decisions import issue_explained, told_instead
 from cost_exporter.report.sheet import Fold, Sheet
@@ -45,7 +45,7 @@ _NOT_TEXT: Final = {
 _MONEY_MAPS: Final = frozenset({"by_leg", "by_category"})
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowReport:
     """A workflow and its records, in the order of legs and time."""
 

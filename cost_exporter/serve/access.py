@@ -5,11 +5,11 @@ tenants sees everything, and each of its reads is logged.
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import PermissionDenied
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import ALL_TENANTS, TokenScope
@@ -19,7 +19,7 @@ __all__ = ["OPEN", "Access", "access_of", "require_metrics_scope"]
 _READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN})
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What the sender of a request may see."""
 

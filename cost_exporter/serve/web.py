@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from cost_exporter.domain.value import value
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.serve.access import Access
 from cost_exporter.serve.answers import NotFound
@@ -21,7 +21,7 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
     """The ways to the database, to who asks, and to the time."""
 

@@ -4,13 +4,13 @@ Idempotent: spans are recognised by their keys, and a dead letter that fails aga
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
 from cost_exporter.domain.facts import Facts, Receipt
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, StoreError, StoreFault, StoreUnavailable
 from cost_exporter.store.codec.call_json import call_from_payload
 from cost_exporter.store.database.locks import Lock, try_lock_session, unlock_session
@@ -19,7 +19,7 @@ from cost_exporter.store.database.statements import statement
 __all__ = ["Replayed", "WaitingLetter", "replay"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """What became of one letter."""
 
@@ -28,7 +28,7 @@ class Replayed:
     """"" if its spans are stored now."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingLetter:
     """A letter with an OTLP payload, as the pipeline needs it to read it again."""
 

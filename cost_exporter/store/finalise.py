@@ -5,6 +5,7 @@ that this returns counts each workflow once.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +15,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cost_exporter.domain.facts import OutgoingSpan
-from cost_exporter.domain.value import value
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.outbox import insert_outgoing
 
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 _EMPTY_FOR: Final = timedelta(days=1)
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinalCost:
     """What the calls of one tenant, tier and task in a final workflow cost together."""
 
@@ -39,7 +39,7 @@ class FinalCost:
     unpriced_count: int
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinalisedTrace:
     """A workflow that has just become final."""
 

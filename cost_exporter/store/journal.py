@@ -7,12 +7,12 @@ still open never sees it. Transaction ids have the same gap, but the server says
 Keep the place where you are in the transaction that uses what was read; then nothing is used twice either.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError
 from cost_exporter.store.database.statements import statement
 
@@ -21,7 +21,7 @@ __all__ = ["JOURNAL_START", "JournalPlace", "read_corrections"]
 Row = dict[str, Any]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalPlace:
     """Up to and including which posting the journal was read."""
 

@@ -7,7 +7,7 @@ changed. Rows are written once and never updated; of two prices the one that was
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -27,7 +27,6 @@ from cost_exporter.domain.pricing.rows import (
     PriceRow,
     Window,
 )
-from cost_exporter.domain.value import value
 from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
@@ -58,7 +57,7 @@ def latest_version(connection: Connection) -> int:
     return row[0] if row is not None and row[0] is not None else 0
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BookVersion:
     """One version of the book: a file that was loaded, or an import."""
 

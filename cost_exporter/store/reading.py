@@ -7,6 +7,7 @@ as `Decimal` also out of jsonb, where psycopg would make floats of it.
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,7 +20,6 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import PoolTimeout
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.session import connect, open_pool
 from cost_exporter.store.database.statements import statement
@@ -35,7 +35,7 @@ _LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), 
 """How far the latest workflows are looked for; None is all the time there is."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
     """From `since` (inclusive) until `until` (exclusive), UTC."""
 

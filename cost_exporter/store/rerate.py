@@ -21,7 +21,6 @@ from cost_exporter.domain.money import CONTEXT, ZERO
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.codec.quote_json import quote_from, quote_json
 from cost_exporter.store.database.connection import connect_ledger, open_ledger, rolled_back_unless_committed
@@ -68,7 +67,7 @@ class RerateRunning(StoreError):
     """Another re-rating is under way."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReratedPeriod:
     """Which records: by the start of the call, from `since` until `until` (exclusive), of one tenant or of all."""
 
@@ -210,7 +209,7 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[Re
 # ----------------------------------------------------------------------------------------------------- the steps
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What a re-rating is to do."""
 

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import psycopg
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreError, StoreUnavailable, Unauthenticated
 from cost_exporter.store.tokens import Connection, Credential, in_force, token_hash
 
@@ -66,7 +66,7 @@ def _token_in(header: str) -> str | None:
     return None  # a credential for somebody else, such as a proxy's Basic
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """What was last read."""
 
@@ -75,7 +75,7 @@ class _Known:
     """Whether there is or ever was a token."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     """One attempt to read the table."""
 

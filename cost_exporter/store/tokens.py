@@ -7,6 +7,7 @@ the table. A slow password hash would add nothing: nobody can guess 256 bits.
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -14,7 +15,6 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import TupleRow
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.store.database.statements import statement
 
@@ -54,7 +54,7 @@ class TokenScope(StrEnum):
 _READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN, TokenScope.METRICS})
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
     """The tenant and scope of a token."""
 
@@ -63,7 +63,7 @@ class Credential:
     token_id: int = 0
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A token as it is listed: everything but the token."""
 

@@ -1,14 +1,12 @@
 """Plain calls, read the short way: nothing in the facts tells by which way a span was read."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cost_exporter.domain.facts import Facts
-from cost_exporter.domain.span import Call, Link
-from cost_exporter.domain.value import copier
+from cost_exporter.domain.span import Call
 from cost_exporter.read import layout, request
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
@@ -212,13 +210,3 @@ def test_the_whole_corpus_reads_the_same_both_ways(
     monkeypatch.setattr(request, "read_from_template", closed)
     assert short == read_request(spans, **options)
     assert any(shortcuts)
-
-
-def test_a_copier_replaces_what_it_is_given_and_keeps_the_rest() -> None:
-    """As `dataclasses.replace` does, for any fields, in the order of their names."""
-    link = Link(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=None)
-    moved = copier(Link, "parent_span_id", "span_id")
-    assert moved(link, b"p" * 8, b"o" * 8) == replace(link, parent_span_id=b"p" * 8, span_id=b"o" * 8)
-    assert link.parent_span_id is None
-    with pytest.raises(AssertionError, match="colour"):
-        copier(Link, "colour")

@@ -13,13 +13,11 @@ from cost_exporter.domain.pricing.rate_card import RateCard
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.quote import Line, Quote, Rate, Status
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import maker
 
 __all__ = ["invalid_quote", "planned_quote", "refused_quote", "reported_quote"]
 
 _VENDORS_OWN: Final = Rate("vendor_cost_usd", Decimal(1), Decimal(1), "reported")
 _add = CONTEXT.add
-_quote: Final = maker(Quote, "amount_usd", "status", "lines", "issues", "book_version")
 
 
 def planned_quote(plan: RateCard, parts: dict[str, Quantity], usage: UsageRecord, version: str) -> Quote:
@@ -49,7 +47,7 @@ def planned_quote(plan: RateCard, parts: dict[str, Quantity], usage: UsageRecord
             lines.append(_unpriced_line(unit, number))
     if lines and not unpriced:
         status = "estimated" if plan.is_estimated or usage.is_estimated else "priced"
-        return _quote(amount_usd, status, tuple(lines), issues, version)
+        return Quote(amount_usd=amount_usd, status=status, lines=tuple(lines), issues=issues, book_version=version)
     return _incomplete_quote(plan, parts, usage, (amount_usd, lines, unpriced, issues), version)
 
 

@@ -11,6 +11,7 @@ within a plan is the one place where the order of rule 19 is decided:
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, Inexact
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from cost_exporter.domain.pricing.rows import LIST, Factor, PriceRow, Window
 from cost_exporter.domain.quantity import FREE_WITHOUT_PRICE, TOKEN_QUANTITIES, Quantities
 from cost_exporter.domain.quote import Rate
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import value
 
 __all__ = ["BookCandidates", "PriceLookup", "RateCard", "UnitPrice"]
 
@@ -119,7 +119,7 @@ def _assumption(row: PriceRow, plan_name: str) -> str:
     return f"assumed_{subject}: {assumed}{unlisted}"
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RateCard:
     """What each unit costs for one kind of usage at one time."""
 
@@ -134,7 +134,7 @@ class RateCard:
     """Whether an operator's, tenant's or API key's price takes part."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BookCandidates:
     """One book in force for a usage: its candidates and its factors."""
 

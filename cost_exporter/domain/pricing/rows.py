@@ -5,6 +5,7 @@ side by side (`list`, `operator`, `tenant:NAME`, `api_key:ID`); which one applie
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
@@ -81,7 +82,7 @@ def instant_text(unix_ns: int) -> str:
     return instant.strftime("%Y-%m-%d" if unix_ns % (_DAY_MINUTES * _NS_PER_MINUTE) == 0 else "%Y-%m-%dT%H:%M:%SZ")
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContextTier:
     """A cliff: the row prices the *whole* request once `basis` passes `above`."""
 
@@ -98,7 +99,7 @@ class ContextTier:
         return f"{self.basis}{'>=' if self.is_inclusive else '>'}{self.above}"
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Times of the week at which a row applies, in UTC."""
 
@@ -201,7 +202,7 @@ class PriceRow:
         return f"{self.price_id} = ${to_plain(self.price_usd)} per {to_plain(self.per)}"
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
     """A negotiated factor on the list price: 0.78 is 22 % off."""
 
@@ -215,7 +216,7 @@ class Factor:
     valid_to_unix_ns: int = FOREVER
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAlias:
     """Another name for a model: a dated snapshot, `-latest`, a deployment. Itself dated, since aliases move."""
 

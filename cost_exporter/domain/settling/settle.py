@@ -6,10 +6,9 @@ same set gives the same records: that is what makes rollups reproducible (rules 
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final
 
 from cost_exporter.domain.attribution import Attribution
-from cost_exporter.domain.cost import UNCATEGORISED, CostRecord
+from cost_exporter.domain.cost import UNCATEGORISED, CostRecord, billed_record
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.framing import framing_spans
@@ -18,8 +17,8 @@ from cost_exporter.domain.settling.identity import Identities, ids_of_keys, repe
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.verdict import Verdict, judge
 from cost_exporter.domain.span import Call, Link, SpanKey
-from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import copier, maker, value
+from cost_exporter.domain.usage import UsageRecord, copy_usage
+from cost_exporter.domain.value import value
 
 __all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
 
@@ -117,54 +116,29 @@ def _record(facts: TraceFacts, key: SpanKey, attribution: Attribution, verdict: 
         )
     usage = _usage_on_account(call.usage, tenant, attribution.api_key or "", verdict)
     quote = price(usage)
-    return _billed(
-        call,
-        tenant,
-        category,
-        attribution,
-        usage.quantities,
-        usage.session_before,
-        quote.status,
-        quote.amount_usd,
-        quote.lines,
-        call.issues + verdict.issues + quote.issues,
-        quote.issues,
-        quote.book_version,
-        verdict.model,
+    return billed_record(
+        call=call,
+        tenant=tenant,
+        category=category,
+        attribution=attribution,
+        usage=usage,
+        quote=quote,
+        issues=call.issues + verdict.issues + quote.issues,
+        amended_model=verdict.model,
     )
-
-
-_billed: Final = maker(
-    CostRecord,
-    "call",
-    "tenant",
-    "category",
-    "attribution",
-    "quantities",
-    "session_before",
-    "status",
-    "cost_usd",
-    "lines",
-    "issues",
-    "quote_issues",
-    "book_version",
-    "amended_model",
-)
-_on_account: Final = copier(
-    UsageRecord, "quantities", "tenant", "api_key", "session_before", "vendor_cost_usd", "model"
-)
 
 
 def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Verdict) -> UsageRecord:
     """Return the usage as it is billed: for this tenant, with the verdict's quantities where it has any."""
-    return _on_account(
+    return copy_usage(
         usage,
-        usage.quantities if verdict.quantities is None else verdict.quantities,
-        tenant,
-        api_key,
-        verdict.session_before,
-        usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
-        verdict.model or usage.model,
+        quantities=usage.quantities if verdict.quantities is None else verdict.quantities,
+        at_unix_ns=usage.at_unix_ns,
+        model=verdict.model or usage.model,
+        tenant=tenant,
+        api_key=api_key,
+        session_before=verdict.session_before,
+        vendor_cost_usd=usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
     )
 
 

@@ -44,7 +44,7 @@ def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
     `ids` are those of trace, span and parent, the times as sent. `rare_fields` is what few spans say; see
     `said_beyond`.
     """
-    used = " ".join([f"{name}={number}" for name, number in sorted(quantities.items())])
+    used = " ".join([f"{name}={quantities[name]}" for name in sorted(quantities)])
     said = (
         f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used};"
         f" {identity.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rare_fields}"

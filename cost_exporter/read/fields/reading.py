@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
-from cost_exporter.domain.value import value
 from cost_exporter.read.otlp.values import count_of, flag_of, is_empty, number_of, text_of
 from cost_exporter.read.otlp.wire import Attributes, Span
 from cost_exporter.read.vocabulary.names import Names
@@ -27,7 +26,7 @@ Keys = tuple[str, ...]
 NO_KEYS: Final[Keys] = ()
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuledScope:
     """Who made the spans: the instrumentation scope and what is special about it."""
 
@@ -205,7 +204,7 @@ def first_flag(attributes: Attributes, keys: Keys) -> bool | None:
     return None
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """How one family of emitters speaks, beyond the spellings in `aliases.py`."""
 
@@ -227,7 +226,7 @@ class Dialect:
     carry one of the markers or keys, or for all if the dialect has neither."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttributeLayout:
     """Which wanted attributes the spans of one kind carry, sorted by what they mean."""
 

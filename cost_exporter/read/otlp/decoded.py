@@ -5,15 +5,15 @@ dead letters already, so that they cannot cost the other spans of their batch.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cost_exporter.domain.facts import DeadLetter
-from cost_exporter.domain.value import value
 from cost_exporter.read.otlp import wire
 
 __all__ = ["DecodedRequest"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedRequest:
     """One ExportTraceServiceRequest and who sent it."""
 

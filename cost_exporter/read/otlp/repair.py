@@ -4,9 +4,9 @@ upb refuses a whole message for one bad byte in a text, or for one value nested 
 the wire. This path is slow, and only used for messages that would be lost otherwise.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import Undecodable
 from cost_exporter.read.otlp import otlp_bytes
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, Field, Shape, fields_of
@@ -28,7 +28,7 @@ class _TooDeep(Exception):
     pass
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RepairedMessage:
     """A message that can be decoded."""
 

@@ -4,11 +4,11 @@ This is data: the first name in a row that is present and readable wins. To teac
 its row, and a recorded span to the corpus. If one emitter uses a name with another meaning, `scopes.py` has it.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from callfare import attributes as ours
 from cost_exporter.domain.quantity import QUANTITIES, WHOLE_QUANTITIES
-from cost_exporter.domain.value import value
 
 __all__ = [
     "ATTRIBUTION_KEYS",
@@ -28,7 +28,7 @@ _LITELLM: Final = ("litellm.metadata.", "metadata.")
 _LITELLM_TEAM: Final = ("litellm.team.id", *(prefix + "user_api_key_team_id" for prefix in _LITELLM))
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityAlias:
     """One quantity, the names it goes by, and what the number means."""
 
@@ -351,7 +351,7 @@ ATTRIBUTION_KEYS: Final[dict[str, tuple[str, ...]]] = {
 """In the order of the fields of `Attribution`."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostAlias:
     """One way in which somebody states a cost on a span."""
 

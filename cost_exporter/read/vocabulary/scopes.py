@@ -7,11 +7,11 @@ mean. `detail` decides which of two spans of one call is billed (rule 6).
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from cost_exporter.domain.span import EmitterRank
-from cost_exporter.domain.value import value
 
 __all__ = ["EXCLUSIVE_PROVIDERS", "SCOPE_RULES", "ScopeRule", "scope_rule"]
 
@@ -19,7 +19,7 @@ EXCLUSIVE_PROVIDERS: Final = frozenset({"anthropic", "aws"})
 """Their APIs count input without what was read from and written to the cache."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeRule:
     """What is special about the spans of one scope."""
 

@@ -7,16 +7,16 @@ queued without bound, and a refused sender keeps its batch.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import Overloaded
 
 __all__ = ["Admission", "AdmissionLimits", "Permit"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionLimits:
     """How much is let in at a time, and how long one waits for it."""
 

@@ -6,9 +6,9 @@ messages (values of an array, events) are bounded by a count of the bytes that c
 costs one pass at memory speed; only a request that looks suspicious by that is walked message by message.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import TooLarge, Undecodable
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, Shape, fields_of, read_varint, shape_of
 
@@ -28,7 +28,7 @@ _REQUEST: Final = shape_of("Request")
 _RESOURCE_SPANS, _SCOPE_SPANS, _SPANS = 1, 2, 2
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most a single request may hold. OTLP recommends 64 MiB, also after decompression."""
 

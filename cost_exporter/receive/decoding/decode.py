@@ -4,9 +4,9 @@ A request is refused as a whole only where it is too large (`TooLarge`) or nothi
 (`Undecodable`). One bad span never costs its batch.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from cost_exporter.domain.value import value
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.otlp.decoded import DecodedRequest
@@ -26,7 +26,7 @@ class Encoding(StrEnum):
     JSON = "application/json"
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SenderIdentity:
     """Which tenant a request belongs to: from the credential, never from the request."""
 

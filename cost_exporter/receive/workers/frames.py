@@ -9,13 +9,13 @@ like one that ends between two: the other process is gone.
 
 import json
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from cost_exporter import errors
 from cost_exporter.assembly import IngestOptions
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError, Overloaded
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.observed import Observed
@@ -45,7 +45,7 @@ class OurFault(Exception):
     """Replaces an unexpected error that stayed in the worker's process."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRequest:
     """One request on its way to a worker."""
 
@@ -57,7 +57,7 @@ class WorkerRequest:
     """It ended its workers and becomes a dead letter. Without its body; here are the ids of its trace and its span."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReply:
     """What became of a request, and what the worker observed since its last reply."""
 

@@ -7,11 +7,11 @@ index into the attributions are all that is kept; the few roots add their times 
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Link, Root, SpanKey
-from cost_exporter.domain.value import value
 from cost_exporter.store.codec.fact_json import attribution_from, attribution_words
 
 __all__ = ["NO_LINKS", "PackedLinks", "pack_links", "unpack_links"]
@@ -20,7 +20,7 @@ _ENTRY: Final = struct.Struct(">8s8sH")
 _NO_PARENT: Final = bytes(8)
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedLinks:
     """The three columns of `trace` that hold its links; None where there is nothing to hold."""
 

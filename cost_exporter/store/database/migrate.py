@@ -7,12 +7,12 @@ advisory lock lets one process migrate while the others wait. A schema that is n
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, LiteralString, cast
 
 import psycopg
 
-from cost_exporter.domain.value import value
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.locks import Lock, lock_session
 from cost_exporter.store.database.session import connect
@@ -25,7 +25,7 @@ __all__ = ["Migration", "check_schema", "migrate", "migrations"]
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One step of the schema."""
 

@@ -8,13 +8,13 @@ the senders keep their spans, while what is blamed on the content is acknowledge
 import re
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 
 from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
 from cost_exporter.domain.span import Call, Link
-from cost_exporter.domain.value import value
 from cost_exporter.store.codec.call_json import call_payload
 
 __all__ = [
@@ -51,7 +51,7 @@ _CONTENT_CHECK: Final = re.compile(
 """The checks of values, by name. There are others, such as that of a partition, which no content can break."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isolated:
     """The fault is in the only span of this batch. `remainder` is the batch without it."""
 

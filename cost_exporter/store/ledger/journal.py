@@ -6,6 +6,7 @@ one without looking anywhere else. It is written in the transaction of the chang
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -13,7 +14,6 @@ import psycopg
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.quote import is_unpriced
 from cost_exporter.domain.span import Call
-from cost_exporter.domain.value import value
 from cost_exporter.store.codec.arrays import Int8Array, TextArray, TimestampArray, UuidArray
 from cost_exporter.store.codec.fact_json import compact_json, quantities_json
 from cost_exporter.store.codec.quote_json import decision_json
@@ -38,7 +38,7 @@ def write_journal(cursor: Cursor, write_set: WriteSet) -> None:
         cursor.execute(statement("insert_corrections"), _correction_parameters(corrections))
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Correction:
     """A final record before and after; None where there was none, or is none any more."""
 

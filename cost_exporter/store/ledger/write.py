@@ -7,6 +7,7 @@ they are held for the shortest time.
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ import psycopg
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, OutgoingSpan
-from cost_exporter.domain.value import value
 from cost_exporter.store.codec.arrays import (
     BoolArray,
     ByteaArray,
@@ -44,7 +44,7 @@ _PAYLOAD_BYTES_MAX: Final = 65_536
 _DETAIL_LENGTH_MAX: Final = 500
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A dead letter, and with which request it came."""
 

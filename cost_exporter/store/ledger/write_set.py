@@ -31,7 +31,7 @@ from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.settle import Price, TraceFacts, Workflow, settle, workflow_of
 from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import maker, value
+from cost_exporter.domain.value import value
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 
 __all__ = [
@@ -64,9 +64,6 @@ class RecordChange:
     outgoing: OutgoingSpan | None = None
 
 
-_change: Final = maker(RecordChange, "record", "before", "namespace", "bucket_day", "received_at_us", "outgoing")
-
-
 @value
 class TraceRow:
     """The row of `trace` as it is to be."""
@@ -79,7 +76,7 @@ class TraceRow:
     ended_at_unix_ns: int | None
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """An earlier state of a record: content that lost a conflict, or a decision or quote that was replaced."""
 
@@ -94,7 +91,7 @@ class Revision:
     """The record on which late spans changed the decision."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
     """What late spans changed about a workflow that had been finalised, on one tenant's account."""
 
@@ -238,25 +235,34 @@ def _key(
     return _rest_of_usage(usage), tenant, api_key, frozenset(quantities.items()), before
 
 
+def _change(state: TraceState, record: CostRecord, before: CostRecord | None) -> RecordChange:
+    key = record.call.trace_id, record.call.span_id
+    return RecordChange(
+        record=record,
+        before=before,
+        namespace=state.key[1],
+        bucket_day=state.bucket_day,
+        received_at_us=state.received_at_us[key],
+        outgoing=state.outgoing.get(key),
+    )
+
+
 def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_set: WriteSet) -> None:
     changes: list[RecordChange] = []
-    namespace, bucket_day, received_at_us = state.key[1], state.bucket_day, state.received_at_us
     removals: list[RecordChange] = []
     for key, call in state.calls.items():
         before = state.records.get(key)
         record = records.get(key)
         if record is None:  # it only frames others
             if before is not None:
-                removals.append(_change(before, before, namespace, bucket_day, received_at_us[key], None))
-            continue
-        if before is None or _stored_fields(before) != _stored_fields(record) or before.call is not call:
-            outgoing = state.outgoing.get(key)
-            changes.append(_change(record, before, namespace, bucket_day, received_at_us[key], outgoing))
+                removals.append(_change(state, before, before))
+        elif before is None or _stored_fields(before) != _stored_fields(record) or before.call is not call:
+            changes.append(_change(state, record, before))
     write_set.changes += changes
     write_set.removals += removals
     write_set.revisions += [
         Revision(
-            namespace=namespace,
+            namespace=state.key[1],
             call=each.record.call,
             tenant=each.record.tenant,
             reason="settled",
@@ -266,7 +272,7 @@ def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_s
     ]
     write_set.outgoing_links += state.outgoing_links
     write_set.revisions += [
-        Revision(namespace=namespace, call=call, tenant=records[key].tenant if key in records else namespace)
+        Revision(namespace=state.key[1], call=call, tenant=records[key].tenant if key in records else state.key[1])
         for (key, _), call in state.superseded_calls.items()
     ]
     if state.is_parted:

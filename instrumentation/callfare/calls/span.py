@@ -16,7 +16,7 @@ A call ends in one of three ways:
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from opentelemetry import context as context_api
@@ -31,7 +31,6 @@ from callfare.calls import producer
 from callfare.calls.admission import Hold, gate_in
 from callfare.calls.failure import describe_error, is_refusal
 from callfare.guard import quietly
-from callfare.value import value
 
 __all__ = [
     "Amount",
@@ -68,7 +67,7 @@ _SIMPLE = frozenset({str, bool, int, float})
 """Types of which the SDK takes every value as it is. What a vendor answers may turn out to be anything else."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequest:
     """What is known of a paid call before it goes out."""
 

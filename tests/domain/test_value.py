@@ -1,0 +1,142 @@
+"""The functions that make an object field by field leave no field out, and agree with the constructor."""
+
+import re
+from dataclasses import fields, replace
+from decimal import Decimal
+from pathlib import Path
+
+import cost_exporter
+from cost_exporter.domain.attribution import NO_ATTRIBUTION
+from cost_exporter.domain.cost import CostRecord, billed_record
+from cost_exporter.domain.quote import Quote
+from cost_exporter.domain.span import Call, EmitterRank, Link, copy_call, plain_link
+from cost_exporter.domain.usage import UsageRecord, copy_usage
+
+ACME = NO_ATTRIBUTION._replace(tenant="acme")
+
+
+def filled_usage() -> UsageRecord:
+    """Every field has a value that is not its default."""
+    texts = {each.name: f"some {each.name}" for each in fields(UsageRecord) if each.type is str}
+    flags = {each.name: True for each in fields(UsageRecord) if each.type is bool}
+    return UsageRecord(
+        **texts,  # type: ignore[arg-type]
+        **flags,  # type: ignore[arg-type]
+        quantities={"input_tokens": 3},
+        at_unix_ns=5,
+        session_before={"input_tokens": 1},
+        vendor_cost_usd=Decimal("0.5"),
+    )
+
+
+def filled_call() -> Call:
+    """Every field has a value that is not its default."""
+    return Call(
+        trace_id=b"t" * 16,
+        span_id=b"s" * 8,
+        parent_span_id=b"p" * 8,
+        started_at_unix_ns=1,
+        ended_at_unix_ns=2,
+        usage=filled_usage(),
+        attribution=ACME,
+        resource_attribution=ACME._replace(tenant="other"),
+        service_name="service",
+        scope="scope",
+        detail=EmitterRank.NATIVE,
+        is_look_alike=True,
+        is_billable=False,
+        call_id="response:1",
+        has_gateway_id=True,
+        is_gateway=True,
+        session_id="session",
+        session_sequence=1,
+        session_is_closed=True,
+        session_vendor_total_seconds=Decimal(7),
+        producer_id="producer",
+        producer_sequence=4,
+        reported_cost_usd=Decimal("0.1"),
+        reported_cost_source="span",
+        error_type="timeout",
+        issues=("exclusive_input",),
+        content_hash=9,
+    )
+
+
+def differs_from_defaults(filled: UsageRecord | Call) -> bool:
+    return all(getattr(filled, each.name) != each.default for each in fields(filled))
+
+
+def test_a_copy_of_usage_has_the_fields_that_are_given_and_keeps_the_rest() -> None:
+    """As `dataclasses.replace` does."""
+    usage = filled_usage()
+    assert differs_from_defaults(usage)
+    given = {"tenant": "acme", "api_key": "k", "session_before": {"input_tokens": 2}, "vendor_cost_usd": Decimal(1)}
+    copied = copy_usage(usage, {"input_tokens": 8}, 9, "other", **given)  # type: ignore[arg-type]
+    assert copied == replace(usage, quantities={"input_tokens": 8}, at_unix_ns=9, model="other", **given)  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_call_has_the_fields_that_are_given_and_keeps_the_rest() -> None:
+    """As `dataclasses.replace` does."""
+    call = filled_call()
+    assert differs_from_defaults(call)
+    given = {
+        "trace_id": b"T" * 16,
+        "span_id": b"S" * 8,
+        "parent_span_id": None,
+        "started_at_unix_ns": 11,
+        "ended_at_unix_ns": 12,
+        "usage": replace(call.usage, model="other"),
+        "attribution": NO_ATTRIBUTION,
+        "resource_attribution": ACME,
+        "service_name": "other",
+        "call_id": "",
+        "content_hash": 10,
+    }
+    assert copy_call(call, **given) == replace(call, **given)  # type: ignore[arg-type]
+
+
+def test_a_plain_link_states_nothing() -> None:
+    """It is the link that the constructor makes of the three ids."""
+    assert plain_link(b"t" * 16, b"s" * 8, None) == Link(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=None)
+
+
+def test_a_billed_record_has_its_usage_and_its_quote() -> None:
+    """It is the record that the constructor makes of them, and no duplicate."""
+    call = filled_call()
+    usage = replace(call.usage, tenant="acme")
+    quote = Quote(amount_usd=Decimal(2), status="partial", issues=("no_price: pages",), book_version="7")
+    made = billed_record(
+        call=call,
+        tenant="acme",
+        category="bot",
+        attribution=ACME,
+        usage=usage,
+        quote=quote,
+        issues=("all",),
+        amended_model="better",
+    )
+    assert made == CostRecord(
+        call=call,
+        tenant="acme",
+        category="bot",
+        attribution=ACME,
+        quantities=usage.quantities,
+        session_before=usage.session_before,
+        status="partial",
+        cost_usd=Decimal(2),
+        issues=("all",),
+        quote_issues=("no_price: pages",),
+        book_version="7",
+        amended_model="better",
+    )
+    assert made.quote == quote
+
+
+def test_only_what_is_made_for_every_span_gives_up_immutability() -> None:
+    """Other classes are plain frozen dataclasses; these are made by reading, pricing, settling or the ledger."""
+    root = Path(cost_exporter.__file__).parent
+    modules = {
+        path.relative_to(root) for path in root.rglob("*.py") if re.search(r"^@value$", path.read_text(), re.MULTILINE)
+    }
+    assert modules
+    assert {module.parts[:2] for module in modules if module.parts[0] != "domain"} <= {("store", "ledger")}
