@@ -1,28 +1,30 @@
-"""What each API key, user, category and provider spent, by the hour and by the day: what budgets go by.
+"""What each API key, user, task, tier, category and provider spent, by hour, day and month.
 
-Exact like the rollups of `rollup.py`, and moved by the same differences: categories and providers are sums of the
-hours, API keys and users of the records that name one. A call without a user counts for no user. This is a stored
-rollup; the report that people read is `cost_exporter/report/spend.py`.
+Budgets go by it, and reports. Exact like the rollups of `rollup.py`, and moved by the same differences: categories and
+providers are sums of the hours, the others of the records that name one. A call without a user counts for no user. This
+is a stored rollup; the report that people read is `cost_exporter/report/spend.py`.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import CONTEXT, ZERO
-from cost_exporter.domain.quote import is_unpriced
-from cost_exporter.domain.rollup import HourlyKey, Measures, hour_of
+from cost_exporter.domain.rollup import HourlyKey, Measures, hour_of, measures_of
 
 __all__ = ["Spend", "SpendKey", "spend_moves"]
 
-Kind = Literal["api_key", "user", "category", "provider"]
-Grain = Literal["hour", "day"]
+Kind = Literal["api_key", "user", "task", "tier", "category", "provider"]
+Grain = Literal["hour", "day", "month"]
 _HOURS_PER_DAY: Final = 24
+_DAY_ZERO: Final = date(1970, 1, 1).toordinal()
 
 
 class SpendKey(NamedTuple):
-    """One spender in one hour or day of one tenant."""
+    """One spender in one hour, day or month of one tenant."""
 
     tenant: str
     kind: Kind
@@ -38,6 +40,10 @@ class Spend(NamedTuple):
     cost_usd: Decimal = ZERO
     request_count: int = 0
     unpriced_count: int = 0
+    total_tokens: int = 0
+    characters: int = 0
+    audio_seconds: Decimal = ZERO
+    call_seconds: Decimal = ZERO
 
 
 _NOTHING: Final = Spend()
@@ -49,39 +55,76 @@ def spend_moves(
     """Return by how much each spender moves, given how the hours move and which records come and go."""
     sums: dict[SpendKey, Spend] = {}
     for key, measures in hours.items():
-        spend = Spend(measures.cost_usd, measures.request_count, measures.unpriced_count)
+        spend = _spend_of(measures)
         _add(sums, SpendKey(key.tenant, "category", "hour", key.hour, key.category), spend)
         _add(sums, SpendKey(key.tenant, "provider", "hour", key.hour, key.provider), spend)
     for record in added:
-        _add_named(sums, record, 1)
+        _add_named(sums, record, is_taken=False)
     for record in taken:
-        _add_named(sums, record, -1)
+        _add_named(sums, record, is_taken=True)
     for key, spend in list(sums.items()):
-        day = key.hour - key.hour % _HOURS_PER_DAY
-        _add(sums, SpendKey(key.tenant, key.kind, "day", day, key.value), spend)
+        day = key.hour // _HOURS_PER_DAY
+        _add(sums, SpendKey(key.tenant, key.kind, "day", day * _HOURS_PER_DAY, key.value), spend)
+        month = _month_of(day)
+        _add(sums, SpendKey(key.tenant, key.kind, "month", month * _HOURS_PER_DAY, key.value), spend)
     return {key: spend for key, spend in sums.items() if spend != _NOTHING}
 
 
-def _add_named(sums: dict[SpendKey, Spend], record: CostRecord, sign: int) -> None:
-    """Add what a record says of its API key and user, or take it away."""
+def _add_named(sums: dict[SpendKey, Spend], record: CostRecord, *, is_taken: bool) -> None:
+    """Add what a record says of its API key, user, task and tier, or take it away."""
     words = record.attribution
-    if record.status == "duplicate" or words.user is words.api_key is None:
+    if record.status == "duplicate" or words.user is words.api_key is words.task is words.tier is None:
         return
     hour = hour_of(record)
-    cost_usd = record.known_cost_usd if sign > 0 else CONTEXT.minus(record.known_cost_usd)
-    spend = Spend(cost_usd, sign, sign if is_unpriced(record.status) else 0)
-    if words.user is not None:
-        _add(sums, SpendKey(record.tenant, "user", "hour", hour, words.user), spend)
-    if words.api_key is not None:
-        _add(sums, SpendKey(record.tenant, "api_key", "hour", hour, words.api_key), spend)
+    spend = _spend_of(measures_of(record))
+    if is_taken:
+        spend = _less(spend)
+    named: tuple[tuple[Kind, str | None], ...] = (
+        ("user", words.user),
+        ("api_key", words.api_key),
+        ("task", words.task),
+        ("tier", words.tier),
+    )
+    for kind, name in named:
+        if name is not None:
+            _add(sums, SpendKey(record.tenant, kind, "hour", hour, name), spend)
+
+
+@lru_cache(maxsize=1_024)
+def _month_of(day: int) -> int:
+    """Return the first day of the month of a day, both in days since 1970."""
+    return day + 1 - date.fromordinal(_DAY_ZERO + day).day
+
+
+def _spend_of(measures: Measures) -> Spend:
+    return Spend(
+        measures.cost_usd,
+        measures.request_count,
+        measures.unpriced_count,
+        measures.input_tokens + measures.output_tokens,
+        measures.characters,
+        measures.audio_seconds,
+        measures.call_seconds,
+    )
+
+
+def _less(spend: Spend) -> Spend:
+    minus = CONTEXT.minus
+    cost_usd, requests, unpriced, tokens, characters, audio, call = spend
+    return Spend(minus(cost_usd), -requests, -unpriced, -tokens, -characters, minus(audio), minus(call))
 
 
 def _add(sums: dict[SpendKey, Spend], key: SpendKey, spend: Spend) -> None:
     known = sums.get(key)
     if known is not None:
+        add = CONTEXT.add
         spend = Spend(
-            CONTEXT.add(known.cost_usd, spend.cost_usd),
+            add(known.cost_usd, spend.cost_usd),
             known.request_count + spend.request_count,
             known.unpriced_count + spend.unpriced_count,
+            known.total_tokens + spend.total_tokens,
+            known.characters + spend.characters,
+            add(known.audio_seconds, spend.audio_seconds),
+            add(known.call_seconds, spend.call_seconds),
         )
     sums[key] = spend

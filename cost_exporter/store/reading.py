@@ -7,8 +7,7 @@ as `Decimal` also out of jsonb, where psycopg would make floats of it.
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -24,33 +23,16 @@ from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.session import connect, open_pool
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
+from cost_exporter.store.spending import Period, spend_query
 
 __all__ = ["Period", "Reader", "ReaderPool"]
 
 Row = dict[str, Any]
-_ROLLUP_COLUMNS: Final = frozenset({"day", "week", "month", "tenant_id", "category", "provider", "model", "operation"})
+_TOPS: Final = {"cost": "top_by_cost", "duration": "top_by_duration", "unpriced": "top_by_unpriced"}
 _POOL_CONNECTIONS_MAX: Final = 4
 _POOL_WAIT_SECONDS_MAX: Final = 3.0
 _LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
 """How far the latest workflows are looked for; None is all the time there is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """From `since` (inclusive) until `until` (exclusive), UTC."""
-
-    since: datetime
-    until: datetime
-
-    @classmethod
-    def always(cls) -> "Period":
-        """Return the period of everything there is: rule 13 lets no span start before or after it."""
-        return cls(since=datetime(2000, 1, 1, tzinfo=UTC), until=datetime(9999, 1, 1, tzinfo=UTC))
-
-    @property
-    def has_whole_days(self) -> bool:
-        """Whether the daily rollup can answer for it."""
-        return all(moment.astimezone(UTC).time() == time(0) for moment in (self.since, self.until))
 
 
 class Reader:
@@ -86,8 +68,8 @@ class Reader:
 
     def top(self, period: Period, *, limit: int, tenant: str | None = None, by: str = "cost") -> list[Row]:
         """Return workflows that started in the period, by cost, by duration or by unpriced calls, the highest first."""
-        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": limit, "by": by}
-        return self._rows("top_workflows", parameters)
+        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "count": limit}
+        return self._rows(_TOPS[by], parameters)
 
     def latest(self, *, now: datetime, count: int, tenant: str | None = None) -> list[Row]:
         """Return the workflows that started last, the last one first.
@@ -112,12 +94,8 @@ class Reader:
 
         `cost_usd` is null where nothing of a group is priced.
         """
-        from_rollup = period.has_whole_days and _ROLLUP_COLUMNS.issuperset(columns)
-        name = "spend_by_day_rollup" if from_rollup else "spend_by_records"
         parameters = {"since": period.since, "until": period.until, "tenant": tenant}
-        rows = self._rows(name, parameters, columns)
-        # An aggregate without groups answers one row of nulls also where there is nothing to sum.
-        return [row for row in rows if row["request_count"]]
+        return self._fetched(spend_query(period, columns), parameters)
 
     def cost_totals(self) -> list[Row]:
         """Return cost, operations and unpriced operations of all time by the labels that metrics have."""
@@ -143,12 +121,13 @@ class Reader:
         """Return whether the database answers."""
         return bool(self._rows("alive", {}))
 
-    def _rows(self, name: str, parameters: dict[str, Any], columns: Sequence[str] | None = None) -> list[Row]:
-        query: sql.Composable = sql.SQL(statement(name))
-        if columns is not None:
-            query = sql.SQL(statement(name)).format(columns=_listed(columns), grouping=_grouping(columns))
+    def _rows(self, name: str, parameters: dict[str, Any]) -> list[Row]:
+        return self._fetched(sql.SQL(statement(name)), parameters)
+
+    def _fetched(self, query: sql.SQL | sql.Composed, parameters: dict[str, Any]) -> list[Row]:
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            # Never prepared: the best plan depends on the period and on whether one tenant is asked for.
+            return self._connection.execute(query, parameters, prepare=False).fetchall()
         except psycopg.errors.UndefinedTable as error:
             raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
         except psycopg.OperationalError as error:
@@ -186,14 +165,3 @@ class ReaderPool:
 def _keep_decimals(connection: psycopg.Connection[Row]) -> None:
     """Let figures in jsonb come as Decimal."""
     set_json_loads(partial(json.loads, parse_float=Decimal), connection)
-
-
-def _listed(columns: Sequence[str]) -> sql.Composable:
-    return sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(column)) for column in columns)
-
-
-def _grouping(columns: Sequence[str]) -> sql.Composable:
-    if not columns:
-        return sql.SQL("")
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    return sql.SQL("group by {} order by {}").format(names, names)

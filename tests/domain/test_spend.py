@@ -1,8 +1,10 @@
 """Who spent how much in which hour and day, as differences."""
 
 from dataclasses import replace
-from decimal import Decimal as D
+from datetime import UTC, datetime
+from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,30 +44,30 @@ records = st.builds(
     status=st.sampled_from(["priced", "priced", "partial", "duplicate"]),
     user=st.sampled_from([None, "ann", "bob"]),
     api_key=st.sampled_from([None, "key-1"]),
+    task=st.sampled_from([None, "answer"]),
+    tier=st.sampled_from([None, "gold"]),
     category=st.sampled_from([None, "bot"]),
 )
 
 
 @given(st.lists(records, max_size=6), st.lists(records, max_size=6))
 def test_moves_are_the_difference_of_the_sums(added: list[CostRecord], taken: list[CostRecord]) -> None:
-    """Taking away what was added leaves nothing, and both grains of every kind move alike."""
+    """Taking away what was added leaves nothing, and all grains of every kind move alike."""
     moves = spend_moves(hours_of(added, taken), added, taken)
     there, back = (spend_moves(hours_of(*pair), *pair) for pair in ((added, []), ([], taken)))
     for spend_key in moves.keys() | there.keys() | back.keys():
         parts = [each.get(spend_key, Spend()) for each in (there, back)]
-        expected = Spend(
-            cost_usd=parts[0].cost_usd + parts[1].cost_usd,
-            request_count=parts[0].request_count + parts[1].request_count,
-            unpriced_count=parts[0].unpriced_count + parts[1].unpriced_count,
-        )
+        expected = Spend(*[one + other for one, other in zip(*parts, strict=True)])
         assert moves.get(spend_key, Spend()) == expected
     assert spend_moves(hours_of(added, added), added, added) == {}
-    for kind in ("user", "api_key", "category", "provider"):
-        hour, day = (
-            sum((spend.cost_usd for each, spend in moves.items() if (each.kind, each.grain) == (kind, grain)), D(0))
-            for grain in ("hour", "day")
+    for kind in ("user", "api_key", "task", "tier", "category", "provider"):
+        hour, day, month = (
+            [spend for each, spend in moves.items() if (each.kind, each.grain) == (kind, grain)]
+            for grain in ("hour", "day", "month")
         )
-        assert hour == day
+        for name in Spend._fields:
+            sums = [sum(getattr(each, name) for each in part) for part in (hour, day, month)]
+            assert sums == sums[:1] * 3
 
 
 def test_a_move_between_hours_of_one_day_leaves_the_day_alone() -> None:
@@ -77,6 +79,25 @@ def test_a_move_between_hours_of_one_day_leaves_the_day_alone() -> None:
         ("provider", "hour"),
     }
     assert days_of(hours) == {}
+
+
+@pytest.mark.parametrize(
+    ("moment", "month"),
+    [
+        ("1970-01-31T23", "1970-01-01"),
+        ("2024-02-29T00", "2024-02-01"),
+        ("2026-12-31T23", "2026-12-01"),
+        ("2027-01-01T00", "2027-01-01"),
+    ],
+)
+def test_a_month_is_that_of_the_calendar(moment: str, month: str) -> None:
+    """In UTC, whatever its length."""
+    hour, first = (
+        int(datetime.fromisoformat(each).replace(tzinfo=UTC).timestamp()) // 3600 for each in (moment, month)
+    )
+    measures = Measures(cost_usd=Decimal(1), request_count=1)
+    moves = spend_moves({HourlyKey("acme", hour, "bot", "openai", "gpt-4o", "chat"): measures}, [], [])
+    assert {key.hour for key in moves if key.grain == "month"} == {first}
 
 
 def test_days_are_sums_of_their_hours() -> None:

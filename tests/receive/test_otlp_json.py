@@ -322,6 +322,19 @@ def test_too_many_spans_or_values_are_too_large() -> None:
         decoded(b'{"a":[' + b"{}," * 5_000_000 + b"{}]}")
 
 
+@pytest.mark.parametrize("colon", [b":", b" :", b"\t\r\n:"])
+def test_too_many_keys_are_too_large_wherever_they_are(colon: bytes) -> None:
+    """Each is a string and a place in a table, also in an object that nobody reads."""
+    keys = b",".join(b'"%d"%s1' % (number, colon) for number in range(1_500_000))
+    with pytest.raises(TooLarge, match="too many values"):
+        decoded(b'{"unknown":{' + keys + b"}}")
+
+
+def test_a_text_of_colons_is_not_too_many_keys() -> None:
+    """Only what ends a key counts."""
+    assert one(name="12:30:" * 500_000).name == "12:30:" * 500_000
+
+
 @pytest.mark.parametrize(
     "attributes", [None, {}, "x", [None, 7, {"value": {"intValue": 1}}, {"key": 5, "value": {"intValue": 1}}]]
 )

@@ -84,13 +84,22 @@ def test_a_duplicate_spends_nothing(ledger: LedgerStore, database: Database) -> 
         ),
         ("update callfare.spend_rollup set unpriced_count = 1 where grain = 'day'", "spend_rollup"),
         ("delete from callfare.spend_rollup where kind = 'api_key' and grain = 'day'", "spend_rollup"),
+        ("update callfare.spend_rollup set value = 'other' where kind = 'task'", "spend_rollup"),
+        ("delete from callfare.spend_rollup where kind = 'tier'", "spend_rollup"),
+        ("delete from callfare.spend_rollup where grain = 'month'", "spend_rollup"),
+        *[
+            (f"update callfare.{table} set {column} = {column} + 1", table)
+            for table in ("hourly_rollup", "spend_rollup")
+            for column in ("total_tokens", "characters", "audio_seconds", "call_seconds")
+        ],
     ],
 )
 def test_an_hour_that_is_not_the_sum_is_found(
     ledger: LedgerStore, database: Database, fault: LiteralString, problem: str
 ) -> None:
     """Either grain, every kind, and the hours that categories and providers are sums of."""
-    ledger.commit([request(call("a", attribution=by(user="ann", api_key="key-1")))], price_by_sum)
+    named = by(user="ann", api_key="key-1", task="answer", tier="gold")
+    ledger.commit([request(call("a", attribution=named))], price_by_sum)
     assert problems(database) == []
     with database.transaction(force_rollback=True):
         database.execute(fault)
@@ -99,7 +108,8 @@ def test_an_hour_that_is_not_the_sum_is_found(
 
 def test_purged_records_leave_their_hours_and_the_check_still_holds(ledger: LedgerStore, database: Database) -> None:
     """As with the days: closing balances say what the records had added."""
-    ledger.commit([request(call("a", attribution=by(user="ann")))], price_by_sum)
+    audio = call("b", quantities={"audio_seconds": D("61.5")}, operation="speech_to_text")
+    ledger.commit([request(call("a", attribution=by(user="ann", task="answer")), audio)], price_by_sum)
     before = rows(database, SPENT, "hour")
     assert purge_before(database, date(T0.year + 1, 1, 1)) != []
     assert rows(database, SPENT, "hour") == before

@@ -17,7 +17,7 @@ from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
 from tests.store.requests import problems, request, rows
 
 Database = psycopg.Connection[Any]
-TOTAL = "select tenant_id, cost_usd, request_count, duplicate_count from callfare.workflow_total order by 1"
+TOTAL = "select tenant_id, cost_usd, request_count, duplicate_count from callfare.workflow_total order by 1, 3"
 
 
 def test_a_total_moves_with_whoever_pays(ledger: LedgerStore, database: Database) -> None:
@@ -47,7 +47,7 @@ def test_a_workflow_that_earns_and_makes_no_call_is_shown_with_its_own_tenant(
 
 
 def test_an_earlier_span_moves_the_start_of_every_tenant(ledger: LedgerStore, database: Database) -> None:
-    """Lists are cut by the start of the workflow, which a span that comes late may move."""
+    """Lists are cut by the start of the workflow and sorted by its length; a span that comes late may move both."""
     both = [call("a", start_ms=500), call("b", start_ms=600, attribution=Attribution(tenant="acme"))]
     ledger.commit([request(*both)], price_by_sum)
     ledger.commit([request(call("c", start_ms=-5_000))], price_by_sum)
@@ -62,6 +62,7 @@ def test_an_earlier_span_moves_the_start_of_every_tenant(ledger: LedgerStore, da
         "update callfare.workflow_total set total_tokens = total_tokens + 1",
         "update callfare.workflow_total set duplicate_count = 1",
         "update callfare.workflow_total set started_at = started_at - interval '1 second'",
+        "update callfare.workflow_total set ended_at = ended_at + interval '1 second'",
         "delete from callfare.workflow_total where tenant_id = 'default'",
         "delete from callfare.workflow_total where tenant_id = 'acme'",
         "insert into callfare.workflow_total values (gen_random_uuid(), 'x', 'x', null, 1, 0, 0, 0, 0, 0)",
@@ -87,16 +88,22 @@ select md5(n::text)::uuid, 'default', '2026-09-01', true, 'tenant' || n %% 7, 'c
 from generate_series(1, %(count)s) as n
 """
 TOTALS = """
-insert into callfare.workflow_total
-select trace_id, namespace, tenant_id, started_at, (hashtext(trace_id::text) & 65535) * 0.0001, 1, 0, 0, 1, 5
+insert into callfare.workflow_total (
+  trace_id, namespace, tenant_id, started_at, ended_at, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, total_tokens)
+select trace_id, namespace, tenant_id, started_at, started_at + random() * interval '1 hour',
+  (hashtext(trace_id::text) & 65535) * 0.0001, 1, (random() < 0.2)::int, 0, 1, 5
 from callfare.trace
 """
 WEEK = {"since": datetime(2026, 9, 5, tzinfo=UTC), "until": datetime(2026, 9, 12, tzinfo=UTC)}
 ALWAYS = {"since": Period.always().since, "until": Period.always().until}
 LISTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dearest of all": ("top_workflows", ALWAYS | {"tenant": None, "by": "cost"}),
-    "dearest of one": ("top_workflows", ALWAYS | {"tenant": "tenant3", "by": "cost"}),
-    "dearest of a week": ("top_workflows", WEEK | {"tenant": None, "by": "cost"}),
+    "dearest of all": ("top_by_cost", ALWAYS | {"tenant": None}),
+    "dearest of one": ("top_by_cost", ALWAYS | {"tenant": "tenant3"}),
+    "dearest of a week": ("top_by_cost", WEEK | {"tenant": None}),
+    "longest of all": ("top_by_duration", ALWAYS | {"tenant": None}),
+    "longest of one": ("top_by_duration", ALWAYS | {"tenant": "tenant3"}),
+    "most unpriced": ("top_by_unpriced", ALWAYS | {"tenant": None}),
     "latest": ("latest_workflows", {"since": WEEK["until"], "tenant": None}),
     "latest of one": ("latest_workflows", {"since": WEEK["since"], "tenant": "tenant3"}),
 }

@@ -16,9 +16,11 @@ from tests.store.requests import problems, request, rows
 Database = psycopg.Connection[Any]
 
 
-@pytest.mark.parametrize(("version", "tables"), [(50, ["workflow_total"]), (51, ["hourly_rollup", "spend_rollup"])])
+@pytest.mark.parametrize(
+    ("versions", "tables"), [((50, 71), ["workflow_total"]), ((70,), ["hourly_rollup", "spend_rollup"])]
+)
 def test_sums_are_made_of_what_is_there(
-    ledger: LedgerStore, database: Database, version: int, tables: list[str]
+    ledger: LedgerStore, database: Database, versions: tuple[int, ...], tables: list[str]
 ) -> None:
     """The statements of the migration that fill new tables, over records of before."""
     named = link("root", parent=None, attribution=Attribution(tenant="acme", workflow_name="support"))
@@ -29,8 +31,10 @@ def test_sums_are_made_of_what_is_there(
     ]
     other = link("r", parent=None, trace=OTHER_TRACE, attribution=Attribution(workflow_name="idle"))
     ledger.commit([request(named, *calls, other)], price_by_sum)
-    (step,) = (each for each in migrations() if each.version == version)
-    filling: list[LiteralString] = [each for each in split_statements(step.sql) if each.startswith("insert into")]
+    steps = [each for each in migrations() if each.version in versions]
+    filling: list[LiteralString] = [
+        each for step in steps for each in split_statements(step.sql) if each.startswith(("insert into", "update"))
+    ]
     assert filling
     for table in tables:
         database.execute(sql.SQL("delete from {}").format(sql.Identifier("callfare", table)))

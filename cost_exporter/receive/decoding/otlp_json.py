@@ -7,6 +7,7 @@ understood becomes a dead letter; the rest of its request stays.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, cast
 
@@ -24,6 +25,9 @@ from cost_exporter.receive.decoding.json_scalars import TooDeep, enum_number, he
 __all__ = ["parse_json"]
 
 _MEMORY_BYTES_MAX: Final = 256 * 1024 * 1024
+_KEYS_OF_AN_OBJECT: Final = 2
+_KEY_BYTES: Final = 180
+_KEY_END: Final = re.compile(rb'"[ \t\r\n]*:')
 _NO_VALUE: Final = b"\x0a\x7f"
 """Replaces a value that cannot be kept, so that its dead letter shows that there was one."""
 _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -76,9 +80,16 @@ def _streamed(spans: list[Any]) -> Iterator[bytes]:
 
 
 def _require_memory(body: bytes) -> None:
-    """Refuse what would take more memory than a request may: a one-key object of 8 bytes is 200 in Python."""
-    estimated_bytes = 200 * body.count(b"{") + 90 * body.count(b"[") + 60 * body.count(b",")
-    if estimated_bytes > _MEMORY_BYTES_MAX:
+    """Refuse what would take more memory than a request may: a one-key object of 8 bytes is 200 in Python.
+
+    That holds the first keys of an object. Each further one is a string and a place in the object's table.
+    """
+    objects = body.count(b"{")
+    values_bytes = 200 * objects + 90 * body.count(b"[") + 60 * body.count(b",")
+    more_keys = body.count(b":") - _KEYS_OF_AN_OBJECT * objects
+    if values_bytes + _KEY_BYTES * more_keys > _MEMORY_BYTES_MAX:  # or these are texts with colons in them
+        more_keys = sum(1 for _ in _KEY_END.finditer(body)) - _KEYS_OF_AN_OBJECT * objects
+    if values_bytes + _KEY_BYTES * max(0, more_keys) > _MEMORY_BYTES_MAX:
         raise TooLarge("OTLP/JSON request holds too many values; send smaller batches, or protobuf")
 
 

@@ -63,6 +63,7 @@ def _date_totals(cursor: Cursor, trace_rows: Sequence[TraceRow]) -> None:
         "trace_id": UuidArray.of([each.state.key[0] for each in trace_rows]),
         "namespace": TextArray.of([each.state.key[1] for each in trace_rows]),
         "started_at": TimestampArray.of_unix_us([_started_us(each) for each in trace_rows]),
+        "ended_at": TimestampArray.of_unix_us([_ended_us(each) for each in trace_rows]),
     }
     cursor.execute(statement("date_workflow_totals"), parameters)
 
@@ -72,6 +73,7 @@ def _move_totals(cursor: Cursor, moves: Moves, trace_rows: Sequence[TraceRow], *
     if not totals:
         return
     started_us = {each.state.key: _started_us(each) for each in trace_rows}
+    ended_us = {each.state.key: _ended_us(each) for each in trace_rows}
     rows = sorted(totals.items())
     keys = [key for key, _ in rows]
     measures = [each for _, each in rows]
@@ -80,6 +82,7 @@ def _move_totals(cursor: Cursor, moves: Moves, trace_rows: Sequence[TraceRow], *
         "namespace": TextArray.of([namespace for _, namespace, _ in keys]),
         "tenant_id": TextArray.of([tenant for _, _, tenant in keys]),
         "started_at": TimestampArray.of_unix_us([started_us.get((key[0], key[1])) for key in keys]),
+        "ended_at": TimestampArray.of_unix_us([ended_us.get((key[0], key[1])) for key in keys]),
         "cost_usd": TextArray.of_distinct([str(each.cost_usd) for each in measures]),
         "request_count": Int8Array.of([each.request_count for each in measures]),
         "unpriced_count": Int8Array.of([each.unpriced_count for each in measures]),
@@ -117,6 +120,10 @@ def _started_us(row: TraceRow) -> int | None:
     return None if row.started_at_unix_ns is None else row.started_at_unix_ns // 1000
 
 
+def _ended_us(row: TraceRow) -> int | None:
+    return None if row.ended_at_unix_ns is None else row.ended_at_unix_ns // 1000
+
+
 def _move_days(cursor: Cursor, moves: Mapping[DailyKey, Measures]) -> None:
     days = sorted(moves.items())
     if not days:
@@ -151,6 +158,10 @@ def _move_hours(cursor: Cursor, moves: Mapping[HourlyKey, Measures]) -> None:
             "cost_usd": TextArray.of([str(measures.cost_usd) for _, measures in hours]),
             "request_count": Int8Array.of([measures.request_count for _, measures in hours]),
             "unpriced_count": Int8Array.of([measures.unpriced_count for _, measures in hours]),
+            "total_tokens": TextArray.of([str(each.input_tokens + each.output_tokens) for _, each in hours]),
+            "characters": TextArray.of([str(measures.characters) for _, measures in hours]),
+            "audio_seconds": TextArray.of([str(measures.audio_seconds) for _, measures in hours]),
+            "call_seconds": TextArray.of([str(measures.call_seconds) for _, measures in hours]),
         },
     )
 
@@ -167,15 +178,13 @@ def _move_spend(cursor: Cursor, moves: Mapping[SpendKey, Spend]) -> None:
             "grain": TextArray.of([key.grain for key, _ in spends]),
             "starts_at": TimestampArray.of_unix_us([key.hour * _US_PER_HOUR for key, _ in spends]),
             "value": TextArray.of_distinct([key.value for key, _ in spends]),
-            "cost_usd": TextArray.of([str(spend.cost_usd) for _, spend in spends]),
-            "request_count": Int8Array.of([spend.request_count for _, spend in spends]),
-            "unpriced_count": Int8Array.of([spend.unpriced_count for _, spend in spends]),
+            **_measure_parameters([spend for _, spend in spends]),
         },
     )
 
 
-def _measure_parameters(rows: Sequence[Measures]) -> dict[str, Any]:
-    columns = zip(Measures._fields, zip(*rows, strict=True), strict=True)
+def _measure_parameters(rows: Sequence[Measures] | Sequence[Spend]) -> dict[str, Any]:
+    columns = zip(rows[0]._fields, zip(*rows, strict=True), strict=True)
     return {
         name: Int8Array.of(column) if name in _COUNTS else TextArray.of([str(each) for each in column])
         for name, column in columns

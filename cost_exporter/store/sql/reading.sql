@@ -19,55 +19,76 @@ select tenant_id, usage_stats from callfare.usage_stats
 where trace_id = %(trace_id)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 order by tenant_id;
 
--- top_workflows --
--- The workflows of a period in which there was most of something: cost, duration, unpriced calls.
-select * from callfare.workflow_cost
-where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-  and (%(by)s <> 'unpriced' or unpriced_count > 0)
-order by
-  case %(by)s when 'duration' then extract(epoch from ended_at - started_at) when 'unpriced' then unpriced_count end desc nulls last,
-  total_cost_usd desc, started_at desc, trace_id
-limit %(count)s;
+-- top_by_cost --
+-- The workflows of a period that cost most; a row of zeros is shown where the view shows it.
+select workflow_cost.*
+from (
+  select trace_id, namespace, tenant_id
+  from callfare.workflow_total as total
+  where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+    and (total.request_count > 0 or total.duplicate_count > 0 or exists (
+      select from callfare.trace
+      where trace.trace_id = total.trace_id and trace.namespace = total.namespace and trace.tenant_id = total.tenant_id
+        and (coalesce(trace.workflow_id, trace.workflow_name) is not null or trace.revenue_usd is not null)))
+  order by cost_usd desc, started_at desc, trace_id, tenant_id, namespace
+  limit %(count)s
+) as chosen join callfare.workflow_cost using (trace_id, namespace, tenant_id)
+order by total_cost_usd desc, started_at desc, trace_id, tenant_id, namespace;
+
+-- top_by_duration --
+-- The workflows of a period that took longest.
+select workflow_cost.*
+from (
+  select trace_id, namespace, tenant_id
+  from callfare.workflow_total as total
+  where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+    and (total.request_count > 0 or total.duplicate_count > 0 or exists (
+      select from callfare.trace
+      where trace.trace_id = total.trace_id and trace.namespace = total.namespace and trace.tenant_id = total.tenant_id
+        and (coalesce(trace.workflow_id, trace.workflow_name) is not null or trace.revenue_usd is not null)))
+  order by ended_at - started_at desc nulls last, cost_usd desc, started_at desc, trace_id, tenant_id, namespace
+  limit %(count)s
+) as chosen join callfare.workflow_cost using (trace_id, namespace, tenant_id)
+order by ended_at - started_at desc nulls last, total_cost_usd desc, started_at desc, trace_id, tenant_id, namespace;
+
+-- top_by_unpriced --
+-- The workflows of a period with most unpriced calls.
+select workflow_cost.*
+from (
+  select trace_id, namespace, tenant_id
+  from callfare.workflow_total as total
+  where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+    and unpriced_count > 0
+    and (total.request_count > 0 or total.duplicate_count > 0 or exists (
+      select from callfare.trace
+      where trace.trace_id = total.trace_id and trace.namespace = total.namespace and trace.tenant_id = total.tenant_id
+        and (coalesce(trace.workflow_id, trace.workflow_name) is not null or trace.revenue_usd is not null)))
+  order by unpriced_count desc, cost_usd desc, started_at desc, trace_id, tenant_id, namespace
+  limit %(count)s
+) as chosen join callfare.workflow_cost using (trace_id, namespace, tenant_id)
+order by unpriced_count desc, total_cost_usd desc, started_at desc, trace_id, tenant_id, namespace;
 
 -- latest_workflows --
 -- The workflows that started last, from some time on.
-select * from callfare.workflow_cost
-where started_at >= %(since)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-order by started_at desc, trace_id, tenant_id
-limit %(count)s;
+select workflow_cost.*
+from (
+  select trace_id, namespace, tenant_id
+  from callfare.workflow_total as total
+  where started_at >= %(since)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+    and (total.request_count > 0 or total.duplicate_count > 0 or exists (
+      select from callfare.trace
+      where trace.trace_id = total.trace_id and trace.namespace = total.namespace and trace.tenant_id = total.tenant_id
+        and (coalesce(trace.workflow_id, trace.workflow_name) is not null or trace.revenue_usd is not null)))
+  order by started_at desc, trace_id, tenant_id, namespace
+  limit %(count)s
+) as chosen join callfare.workflow_cost using (trace_id, namespace, tenant_id)
+order by started_at desc, trace_id, tenant_id, namespace;
 
 -- unpriced_by_leg --
 -- How many calls of unknown or partly known cost some workflows have, by leg.
-select trace_id, tenant_id, leg, sum(unpriced_count) as unpriced_count from callfare.record_measure
+select trace_id, tenant_id, leg, sum(unpriced_count) as unpriced_count from callfare.workflow_rollup
 where trace_id = any(%(trace_ids)s) and unpriced_count > 0
 group by trace_id, tenant_id, leg;
-
--- spend_by_day_rollup --
--- Spend from the daily rollup, for periods of whole days.
-select {columns} sum(cost_usd) as cost_usd, sum(unpriced_count) as unpriced_count,
-  sum(request_count) as request_count, sum(total_tokens) as total_tokens, sum(audio_seconds) as audio_seconds,
-  sum(call_seconds) as call_seconds, sum(characters) as characters
-from (
-  select *, date_trunc('week', day::timestamp)::date as week, to_char(day, 'YYYY-MM') as month from callfare.daily_cost
-) as each
-where day >= (%(since)s at time zone 'UTC')::date and day < (%(until)s at time zone 'UTC')::date and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-{grouping};
-
--- spend_by_records --
--- Spend from the records, for dimensions and periods that the rollup does not have.
-select {columns} trim_scale(callfare.known_cost(sum(cost_usd), sum(unpriced_count), sum(request_count))) as cost_usd,
-  sum(unpriced_count) as unpriced_count,
-  sum(request_count) as request_count, sum(input_tokens + output_tokens) as total_tokens,
-  trim_scale(sum(audio_seconds)) as audio_seconds, trim_scale(sum(call_seconds)) as call_seconds,
-  sum(characters) as characters
-from (
-  select *, date_trunc('hour', started_at, 'UTC') as hour, date_trunc('week', day::timestamp)::date as week,
-    to_char(day, 'YYYY-MM') as month
-  from callfare.record_measure
-) as each
-where started_at >= %(since)s and started_at < %(until)s and request_count > 0
-  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-{grouping};
 
 -- cost_totals --
 -- What was ever spent, by the labels of the metrics.

@@ -32,29 +32,42 @@ on conflict (tenant_id, day, category, provider, model, operation) do update set
 -- close_hours --
 -- The same of the hours.
 insert into callfare.hourly_purged as balance (
-  tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count)
+  tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count, total_tokens,
+  characters, audio_seconds, call_seconds)
 select
-  tenant_id, hour, category, provider, model, operation, sum(cost_usd), sum(request_count), sum(unpriced_count)
+  tenant_id, hour, category, provider, model, operation, sum(cost_usd), sum(request_count), sum(unpriced_count),
+  sum(total_tokens), sum(characters), sum(audio_seconds), sum(call_seconds)
 from callfare.record_hour
 where bucket = %(bucket)s
 group by tenant_id, hour, category, provider, model, operation
 on conflict (tenant_id, hour, category, provider, model, operation) do update set
   cost_usd = balance.cost_usd + excluded.cost_usd,
   request_count = balance.request_count + excluded.request_count,
-  unpriced_count = balance.unpriced_count + excluded.unpriced_count;
+  unpriced_count = balance.unpriced_count + excluded.unpriced_count,
+  total_tokens = balance.total_tokens + excluded.total_tokens,
+  characters = balance.characters + excluded.characters,
+  audio_seconds = balance.audio_seconds + excluded.audio_seconds,
+  call_seconds = balance.call_seconds + excluded.call_seconds;
 
 -- close_spend --
--- The same of what API keys and users spent.
+-- The same of what API keys, users, tasks and tiers spent.
 insert into callfare.spend_purged as balance (
-  tenant_id, kind, starts_at, value, cost_usd, request_count, unpriced_count)
-select tenant_id, kind, starts_at, value, sum(cost_usd), sum(request_count), sum(unpriced_count)
+  tenant_id, kind, starts_at, value, cost_usd, request_count, unpriced_count, total_tokens, characters, audio_seconds,
+  call_seconds)
+select
+  tenant_id, kind, starts_at, value, sum(cost_usd), sum(request_count), sum(unpriced_count), sum(total_tokens),
+  sum(characters), sum(audio_seconds), sum(call_seconds)
 from callfare.record_spend
 where bucket = %(bucket)s
 group by tenant_id, kind, starts_at, value
 on conflict (tenant_id, kind, starts_at, value) do update set
   cost_usd = balance.cost_usd + excluded.cost_usd,
   request_count = balance.request_count + excluded.request_count,
-  unpriced_count = balance.unpriced_count + excluded.unpriced_count;
+  unpriced_count = balance.unpriced_count + excluded.unpriced_count,
+  total_tokens = balance.total_tokens + excluded.total_tokens,
+  characters = balance.characters + excluded.characters,
+  audio_seconds = balance.audio_seconds + excluded.audio_seconds,
+  call_seconds = balance.call_seconds + excluded.call_seconds;
 
 -- forget_provider_calls --
 -- Names of calls whose records are gone, some at a time.

@@ -50,12 +50,12 @@ where not exists (
 order by 1, 2, 3, 4, 5;
 
 -- date_workflow_totals --
--- A span that came late may have been the first one.
-update callfare.workflow_total as total set started_at = new.started_at
-from unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(started_at)b::timestamptz[])
-  as new (trace_id, namespace, started_at)
+-- A span that came late may have been the first one, or the last.
+update callfare.workflow_total as total set started_at = new.started_at, ended_at = new.ended_at
+from unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(started_at)b::timestamptz[], %(ended_at)b::timestamptz[])
+  as new (trace_id, namespace, started_at, ended_at)
 where total.trace_id = new.trace_id and total.namespace = new.namespace
-  and total.started_at is distinct from new.started_at;
+  and (total.started_at, total.ended_at) is distinct from (new.started_at, new.ended_at);
 
 -- move_workflow_totals --
 -- Move the totals of workflows that exist already; an update of its own for the same reason as above.
@@ -78,18 +78,18 @@ where total.trace_id = new.trace_id and total.namespace = new.namespace and tota
 -- begin_workflow_totals --
 -- Begin the totals that do not exist yet.
 insert into callfare.workflow_total (
-  trace_id, namespace, tenant_id, started_at, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls,
-  total_tokens)
+  trace_id, namespace, tenant_id, started_at, ended_at, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, total_tokens)
 select
-  trace_id, namespace, tenant_id, started_at, trim_scale(cost_usd::numeric), request_count, unpriced_count,
+  trace_id, namespace, tenant_id, started_at, ended_at, trim_scale(cost_usd::numeric), request_count, unpriced_count,
   duplicate_count, llm_calls, total_tokens::numeric
 from unnest(
   %(trace_id)b::uuid[], %(namespace)b::text[], %(tenant_id)b::text[], %(started_at)b::timestamptz[],
-  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[], %(duplicate_count)b::bigint[],
-  %(llm_calls)b::bigint[], %(total_tokens)b::text[]
+  %(ended_at)b::timestamptz[], %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[],
+  %(duplicate_count)b::bigint[], %(llm_calls)b::bigint[], %(total_tokens)b::text[]
 ) as new (
-  trace_id, namespace, tenant_id, started_at, cost_usd, request_count, unpriced_count, duplicate_count, llm_calls,
-  total_tokens)
+  trace_id, namespace, tenant_id, started_at, ended_at, cost_usd, request_count, unpriced_count, duplicate_count,
+  llm_calls, total_tokens)
 where not exists (
   select from callfare.workflow_total as total
   where total.trace_id = new.trace_id and total.namespace = new.namespace and total.tenant_id = new.tenant_id)
@@ -129,33 +129,50 @@ on conflict (tenant_id, day, category, provider, model, operation, slot) do upda
 -- move_hourly_rollup --
 -- Move the sums of hours by differences, in the slot of this writer.
 insert into callfare.hourly_rollup as rollup (
-  tenant_id, hour, category, provider, model, operation, slot, cost_usd, request_count, unpriced_count)
+  tenant_id, hour, category, provider, model, operation, slot, cost_usd, request_count, unpriced_count, total_tokens,
+  characters, audio_seconds, call_seconds)
 select
   tenant_id, hour, category, provider, model, operation, (pg_backend_pid() %% 16)::smallint, cost_usd::numeric,
-  request_count, unpriced_count
+  request_count, unpriced_count, total_tokens::numeric, characters::numeric, audio_seconds::numeric,
+  call_seconds::numeric
 from unnest(
   %(tenant_id)b::text[], %(hour)b::timestamptz[], %(category)b::text[], %(provider)b::text[], %(model)b::text[],
-  %(operation)b::text[], %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[]
-) as new (tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count)
+  %(operation)b::text[], %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[],
+  %(total_tokens)b::text[], %(characters)b::text[], %(audio_seconds)b::text[], %(call_seconds)b::text[]
+) as new (
+  tenant_id, hour, category, provider, model, operation, cost_usd, request_count, unpriced_count, total_tokens,
+  characters, audio_seconds, call_seconds)
 order by 1, 2, 3, 4, 5, 6
 on conflict (tenant_id, hour, category, provider, model, operation, slot) do update set
   cost_usd = rollup.cost_usd + excluded.cost_usd,
   request_count = rollup.request_count + excluded.request_count,
-  unpriced_count = rollup.unpriced_count + excluded.unpriced_count;
+  unpriced_count = rollup.unpriced_count + excluded.unpriced_count,
+  total_tokens = rollup.total_tokens + excluded.total_tokens,
+  characters = rollup.characters + excluded.characters,
+  audio_seconds = rollup.audio_seconds + excluded.audio_seconds,
+  call_seconds = rollup.call_seconds + excluded.call_seconds;
 
 -- move_spend_rollup --
--- Move what each API key, user, category and provider spent by differences, in the slot of this writer.
+-- Move what each API key, user, task, tier, category and provider spent by differences, in the slot of this writer.
 insert into callfare.spend_rollup as rollup (
-  tenant_id, kind, grain, starts_at, value, slot, cost_usd, request_count, unpriced_count)
+  tenant_id, kind, grain, starts_at, value, slot, cost_usd, request_count, unpriced_count, total_tokens, characters,
+  audio_seconds, call_seconds)
 select
   tenant_id, kind, grain, starts_at, value, (pg_backend_pid() %% 16)::smallint, cost_usd::numeric, request_count,
-  unpriced_count
+  unpriced_count, total_tokens::numeric, characters::numeric, audio_seconds::numeric, call_seconds::numeric
 from unnest(
   %(tenant_id)b::text[], %(kind)b::text[], %(grain)b::text[], %(starts_at)b::timestamptz[], %(value)b::text[],
-  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[]
-) as new (tenant_id, kind, grain, starts_at, value, cost_usd, request_count, unpriced_count)
+  %(cost_usd)b::text[], %(request_count)b::bigint[], %(unpriced_count)b::bigint[], %(total_tokens)b::text[],
+  %(characters)b::text[], %(audio_seconds)b::text[], %(call_seconds)b::text[]
+) as new (
+  tenant_id, kind, grain, starts_at, value, cost_usd, request_count, unpriced_count, total_tokens, characters,
+  audio_seconds, call_seconds)
 order by 1, 2, 3, 4, 5
 on conflict (tenant_id, kind, grain, starts_at, value, slot) do update set
   cost_usd = rollup.cost_usd + excluded.cost_usd,
   request_count = rollup.request_count + excluded.request_count,
-  unpriced_count = rollup.unpriced_count + excluded.unpriced_count;
+  unpriced_count = rollup.unpriced_count + excluded.unpriced_count,
+  total_tokens = rollup.total_tokens + excluded.total_tokens,
+  characters = rollup.characters + excluded.characters,
+  audio_seconds = rollup.audio_seconds + excluded.audio_seconds,
+  call_seconds = rollup.call_seconds + excluded.call_seconds;
