@@ -8,14 +8,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-from cost_exporter.read.fields.vendor_usage import json_object, python_object
+from cost_exporter.read.fields.vendor_usage import object_of
 from cost_exporter.read.layout import WANTED
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_values import SpanAttributes
 from cost_exporter.read.otlp.values import clean_text, number_of, text_of
 from cost_exporter.read.vocabulary.aliases import QUANTITY_ALIASES, TEXT_KEYS
 from cost_exporter.read.vocabulary.names import names_of
-from cost_exporter.read.vocabulary.usage_names import is_container, usage_name
+from cost_exporter.read.vocabulary.usage_names import (
+    is_container,
+    is_envelope,
+    is_service_tier,
+    may_show_value,
+    usage_name,
+)
 
 __all__ = ["JSON_KEYS", "PAYLOAD_BYTES_MAX", "strip_content"]
 
@@ -112,16 +118,21 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
     target = wire.new_value()
     if key in _ADDRESS_KEYS:
         target.string_value = names_of("", "", "", text_of(source)).host
-    elif key in JSON_KEYS or is_container(key):
-        target.string_value = _distilled(source.string_value)
-    elif key in WANTED or key == "service.name" or number_of(source) is not None:
+    elif key in JSON_KEYS or _may_hold_usage(key, source):
+        target.string_value = _distilled(source)
+    elif key in WANTED or key == "service.name" or is_service_tier(key) or number_of(source) is not None:
         _copy_value(source, target, text_length_max)
     return target
 
 
 def _speaks_of_usage(key: str) -> bool:
-    """Return whether an attribute that nothing reads may make its record less than whole, see `unread.py`."""
-    return usage_name(key) is not None or is_container(key)
+    """Return whether an attribute that nothing reads may change what its record costs, see `unread.py`."""
+    return usage_name(key) is not None or is_container(key) or is_envelope(key) or is_service_tier(key)
+
+
+def _may_hold_usage(key: str, source: wire.AnyValue) -> bool:
+    """Return whether an attribute holds a usage object, a part of one, or an object with one in it."""
+    return is_container(key) or is_envelope(key) or (may_show_value(key) and bool(object_of(source)))
 
 
 def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:
@@ -140,9 +151,9 @@ def _copy_exceptions(source: wire.Span, target: Any) -> None:
             copied.attributes["exception.type"].string_value = text_of(found)[:_SHORT]
 
 
-def _distilled(text: str) -> str:
-    """Return a JSON text with only the numbers and ids of another."""
-    return json.dumps(_numbers(json_object(text) or python_object(text), _JSON_DEPTH_MAX))
+def _distilled(source: wire.AnyValue) -> str:
+    """Return a JSON text with only the numbers and ids of an object: a map, or the JSON or Python repr of one."""
+    return json.dumps(_numbers(object_of(source), _JSON_DEPTH_MAX))
 
 
 def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:

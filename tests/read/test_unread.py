@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import Call
@@ -203,6 +204,44 @@ def test_a_dead_letter_keeps_what_was_not_read() -> None:
     (kept,) = wire.parse_request(payload).resource_spans[0].scope_spans[0].spans
     assert {"gen_ai.usage.cached_foo_tokens", "foo.usage"} <= set(kept.attributes)
     assert not kept.attributes["app.foo_tokens"]
+
+
+OBJECT: dict[str, Any] = {"prompt_tokens": 5000, "prompt_tokens_details": {"cached_tokens": 4480}, "said": "hello"}
+
+
+@pytest.mark.parametrize("write", [json.dumps, repr, dict], ids=["JSON", "repr", "map"])
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("foo.usage", OBJECT),
+        ("gen_ai.usage.details", OBJECT),
+        ("gen_ai.usage.prompt_token_details", {"cached_tokens": 4480, "said": "hello"}),
+        ("gen_ai.response.metadata", {"id": "x", "token_usage": OBJECT}),
+        ("foo.llm_output", {"usage": {"foo_seconds": 3, "said": "hello"}}),
+        ("foo.usage", {"cached_foo_tokens": 7, "said": "hello"}),
+        ("metadata.usage_object", OBJECT),
+    ],
+)
+def test_a_usage_object_survives_a_dead_letter_however_it_is_written(
+    name: str, held: dict[str, Any], write: Callable[[object], object]
+) -> None:
+    """Also as a map of OTLP's own: what is replayed has the same usage, and no content."""
+    sent = document({**CHAT, "gen_ai.usage.output_tokens": 5, "foo.service_tier": "priority", name: write(held)})
+    (each,) = request(sent)
+    (span,) = each.scope_spans[0].spans
+    payload = strip_content(span, each.scope_spans[0].scope, each.resource)
+    assert b"hello" not in payload
+    (replayed,) = read(wire.parse_request(payload).resource_spans).calls
+    (first,) = read([each]).calls
+    assert replayed == first
+    assert replayed.usage.service_tier == "priority"
+    assert len(replayed.usage.quantities) > 1 or replayed.issues
+
+
+def read(resource_spans: Sequence[wire.ResourceSpans]) -> Facts:
+    return read_request(
+        resource_spans, namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, tenant_is_trusted=True
+    )
 
 
 def test_a_name_is_judged_once() -> None:

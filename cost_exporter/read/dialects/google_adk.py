@@ -8,7 +8,7 @@ from typing import Final
 
 from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
+from cost_exporter.read.fields.vendor_usage import object_at, usage_leaves
 
 __all__ = ["DIALECT"]
 
@@ -26,7 +26,7 @@ def _complete(reading: Reading) -> None:
         prefix, slash, _ = reading.request_model.partition("/")
         reading.provider = prefix if slash and prefix != "models" else ""
         guess_provider(reading)
-    answer = json_object(reading.whole_text(_ANSWER, JSON_LENGTH_MAX)).get("usage_metadata")
+    answer = object_at(reading, _ANSWER).get("usage_metadata")
     leaves = usage_leaves(answer) if isinstance(answer, dict) else {}
     total = leaves.get("total_token_count", 0)
     if total and reading.quantities.get("output_tokens") == total:

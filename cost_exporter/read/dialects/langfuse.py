@@ -11,7 +11,7 @@ from typing import Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage, usage_leaves
+from cost_exporter.read.fields.vendor_usage import object_at, read_usage, usage_leaves
 from cost_exporter.read.otlp.values import clean_text, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
@@ -52,13 +52,13 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    usage = json_object(reading.whole_text(_USAGE, JSON_LENGTH_MAX))
+    usage = object_at(reading, _USAGE)
     if any(side in usage for side in _SIDES):
         _add_parts(reading, usage_leaves(usage))
     else:
         read_usage(reading, _USAGE, usage)
-    reading.reported_cost = json_number(json_object(reading.whole_text(_COST, JSON_LENGTH_MAX)).get("total"))
-    tier = json_object(reading.whole_text(_PARAMETERS, JSON_LENGTH_MAX)).get("service_tier")
+    reading.reported_cost = json_number(object_at(reading, _COST).get("total"))
+    tier = object_at(reading, _PARAMETERS).get("service_tier")
     if isinstance(tier, str):
         reading.service_tier = reading.service_tier or clean_text(tier)
     if reading.is_stream is None and reading.text(_FIRST_OUTPUT):

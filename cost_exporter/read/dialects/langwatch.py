@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from cost_exporter.read.fields.quantities import TOTALS
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object
+from cost_exporter.read.fields.vendor_usage import object_at
 from cost_exporter.read.otlp.values import json_count, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
@@ -36,7 +36,7 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    said = json_object(reading.whole_text(_METRICS, JSON_LENGTH_MAX))
+    said = object_at(reading, _METRICS)
     inner = said.get("value")
     metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else said
     for quantity, names in _NAMES:
@@ -44,10 +44,7 @@ def _complete(reading: Reading) -> None:
             number = json_count(metrics.get(name))
             if number or (number is not None and quantity in TOTALS):
                 reading.quantities.setdefault(quantity, number)
-    if (
-        reading.is_stream is None
-        and json_object(reading.whole_text(_PARAMETERS, JSON_LENGTH_MAX)).get("stream") is True
-    ):
+    if reading.is_stream is None and object_at(reading, _PARAMETERS).get("stream") is True:
         reading.is_stream = True
     reading.reported_cost = json_number(metrics.get("cost"))
 

@@ -16,7 +16,7 @@ from typing import Final
 from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.read.fields.failure import exception_type
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, object_of, python_object, read_usage
+from cost_exporter.read.fields.vendor_usage import object_at, object_of, read_usage
 from cost_exporter.read.vocabulary.operations import WRAPPER, operation_named
 
 __all__ = ["DIALECT"]
@@ -103,7 +103,7 @@ def _complete(reading: Reading) -> None:
         _doubt_the_answer(reading, reading.request_model)
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
-    usage = python_object(reading.whole_text(_USAGE_OBJECT, JSON_LENGTH_MAX))
+    usage = object_at(reading, _USAGE_OBJECT)
     read_usage(reading, _USAGE_OBJECT, usage)
     is_counted = reading.quantities.get("output_tokens", 0) > 0 and not usage.get(_INPUT_DETAILS)
     if usage and is_counted and reading.is_stream and reading.provider.lower() in _ALWAYS_DETAILED:

@@ -9,7 +9,7 @@ from typing import Final
 from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.quantities import TOTALS
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, usage_leaves
+from cost_exporter.read.fields.vendor_usage import object_at, usage_leaves
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
 __all__ = ["DIALECT"]
@@ -33,7 +33,7 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    leaves = usage_leaves(json_object(reading.whole_text(_USAGE, JSON_LENGTH_MAX)))
+    leaves = usage_leaves(object_at(reading, _USAGE))
     for name, quantity in _NAMES.items():
         count = leaves.get(name)
         if count or (count is not None and quantity in TOTALS):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import JSON_LENGTH_MAX, json_object, read_usage
+from cost_exporter.read.fields.vendor_usage import object_at, read_usage
 from cost_exporter.read.otlp.values import clean_text
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
@@ -46,12 +46,12 @@ def _operation(reading: Reading) -> str | None:
 
 def _complete(reading: Reading) -> None:
     for key in _PARAMETERS:
-        _take_request(json_object(reading.whole_text(key, JSON_LENGTH_MAX)), reading)
-    answer = json_object(reading.whole_text(_OUTPUT, JSON_LENGTH_MAX))
+        _take_request(object_at(reading, key), reading)
+    answer = object_at(reading, _OUTPUT)
     if answer:
         _take_answer(answer, reading)
     if not reading.provider:
-        reading.provider = _text(json_object(reading.whole_text(_METADATA, JSON_LENGTH_MAX)).get("ls_provider"))
+        reading.provider = _text(object_at(reading, _METADATA).get("ls_provider"))
 
 
 def _take_request(parameters: Mapping[str, Any], reading: Reading) -> None:

@@ -10,14 +10,7 @@ from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import (
-    JSON_LENGTH_MAX,
-    READ_PATHS,
-    add_leaves,
-    json_object,
-    read_usage,
-    usage_leaves,
-)
+from cost_exporter.read.fields.vendor_usage import READ_PATHS, add_leaves, object_at, read_usage, usage_leaves
 from cost_exporter.read.otlp.values import clean_text, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.usage_names import usage_name
@@ -52,7 +45,7 @@ def _complete(reading: Reading) -> None:
         reading.response_id = ""
     if reading.text(_OPERATION_ID).endswith(".doStream"):
         reading.is_stream = True
-    for vendor, said in json_object(reading.whole_text(_METADATA, JSON_LENGTH_MAX)).items():
+    for vendor, said in object_at(reading, _METADATA).items():
         if isinstance(said, dict):
             _take_vendors_word(reading, vendor, cast("Mapping[str, Any]", said))
 

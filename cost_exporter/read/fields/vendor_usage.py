@@ -23,6 +23,7 @@ __all__ = [
     "add_leaves",
     "json_list",
     "json_object",
+    "object_at",
     "object_of",
     "python_object",
     "read_usage",
@@ -139,10 +140,16 @@ def object_of(value: AnyValue) -> Mapping[str, object]:
     return json_object(value.string_value) or python_object(value.string_value)
 
 
+def object_at(reading: Reading, key: str) -> Mapping[str, Any]:
+    """Return the object in an attribute of a span, however it is written; an empty one where there is none."""
+    found = reading.attributes.get(key)
+    return {} if found is None else object_of(found)
+
+
 def _members(value: AnyValue, depth: int) -> Iterator[tuple[str, object]]:
     for name, each in value.kvlist_value.values.items():
         kind = each.WhichOneof("value")
-        if kind in {"int_value", "double_value", "string_value"}:
+        if kind in {"int_value", "double_value", "string_value", "bool_value"}:
             yield name, getattr(each, kind)
         elif kind == "kvlist_value" and depth:
             yield name, dict(_members(each, depth - 1))
