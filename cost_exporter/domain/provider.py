@@ -37,6 +37,8 @@ _ALIASES: Final[dict[str, str]] = {
     "amazon": "aws",
     "azure_openai": "azure",
     "azure_ai": "azure",
+    "azurefoundry": "azure",
+    "ibm": "watsonx",
     "microsoft": "azure",
     "google_genai": "google",
     "cohere_llm": "cohere",

@@ -48,6 +48,7 @@ JSON_KEYS: Final = frozenset(
         "ai.response.providerMetadata",
         "gcp.vertex.agent.llm_response",
         "mlflow.chat.tokenUsage",
+        "haystack.component.output",
     }
 )
 _ADDRESS_KEYS: Final = frozenset({"url.full", "gen_ai.openai.api_base"})

@@ -201,6 +201,8 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "characters",
         "code points of text sent to a TTS",
         ours.INPUT_CHARACTERS,
+        "gen_ai.usage.characters",
+        "gen_ai.usage.character_count",
         "metrics.character_count",  # Pipecat
         "tts.character_count",  # OpenInference for Pipecat: the last metric only, see its dialect
     ),

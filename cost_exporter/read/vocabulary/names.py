@@ -30,6 +30,10 @@ _BEDROCK_ID: Final = re.compile(
 """`us.anthropic.claude-sonnet-4-5-20250929-v1:0`: only Bedrock writes a vendor, a dot and a name so."""
 _VENDORS_OWN: Final = frozenset({"", "anthropic", "openai", "mistral", "cohere", "meta", "deepseek"})
 """A call with one of these providers and a Bedrock model id went to Bedrock, whatever the SDK."""
+_HOSTS: Final = frozenset(
+    {"azure", "aws", "openrouter", "groq", "together", "fireworks", "cerebras", "deepinfra", "sambanova", "replicate"}
+)
+"""They serve models of others."""
 _GATEWAYS: Final = frozenset(
     {"gateway", "vercel", "vercel-ai-gateway", "ai-gateway", "litellm", "litellm_proxy", "litellm-proxy", "portkey"}
     | {"helicone", "cloudflare", "cloudflare-ai-gateway", "requesty", "eden", "martian", "unify", "aisuite"}
@@ -57,7 +61,8 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
     """Return the canonical names behind those on a span."""
     host = _host(address) or _host_named(provider)
     asked_host = host_provider(host)
-    billed_by = asked_host or _behind_gateway(_provider(provider), response_model, request_model)
+    routed, response_model, request_model = _routed(_provider(provider), response_model, request_model)
+    billed_by = asked_host or _behind_gateway(routed, response_model, request_model)
     if host and host == _host(provider):
         billed_by = asked_host or host  # LiveKit's plugin of OpenAI calls a provider by host and port
     region = _region(host)
@@ -78,6 +83,22 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
         host=host,
         region=region,
     )
+
+
+def _routed(provider: str, response_model: str, request_model: str) -> tuple[str, str, str]:
+    """Return who hosts a model by its route, which LiteLLM writes before it, where a maker is stated in their place.
+
+    `azure/gpt-4o` of "openai" is asked for at Azure. What the makers of models call their own has no such route.
+    """
+    route = _provider((request_model or response_model).partition("/")[0])
+    if provider not in _VENDORS_OWN or route not in _HOSTS or "/" not in (request_model or response_model):
+        return provider, response_model, request_model
+    return route, *(_without_route(model, route) for model in (response_model, request_model))
+
+
+def _without_route(model: str, route: str) -> str:
+    prefix, slash, rest = model.partition("/")
+    return rest if slash and _provider(prefix) == route else model
 
 
 def _behind_gateway(provider: str, response_model: str, request_model: str) -> str:
@@ -104,6 +125,7 @@ def tier_named(stated: str) -> str:
 def _provider(stated: str) -> str:
     """Return the provider, cutting the service that Vercel AI adds: `openai.chat`, `google.vertex.chat`."""
     lowered = _SERVICE.sub("", stated.strip().lower())
+    lowered = lowered.removesuffix("provider").rstrip("-_ ") or lowered  # the name of a class
     if lowered.startswith(("google.", "vertex")):
         return "google"
     return canonical_provider(lowered) if lowered else ""

@@ -51,27 +51,24 @@ def _rules(detail: EmitterRank, *scopes: str) -> list[ScopeRule]:
     return [ScopeRule(scope=scope, detail=detail) for scope in scopes]
 
 
-_FRAMEWORKS: Final = (
-    "langchain*",
-    "llamaindex*",
-    "llama_index*",
-    "haystack*",
-    "crewai*",
-    "openai_agents*",
-    "agno*",
-    "autogen*",
-    "dspy*",
-    "smolagents*",
-    "beeai*",
-    "litellm*",
-    "pydantic_ai*",
-    "google_adk*",
-    "strands*",
-    "pipecat*",
-    "instructor*",
-    "guardrails*",
-    "mcp*",
+_INSTRUMENTORS: Final = (
+    "opentelemetry.instrumentation.genai.",
+    "opentelemetry.instrumentation.",
+    "openinference.instrumentation.",
+    "openlit.instrumentation.",
+    "@traceloop/instrumentation-",
+    "@arizeai/openinference-instrumentation-",
 )
+"""How the scopes of those begin who instrument frameworks."""
+_FRAMEWORKS: Final = (
+    *("langchain*", "openai_agents*", "litellm*", "pydantic_ai*", "google_adk*", "strands*", "pipecat*"),
+)
+"""Frameworks whose counts were compared with the vendor's."""
+_UNVERIFIED: Final = (
+    *("llamaindex*", "llama_index*", "haystack*", "crewai*", "autogen*", "dspy*", "smolagents*", "beeai*"),
+    *("instructor*", "guardrails*", "mcp*"),
+)
+"""Frameworks whose counts nobody compared: with cached tokens of Anthropic's they are an estimate."""
 
 SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     # Ours. Pipecat and LiveKit seen by our observers are better than those frameworks' own spans, and yield to vendors.
@@ -83,15 +80,22 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(scope="com.anthropic.sdk*", detail=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
     # Frameworks, whatever instruments them.
     *(
-        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK)
-        for prefix in (
-            "opentelemetry.instrumentation.genai.",
-            "opentelemetry.instrumentation.",
-            "openinference.instrumentation.",
-            "openlit.instrumentation.",
-            "@traceloop/instrumentation-",
-            "@arizeai/openinference-instrumentation-",
+        ScopeRule(
+            scope=prefix + "agno*",
+            detail=EmitterRank.FRAMEWORK,
+            exclusive_providers=EXCLUSIVE_PROVIDERS,
+            why="hands on input_tokens as Anthropic and Bedrock count (agno/models/anthropic/claude.py, 2.x)",
         )
+        for prefix in _INSTRUMENTORS
+    ),
+    *(
+        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK, is_known=False)
+        for prefix in _INSTRUMENTORS
+        for name in _UNVERIFIED
+    ),
+    *(
+        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK)
+        for prefix in _INSTRUMENTORS
         for name in _FRAMEWORKS
     ),
     ScopeRule(scope="pipecat.turn", is_never_billed=True, why="turns and conversations frame the calls"),
