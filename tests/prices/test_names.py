@@ -102,7 +102,7 @@ def test_bedrock_profiles(model: str, status: str, amount: str) -> None:
         ("openai/gpt-5-mini", "priced"),
         ("openai/gpt-5-mini:nitro", "estimated"),
         ("openai/gpt-5-mini:floor", "estimated"),
-        ("openai/gpt-5-mini:online", "estimated"),
+        ("openai/gpt-5-mini:online", "partial"),
         ("openai/gpt-5-mini:exacto", "estimated"),
         ("openai/gpt-5-mini:unheard-of", "unpriced"),
         ("no/such-model:nitro", "unpriced"),
@@ -112,7 +112,28 @@ def test_openrouter_suffixes(model: str, status: str) -> None:
     """A route leaves the model as it is: its price is the best estimate, and the suffix is named."""
     quote = quoted("openrouter", model)
     assert quote.status == status
-    assert any(issue.startswith("route: ") for issue in quote.issues) == (status == "estimated")
+    assert any(issue.startswith("route: ") for issue in quote.issues) == (status in {"estimated", "partial"})
+
+
+@pytest.mark.parametrize(
+    ("model", "request_model", "searches", "status"),
+    [
+        ("openai/gpt-5-mini", "openai/gpt-5-mini:online", {}, "partial"),
+        ("", "openai/gpt-5-mini:Online", {}, "partial"),
+        ("openai/gpt-5-mini", "openai/gpt-5-mini:online", {"web_searches": 2}, "partial"),
+        ("openai/gpt-5-mini", "openai/gpt-5-mini:nitro", {}, "priced"),
+        ("openai/gpt-5-mini", "", {}, "priced"),
+    ],
+)
+def test_searches_that_openrouter_adds_are_never_left_out(
+    model: str, request_model: str, searches: dict[str, int], status: str
+) -> None:
+    """Whoever states the suffix; searches that are counted have a line of their own, priced or not."""
+    quote = quoted("openrouter", model, request_model=request_model, **{**MILLIONS, **searches})
+    assert quote.status == status
+    assert any(issue.startswith("not_stated: web_searches") for issue in quote.issues) == (
+        status == "partial" and not searches
+    )
 
 
 @pytest.mark.parametrize(

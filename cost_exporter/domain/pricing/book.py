@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from cost_exporter.domain.money import CONTEXT
 from cost_exporter.domain.pricing.match import Candidate, ProviderPrices, name_forms, nearest
-from cost_exporter.domain.pricing.names import elsewhere, names_to_try
+from cost_exporter.domain.pricing.names import elsewhere, names_to_try, uncounted
 from cost_exporter.domain.pricing.overlap import overlapping_parts
 from cost_exporter.domain.pricing.quote import invalid_quote, planned_quote, refused_quote, reported_quote
 from cost_exporter.domain.pricing.rate_card import BookCandidates, PriceLookup
@@ -281,7 +281,8 @@ class PriceBook:
             if not any(level.candidates for level in levels):
                 continue
             estimated = reason or elsewhere(provider, name, levels)
-            issues = (estimated,) if estimated else ()
+            unknown = uncounted(usage, provider, name)
+            issues = tuple(filter(None, (estimated, unknown)))
             if seller != provider:
                 issues = (*issues, f"resale: at the list price of {seller}")
             return PriceLookup(
@@ -290,6 +291,7 @@ class PriceBook:
                 context=context,
                 issues=issues,
                 is_estimated=bool(estimated),
+                is_incomplete=bool(unknown),
                 scale=self._scale,
             )
         return None

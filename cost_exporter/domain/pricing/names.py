@@ -10,16 +10,18 @@ from typing import Final
 
 from cost_exporter.domain.pricing.rate_card import BookCandidates
 from cost_exporter.domain.pricing.rows import LIST
+from cost_exporter.domain.usage import UsageRecord
 
-__all__ = ["elsewhere", "names_to_try"]
+__all__ = ["elsewhere", "names_to_try", "uncounted"]
 
 _FREE: Final = ":free"
 _PROFILE: Final = re.compile(r"(eu|apac|us-gov|jp|au|ca|in|il|me|sa|af|mx)\.")
+_ONLINE: Final = "online"
 _ROUTES: Final = {
     "openrouter": {
         **dict.fromkeys(("nitro", "floor", "exacto"), "only chooses who serves the model"),
         **dict.fromkeys(("thinking", "extended", "beta"), "is not listed by itself"),
-        "online": "adds web searches, which are billed apart and not known here",
+        _ONLINE: "adds web searches, which are billed apart",
     }
 }
 """What a suffix of a model's name does at a gateway, where the price of the model alone is the best estimate."""
@@ -40,6 +42,15 @@ def names_to_try(provider: str, model: str, request_model: str) -> Iterator[tupl
     yield request_model, reason
     for name, route in _without_route(provider, request_model):
         yield name, f"{reason}; {route}"
+
+
+def uncounted(usage: UsageRecord, provider: str, name: str) -> str:
+    """Return the issue of a route that adds what nobody counted, where the price is that of the name without it."""
+    suffix = f":{_ONLINE}"
+    asked = f"{usage.model} {usage.request_model} ".lower()
+    is_added = _ONLINE in _ROUTES.get(provider, {}) and f"{suffix} " in asked and not name.lower().endswith(suffix)
+    is_unknown = is_added and "web_searches" not in usage.quantities
+    return f"not_stated: web_searches, which {suffix} adds" if is_unknown else ""
 
 
 def elsewhere(provider: str, model: str, levels: Sequence[BookCandidates]) -> str:

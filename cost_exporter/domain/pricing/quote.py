@@ -47,6 +47,7 @@ def planned_quote(plan: RateCard, parts: dict[str, Quantity], usage: UsageRecord
             lines.append(_unpriced_line(unit, number))
     if lines and not unpriced:
         status = "estimated" if plan.is_estimated or usage.is_estimated else "priced"
+        status = "partial" if plan.is_incomplete else status
         return Quote(amount_usd=amount_usd, status=status, lines=tuple(lines), issues=issues, book_version=version)
     return _incomplete_quote(plan, parts, usage, (amount_usd, lines, unpriced, issues), version)
 

@@ -128,6 +128,8 @@ class RateCard:
     """Units that cost nothing without a row: alternative meters that are not the basis, and free ones."""
     issues: tuple[str, ...] = ()
     is_estimated: bool = False
+    is_incomplete: bool = False
+    """Whether more is billed than the quantities of such usages show."""
     is_known: bool = True
     """Whether any row at all is in force for the model."""
     is_override: bool = False
@@ -160,6 +162,7 @@ class PriceLookup:
         context: Mapping[str, str],
         issues: tuple[str, ...] = (),
         is_estimated: bool = False,
+        is_incomplete: bool = False,
         scale: Decimal = _ONE,
     ) -> None:
         """Take the books in order of precedence, the quantities present and the conditions as stated."""
@@ -168,6 +171,7 @@ class PriceLookup:
         self._context = context
         self._issues = issues
         self._is_estimated = is_estimated
+        self._is_incomplete = is_incomplete
         self._scale = scale
         self._boundaries = sorted({instant for level in self._levels for instant in _changes(level)})
         self._segments: dict[int, _Segment] = {}
@@ -205,6 +209,7 @@ class PriceLookup:
             silent=basis.silent | FREE_WITHOUT_PRICE,
             issues=self._issues + unmatched,
             is_estimated=self._is_estimated or is_guessed or bool(unmatched),
+            is_incomplete=self._is_incomplete,
             is_known=any(level.candidates for level in levels),
             is_override=any(level.book != LIST and (level.candidates or level.factors) for level in levels),
         )
