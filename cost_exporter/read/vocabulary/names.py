@@ -93,7 +93,7 @@ def _routed(provider: str, response_model: str, request_model: str) -> tuple[str
     route = _provider((request_model or response_model).partition("/")[0])
     if provider not in _VENDORS_OWN or route not in _HOSTS or "/" not in (request_model or response_model):
         return provider, response_model, request_model
-    return route, *(_without_route(model, route) for model in (response_model, request_model))
+    return route, _without_route(response_model, route), _without_route(request_model, route)
 
 
 def _without_route(model: str, route: str) -> str:
