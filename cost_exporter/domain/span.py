@@ -55,6 +55,8 @@ class Call:
     scope: str = ""
     """Instrumentation scope name."""
     detail: EmitterRank = EmitterRank.PLAIN
+    is_detached: bool = False
+    """Of a framework that never makes its span the current one: what it calls is not below it."""
     is_look_alike: bool = False
     """It looks like a provider call but reports none: a record only if no span below it is one."""
     is_billable: bool = True

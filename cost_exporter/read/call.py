@@ -202,6 +202,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         service_name=origin.service_name,
         scope=reading.scope.name,
         detail=EmitterRank.GATEWAY if reading.resolves_alias else reading.scope.rule.detail,
+        is_detached=reading.scope.rule.is_detached,
         is_look_alike=reading.is_look_alike,
         is_billable=identity.is_billable,
         call_id=call_id,

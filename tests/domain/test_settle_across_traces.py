@@ -1,5 +1,6 @@
 """One call in two traces without an id: matched by model, usage, service and time, scope against scope."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,42 @@ def test_small_calls_are_equal_by_chance(tokens: int, calls: int) -> None:
     """Fewer than fifty tokens prove nothing."""
     usage = {"input_tokens": tokens - 9, "output_tokens": 9}
     assert len(billed(framework("f", quantities=usage), root("s", quantities=usage))) == calls
+
+
+def pipecat(name: str, **fields: Any) -> Call:
+    """A framework's span that was never the current one."""
+    return framework(name, **{"scope": "pipecat", "is_detached": True} | fields)
+
+
+@pytest.mark.parametrize("usage", [{"input_tokens": 9, "output_tokens": 2}, {"input_tokens": 1}, {}])
+def test_small_and_unknown_calls_of_a_detached_framework_are_the_sdks(usage: dict[str, int]) -> None:
+    """Whatever Pipecat calls begins a trace of its own, so the one that overlaps is its call."""
+    assert len(billed(pipecat("f", quantities=usage), root("s", quantities=usage))) == 1
+    assert len(billed(pipecat("f", quantities=usage), root("s", quantities=usage, start_ms=1010, end_ms=2000))) == 2
+    assert len(billed(pipecat("f", quantities=usage), root("s", quantities=usage), root("t", quantities=usage))) == 2
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"quantities": {"input_tokens": 9, "output_tokens": 3}},
+        {"quantities": {"input_tokens": 8, "output_tokens": 2}},
+        {"quantities": {}},
+        {"quantities": {"input_tokens": 0, "output_tokens": 0}},
+    ],
+)
+def test_a_small_call_of_another_size_is_another(different: dict[str, Any]) -> None:
+    """To the token: of small calls nothing else differs."""
+    small = {"input_tokens": 9, "output_tokens": 2}
+    assert len(billed(pipecat("f", quantities=small), root("s", **different))) == 2
+    assert len(billed(framework("f", quantities=small), root("s", quantities=small))) == 2
+
+
+def test_a_refused_call_is_not_looked_for() -> None:
+    """It costs nothing, and says nothing of a call that is unknown."""
+    unknown = root("s", quantities={})
+    refused = replace(unknown, usage=replace(unknown.usage, is_refused=True))
+    assert len(billed(pipecat("f", quantities={}), refused)) == 2
 
 
 def test_embeddings_are_never_joined() -> None:
@@ -222,7 +259,7 @@ KEYS = [3843995754132417445]
         {"model": ""},
         {"session_id": "s", "session_sequence": 0},
         {"quantities": {"output_tokens": 900}},
-        {"quantities": {"input_tokens": 30}},
+        {"quantities": {"input_tokens": 0}},
         {"end_ms": 3_600_000},
         {"is_billable": False},
     ],
@@ -235,7 +272,7 @@ def test_most_calls_have_no_key(fields: dict[str, Any]) -> None:
 
 def test_an_output_that_one_does_not_report_is_no_contradiction() -> None:
     """A stream that was left early: the framework counted, the SDK never learned it."""
-    one = LookAlike("a", 0, 10, None, "", is_root=True)
+    one = LookAlike("a", 0, 10, None, "", pairs_with_any=True)
     assert are_alike(one, one._replace(scope="b", output_tokens=7))
     assert are_alike(one._replace(output_tokens=9), one._replace(scope="b", output_tokens=7))
     assert not are_alike(one._replace(output_tokens=10), one._replace(scope="b", output_tokens=7))

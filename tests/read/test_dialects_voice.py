@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cost_exporter.domain.span import EmitterRank
 from tests.read.otlp_spans import CHAT, call, is_link
 
 INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
@@ -45,6 +46,16 @@ def test_livekit_names_a_provider_by_its_host(named: str, provider: str, host: s
     """Whose host it is, where that is known; else the host without its port, which has no price of its own."""
     found = call({**CHAT, "gen_ai.provider.name": named, INPUT: 5}, scope="livekit-agents", name="llm_request")
     assert (found.usage.provider, found.usage.base_url) == (provider, host)
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_detached"),
+    [("pipecat", True), ("openinference.instrumentation.pipecat", True), ("livekit-agents", False)],
+)
+def test_pipecats_spans_are_never_current(scope: str, is_detached: bool) -> None:
+    """So a vendor's span of the same call is the root of another trace."""
+    found = call({**CHAT, INPUT: 5}, scope=scope, name="pipecat.llm")
+    assert (found.is_detached, found.detail) == (is_detached, EmitterRank.FRAMEWORK)
 
 
 def test_pipecat_states_anthropic_net_of_cache() -> None:

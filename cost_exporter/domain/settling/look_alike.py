@@ -8,6 +8,9 @@ many calls as the scope with the most.
 
 Time is cut into slots, and a span is found under one key for each slot it touches: two spans that overlap share one.
 A slot in which one scope has more calls alike than `ALIKE_PER_SLOT_MAX` says nothing, for the whole set of spans.
+
+Small calls are equal by chance, and calls without usage always. They are compared only with those of a framework that
+is known never to make its span the current one: whatever it calls begins a trace of its own.
 """
 
 from collections import Counter, defaultdict
@@ -15,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.domain.span import Call, EmitterRank, SpanKey
 from cost_exporter.domain.usage import CHAT_OPERATIONS
@@ -57,7 +61,8 @@ class LookAlike(NamedTuple):
     ended_at_unix_ns: int
     output_tokens: int | None
     call_id: str
-    is_root: bool
+    pairs_with_any: bool
+    """A root, or a framework's span that is never current; of a small call only the latter."""
 
 
 def bucket_of(call: Call) -> Bucket | None:
@@ -67,24 +72,34 @@ def bucket_of(call: Call) -> Bucket | None:
     usage = call.usage
     if usage.operation not in CHAT_OPERATIONS or not usage.model or call.session_sequence is not None:
         return None
-    input_tokens, output_tokens = usage.quantities.get("input_tokens"), usage.quantities.get("output_tokens", 0)
-    if type(input_tokens) is not int or type(output_tokens) is not int or input_tokens + output_tokens < TOKENS_MIN:
+    if not call.is_billable or usage.is_refused or len(_slots(call)) > _SLOTS_MAX:
         return None
-    if not call.is_billable or len(_slots(call)) > _SLOTS_MAX:
+    size = _size_of(usage.quantities)
+    return None if size is None else (base_model(usage.model), *size, call.service_name)
+
+
+def _size_of(quantities: Quantities) -> tuple[str, int] | None:
+    """Return what calls of one size have in common: a kind, and the input tokens; None where the size says nothing."""
+    if not quantities:
+        return "chat without usage", 0
+    input_tokens, output_tokens = quantities.get("input_tokens"), quantities.get("output_tokens", 0)
+    if type(input_tokens) is not int or type(output_tokens) is not int or not input_tokens + output_tokens:
         return None
-    return base_model(usage.model), "chat", input_tokens, call.service_name
+    return "chat" if input_tokens + output_tokens >= TOKENS_MIN else f"chat with {output_tokens}", input_tokens
 
 
 def look_alike(call: Call) -> LookAlike:
     """Return what is compared of a call that has a bucket."""
-    output_tokens = call.usage.quantities.get("output_tokens")
+    quantities = call.usage.quantities
+    output_tokens = quantities.get("output_tokens")
+    size_tokens = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
     return LookAlike(
         scope=call.scope,
         started_at_unix_ns=call.started_at_unix_ns,
         ended_at_unix_ns=call.ended_at_unix_ns,
         output_tokens=output_tokens if type(output_tokens) is int else None,
         call_id="" if call.has_gateway_id else call.call_id,
-        is_root=call.parent_span_id is None,
+        pairs_with_any=call.is_detached or (call.parent_span_id is None and size_tokens >= TOKENS_MIN),
     )
 
 
@@ -104,7 +119,7 @@ def are_alike(one: LookAlike, other: LookAlike) -> bool:
 
 def are_compatible(one: LookAlike, other: LookAlike) -> bool:
     """Return whether two spans of one bucket may be one call as far as anything but time goes."""
-    if one.scope == other.scope or not (one.is_root or other.is_root):
+    if one.scope == other.scope or not (one.pairs_with_any or other.pairs_with_any):
         return False
     if one.call_id and other.call_id and one.call_id != other.call_id:
         return False

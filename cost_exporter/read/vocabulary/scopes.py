@@ -42,6 +42,8 @@ class ScopeRule:
     """It counts some output tokens of a stream twice: what it states of streams is an estimate."""
     is_never_billed: bool = False
     """Turns and sessions: spans that only frame others."""
+    is_detached: bool = False
+    """It never makes its span the current one: the vendors' spans begin traces of their own."""
     is_ours: bool = False
     """Our own instrumentation: the vendor cost it states is taken from the vendor's reply."""
     why: str = ""
@@ -78,6 +80,12 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(scope="callfare.*", detail=EmitterRank.GENAI, is_ours=True),
     # The vendor's SDK itself.
     ScopeRule(scope="com.anthropic.sdk*", detail=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
+    ScopeRule(
+        scope="openinference.instrumentation.pipecat*",
+        detail=EmitterRank.FRAMEWORK,
+        is_detached=True,
+        why="an observer: its spans are made from frames that went by (2.0.9)",
+    ),
     # Frameworks, whatever instruments them.
     *(
         ScopeRule(
@@ -102,6 +110,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(
         scope="pipecat",
         detail=EmitterRank.FRAMEWORK,
+        is_detached=True,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="prompt_tokens is net of cache for Anthropic and Bedrock (LLMTokenUsage, pipecat-ai 1.14.0)",
     ),

@@ -44,7 +44,7 @@ def stored_members(cursor: psycopg.Cursor[dict[str, Any]], hashes: Sequence[int]
             ended_at_unix_ns=row["ended_at_ns"],
             output_tokens=row["output_tokens"],
             call_id=row["call_id"],
-            is_root=row["is_root"],
+            pairs_with_any=row["is_root"],
         )
         member = Member((row["trace_id"], row["namespace"]), row["span_id"], call)
         found.setdefault(row["call_hash"], []).append(member)
@@ -92,7 +92,7 @@ def insert_members(
         "ended_at_ns": Int8Array.of([call.ended_at_unix_ns for call in calls]),
         "output_tokens": Int8Array.of([call.output_tokens for call in calls]),
         "call_id": TextArray.of([call.call_id for call in calls]),
-        "is_root": BoolArray.of([call.is_root for call in calls]),
+        "is_root": BoolArray.of([call.pairs_with_any for call in calls]),
     }
     cursor.execute(statement("insert_look_alikes"), parameters)
 
@@ -104,5 +104,5 @@ def _either(one: LookAlike, other: LookAlike) -> LookAlike:
         ended_at_unix_ns=max(one.ended_at_unix_ns, other.ended_at_unix_ns),
         output_tokens=one.output_tokens if one.output_tokens == other.output_tokens else None,
         call_id=one.call_id if one.call_id == other.call_id else "",
-        is_root=one.is_root or other.is_root,
+        pairs_with_any=one.pairs_with_any or other.pairs_with_any,
     )

@@ -173,9 +173,10 @@ class Session:
             call.end()
 
     def fail(self, error: BaseException) -> None:
-        """End because the connection broke."""
+        """End because the connection broke. What was sent last may not have arrived: it is an estimate."""
         call = self._finish(LOST, None, None)
         if call is not None:
+            call.source = "estimated"
             call.has_output = True  # the vendor received what was sent
             call.fail(error)
 
