@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -93,7 +94,7 @@ class Outcome:
 
 def run(cell: Cell, folder: Path, otlp_url: str, database_url: str) -> Outcome:
     """Let the agent call, and wait until all that it exported is stored."""
-    tenant = f"cell-{abs(hash(cell)):x}"
+    tenant = f"cell-{token_hex(8)}"
     with vendors() as fake:
         status = _call(cell, folder, otlp_url, fake, tenant)
         assert status == (-signal.SIGTERM if cell.sigterm else 0), f"{cell} ended with {status}"

@@ -57,13 +57,13 @@ async def chat(request: web.Request) -> web.StreamResponse:
         "model": "gpt-4o-mini-2024-07-18",
     }  # fmt: skip
     answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
-    await answer.prepare(request)
 
     async def put(delta: dict[str, Any], finish: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         await answer.write(f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode())
 
     with contextlib.suppress(ConnectionError):
+        await answer.prepare(request)
         await put({"role": "assistant", "content": ""})
         if calls_tool:
             function = {"name": "get_order", "arguments": ""}
