@@ -76,6 +76,8 @@ class Call:
     producer_id: str = ""
     """The process that made the span, and the span's running number in it: holes show what never arrived."""
     producer_sequence: int | None = None
+    reservation_id: str = ""
+    """What a budget reserved for this call, or the lease by which it went out: a UUID as 32 hex digits."""
     reported_cost_usd: Decimal | None = None
     """Cost that the span already carried; kept beside ours, never summed into it."""
     reported_cost_source: str = ""

@@ -5,6 +5,7 @@ A span is a call if it names an operation that providers bill, even where its us
 span. Everything else only links other spans.
 """
 
+import re
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -45,6 +46,7 @@ class _Session(NamedTuple):
 
 
 _NO_SESSION: Final = _Session()
+_RESERVATION_ID: Final = re.compile("[0-9a-f]{32}")
 _NO_PRODUCER: Final[tuple[str, int | None]] = "", None
 
 
@@ -137,12 +139,13 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     identity, origin, span = reading.identity, reading.origin, reading.span
     names = identity.names
     failure = failure_of(reading)
-    cost, session, phone_call_id, producer = NO_COST, _NO_SESSION, "", _NO_PRODUCER
+    cost, session, phone_call_id, producer, reservation_id = NO_COST, _NO_SESSION, "", _NO_PRODUCER, ""
     if not reading.layout.is_plain:
         cost = stated_cost(reading, names.provider, trusted_cost_sources)
         session = _session(reading)
         phone_call_id = reading.first_text(reading.layout.texts.get("phone_call_id", NO_KEYS))
         producer = _producer(reading)
+        reservation_id = _reservation_id(reading)
     call_id = f"phone:{phone_call_id}" if phone_call_id else _response_call_id(reading)
     mode = identity.mode if session is _NO_SESSION else identity.mode or "stream"
     if identity.is_stream is False and reading.operation == "speech_to_text":
@@ -214,6 +217,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         session_vendor_total_seconds=session.vendor_total_seconds,
         producer_id=producer[0],
         producer_sequence=producer[1],
+        reservation_id=reservation_id,
         reported_cost_usd=cost.amount_usd,
         reported_cost_source=cost.source,
         error_type=failure.error_type,
@@ -254,6 +258,12 @@ def _producer(reading: Reading) -> tuple[str, int | None]:
     if producer_id and isinstance(sequence, int) and sequence > 0:
         return producer_id, sequence
     return _NO_PRODUCER
+
+
+def _reservation_id(reading: Reading) -> str:
+    """Return the id of the budget's reservation as 32 hex digits, "" for anything that is no such id."""
+    stated = reading.first_text(reading.layout.texts.get("reservation_id", NO_KEYS)).replace("-", "").lower()
+    return stated if _RESERVATION_ID.fullmatch(stated) else ""
 
 
 def _session(reading: Reading) -> _Session:

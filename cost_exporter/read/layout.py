@@ -46,7 +46,9 @@ _WEIGHED_KEYS: Final = (
     | frozenset(TOTAL_KEYS)
     | frozenset(key for alias in QUANTITY_ALIASES if alias.quantity == "reasoning_tokens" for key in alias.keys)
 )
-_RARE_TEXTS: Final = frozenset({"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras"})
+_RARE_TEXTS: Final = frozenset(
+    {"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras", "reservation_id"}
+)
 _FAILURES: Final = frozenset({"error_type", "http_status", "error_level"})
 _CALL_IDENTIFYING_TEXTS: Final = ("operation", "response_model", "request_model", "response_id", "phone_call_id")
 _MARKERS: Final = (

@@ -169,6 +169,10 @@ PRODUCER_ID = "callfare.producer.id"
 PRODUCER_SEQUENCE = "callfare.producer.seq"
 """int: running number of the span within its process, from 1."""
 
+# Budget: which reservation a billable span claims.
+BUDGET_RESERVATION_ID = "callfare.budget.reservation.id"
+"""string: what a budget of the service reserved for the call; the money is free once the span is stored."""
+
 # Billing of a call or a span.
 CALL_REFUSED = "callfare.call.refused"
 """bool: the vendor did no work (HTTP 4xx/5xx or no connection, before any output)."""

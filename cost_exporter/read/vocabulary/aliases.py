@@ -291,6 +291,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "session_id": (ours.SESSION_ID,),
     "session_state": (ours.SESSION_STATE,),
     "producer_id": (ours.PRODUCER_ID,),
+    "reservation_id": (ours.BUDGET_RESERVATION_ID,),
     "paid_extras": (ours.PAID_EXTRAS,),
 }
 

@@ -60,7 +60,7 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
     return tuple((name, None if default is MISSING else default) for name, default in found)
 
 
-_OWN: Final = frozenset({"call_id", "producer_sequence"})
+_OWN: Final = frozenset({"call_id", "producer_sequence", "reservation_id"})
 """What hardly two calls say alike; all else that most calls say is shared by many."""
 _CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
 _CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL | _OWN)
@@ -84,6 +84,8 @@ def call_fact_text(call: Call) -> str:
         members.append(f'"call_id":{compact_json(call.call_id)}')
     if call.producer_sequence is not None:
         members.append(f'"producer_sequence":{call.producer_sequence}')
+    if call.reservation_id:
+        members.append(f'"reservation_id":{compact_json(call.reservation_id)}')
     if usage.at_unix_ns != call.started_at_unix_ns:
         members.append(f'"at_unix_ns":{usage.at_unix_ns}')
     return "{" + ",".join(filter(None, members)) + "}"

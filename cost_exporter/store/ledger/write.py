@@ -27,6 +27,7 @@ from cost_exporter.store.codec.arrays import (
 from cost_exporter.store.codec.link_bytes import NO_LINKS, pack_links
 from cost_exporter.store.codec.record_columns import record_parameters
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.arrivals import write_arrivals
 from cost_exporter.store.ledger.journal import write_journal
 from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
 from cost_exporter.store.ledger.look_alikes import insert_members
@@ -97,6 +98,7 @@ def write_all(
         _count_producers(rest, new_changes)
         if enrich is not None:
             insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))
+        write_arrivals(rest, write_set)
         move_rollups(rest, write_set)
     if (new_traces and traces.rowcount != len(new_traces)) or (first_traces and calls.rowcount != len(first_traces)):
         raise OvertakenError

@@ -282,6 +282,36 @@ from unnest(
 join callfare.trace using (trace_id, namespace)
 order by trace_id, span_id, namespace;
 
+-- count_arrivals --
+-- What stored spans cost that went out by a reservation or lease of the same credential. A call's reservation holds
+-- nothing once its cost is known: here, in the transaction that adds this cost to what was spent.
+with arrived as (
+  select reservation.reservation_id, reservation.tenant_id, reservation.kind, new.arrived_usd::numeric as arrived_usd,
+    new.priced_count, new.unpriced_count, new.lag_seconds
+  from unnest(
+    %(reservation_id)b::uuid[], %(namespace)b::text[], %(arrived_usd)b::text[], %(priced_count)b::bigint[],
+    %(unpriced_count)b::bigint[], %(lag_seconds)b::bigint[]
+  ) as new (reservation_id, namespace, arrived_usd, priced_count, unpriced_count, lag_seconds)
+  join callfare.reservation using (reservation_id, namespace)
+), counted as (
+  insert into callfare.reservation_arrival as arrival (
+    reservation_id, slot, tenant_id, arrived_usd, priced_count, unpriced_count, arrived_at, lag_seconds)
+  select
+    reservation_id, (pg_backend_pid() %% 16)::smallint, tenant_id, arrived_usd, priced_count, unpriced_count, now(),
+    lag_seconds
+  from arrived
+  order by reservation_id
+  on conflict (reservation_id, slot) do update set
+    arrived_usd = arrival.arrived_usd + excluded.arrived_usd,
+    priced_count = arrival.priced_count + excluded.priced_count,
+    unpriced_count = arrival.unpriced_count + excluded.unpriced_count,
+    arrived_at = excluded.arrived_at, lag_seconds = excluded.lag_seconds
+  returning arrival.reservation_id
+)
+delete from callfare.reservation_hold as hold using arrived, counted
+where hold.reservation_id = arrived.reservation_id and counted.reservation_id = arrived.reservation_id
+  and arrived.kind = 'call' and arrived.priced_count > 0;
+
 -- insert_dead_letters --
 -- What cannot be kept as a record. The same letter again is another attempt.
 insert into callfare.dead_letter as letter (

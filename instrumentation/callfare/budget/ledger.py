@@ -98,6 +98,16 @@ class Ledger:
         self._settlements.append((claim, spent_usd, still_held_usd))
         self._settle_waiting()
 
+    def limit(self, account: Account, limit_usd: Decimal) -> Balance:
+        """Set what the account may spend in all, and return it as it is then."""
+        try:
+            with self._lock:
+                self._work_off()
+                account.limit_usd = limit_usd
+                return Balance(limit_usd, account.spent_usd, account.reserved_usd)
+        finally:
+            self._settle_waiting()
+
     def balance(self, account: Account) -> Balance:
         """The account now, with everything that was settled before."""
         try:
