@@ -162,6 +162,9 @@ class Service:
     def _start_web(self) -> Address:
         app = create_app(
             lend=self._readers.lend,
+            lend_stream=self._readers.lend_stream,
+            book=lambda: self._book_keeper.book,
+            jaeger_url=self._settings.jaeger_url,
             metrics=self._metrics,
             authenticate=self._tokens,
             is_local=self._settings.web_addr.is_loopback,

@@ -16,11 +16,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Unauthenticated
+from cost_exporter.prices import load_book
 from cost_exporter.serve.access import require_metrics_scope
 from cost_exporter.serve.answers import BadRequest, NotFound, failure
+from cost_exporter.serve.api.catalogue import catalogue_router
 from cost_exporter.serve.api.costs import costs_router
 from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
+from cost_exporter.serve.api.workflows import workflows_router
 from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
@@ -37,6 +41,9 @@ def create_app(
     *,
     lend: LendReader,
     metrics: ServiceMetrics,
+    lend_stream: LendReader | None = None,
+    book: Callable[[], PriceBook] = load_book,
+    jaeger_url: str | None = None,
     authenticate: Authenticate = anyone,
     is_local: bool = True,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
@@ -58,7 +65,14 @@ def create_app(
         require_metrics_scope(request, authenticate, is_local=is_local)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    web = Web(lend=lend, authenticate=authenticate, today=today)
+    web = Web(
+        lend=lend,
+        lend_stream=lend_stream or lend,
+        book=book,
+        authenticate=authenticate,
+        today=today,
+        jaeger_url=jaeger_url,
+    )
     app = FastAPI(
         **DESCRIPTION,
         routes=[
@@ -72,7 +86,8 @@ def create_app(
     )
     for kind, respond in _RESPONSES.items():
         app.add_exception_handler(kind, respond)
-    app.include_router(costs_router(web))
+    for router in (costs_router, workflows_router, catalogue_router):
+        app.include_router(router(web))
     return app
 
 

@@ -10,11 +10,24 @@ from uuid import UUID
 from cost_exporter.report.spend import COLUMN_BY_DIMENSION
 from cost_exporter.serve.access import Access
 from cost_exporter.serve.answers import BadRequest, NotFound, quoted
+from cost_exporter.store.browsing import SORTS, Sort
 from cost_exporter.store.reading import Period
 
-__all__ = ["columns_of", "limit_of", "period_of", "tenant_of", "text_of", "trace_id_of"]
+__all__ = [
+    "columns_of",
+    "flag_of",
+    "limit_of",
+    "outcome_of",
+    "period_of",
+    "searched_trace_of",
+    "sort_of",
+    "tenant_of",
+    "text_of",
+    "trace_id_of",
+]
 
 _DEFAULT_PERIOD_DAYS: Final = 30
+_OUTCOMES: Final = ("running", "completed", "failed")
 
 
 def period_of(start: str | None, end: str | None, today: date, *, days: int = _DEFAULT_PERIOD_DAYS) -> Period:
@@ -60,6 +73,36 @@ def limit_of(asked: str | None, default: int, most: int) -> int:
     if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:10]) <= most):
         raise BadRequest(f"limit {quoted(asked)} is no number from 1 to {most}")
     return int(asked)
+
+
+def flag_of(asked: str | None, name: str) -> bool:
+    """Return whether something is asked for."""
+    if asked not in {None, "", "true", "false"}:
+        raise BadRequest(f"{name} {quoted(asked or '')} is unknown; write true or false")
+    return asked == "true"
+
+
+def sort_of(asked: str | None) -> Sort:
+    """Return what workflows are to be sorted by."""
+    for sort in SORTS:
+        if sort == (asked or "started"):
+            return sort
+    raise BadRequest(f"sort {quoted(asked or '')} is unknown; choose from {', '.join(SORTS)}")
+
+
+def outcome_of(asked: str | None) -> str | None:
+    """Return the only outcome to show, None for all."""
+    if asked and asked not in _OUTCOMES:
+        raise BadRequest(f"outcome {quoted(asked)} is unknown; choose from {', '.join(_OUTCOMES)}")
+    return asked or None
+
+
+def searched_trace_of(asked: str | None) -> UUID | None:
+    """Return the trace id to look for; None where none is asked for."""
+    try:
+        return trace_id_of(asked) if asked else None
+    except NotFound:
+        raise BadRequest(f"trace_id {quoted(asked or '')} is none; write 32 hex digits") from None
 
 
 def trace_id_of(text: str) -> UUID:

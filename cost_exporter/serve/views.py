@@ -10,7 +10,7 @@ from cost_exporter.domain.money import CONTEXT, quantise_line, to_plain
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.spend import Spend
 
-__all__ = ["costs_body", "projected_month", "usage_stats_body"]
+__all__ = ["costs_body", "model_body", "projected_month", "usage_stats_body"]
 
 
 def usage_stats_body(trace_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -30,6 +30,17 @@ def costs_body(spend: Spend, by_day: Spend, today: date) -> dict[str, Any]:
         "average_daily_cost": to_plain(_average(by_day.total_cost_usd, _day_count(spend.since, spend.until, today))),
         "projected_monthly_cost": to_plain(projected_month(by_day, today)),
     }
+
+
+def model_body(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what each model cost, under `provider/model`, the most expensive first."""
+    named = {f"{row['provider'] or ''}/{row['model'] or ''}": row for row in rows}
+    return {"model_breakdown": {name: _model_figures(row) for name, row in named.items()}}
+
+
+def _model_figures(row: dict[str, Any]) -> dict[str, Any]:
+    figures = {column: jsonable(figure) for column, figure in row.items() if column not in {"provider", "model"}}
+    return figures | {"cost_is_lower_bound": row["unpriced_count"] > 0}
 
 
 def projected_month(by_day: Spend, today: date) -> Decimal:

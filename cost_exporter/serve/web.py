@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.prices import load_book
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.serve.access import Access
 from cost_exporter.serve.answers import NotFound
@@ -27,8 +29,14 @@ class Web:
 
     lend: LendReader
     """Lends a reader for one short answer."""
+    lend_stream: LendReader
+    """Lends a reader for as long as somebody takes to read a stream."""
+    book: Callable[[], PriceBook] = load_book
+    """Returns the price book in force."""
     authenticate: Authenticate = anyone
     today: Callable[[], date] = _today
+    jaeger_url: str | None = None
+    """Where traces are shown."""
 
 
 def find_workflows(reader: Reader, trace_id: UUID, access: Access) -> list[WorkflowReport]:

@@ -5,7 +5,8 @@ as `Decimal` also out of jsonb, where psycopg would make floats of it.
 """
 
 import json
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,12 +26,16 @@ from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.spending import Period, spend_query
 
-__all__ = ["Period", "Reader", "ReaderPool"]
+__all__ = ["Period", "Reader", "ReaderPool", "Row"]
 
 Row = dict[str, Any]
 _TOPS: Final = {"cost": "top_by_cost", "duration": "top_by_duration", "unpriced": "top_by_unpriced"}
 _POOL_CONNECTIONS_MAX: Final = 4
 _POOL_WAIT_SECONDS_MAX: Final = 3.0
+_STATEMENT_SECONDS_MAX: Final = 30
+_STREAMS_MAX: Final = 2
+"""Each holds a connection for as long as who reads it takes."""
+_STREAMED_AT_ONCE: Final = 500
 _LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
 """How far the latest workflows are looked for; None is all the time there is."""
 
@@ -117,6 +122,17 @@ class Reader:
         """Return the newest dead letters, without their payload."""
         return self._rows("dead_letters", {"count": count})
 
+    def ask(self, name: str, parameters: dict[str, Any], parts: Mapping[str, sql.Composable]) -> list[Row]:
+        """Return the rows of a statement; `parts` fill the places in its text."""
+        return self._fetched(_filled(name, parts), parameters)
+
+    def stream(self, name: str, parameters: dict[str, Any], parts: Mapping[str, sql.Composable]) -> Iterator[Row]:
+        """Yield the rows of a statement, a few at a time: from one snapshot, however long the reader takes."""
+        with _explained(), self._connection.transaction(), self._connection.cursor(name="stream") as cursor:
+            cursor.itersize = _STREAMED_AT_ONCE
+            cursor.execute(_filled(name, parts), parameters)
+            yield from cursor
+
     def is_alive(self) -> bool:
         """Return whether the database answers."""
         return bool(self._rows("alive", {}))
@@ -125,13 +141,9 @@ class Reader:
         return self._fetched(sql.SQL(statement(name)), parameters)
 
     def _fetched(self, query: sql.SQL | sql.Composed, parameters: dict[str, Any]) -> list[Row]:
-        try:
+        with _explained():
             # Never prepared: the best plan depends on the period and on whether one tenant is asked for.
             return self._connection.execute(query, parameters, prepare=False).fetchall()
-        except psycopg.errors.UndefinedTable as error:
-            raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
-        except psycopg.OperationalError as error:
-            raise unreachable(error) from error
 
 
 class ReaderPool:
@@ -144,9 +156,11 @@ class ReaderPool:
             size_max=_POOL_CONNECTIONS_MAX,
             wait_seconds_max=_POOL_WAIT_SECONDS_MAX,
             name="readers",
-            configure=_keep_decimals,
+            configure=_prepare,
             row_factory=dict_row,
         )
+        self._database_url = database_url
+        self._streams = threading.BoundedSemaphore(_STREAMS_MAX)
 
     @contextmanager
     def lend(self) -> Generator[Reader]:
@@ -157,9 +171,45 @@ class ReaderPool:
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise unreachable(error) from error
 
+    @contextmanager
+    def lend_stream(self) -> Generator[Reader]:
+        """Lend a reader for as long as somebody takes to read a stream. Raises `StoreUnavailable` if too many do."""
+        if not self._streams.acquire(timeout=_POOL_WAIT_SECONDS_MAX):
+            raise StoreUnavailable(f"{_STREAMS_MAX} exports are being read already; try again when one has ended")
+        try:
+            with Reader.connect(self._database_url) as reader:
+                yield reader
+        finally:
+            self._streams.release()
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Turn an error of the database into one that says what to do."""
+    try:
+        yield
+    except psycopg.errors.UndefinedTable as error:
+        raise StoreUnavailable("the database has no callfare schema; run `callfare migrate`") from error
+    except psycopg.errors.QueryCanceled as error:
+        raise StoreUnavailable(
+            "the database took too long to answer; ask for a shorter period or for one tenant"
+        ) from error
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error
+
+
+def _filled(name: str, parts: Mapping[str, sql.Composable]) -> sql.SQL | sql.Composed:
+    return sql.SQL(statement(name)).format(**parts) if parts else sql.SQL(statement(name))
+
+
+def _prepare(connection: psycopg.Connection[Row]) -> None:
+    """Prepare a connection for short answers: one that takes longer holds up those who wait for it."""
+    _keep_decimals(connection)
+    connection.execute(sql.SQL("set statement_timeout = {}").format(f"{_STATEMENT_SECONDS_MAX}s"))
 
 
 def _keep_decimals(connection: psycopg.Connection[Row]) -> None:

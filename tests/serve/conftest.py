@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from starlette.testclient import TestClient
@@ -39,7 +38,7 @@ def web_without_database(metrics: ServiceMetrics) -> Iterator[TestClient]:
 
 def client(url: str, metrics: ServiceMetrics) -> Iterator[TestClient]:
     readers = ReaderPool(url)
-    app = create_app(lend=readers.lend, metrics=metrics, today=lambda: datetime.now(UTC).date())
+    app = create_app(lend=readers.lend, lend_stream=readers.lend_stream, metrics=metrics)
     try:
         yield TestClient(app, raise_server_exceptions=False)
     finally:

@@ -6,29 +6,24 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cost_exporter.report.spend import COLUMN_BY_DIMENSION, Spend, spend_of
+from cost_exporter.report.amounts import jsonable
+from cost_exporter.report.spend import Spend, spend_of
 from cost_exporter.report.workflow import trace_json
 from cost_exporter.serve.access import access_of
 from cost_exporter.serve.answers import BadRequest, NotFound, answer
-from cost_exporter.serve.api.shapes import ERRORS, CostsOrWorkflow, Envelope, UsageStats, Workflow
-from cost_exporter.serve.asked import columns_of, period_of, tenant_of, trace_id_of
-from cost_exporter.serve.views import costs_body, usage_stats_body
+from cost_exporter.serve.api.parameters import EndDate, Format, GroupBy, OnlyTenant, StartDate
+from cost_exporter.serve.api.shapes import ERRORS, STREAMS, Costs, CostsOrWorkflow, Envelope, UsageStats
+from cost_exporter.serve.api.streams import form_of, streamed
+from cost_exporter.serve.asked import columns_of, period_of, tenant_of, text_of, trace_id_of
+from cost_exporter.serve.views import costs_body, model_body, usage_stats_body
 from cost_exporter.serve.web import Web, find_workflows
+from cost_exporter.store.browsing import model_breakdown, request_times, spend_of_api_key
+from cost_exporter.store.reading import Period, Reader
 
-__all__ = ["costs_router"]
+__all__ = ["costs_router", "grouped"]
 
 _GROUPS_MAX: Final = 10_000
-_DIMENSIONS: Final = ", ".join(f"`{name}`" for name in COLUMN_BY_DIMENSION)
-
-StartDate = Annotated[
-    str | None,
-    Query(description="First day, UTC, `YYYY-MM-DD`. Default: 30 days before the end.", examples=["2026-11-01"]),
-]
-EndDate = Annotated[str | None, Query(description="End, exclusive, UTC. Default: tomorrow.", examples=["2026-12-01"])]
-GroupBy = Annotated[str, Query(description=f"Comma-separated, of {_DIMENSIONS}.", examples=["tenant,model"])]
-OnlyTenant = Annotated[
-    str | None, Query(description="Only this tenant; 404 where the token is for another one.", examples=["acme"])
-]
+_MODELS_MAX: Final = 100
 WorkflowId = Annotated[
     str | None,
     Query(description="A trace id: answers as `/v1/workflows/{trace_id}/cost`. The other parameters are then ignored."),
@@ -39,7 +34,9 @@ def costs_router(web: Web) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["costs"], responses=ERRORS)
 
-    @router.get("/v1/costs", response_model=Envelope[CostsOrWorkflow], summary="Costs of a period by group")
+    @router.get(
+        "/v1/costs", response_model=Envelope[CostsOrWorkflow], responses=STREAMS, summary="Costs of a period by group"
+    )
     def costs(
         request: Request,
         *,
@@ -48,32 +45,52 @@ def costs_router(web: Web) -> APIRouter:
         end_date: EndDate = None,
         group_by: GroupBy = "category",
         tenant: OnlyTenant = None,
+        format: Format = None,  # noqa: A002 - the parameter's name
     ) -> Response:
-        """Sum up the costs of a period by group and by day, or of one workflow."""
+        """Sum up the costs of a period by group, by day and by model, or return those of one workflow."""
         access = access_of(request, web.authenticate)
         if workflow_id:
             with web.lend() as reader:
                 return answer(trace_json(find_workflows(reader, trace_id_of(workflow_id), access)))
-        period = period_of(start_date, end_date, web.today())
-        columns, only = columns_of(group_by), tenant_of(access, tenant)
+        period, columns = period_of(start_date, end_date, web.today()), columns_of(group_by)
+        only, form = tenant_of(access, tenant), form_of(format)
         with web.lend() as reader:
-
-            def grouped(by: tuple[str, ...]) -> Spend:
-                return spend_of(reader.spend(period, by, only), since=period.since, until=period.until, columns=by)
-
-            spend, by_day = grouped(columns), grouped(("day",))
-        if len(spend.groups) > _GROUPS_MAX:
-            raise BadRequest(f"more than {_GROUPS_MAX} groups; ask for a shorter period or fewer dimensions")
-        return answer(costs_body(spend, by_day, web.today()))
+            spend = grouped(reader, period, columns, only)
+            if form != "json":
+                return streamed(iter(spend.as_json()["groups"]), spend.rows().columns, form, "costs")
+            require_few(spend)
+            by_day = grouped(reader, period, ("day",), only)
+            models = model_breakdown(reader, period, only, count=_MODELS_MAX)
+            times = request_times(reader, period, only)
+        return answer(costs_body(spend, by_day, web.today()) | model_body(models) | jsonable(times))
 
     @router.get(
-        "/v1/workflows/{trace_id}/cost", response_model=Envelope[Workflow], summary="What one workflow cost, by call"
+        "/v1/api-keys/{api_key_id}/costs", response_model=Envelope[Costs], summary="Costs of one API key in a period"
     )
-    def workflow_cost(request: Request, trace_id: str) -> Response:
-        """Return one workflow with its records and their lines."""
+    def api_key_costs(
+        request: Request,
+        api_key_id: str,
+        *,
+        start_date: StartDate = None,
+        end_date: EndDate = None,
+        group_by: GroupBy = "model",
+        tenant: OnlyTenant = None,
+    ) -> Response:
+        """Sum up what one API key cost by group and by day. A key without calls in the period is 404."""
         access = access_of(request, web.authenticate)
+        period, columns = period_of(start_date, end_date, web.today()), columns_of(group_by)
+        only, key = tenant_of(access, tenant), text_of(api_key_id, "the API key's id")
+
+        def of_key(reader: Reader, by: tuple[str, ...]) -> Spend:
+            rows = spend_of_api_key(reader, period, by, key or "", only)
+            return spend_of(rows, since=period.since, until=period.until, columns=by)
+
         with web.lend() as reader:
-            return answer(trace_json(find_workflows(reader, trace_id_of(trace_id), access)))
+            spend, by_day = of_key(reader, columns), of_key(reader, ("day",))
+        if not by_day.groups:
+            raise NotFound
+        require_few(spend)
+        return answer({"api_key_id": key} | costs_body(spend, by_day, web.today()))
 
     @router.get(
         "/v1/usage-stats/{trace_id}", response_model=Envelope[UsageStats], summary="Usage statistics of one workflow"
@@ -88,3 +105,16 @@ def costs_router(web: Web) -> APIRouter:
         return answer(usage_stats_body(trace.hex, rows))
 
     return router
+
+
+def grouped(reader: Reader, period: Period, by: tuple[str, ...], tenant: str | None) -> Spend:
+    """Return what a period cost by the columns given."""
+    return spend_of(reader.spend(period, by, tenant), since=period.since, until=period.until, columns=by)
+
+
+def require_few(spend: Spend) -> None:
+    """Raise `BadRequest` where a report has more groups than fit into one answer."""
+    if len(spend.groups) > _GROUPS_MAX:
+        raise BadRequest(
+            f"more than {_GROUPS_MAX} groups; ask for a shorter period or fewer dimensions, or add format=csv"
+        )

@@ -8,7 +8,21 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ERRORS", "Costs", "CostsOrWorkflow", "Envelope", "Failure", "Group", "UsageStats", "Workflow"]
+__all__ = [
+    "ERRORS",
+    "STREAMS",
+    "Costs",
+    "CostsOrWorkflow",
+    "Envelope",
+    "Failure",
+    "Group",
+    "Prices",
+    "Unpriced",
+    "Unread",
+    "UsageStats",
+    "Workflow",
+    "WorkflowPage",
+]
 
 T = TypeVar("T")
 
@@ -80,8 +94,20 @@ class Spend(_Shape):
     groups: list[Group]
 
 
+class ModelCost(Group):
+    """What one model cost."""
+
+    avg_latency_ms: Annotated[Quantity | None, Field(description="Mean duration of a call in milliseconds.")]
+
+
 class Costs(Spend):
     """Spend of a period, by day and on average."""
+
+    model_breakdown: Annotated[
+        dict[str, ModelCost] | None, Field(description="By `provider/model`, the most expensive 100.")
+    ] = None
+    first_request_at: Instant | None = None
+    last_request_at: Instant | None = None
 
     daily_breakdown: list[Group]
     average_daily_cost: Money
@@ -99,6 +125,76 @@ class Workflow(_Shape):
     cost_is_lower_bound: bool
     records: list[dict[str, Any]] | None = None
     workflows: list[dict[str, Any]] | None = None
+
+
+class ListedWorkflow(Usage):
+    """A row of `workflow_cost` with its usage."""
+
+    tenant_id: str
+    trace_id: TraceId
+    workflow_id: Annotated[str, Field(description="The application's own id; the trace id where it states none.")]
+    workflow_name: str | None
+    state: Annotated[str, Field(description="`running`, `completed`, `failed` or `finalised`.")]
+    started_at: Instant | None
+    ended_at: Instant | None
+    duration_seconds: Quantity | None
+    total_cost_usd: Money
+    cost_is_lower_bound: bool
+    unpriced_count: Count
+    cost_per_minute_usd: Annotated[
+        Money | None, Field(description="Of the telephone call, else of the time between the first and the last span.")
+    ]
+    revenue_usd: Money | None
+    fee_usd: Annotated[Money | None, Field(description="Null where there is no fee rule.")]
+    profit_usd: Annotated[
+        Money | None, Field(description="At most this where `fee_usd` is null or the cost is a lower bound.")
+    ]
+    by_leg: dict[str, Money | None]
+    by_category: dict[str, Money | None]
+
+
+class WorkflowPage(_Shape):
+    """A page of workflows."""
+
+    workflows: list[ListedWorkflow]
+    next_cursor: Annotated[str | None, Field(description="Of the next page; null on the last one.")]
+
+
+class Prices(_Shape):
+    """Price rows as price files have them, with `price_id` and where they come from."""
+
+    book_version: str
+    prices: list[dict[str, Any]]
+    next_offset: int | None
+
+
+class UnpricedCalls(_Shape):
+    """Calls of one model without a cost, or with only a part of it."""
+
+    provider: str | None
+    model: str | None
+    operation: str | None
+    status: str
+    request_count: Count
+    tenant_count: Count
+    first_seen_at: Instant
+    last_seen_at: Instant
+    example_trace_id: TraceId
+    missing_units: list[str]
+    issues: list[str]
+    nearest_model: Annotated[str | None, Field(description="A priced model with a similar name. A hint, never used.")]
+
+
+class Unpriced(_Shape):
+    """What has no cost, the most frequent first."""
+
+    unpriced: list[UnpricedCalls]
+
+
+class Unread(_Shape):
+    """What was not understood, the most frequent first."""
+
+    unread: list[dict[str, Any]]
 
 
 CostsOrWorkflow = Costs | Workflow
@@ -121,3 +217,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"model": Failure, "description": "The database does not answer; try again after `Retry-After` seconds."},
 }
 """What any route of the API may answer instead."""
+
+STREAMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        }
+    }
+}
+"""Beside JSON, where a route has it."""
