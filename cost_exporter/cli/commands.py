@@ -62,6 +62,12 @@ def _tokens(app: typer.Typer) -> None:
     app.add_typer(tokens, name="token")
 
 
+def _budgets(app: typer.Typer) -> None:
+    from cost_exporter.cli.budgets import budgets
+
+    app.add_typer(budgets, name="budget")
+
+
 def _dead_letters(app: typer.Typer) -> None:
     from cost_exporter.cli.deadletters import deadletters
 
@@ -112,6 +118,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "migrate": (_migrate, "Bring the database's schema up to this program. Run again, it does nothing."),
     "prices": (_prices, "The price book: look at it, check it, change it, price by it."),
     "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
+    "budget": (_budgets, "Budgets: what calls may cost in an hour, a day, a month or in all."),
     "token": (_tokens, "Credentials for sending and reading."),
     "deadletter": (_dead_letters, "Spans that could not be kept as records."),
 }

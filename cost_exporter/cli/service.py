@@ -39,6 +39,10 @@ from cost_exporter.serve.app import create_app
 from cost_exporter.serve.final_costs import FinalCosts
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from cost_exporter.settings import Address, Settings, load_config, require_safe_address
+from cost_exporter.store.budgets.accounts import lender_of, open_budget_pool
+from cost_exporter.store.budgets.definitions import sync_budgets
+from cost_exporter.store.budgets.expiry import sweep_reservations
+from cost_exporter.store.budgets.rules import spec_of
 from cost_exporter.store.database.migrate import migrate
 from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
@@ -58,6 +62,7 @@ _ALL_HAVE_NEW_PRICES_SECONDS: Final = 5.0
 """By then every process that ingests has noticed a new version, and committed what it priced by the old one."""
 _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
+_SWEEP_RESERVATIONS_EVERY_SECONDS: Final = 60.0
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
 _POOL_CONNECTIONS_MAX: Final = 4
 _FIRST_CONNECTION_SECONDS_MAX: Final = 30.0
@@ -85,12 +90,15 @@ class Service:
         pool = open_pool(database_url, size_max=_POOL_CONNECTIONS_MAX, wait_seconds_max=3, name="service")
         self._pool = self._stopped_by(pool, ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
+        budget_pool = open_budget_pool(database_url)
+        self._budget_pool = self._stopped_by(budget_pool, ConnectionPool[Any].close)
         self._tokens = TokenDirectory(self._pool.connection, is_always_closed=not _is_local(settings))
         self._known_tenants = KnownTenants(self._tokens, self._pool.connection)
         self._metrics = self._make_metrics()
         self._final_costs = FinalCosts(self._metrics.registry, self._known_tenants)
         with self._pool.connection(timeout=_FIRST_CONNECTION_SECONDS_MAX) as connection:
             earns_when_failed = self._config.revenue_when_failed
+            sync_budgets(connection, [spec_of(rule, is_from_file=True) for rule in self._config.budgets])
             sync_rules(connection, self._config.revenue, self._config.fees, earns_when_failed=earns_when_failed)
             self._book_keeper = BookKeeper(connection, settings.prices)
         self._price = price_by(lambda: self._book_keeper.book)
@@ -141,6 +149,7 @@ class Service:
         self._repeat("retry-unpriced", self._retry_unpriced, every_seconds=_RETRY_UNPRICED_EVERY_SECONDS)
         often = min(_FINALISE_EVERY_SECONDS_MAX, self._settings.finalise_after / 4)
         self._repeat("finalise", self._finalise, every_seconds=often)
+        self._repeat("sweep-reservations", self._sweep_reservations, every_seconds=_SWEEP_RESERVATIONS_EVERY_SECONDS)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
         if self._settings.forward_endpoint is not None:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
@@ -165,6 +174,7 @@ class Service:
             lend_stream=self._readers.lend_stream,
             book=lambda: self._book_keeper.book,
             jaeger_url=self._settings.jaeger_url,
+            lend_budgets=lender_of(self._budget_pool),
             metrics=self._metrics,
             authenticate=self._tokens,
             is_local=self._settings.web_addr.is_loopback,
@@ -223,6 +233,10 @@ class Service:
                 break
         with self._pool.connection(timeout=1) as connection:
             forget_empty_traces(connection, now=now)
+
+    def _sweep_reservations(self) -> None:
+        with self._budget_pool.connection(timeout=1) as connection:
+            sweep_reservations(connection)
 
     def _check_rollups(self) -> None:
         with self._readers.lend() as reader:

@@ -155,5 +155,9 @@ def lease_grant(budgets: Sequence[BudgetState], asked: LeaseAsked, *, own_held_u
         if remaining_usd < CONTEXT.multiply(shares, asked.estimate_usd) or remaining_usd <= 0:
             return LeaseGrant(granted_usd=asked.admitted_usd, reserves_each_call=True)
         wanted_usd = min(wanted_usd, CONTEXT.divide(remaining_usd, shares))
-    free_usd = max(asked.estimate_usd, quantise_line(wanted_usd))
+    if asked.estimate_usd:  # whole calls: a fragment would be held, and be of use to nobody
+        calls = max(Decimal(1), CONTEXT.divide_int(wanted_usd, asked.estimate_usd))
+        free_usd = CONTEXT.multiply(calls, asked.estimate_usd)
+    else:
+        free_usd = quantise_line(wanted_usd)
     return LeaseGrant(granted_usd=CONTEXT.add(asked.admitted_usd, free_usd))

@@ -10,12 +10,15 @@ from typing import Final
 
 from starlette.requests import Request
 
+from cost_exporter.domain.cost import DEFAULT_TENANT
 from cost_exporter.errors import PermissionDenied
+from cost_exporter.serve.answers import NotFound
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import ALL_TENANTS, TokenScope
 
-__all__ = ["OPEN", "Access", "access_of", "require_metrics_scope"]
+__all__ = ["OPEN", "Access", "Caller", "access_of", "caller_of", "require_admin", "require_metrics_scope"]
 
+_CALLING_SCOPES: Final = frozenset({TokenScope.INGEST, TokenScope.RELAY, TokenScope.ADMIN})
 _READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN})
 
 
@@ -42,6 +45,48 @@ def access_of(request: Request, authenticate: Authenticate) -> Access:
         _audit.info("token %d reads across tenants: %s %s", credential.token_id, request.method, request.url.path)
         return OPEN
     return Access(tenant=credential.tenant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An application that asks its budgets."""
+
+    tenant: str
+    namespace: str
+    """The credential whose spans may claim what it reserves."""
+    only_namespace: str | None
+    """The credential whose reservations it may settle; None for those of all."""
+
+
+def caller_of(request: Request, authenticate: Authenticate, stated_tenant: str | None) -> Caller:
+    """Return whose call it is, as for the span that will report it: the token says, without tokens the body.
+
+    Raises `Unauthenticated`, `PermissionDenied`, or `NotFound` for another tenant's.
+    """
+    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
+    if credential is None:
+        return Caller(tenant=stated_tenant or DEFAULT_TENANT, namespace=DEFAULT_TENANT, only_namespace=DEFAULT_TENANT)
+    if credential.scope not in _CALLING_SCOPES:
+        raise PermissionDenied(
+            f"a token of scope {credential.scope} may not reserve; use the one that the application sends spans with"
+        )
+    if credential.tenant == ALL_TENANTS or (credential.scope is TokenScope.RELAY and stated_tenant):
+        tenant = stated_tenant or DEFAULT_TENANT
+        return Caller(tenant=tenant, namespace=tenant, only_namespace=None)
+    if stated_tenant not in {None, credential.tenant}:
+        raise NotFound
+    return Caller(tenant=credential.tenant, namespace=credential.tenant, only_namespace=credential.tenant)
+
+
+def require_admin(request: Request, authenticate: Authenticate) -> str | None:
+    """Return the tenant whose budgets the sender may change, None for all. Raises `PermissionDenied`."""
+    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
+    if credential is None:
+        return None
+    if credential.scope is not TokenScope.ADMIN:
+        raise PermissionDenied(f"a token of scope {credential.scope} may not change budgets; create one of scope admin")
+    _audit.info("token %d changes budgets: %s %s", credential.token_id, request.method, request.url.path)
+    return None if credential.tenant == ALL_TENANTS else credential.tenant
 
 
 def require_metrics_scope(request: Request, authenticate: Authenticate, *, is_local: bool) -> None:

@@ -21,6 +21,7 @@ from cost_exporter.errors import CallfareError, PermissionDenied, StoreError, Un
 from cost_exporter.prices import load_book
 from cost_exporter.serve.access import require_metrics_scope
 from cost_exporter.serve.answers import BadRequest, NotFound, failure
+from cost_exporter.serve.api.budgets import budgets_router
 from cost_exporter.serve.api.catalogue import catalogue_router
 from cost_exporter.serve.api.costs import costs_router
 from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
@@ -28,7 +29,7 @@ from cost_exporter.serve.api.workflows import workflows_router
 from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.page import page_routes
-from cost_exporter.serve.web import LendReader, Web
+from cost_exporter.serve.web import LendBudgets, LendReader, Web, no_budgets
 from cost_exporter.store.token_directory import Authenticate, anyone
 
 __all__ = ["create_app"]
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 def create_app(
     *,
     lend: LendReader,
+    lend_budgets: LendBudgets = no_budgets,
     metrics: ServiceMetrics,
     lend_stream: LendReader | None = None,
     book: Callable[[], PriceBook] = load_book,
@@ -67,6 +69,7 @@ def create_app(
 
     web = Web(
         lend=lend,
+        lend_budgets=lend_budgets,
         lend_stream=lend_stream or lend,
         book=book,
         authenticate=authenticate,
@@ -86,7 +89,7 @@ def create_app(
     )
     for kind, respond in _RESPONSES.items():
         app.add_exception_handler(kind, respond)
-    for router in (costs_router, workflows_router, catalogue_router):
+    for router in (costs_router, workflows_router, catalogue_router, budgets_router):
         app.include_router(router(web))
     return app
 

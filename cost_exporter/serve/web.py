@@ -4,9 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from cost_exporter.domain.pricing.book import PriceBook
+from cost_exporter.errors import StoreUnavailable
 from cost_exporter.prices import load_book
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.serve.access import Access
@@ -14,13 +18,19 @@ from cost_exporter.serve.answers import NotFound
 from cost_exporter.store.reading import Reader
 from cost_exporter.store.token_directory import Authenticate, anyone
 
-__all__ = ["LendReader", "Web", "find_workflows"]
+__all__ = ["LendBudgets", "LendReader", "Web", "find_workflows", "no_budgets"]
 
+LendBudgets = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 LendReader = Callable[[], AbstractContextManager[Reader]]
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def no_budgets() -> AbstractContextManager[psycopg.Connection[Any]]:
+    """Stand for a connection where none is lent. Raises `StoreUnavailable`."""
+    raise StoreUnavailable("this application has no connection to reserve by; run `callfare serve`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,8 @@ class Web:
     """Lends a reader for as long as somebody takes to read a stream."""
     book: Callable[[], PriceBook] = load_book
     """Returns the price book in force."""
+    lend_budgets: LendBudgets = no_budgets
+    """Lends a connection that reserves."""
     authenticate: Authenticate = anyone
     today: Callable[[], date] = _today
     jaeger_url: str | None = None

@@ -1,30 +1,32 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, trusted cost sources.
+"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, trusted cost sources.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
 the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
-mistake, and so is a section for something that this version cannot do, such as a budget.
+mistake, and so is a section for something that this version cannot do, such as a report.
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from cost_exporter.errors import SettingsError
+from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
+from cost_exporter.settings.config_values import DecimalString, Part
 
 __all__ = ["Config", "Fee", "Revenue", "load_config"]
 
-_AMOUNT_MAX = Decimal(10) ** 12
 _NOT_BUILT: Final = {
-    "budgets": "no budget is enforced",
     "tiers": "no budget of a request is enforced",
     "alerts": "no alert is sent",
     "reports": "no report is sent",
 }
 """Sections that a later version reads, and what does not happen until then."""
+_FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {"budgets": FOREIGN_BUDGET_NAMES}
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,28 +41,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 
 
-def _decimal_string(given: Any) -> Decimal:
-    if isinstance(given, Decimal):
-        return given
-    if not isinstance(given, str):
-        raise ValueError(f"must be a quoted decimal string; write {str(given)!r} in quotes")  # noqa: TRY004 - pydantic's way
-    try:
-        amount = Decimal(given)
-    except InvalidOperation:
-        raise ValueError(f'{given!r} is not a decimal number; write it like "0.50"') from None
-    if not amount.is_finite() or not 0 <= amount < _AMOUNT_MAX:
-        raise ValueError(f"{given!r} must be at least 0 and below 10^12")
-    return amount
-
-
-DecimalString = Annotated[Decimal, BeforeValidator(_decimal_string)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Revenue(_Part):
+class Revenue(Part):
     """What a customer pays for a workflow of this name and outcome, where its span does not say."""
 
     workflow: str
@@ -71,7 +52,7 @@ class Revenue(_Part):
     """Only workflows with this outcome, such as `completed`. Unset: any outcome."""
 
 
-class Fee(_Part):
+class Fee(Part):
     """The payment fee on revenue: a percentage plus a fixed amount."""
 
     percent: DecimalString = Decimal(0)
@@ -80,15 +61,26 @@ class Fee(_Part):
     """Amount in US dollars for each payment."""
 
 
-class Config(_Part):
+class Config(Part):
     """The whole file; everything in it is optional."""
 
     revenue: tuple[Revenue, ...] = Field(default=(), strict=False)
     revenue_when_failed: bool = False
     """Whether a workflow that failed keeps its revenue, and pays the fee on it."""
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
+    budgets: tuple[BudgetRule, ...] = Field(default=(), strict=False)
+    """What calls may cost in a window."""
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
+
+    @field_validator("budgets")
+    @classmethod
+    def _have_names_of_their_own(cls, budgets: tuple[BudgetRule, ...]) -> tuple[BudgetRule, ...]:
+        names = [budget.name for budget in budgets]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two budgets are named {twice!r}; give each a name of its own")
+        return budgets
 
 
 def load_config(path: Path | None) -> Config:
@@ -140,6 +132,9 @@ def _model_line(path: Path, root: yaml.Node | None, error: ValidationError) -> s
 
 def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
     if kind == "extra_forbidden":
+        meant = _FOREIGN_NAMES.get(str(location[0]), {}).get(str(location[-1]))
+        if meant is not None:
+            return f"is called {meant} here; write {meant}"
         return f"is not a setting; remove it, or write one of {_names_at(location)}"
     if kind == "missing":
         return "is missing; add it"
@@ -148,7 +143,7 @@ def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
 
 
 def _names_at(location: tuple[int | str, ...]) -> str:
-    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee}
+    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee, "budgets": BudgetRule}
     return _field_names(Config if len(location) == 1 else parts[str(location[0])])
 
 

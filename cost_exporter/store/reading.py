@@ -118,6 +118,10 @@ class Reader:
         """Return what was not understood in a period, by scope and attribute, the most frequent first."""
         return self._rows("unread", {"since": period.since, "until": period.until, "tenant": tenant, "count": count})
 
+    def budgets(self, *, tenant: str | None = None, name: str | None = None) -> list[Row]:
+        """Return the budgets in the window that runs: of a tenant, of a name, or all."""
+        return self._rows("budgets", {"tenant": tenant, "name": name})
+
     def dead_letters(self, *, count: int) -> list[Row]:
         """Return the newest dead letters, without their payload."""
         return self._rows("dead_letters", {"count": count})

@@ -5,7 +5,7 @@ import types
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -112,15 +112,19 @@ def type_text(annotation: Any) -> str:
         return "decimal string"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return ", ".join(code(str(each.value)) for each in annotation)
+    if get_origin(annotation) is Literal:
+        return ", ".join(code(str(each)) for each in get_args(annotation))
     if get_origin(annotation) in {tuple, list}:
         return f"list of {type_text(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return f"mapping of names to {type_text(get_args(annotation)[1])}"
-    if isinstance(annotation, types.UnionType):
+    if isinstance(annotation, types.UnionType) or get_origin(annotation) is Union:
         return ", ".join(type_text(each) for each in get_args(annotation) if each is not type(None))
     if get_args(annotation):  # Annotated
         return type_text(get_args(annotation)[0])
-    return {"str": "text", "bool": "true or false", "int": "whole number"}.get(annotation.__name__, annotation.__name__)
+    return {"str": "text", "bool": "true or false", "int": "whole number", "datetime": "date"}.get(
+        annotation.__name__, annotation.__name__
+    )
 
 
 def price_page() -> list[str]:

@@ -5,24 +5,27 @@ that waits for a lock goes on with the snapshot it had before it waited, in whic
 missing; two grants of 0.6 would both fit into 1.0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.domain.budget import BudgetState
 from cost_exporter.domain.value import value
 from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.database.unreachable import unreachable
 
 __all__ = [
     "CallScope",
     "Connection",
     "accounts_of",
     "keep_plans",
+    "lender_of",
     "locked_accounts",
     "open_budget_pool",
     "state_of",
@@ -65,6 +68,20 @@ def open_budget_pool(database_url: str) -> ConnectionPool[Connection]:
         name="budgets",
         configure=keep_plans,
     )
+
+
+def lender_of(pool: ConnectionPool[Connection]) -> Callable[[], AbstractContextManager[Connection]]:
+    """Return what lends connections of the pool. Raises `StoreUnavailable` where there is none in time."""
+
+    @contextmanager
+    def lend() -> Generator[Connection]:
+        try:
+            with pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise unreachable(error) from error
+
+    return lend
 
 
 def keep_plans(connection: Connection) -> None:

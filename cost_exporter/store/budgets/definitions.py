@@ -34,7 +34,7 @@ class BudgetSpec:
     limit_usd: Decimal
     enforcement: Enforcement = "soft"
     thresholds: tuple[Decimal, ...] = ()
-    """Percentages of the limit at which alerts are made."""
+    """Percentages of the limit that are reported as reached."""
     unpriced: Unpriced = "allow"
     assumed_usd: Decimal | None = None
     api_key: str | None = None
@@ -48,20 +48,28 @@ class BudgetSpec:
     is_from_file: bool = False
 
 
-def put_budget(connection: Connection, spec: BudgetSpec) -> None:
-    """Set a budget, or change it. Raises `CallfareError` where the configuration file has one of this name."""
+def put_budget(connection: Connection, spec: BudgetSpec, *, only_tenant: str | None = None) -> None:
+    """Set a budget, or change it. Raises `CallfareError` where the configuration file has one of this name.
+
+    `only_tenant` may change nothing of others.
+    """
     with connection.transaction():
         known = _named(connection, spec.name)
         if known is not None and known.is_from_file and not spec.is_from_file:
             raise CallfareError(f"budget {spec.name!r} is in the configuration file: change it there and start again")
+        if known is not None and only_tenant not in {None, known.tenant}:
+            raise CallfareError(f"the name {spec.name!r} is taken: give the budget another one")
         _put(connection, spec)
 
 
-def remove_budget(connection: Connection, name: str) -> bool:
-    """Forget a budget and return whether there was one. Raises `CallfareError` where it is in the file."""
+def remove_budget(connection: Connection, name: str, *, only_tenant: str | None = None) -> bool:
+    """Forget a budget and return whether there was one. Raises `CallfareError` where it is in the file.
+
+    `only_tenant` knows of its own alone.
+    """
     with connection.transaction():
         known = _named(connection, name)
-        if known is None:
+        if known is None or only_tenant not in {None, known.tenant}:
             return False
         if known.is_from_file:
             raise CallfareError(f"budget {name!r} is in the configuration file: remove it there and start again")

@@ -234,7 +234,7 @@ comment on column callfare.budget_status.unpriced is 'What becomes of a call wit
 comment on column callfare.budget_status.assumed_usd is 'What a call without a price is taken to cost; null unless unpriced is assume.';
 comment on column callfare.budget_status.unpriced_count is 'Calls of the window whose cost is unknown or only partly known.';
 comment on column callfare.budget_status.expired_usd is 'The part of reserved_usd that silent processes hold; `callfare budget release` frees it.';
-comment on column callfare.budget_status.thresholds is 'Percentages of the limit at which alerts are made.';
+comment on column callfare.budget_status.thresholds is 'Percentages of the limit that are reported as reached.';
 comment on column callfare.budget_status.raised_until is 'When the raise of the limit ends; null where there is none.';
 comment on column callfare.budget_status.is_for_each is 'Whether each tenant has this budget for itself.';
 comment on column callfare.budget_status.is_from_file is 'Whether the configuration file sets it.';

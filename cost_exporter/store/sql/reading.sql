@@ -128,3 +128,9 @@ limit %(count)s;
 -- alive --
 -- One row, if the database answers.
 select 1 as alive;
+
+-- budgets --
+-- Every budget in the window that runs, or those of a tenant or of a name.
+select * from callfare.budget_status
+where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(name)s::text is null or name = %(name)s)
+order by name, tenant_id;

@@ -1,0 +1,44 @@
+"""The kinds of values in the configuration file: parts that refuse what they do not know, and exact decimals."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+__all__ = ["DecimalString", "Part", "Percent", "decimal_string"]
+
+_AMOUNT_MAX = Decimal(10) ** 12
+_PERCENT_MAX = Decimal(1000)
+
+
+def decimal_string(given: Any) -> Decimal:
+    """Read money. Raises `ValueError` with how to write it."""
+    if isinstance(given, Decimal):
+        return given
+    if not isinstance(given, str):
+        raise ValueError(f"must be a quoted decimal string; write {str(given)!r} in quotes")  # noqa: TRY004 - pydantic's way
+    try:
+        amount = Decimal(given)
+    except InvalidOperation:
+        raise ValueError(f'{given!r} is not a decimal number; write it like "0.50"') from None
+    if not amount.is_finite() or not 0 <= amount < _AMOUNT_MAX:
+        raise ValueError(f"{given!r} must be at least 0 and below 10^12")
+    return amount
+
+
+def _percent(given: Any) -> Decimal:
+    """Read a percentage: a whole number, or a quoted decimal."""
+    percent = Decimal(given) if isinstance(given, int) and not isinstance(given, bool) else decimal_string(given)
+    if not 0 < percent <= _PERCENT_MAX:
+        raise ValueError(f"{given!r} must be above 0 and at most 1000 percent")
+    return percent
+
+
+DecimalString = Annotated[Decimal, BeforeValidator(decimal_string)]
+Percent = Annotated[Decimal, BeforeValidator(_percent)]
+
+
+class Part(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
