@@ -46,6 +46,7 @@ _WEIGHED_KEYS: Final = (
     | frozenset(TOTAL_KEYS)
     | frozenset(key for alias in QUANTITY_ALIASES if alias.quantity == "reasoning_tokens" for key in alias.keys)
 )
+_SPLIT_WRITES: Final = frozenset({"cache_write_5m_tokens", "cache_write_1h_tokens"})
 _RARE_TEXTS: Final = frozenset(
     {"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras", "reservation_id"}
 )
@@ -152,6 +153,11 @@ class ScopeLayouts:
         is_plain = (
             not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
         )
+        quantities = tuple(
+            (alias.quantity, found[0], found, alias.is_measured)
+            for alias in QUANTITY_ALIASES
+            if (found := _present(alias.keys, present))
+        )
         rule = self.scope.rule
         return AttributeLayout(
             scope=self.scope,
@@ -167,12 +173,11 @@ class ScopeLayouts:
                 *(key for name in IDENTITY_FLAGS for key in flags.get(name, ())),
             ),
             identities={},
-            quantities=tuple(
-                (alias.quantity, found[0], found, alias.is_measured)
-                for alias in QUANTITY_ALIASES
-                if (found := _present(alias.keys, present))
-            ),
+            quantities=quantities,
+            counts=tuple((quantity, key) for quantity, key, _, _ in quantities),
             has_cache=not _CACHE_KEYS.isdisjoint(present),
+            splits_writes=any(quantity in _SPLIT_WRITES for quantity, _, _, _ in quantities),
+            has_reasoning=any(quantity == "reasoning_tokens" for quantity, _, _, _ in quantities),
             total_keys=_present(TOTAL_KEYS, present),
             weighs_totals=completes or not _WEIGHED_KEYS.isdisjoint(present),
             unread=unread,

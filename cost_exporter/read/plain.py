@@ -80,23 +80,24 @@ def read_from_template(  # noqa: PLR0917 - called once a span, where keywords wo
 def _plain_quantities(attributes: EncodedAttributes, layout: AttributeLayout) -> dict[str, Quantity] | None:
     """Return the counts of a span where all are from 1 up, apart from parts of a total, which may be 0."""
     quantities: dict[str, Quantity] = {}
-    for quantity, key, _, _ in layout.quantities:
-        number = COUNTS[attributes[key]]
+    counts = COUNTS
+    for quantity, key in layout.counts:
+        number = counts[attributes[key]]
         if number > 0:
             quantities[quantity] = number
         elif number or quantity not in PARTS:
             return None
     if len(quantities) < len(layout.quantities) and TOTALS.isdisjoint(quantities):
         return None
-    if layout.has_cache:
+    if layout.splits_writes:
         total_cache_writes(quantities)
-        cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
-        if quantities.get("input_tokens", 0) < cached:  # perhaps stated without
-            return None
+    of = quantities.get
+    if layout.has_cache and of("input_tokens", 0) < of("cache_read_tokens", 0) + of("cache_write_tokens", 0):
+        return None  # perhaps stated without
     if layout.total_keys:  # any other sum than this one proves something
-        total = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
+        total = of("input_tokens", 0) + of("output_tokens", 0)
         if COUNTS[attributes[layout.total_keys[0]]] != total:
             return None
-    if quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0):
+    if layout.has_reasoning and of("reasoning_tokens", 0) > of("output_tokens", 0):
         return None
     return quantities

@@ -175,13 +175,15 @@ def test_an_absurd_end_becomes_the_start(ended_at_unix_ns: int) -> None:
 def test_our_own_fault_costs_one_span_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected exception makes a dead letter that can be replayed, without the content."""
 
-    def fail(_self: ScopeLayouts, present: frozenset[str]) -> Any:
+    def fail(_self: ScopeLayouts, _present: frozenset[str], **_: bool) -> Any:
         raise KeyError("a defect")
 
     first = document({**CHAT, "gen_ai.response.id": "r1", "gen_ai.prompt.0.content": "secret"}, scope="bad")
     good = ScopeLayouts.layout_for
     monkeypatch.setattr(
-        ScopeLayouts, "layout_for", lambda self, present: (fail if self.scope.name == "bad" else good)(self, present)
+        ScopeLayouts,
+        "layout_for",
+        lambda self, present, **given: (fail if self.scope.name == "bad" else good)(self, present, **given),
     )
     found = facts(first, document(CHAT, spanId="aa" * 8))
     (letter,) = found.dead_letters

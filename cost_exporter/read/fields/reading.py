@@ -246,7 +246,12 @@ class AttributeLayout:
     """What these words and flags were found to mean, by their encoded values."""
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
+    counts: tuple[tuple[str, str], ...]
+    """The first two of each."""
     has_cache: bool
+    splits_writes: bool
+    """Whether parts of the cache writes are stated."""
+    has_reasoning: bool
     total_keys: Keys
     """Of input and output together."""
     weighs_totals: bool
