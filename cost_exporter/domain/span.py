@@ -116,6 +116,7 @@ def copy_call(
     copied.service_name = service_name
     copied.scope = original.scope
     copied.detail = original.detail
+    copied.is_detached = original.is_detached
     copied.is_look_alike = original.is_look_alike
     copied.is_billable = original.is_billable
     copied.call_id = call_id
@@ -127,6 +128,7 @@ def copy_call(
     copied.session_vendor_total_seconds = original.session_vendor_total_seconds
     copied.producer_id = original.producer_id
     copied.producer_sequence = original.producer_sequence
+    copied.reservation_id = original.reservation_id
     copied.reported_cost_usd = original.reported_cost_usd
     copied.reported_cost_source = original.reported_cost_source
     copied.error_type = original.error_type
