@@ -58,6 +58,8 @@ def filled_call() -> Call:
         reported_cost_source="span",
         error_type="timeout",
         issues=("exclusive_input",),
+        is_detached=True,
+        reservation_id="0" * 32,
         content_hash=9,
     )
 
@@ -139,4 +141,4 @@ def test_only_what_is_made_for_every_span_gives_up_immutability() -> None:
         path.relative_to(root) for path in root.rglob("*.py") if re.search(r"^@value$", path.read_text(), re.MULTILINE)
     }
     assert modules
-    assert {module.parts[:2] for module in modules if module.parts[0] != "domain"} <= {("store", "ledger")}
+    assert {module.parts[:2] for module in modules if module.parts[0] != "domain"} <= {("store", "ledger"), ("store", "budgets")}
