@@ -141,4 +141,7 @@ def test_only_what_is_made_for_every_span_gives_up_immutability() -> None:
         path.relative_to(root) for path in root.rglob("*.py") if re.search(r"^@value$", path.read_text(), re.MULTILINE)
     }
     assert modules
-    assert {module.parts[:2] for module in modules if module.parts[0] != "domain"} <= {("store", "ledger"), ("store", "budgets")}
+    assert {module.parts[:2] for module in modules if module.parts[0] != "domain"} <= {
+        ("store", "ledger"),
+        ("store", "budgets"),
+    }
