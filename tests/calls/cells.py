@@ -178,7 +178,9 @@ def problems(cell: Cell, outcome: Outcome) -> list[str]:
 
 
 def billed(outcome: Outcome, operation: str) -> list[dict[str, Any]]:
-    return [each for each in outcome.records if each["operation"] == operation and each["status"] != "duplicate"]
+    """What is charged: no second word on the same call, and nothing that the vendor refused."""
+    mine = [each for each in outcome.records if each["operation"] == operation and each["status"] != "duplicate"]
+    return [each for each in mine if "refused" not in (each["issues"] or ())]
 
 
 def _total(records: list[dict[str, Any]], quantity: str) -> Decimal:

@@ -309,6 +309,24 @@ def test_audio_that_is_not_sent_in_an_outage_is_not_billed(spans) -> None:
     assert {found[names.USAGE_SOURCE] for found in heard} == {"client"}
 
 
+class _Reconnecting(_Socket):
+    """Its connection breaks and is there again before the next piece."""
+
+    async def run_stt(self, audio):
+        self.sent += len(audio) / 32_000
+        if self.sent >= self._left:
+            self._left = 99.0
+            self._websocket = SimpleNamespace(state=State.OPEN, close=asyncio.Event().set)
+        yield None
+
+
+def test_a_lost_connection_makes_an_estimate(spans) -> None:
+    """What was on its way when it broke may not have arrived, although another one is there at once."""
+    asyncio.run(answered([_Reconnecting(1.0)], *[audio(0.1)] * 20))
+    heard = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
+    assert {found[names.USAGE_SOURCE] for found in heard} == {"estimated"}
+
+
 def test_audio_of_a_hidden_connection_is_estimated(spans) -> None:
     """Whether it went out is not to be seen from here."""
     asyncio.run(answered([_Opaque()], *[audio(0.1)] * 20))

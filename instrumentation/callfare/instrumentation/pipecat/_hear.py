@@ -24,7 +24,14 @@ from callfare.calls.span import watch_calls
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.pipecat._drive import in_context, replace_method
-from callfare.instrumentation.pipecat._usage import audio_seconds, is_connected, is_segmented, request_of, seconds_of
+from callfare.instrumentation.pipecat._usage import (
+    audio_seconds,
+    connection_of,
+    is_connected,
+    is_segmented,
+    request_of,
+    seconds_of,
+)
 
 __all__ = ["stt_cleanup", "stt_init"]
 
@@ -42,6 +49,8 @@ class _BillableWatch:
         self.session: Session | None = None
         self.recorded: deque[Decimal] = deque()
         """Seconds of each piece of audio that Pipecat has counted, and that is not known to have gone out."""
+        self.connection: object = None
+        """The one that audio was last sent by."""
         self.counts_itself = False
         """Whether Pipecat lets us count each piece; its reports then tell nothing new."""
 
@@ -153,8 +162,11 @@ def _begin_sending(tracer: Tracer, service: Any) -> Decimal:
         if watch.recorded:
             watch.recorded.popleft()
         return Decimal(0)
+    connection, before = connection_of(service), watch.connection
+    watch.connection = connection or before
     seconds = _went_out(tracer, service, watch)
-    if is_up is None and watch.session is not None:
+    was_lost = before is not None and connection is not before  # and what was on its way then
+    if (is_up is None or was_lost) and watch.session is not None:
         watch.session.source = "estimated"
     return seconds
 

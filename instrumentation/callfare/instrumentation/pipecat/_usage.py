@@ -13,6 +13,7 @@ from callfare.calls.span import Amount, CallRequest
 
 __all__ = [
     "audio_seconds",
+    "connection_of",
     "context_length",
     "costs_nothing_on_error",
     "is_connected",
@@ -86,6 +87,15 @@ def costs_nothing_on_error(service: Any) -> bool:
 def is_segmented(service: Any) -> bool:
     """Whether a recogniser sends one request for each piece of speech."""
     return any(kind.__name__ == "SegmentedSTTService" for kind in type(service).__mro__)
+
+
+def connection_of(service: Any) -> object:
+    """The connection of a recogniser, as far as it is to be seen; another object after it was lost."""
+    for name in ("_websocket", "_connection"):
+        connection = getattr(service, name, None)
+        if connection is not None:
+            return connection
+    return None
 
 
 def is_connected(service: Any) -> bool | None:
