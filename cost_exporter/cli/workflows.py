@@ -22,6 +22,7 @@ from cost_exporter.cli.options import (
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.margin import margin_lines
+from cost_exporter.report.voice import voice_lines
 from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json, workflow_json
 from cost_exporter.store.reading import Reader
 
@@ -62,7 +63,7 @@ def trace(
     wanted, places = parse_trace_id(trace_id), places_of(rounding)
     with open_reader() as reader:
         reports = read_trace(reader, wanted, tenant)
-    print_trace(reports, explain=explain, places=places, is_wide=wide, as_json=as_json)
+    print_trace(reports, explain=explain, shows_call=True, places=places, is_wide=wide, as_json=as_json)
 
 
 def top(
@@ -91,13 +92,19 @@ def read_trace(reader: Reader, trace_id: UUID, tenant: str | None = None) -> lis
     found = reader.workflows(trace_id, tenant)
     if not found:
         raise CallfareError(f"no workflow {trace_id.hex}; has its span ended, and was it sent to this database?")
-    return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
+    return [
+        WorkflowReport.of(
+            each, reader.records(trace_id, each["tenant_id"]), reader.voice_call(trace_id, each["tenant_id"])
+        )
+        for each in found
+    ]
 
 
 def print_trace(
     reports: Sequence[WorkflowReport],
     *,
     explain: bool = False,
+    shows_call: bool = False,
     places: int | None = None,
     is_wide: bool = False,
     as_json: bool = False,
@@ -109,6 +116,8 @@ def print_trace(
     for report in reports:
         print_sheet(report.sheet(places), is_wide=is_wide)
         for line in margin_lines(report.workflow, report.records, places):
+            print_line(line)
+        for line in voice_lines(report.call, places) if shows_call and report.call is not None else ():
             print_line(line)
         for line in report.explanation() if explain else ():
             print_line(line)

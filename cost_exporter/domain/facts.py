@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cost_exporter.domain.span import Call, Link, SpanKey
+from cost_exporter.domain.timing import Timing
 
 __all__ = ["DeadLetter", "Facts", "OutgoingSpan", "Receipt"]
 
@@ -44,6 +45,8 @@ class Facts:
     links: Sequence[Link] = ()
     look_alikes: Sequence[Call] = ()
     """Links that look like provider calls, as the calls they would be."""
+    timings: Sequence[Timing] = ()
+    """What calls and links say of time and turns."""
     dead_letters: Sequence[DeadLetter] = ()
     outgoing: Mapping[SpanKey, OutgoingSpan] = field(default_factory=dict)
     """The spans to be forwarded: the calls', and those of links that are marked for it."""

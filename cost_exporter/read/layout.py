@@ -10,6 +10,7 @@ from typing import Final
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
 from cost_exporter.read.fields.identity import IDENTITY_FLAGS, IDENTITY_TEXTS
 from cost_exporter.read.fields.reading import AttributeLayout, Dialect, Keys, RuledScope
+from cost_exporter.read.timing import TIMING_KEYS
 from cost_exporter.read.vocabulary.aliases import (
     ATTRIBUTION_KEYS,
     COSTS,
@@ -70,6 +71,7 @@ WANTED: Final = frozenset(
         for key in keys
     }
     | {key for dialect in DIALECTS for key in dialect.keys}
+    | TIMING_KEYS
 )
 
 
@@ -191,6 +193,7 @@ class ScopeLayouts:
             is_plain=is_plain,
             completes=completes,
             is_streamed=is_streamed,
+            timing_keys=tuple(sorted(TIMING_KEYS & present)),
             has_template=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
         )
 

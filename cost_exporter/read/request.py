@@ -11,6 +11,7 @@ from typing import Final
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import DeadLetter, Facts
 from cost_exporter.domain.span import Call, Link, Root, plain_link
+from cost_exporter.domain.timing import Timing
 from cost_exporter.read.call import read_call
 from cost_exporter.read.dead_letter import dead_letter_of
 from cost_exporter.read.fields.identity import identity_of
@@ -23,6 +24,7 @@ from cost_exporter.read.otlp.attribute_values import SpanAttributes, UnreadableV
 from cost_exporter.read.otlp.repair import DETAILS
 from cost_exporter.read.otlp.values import clean_text
 from cost_exporter.read.plain import read_from_template
+from cost_exporter.read.timing import timing_of
 
 __all__ = ["read_request"]
 
@@ -80,6 +82,7 @@ class _Reader:
         "_received_at_unix_ns",
         "_streamed_spans",
         "_tenant_is_trusted",
+        "_timings",
         "_trusted_cost_sources",
     )
 
@@ -104,6 +107,7 @@ class _Reader:
         self._calls: list[Call] = []
         self._links: list[Link] = []
         self._look_alikes: list[Call] = []
+        self._timings: list[Timing] = []
         self._claims_ignored_count = 0
 
     def facts(self) -> Facts:
@@ -113,6 +117,7 @@ class _Reader:
             calls=self._calls,
             links=self._links,
             look_alikes=self._look_alikes,
+            timings=self._timings,
             dead_letters=self._dead_letters,
             tenant_is_trusted=self._tenant_is_trusted,
             ignored_count=len(self._links),
@@ -192,6 +197,8 @@ class _Reader:
                     span, SpanAttributes(attributes), layout, identity, parent_span_id, times, attribution, origin
                 )
                 call = read_call(reading, self._trusted_cost_sources)
+        if layout is not None and layout.timing_keys:
+            self._add_timing(span, attributes, layout, call, attribution, origin)
         if call is not None and not call.is_look_alike:
             self._calls.append(call)
             return
@@ -201,6 +208,28 @@ class _Reader:
         self._links.append(
             Link(trace_id=trace_id, span_id=span_id, parent_span_id=parent_span_id, attribution=attribution, root=root)
         )
+
+    def _add_timing(  # noqa: PLR0917 - as above
+        self,
+        span: wire.Span,
+        attributes: wire.EncodedAttributes,
+        layout: AttributeLayout,
+        call: Call | None,
+        attribution: Attribution,
+        origin: Origin,
+    ) -> None:
+        timing = timing_of(
+            attributes,
+            layout.timing_keys,
+            None if call is None or call.is_look_alike else call,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            started_at_unix_ns=self._times(span)[0],
+            tenant=attribution.tenant or origin.attribution.tenant or "",
+            service_name=origin.service_name,
+        )
+        if timing is not None:
+            self._timings.append(timing)
 
     def _root(self, span: wire.Span, origin: Origin) -> Root:
         started_at_unix_ns, ended_at_unix_ns, _ = self._times(span)

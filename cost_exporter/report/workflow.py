@@ -16,6 +16,7 @@ from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_t
 from cost_exporter.report.decisions import issue_explained, told_instead
 from cost_exporter.report.sheet import Fold, Sheet
 from cost_exporter.report.unit_price import unit_price_text
+from cost_exporter.report.voice import voice_json
 
 __all__ = ["WorkflowReport", "top_sheet", "trace_json", "workflow_json"]
 
@@ -51,11 +52,13 @@ class WorkflowReport:
 
     workflow: Row
     records: tuple[Row, ...]
+    call: Row | None = None
+    """The row of `voice_call`, where the workflow is a call."""
 
     @classmethod
-    def of(cls, workflow: Row, records: Sequence[Row]) -> "WorkflowReport":
+    def of(cls, workflow: Row, records: Sequence[Row], call: Row | None = None) -> "WorkflowReport":
         """Return the report with its records put in order."""
-        return cls(workflow=workflow, records=tuple(sorted(records, key=_place)))
+        return cls(workflow=workflow, records=tuple(sorted(records, key=_place)), call=call)
 
     def total(self, places: int | None = None) -> str:
         """Return the total as people read it, a lower bound where something is unknown."""
@@ -63,9 +66,10 @@ class WorkflowReport:
         return total_text(known_usd, unpriced_count, places)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the workflow under the SQL column names, with its `records`."""
+        """Return the workflow under the SQL column names, with its `records`, and how it went if it is a `call`."""
         return workflow_json(self.workflow) | {
-            "records": [{"leg": leg_of(row["operation"] or "")} | jsonable(row) for row in self.records]
+            "records": [{"leg": leg_of(row["operation"] or "")} | jsonable(row) for row in self.records],
+            "call": None if self.call is None else voice_json(self.call),
         }
 
     def sheet(self, places: int | None = None) -> Sheet:

@@ -56,4 +56,9 @@ def find_workflows(reader: Reader, trace_id: UUID, access: Access) -> list[Workf
     found = reader.workflows(trace_id, access.tenant)
     if not found:
         raise NotFound
-    return [WorkflowReport.of(each, reader.records(trace_id, each["tenant_id"])) for each in found]
+    return [
+        WorkflowReport.of(
+            each, reader.records(trace_id, each["tenant_id"]), reader.voice_call(trace_id, each["tenant_id"])
+        )
+        for each in found
+    ]

@@ -67,6 +67,10 @@ class Reader:
         """Return the records of one workflow in order of time, duplicates included."""
         return self._rows("records", {"trace_id": trace_id, "tenant": tenant})
 
+    def voice_call(self, trace_id: UUID, tenant: str) -> Row | None:
+        """Return the row of `voice_call` of one workflow; None where it is no call."""
+        return next(iter(self._rows("voice_call", {"trace_id": trace_id, "tenant": tenant})), None)
+
     def usage_stats(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
         """Return `tenant_id` and `usage_stats` of one trace: one row a tenant."""
         return self._rows("usage_stats", {"trace_id": trace_id, "tenant": tenant})

@@ -136,6 +136,16 @@ REQUEST_CHARACTERS = "callfare.request.input_characters"
 RESPONSE_CHARACTERS = "callfare.response.output_characters"
 """int: code points of the text that arrived."""
 
+# Time and turns: how long somebody waited, and how a conversation went.
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+"""double: seconds from the request to the first piece of the answer, a token or sound."""
+CALL_TURNS = "callfare.call.turn_count"
+"""int: how often the caller spoke and was done."""
+CALL_INTERRUPTIONS = "callfare.call.interruption_count"
+"""int: how often the caller interrupted the agent."""
+CALL_DEAD_AIR_SECONDS = "callfare.call.dead_air_seconds"
+"""double: how long nobody spoke between the first and the last word of a call."""
+
 # Cost, written on enriched spans.
 COST_AMOUNT = "gen_ai.usage.cost.amount"
 """double: the cost, for display only."""

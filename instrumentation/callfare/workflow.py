@@ -132,7 +132,7 @@ class Workflow:
         )
         if self._revenue is not None:
             self.set_revenue(self._revenue)
-        return in_workflow(trace.set_span_in_context(span, context)), span
+        return in_workflow(trace.set_span_in_context(span, context), span), span
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Use as a decorator."""

@@ -20,7 +20,8 @@ where attribute.attrelid = %s and attribute.attnum > 0 and not attribute.attisdr
 order by attribute.attnum
 """
 STABLE = (
-    *("cost_record", "workflow_cost", "daily_cost", "usage_stats", "dead_letter", "record_revision", "amendment"),
+    *("cost_record", "workflow_cost", "voice_call", "latency", "daily_cost", "usage_stats", "dead_letter"),
+    *("record_revision", "amendment"),
     *("price", "price_book_version", "integrity_check", "producer_gap"),
 )
 """What users may rely on. Every column of these has a comment in the database."""

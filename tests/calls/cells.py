@@ -180,7 +180,7 @@ def problems(cell: Cell, outcome: Outcome) -> list[str]:
 def billed(outcome: Outcome, operation: str) -> list[dict[str, Any]]:
     """What is charged: no second word on the same call, and nothing that the vendor refused."""
     mine = [each for each in outcome.records if each["operation"] == operation and each["status"] != "duplicate"]
-    return [each for each in mine if "refused" not in (each["issues"] or ())]
+    return [each for each in mine if not any(issue.startswith("refused: no work") for issue in each["issues"] or ())]
 
 
 def _total(records: list[dict[str, Any]], quantity: str) -> Decimal:

@@ -63,7 +63,7 @@ def snapshot(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 
 FILLED_BY_SPANS = (
-    *("trace", "trace_join", "provider_call", "look_alike", "record", "journal", "dead_letter"),
+    *("trace", "trace_join", "provider_call", "look_alike", "record", "journal", "timing", "dead_letter"),
     *("workflow_rollup", "workflow_total", "daily_rollup", "hourly_rollup", "spend_rollup"),
 )
 

@@ -274,5 +274,7 @@ class AttributeLayout:
     """Whether the dialect has something to complete on such spans."""
     is_streamed: bool
     """The order of the attributes is that of a stream, where the emitter does not state it otherwise."""
+    timing_keys: Keys
+    """What says how long somebody waited, or how a conversation went."""
     has_template: bool
     """Whether ids, times, counts and attribution are all that plain spans with the same words differ in."""

@@ -124,6 +124,12 @@ class Workflow(_Shape):
     unpriced_count: Count
     cost_is_lower_bound: bool
     records: list[dict[str, Any]] | None = None
+    call: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="The row of `voice_call`: duration, turns, waiting times, cost per minute; null for no call."
+        ),
+    ] = None
     workflows: list[dict[str, Any]] | None = None
 
 

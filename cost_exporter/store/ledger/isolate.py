@@ -151,6 +151,7 @@ def sum_of(receipts: Iterable[Receipt]) -> Receipt:
 def _part(batch: Facts, calls: Sequence[Call], links: Sequence[Link], *, is_first: bool) -> Facts:
     """Return the part with these spans. What belongs to no trace goes with the first."""
     keys = {(link.trace_id, link.span_id) for link in links}
+    spans = keys | {(call.trace_id, call.span_id) for call in calls}
     return Facts(
         namespace=batch.namespace,
         received_at_unix_ns=batch.received_at_unix_ns,
@@ -158,6 +159,7 @@ def _part(batch: Facts, calls: Sequence[Call], links: Sequence[Link], *, is_firs
         calls=calls,
         links=links,
         look_alikes=[each for each in batch.look_alikes if (each.trace_id, each.span_id) in keys],
+        timings=[each for each in batch.timings if (each.trace_id, each.span_id) in spans],
         outgoing=batch.outgoing,
         dead_letters=batch.dead_letters if is_first else (),
         ignored_count=batch.ignored_count if is_first else 0,

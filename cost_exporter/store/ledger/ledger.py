@@ -41,6 +41,7 @@ from cost_exporter.store.ledger.locked_traces import (
     lock_and_load,
     trace_keys_of,
 )
+from cost_exporter.store.ledger.timings import write_timings
 from cost_exporter.store.ledger.trace_state import TraceKey, merge
 from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
 from cost_exporter.store.ledger.write_set import WriteSet, settle_component
@@ -217,6 +218,7 @@ class LedgerStore:
             write_set = _settled(locked, price)
             if write_set.trace_rows or write_set.revisions:
                 self._write(connection, write_set, locked)
+            write_timings(connection, batches, bucket_day)
             write_letters(connection, all_letters)
             connection.commit()
         return receipts

@@ -133,6 +133,36 @@ where trace_join.trace_id = parted.trace_id and trace_join.namespace = parted.na
 -- Calls under keys that join nothing any more.
 delete from callfare.look_alike where call_hash = any(%(call_hash)b::bigint[]);
 
+-- insert_timings --
+-- What spans say of time and turns. Of one span that is sent twice the greater number stays, in whatever order.
+insert into callfare.timing as known (
+  trace_id, span_id, namespace, bucket, tenant_id, started_at, service_name, provider, model, operation,
+  time_to_first_token_seconds, time_to_first_audio_seconds, turn_count, interruption_count, dead_air_seconds)
+select
+  trace_id, span_id, namespace, bucket, tenant_id, started_at, service_name, provider, model, operation,
+  time_to_first_token_seconds::numeric, time_to_first_audio_seconds::numeric, turn_count, interruption_count,
+  dead_air_seconds::numeric
+from unnest(
+  %(trace_id)b::uuid[], %(span_id)b::bigint[], %(namespace)b::text[], %(bucket)b::date[], %(tenant_id)b::text[],
+  %(started_at)b::timestamptz[], %(service_name)b::text[], %(provider)b::text[], %(model)b::text[],
+  %(operation)b::text[], %(time_to_first_token_seconds)b::text[], %(time_to_first_audio_seconds)b::text[],
+  %(turn_count)b::bigint[], %(interruption_count)b::bigint[], %(dead_air_seconds)b::text[]
+) as new (
+  trace_id, span_id, namespace, bucket, tenant_id, started_at, service_name, provider, model, operation,
+  time_to_first_token_seconds, time_to_first_audio_seconds, turn_count, interruption_count, dead_air_seconds)
+on conflict (trace_id, span_id, namespace) do update set
+  tenant_id = greatest(known.tenant_id, excluded.tenant_id),
+  started_at = least(known.started_at, excluded.started_at),
+  service_name = greatest(known.service_name, excluded.service_name),
+  provider = greatest(known.provider, excluded.provider),
+  model = greatest(known.model, excluded.model),
+  operation = greatest(known.operation, excluded.operation),
+  time_to_first_token_seconds = greatest(known.time_to_first_token_seconds, excluded.time_to_first_token_seconds),
+  time_to_first_audio_seconds = greatest(known.time_to_first_audio_seconds, excluded.time_to_first_audio_seconds),
+  turn_count = greatest(known.turn_count, excluded.turn_count),
+  interruption_count = greatest(known.interruption_count, excluded.interruption_count),
+  dead_air_seconds = greatest(known.dead_air_seconds, excluded.dead_air_seconds);
+
 -- insert_look_alikes --
 -- Calls that are looked for in other traces. The same span with another content is looked for by both.
 insert into callfare.look_alike as known (

@@ -13,6 +13,10 @@ select * from callfare.cost_record
 where trace_id = %(trace_id)s and tenant_id = %(tenant)s
 order by started_at, span_id;
 
+-- voice_call --
+-- How a call went and what a minute of it cost, in one tenant; no row for a workflow that is no call.
+select * from callfare.voice_call where trace_id = %(trace_id)s and tenant_id = %(tenant)s;
+
 -- usage_stats --
 -- The usage statistics of one workflow, in each tenant that has it.
 select tenant_id, usage_stats from callfare.usage_stats

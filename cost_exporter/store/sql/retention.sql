@@ -79,6 +79,11 @@ where ctid = any(array(select ctid from callfare.provider_call where bucket = %(
 delete from callfare.look_alike
 where ctid = any(array(select ctid from callfare.look_alike where bucket = %(bucket)s limit %(count)s));
 
+-- forget_timings --
+-- What spans state of time and turns in months whose records are gone, some at a time.
+delete from callfare.timing
+where ctid = any(array(select ctid from callfare.timing where bucket = %(bucket)s limit %(count)s));
+
 -- lock_partition --
 -- Stop the writers of one month.
 lock table {partition} in share row exclusive mode;

@@ -21,10 +21,20 @@ from opentelemetry.trace import Link, Span, Status, StatusCode, Tracer
 from callfare import attributes as names
 from callfare import environment
 from callfare.account import AccountedContext, account_of, with_attribution
+from callfare.calls.conversation import Conversation
 from callfare.calls.span import CallRequest, open_call
 from callfare.guard import quietly
 
-__all__ = ["NAME", "VoiceCall", "end_open_voice_calls", "forget_open_voice_calls", "in_workflow", "is_in_workflow"]
+__all__ = [
+    "NAME",
+    "VoiceCall",
+    "conversation_in",
+    "end_open_voice_calls",
+    "forget_open_voice_calls",
+    "in_workflow",
+    "is_in_workflow",
+    "state_conversation",
+]
 
 NAME: Final = "voice call"
 CANCELLED, COMPLETED, FAILED, INTERRUPTED = "cancelled", "completed", "failed", "interrupted"
@@ -35,9 +45,29 @@ _traces: OrderedDict[int, None] = OrderedDict()
 """Traces that have a call already; the oldest are forgotten."""
 
 
-def in_workflow(context: Context, call: "VoiceCall | None" = None) -> Context:
-    """A context in which a workflow is under way, which may be a voice call."""
-    return context_api.set_value(_IN_WORKFLOW, call or True, context)
+_conversations: "weakref.WeakKeyDictionary[Span, Conversation]" = weakref.WeakKeyDictionary()
+"""Of workflows that the application opened around its calls, by their spans."""
+
+
+def in_workflow(context: Context, workflow: "VoiceCall | Span") -> Context:
+    """A context in which a workflow is under way: a voice call, or a workflow with this span."""
+    return context_api.set_value(_IN_WORKFLOW, workflow, context)
+
+
+def conversation_in(context: Context | None = None) -> Conversation:
+    """The conversation of the workflow that is under way; where none is, one that nobody asks for."""
+    workflow = context_api.get_value(_IN_WORKFLOW, context)
+    if isinstance(workflow, VoiceCall):
+        return workflow.conversation
+    return _conversations.setdefault(workflow, Conversation()) if isinstance(workflow, Span) else Conversation()
+
+
+@quietly
+def state_conversation(context: Context | None = None) -> None:
+    """Put on the span of an application's own workflow how the conversation went. A voice call does so at its end."""
+    workflow = context_api.get_value(_IN_WORKFLOW, context)
+    if isinstance(workflow, Span):
+        workflow.set_attributes(conversation_in(context).attributes())
 
 
 def is_in_workflow(context: Context | None = None) -> bool:
@@ -57,6 +87,7 @@ class VoiceCall:
         self.outside = outside
         """What it was started in."""
         self.is_over = False
+        self.conversation = Conversation()
         self._tracer = tracer
         self._span = span
         self._legs: set[str] = set()
@@ -102,7 +133,7 @@ class VoiceCall:
             return
         self.is_over = True
         _open.discard(self)
-        self._span.set_attribute(names.OUTCOME, outcome)
+        self._span.set_attributes({names.OUTCOME: outcome, **self.conversation.attributes()})
         if outcome == FAILED:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()

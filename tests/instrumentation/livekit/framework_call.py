@@ -1,6 +1,7 @@
 """The call as the unit, through LiveKit's real AgentSession. Run by test_older_sdks.py."""
 
 import asyncio
+import contextlib
 import time
 from types import SimpleNamespace
 
@@ -63,6 +64,29 @@ def test_a_session_is_one_trace_with_a_name(fake, spans) -> None:
     assert root.attributes[names.CATEGORY] == "voice"
     (asked,) = named(spans, "llm_request")
     assert asked.attributes[names.WORKFLOW_NAME] == CALL
+
+
+@pytest.mark.parametrize("has_workflow", [False, True])
+def test_a_session_says_how_it_went(fake, spans, has_workflow) -> None:
+    """On the call's span, or on that of the workflow around it: LiveKit reports turns, and what was interrupted."""
+
+    async def run() -> None:
+        async with workflow("support-call") if has_workflow else contextlib.nullcontext():
+            model = plugin.LLM(model="gpt-4o-mini", api_key="k", base_url=f"{fake.url}/v1")
+            session = AgentSession(llm=model, vad=None)
+            await session.start(Agent(instructions="Be brief."), record=False)
+            await session.run(user_input="hi")
+            for user, agent in (("speaking", "listening"), ("listening", "speaking"), ("speaking", "listening")):
+                session.emit("user_state_changed", SimpleNamespace(new_state=user))
+                session.emit("agent_state_changed", SimpleNamespace(new_state=agent))
+            item = SimpleNamespace(role="assistant", interrupted=True)
+            session.emit("conversation_item_added", SimpleNamespace(item=item))
+            await session.aclose()
+
+    asyncio.run(run())
+    (root,) = named(spans, "workflow support-call" if has_workflow else CALL)
+    assert (root.attributes[names.CALL_TURNS], root.attributes[names.CALL_INTERRUPTIONS]) == (1, 1)
+    assert root.attributes[names.CALL_DEAD_AIR_SECONDS] >= 0
 
 
 def test_a_workflow_around_the_session_is_the_workflow(fake, spans) -> None:

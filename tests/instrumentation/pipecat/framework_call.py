@@ -1,18 +1,23 @@
 """The call as the unit, through Pipecat's real worker and services. Run by test_older_sdks.py."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from opentelemetry import trace
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     EndFrame,
     ErrorFrame,
     InputAudioRawFrame,
     InterruptionFrame,
     LLMContextFrame,
     TTSSpeakFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.runner import PipelineRunner
@@ -167,6 +172,39 @@ def test_openinference_is_in_the_calls_trace_and_no_bill(fake, spans) -> None:
     assert "pipecat.llm" in {span.name for span in theirs}
     assert {span.attributes[names.USAGE_BILLABLE] for span in theirs} == {False}
     assert {span.context.trace_id for span in spans.all} == {named(spans, CALL)[0].context.trace_id}
+
+
+class _Speaker(FrameProcessor):
+    """What a transport reports of who speaks: each of it in both directions."""
+
+    async def process_frame(self, frame, direction) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, TTSSpeakFrame):
+            for reported in (
+                BotStartedSpeakingFrame, UserStartedSpeakingFrame, BotStoppedSpeakingFrame, UserStoppedSpeakingFrame,
+            ):  # fmt: skip
+                await self.broadcast_frame(reported)
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("has_workflow", [False, True])
+def test_a_call_says_how_it_went(fake, spans, monkeypatch, has_workflow) -> None:
+    """On its own span, or on that of the workflow around it."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", spans.provider)
+
+    async def run() -> None:
+        async with workflow("support-call") if has_workflow else contextlib.nullcontext():
+            await answered([_Speaker(), *services(fake)], question(), TTSSpeakFrame("One."), TTSSpeakFrame("Two."))
+
+    asyncio.run(run())
+    (root,) = named(spans, "workflow support-call" if has_workflow else CALL)
+    assert (root.attributes[names.CALL_TURNS], root.attributes[names.CALL_INTERRUPTIONS]) == (2, 2)
+    assert root.attributes[names.CALL_DEAD_AIR_SECONDS] >= 0
+    ours = [span for span in spans.all if span.instrumentation_scope.name == "callfare.instrumentation.pipecat"]
+    waited = {span.name: span.attributes.get(names.TIME_TO_FIRST_CHUNK) for span in ours if span.name != CALL}
+    assert set(waited) == {"chat gpt-4o-mini", "text_to_speech tts-1"}
+    assert all(seconds >= 0 for seconds in waited.values())
 
 
 class _Transport(FrameProcessor):

@@ -77,6 +77,7 @@ def test_speech_is_billed_once_its_context_is_over(fake, spans) -> None:
     assert [each[names.INPUT_CHARACTERS] for each in found] == [len(FIRST), len(SECOND)]
     assert sum(fake.contexts.values()) == len(FIRST) + len(SECOND)
     assert {(each[names.USAGE_SOURCE], each.get(names.CALL_REFUSED)) for each in found} == {("client", None)}
+    assert all(each[names.TIME_TO_FIRST_CHUNK] >= 0 for each in found), "how long the first sound took"
 
 
 @pytest.mark.parametrize("status", [500, None])

@@ -10,9 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import context as context_api
+from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
-from callfare.calls.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall
+from callfare.calls.voice_call import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    VoiceCall,
+    conversation_in,
+    is_in_workflow,
+    state_conversation,
+)
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
@@ -31,6 +40,7 @@ def session_start(tracer: Tracer) -> Wrapper:
         call = _open(tracer, instance, kwargs.get("room"))
         if call is not None:
             context_api.attach(call.context)
+        _watch_conversation(instance)
         try:
             return await wrapped(*args, **kwargs)
         except Exception:
@@ -49,6 +59,7 @@ def session_close(_tracer: Tracer) -> Wrapper:
             return await wrapped(*args, **kwargs)
         finally:
             _end(instance, str(getattr(reason, "value", "")))
+            state_conversation(_contexts.pop(instance, None))
 
     return wrapper
 
@@ -68,6 +79,35 @@ def _open(tracer: Tracer, session: Any, room: Any) -> VoiceCall | None:
             _calls[job] = call
         _watch_room(call, room if hasattr(room, "remote_participants") else getattr(job, "room", None))
     return call
+
+
+_contexts: weakref.WeakKeyDictionary[Any, Context] = weakref.WeakKeyDictionary()
+"""By session: what it was started in, where somebody speaks in a workflow."""
+
+
+@quietly
+def _watch_conversation(session: Any) -> None:
+    """See who speaks. LiveKit itself reports turns and what was interrupted, with the items of the conversation."""
+    if session in _contexts or not is_in_workflow():
+        return
+    _contexts[session] = context_api.get_current()
+    conversation = conversation_in()
+
+    def agent_state_changed(event: Any) -> None:
+        conversation.agent(is_speaking=event.new_state == "speaking")
+
+    def user_state_changed(event: Any) -> None:
+        conversation.caller(is_speaking=event.new_state == "speaking", is_counted=False)
+
+    def conversation_item_added(event: Any) -> None:
+        item = event.item
+        if getattr(item, "role", "") == "user":
+            conversation.add_turn()
+        elif getattr(item, "interrupted", False):
+            conversation.add_interruption()
+
+    for listener in (agent_state_changed, user_state_changed, conversation_item_added):
+        session.on(listener.__name__, listener)
 
 
 @quietly

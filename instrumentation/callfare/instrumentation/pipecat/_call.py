@@ -1,5 +1,6 @@
 """The call as the unit: a worker that runs a pipeline opens the root span of everything the pipeline does."""
 
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,15 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare.account import ATTRIBUTION
-from callfare.calls.voice_call import CANCELLED, COMPLETED, FAILED, VoiceCall, is_in_workflow
+from callfare.calls.voice_call import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    VoiceCall,
+    conversation_in,
+    is_in_workflow,
+    state_conversation,
+)
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
@@ -35,9 +44,14 @@ def worker_run(tracer: Tracer) -> Wrapper:
         call = _open(tracer, instance)
         context = call.context if call is not None else _context_of_bridge(instance)
         if context is None:
-            return await wrapped(*args, **kwargs)
+            _watch_conversation(instance)
+            try:
+                return await wrapped(*args, **kwargs)
+            finally:
+                state_conversation()
         error: BaseException | None = None
         token = context_api.attach(context)
+        _watch_conversation(instance)
         try:
             return await wrapped(*args, **kwargs)
         except BaseException as raised:
@@ -76,6 +90,31 @@ def _outcome(worker: Any, error: BaseException | None) -> str:
     if isinstance(error, Exception):
         return FAILED
     return CANCELLED if error is not None or getattr(worker, "_cancelled", False) else COMPLETED
+
+
+_SPOKEN = {
+    "UserStartedSpeakingFrame": ("caller", True),
+    "UserStoppedSpeakingFrame": ("caller", False),
+    "BotStartedSpeakingFrame": ("agent", True),
+    "BotStoppedSpeakingFrame": ("agent", False),
+}
+
+
+@quietly
+def _watch_conversation(worker: Any) -> None:
+    """See who speaks, in the worker that runs the call's own pipeline."""
+    base: Any = getattr(sys.modules.get("pipecat.observers.base_observer"), "BaseObserver", None)
+    if base is None or worker.bridged or not is_in_workflow():
+        return
+    conversation = conversation_in()
+
+    async def on_push_frame(_self: Any, data: Any) -> None:
+        spoken = _SPOKEN.get(type(data.frame).__name__)
+        if spoken is not None:
+            side, is_speaking = spoken
+            getattr(conversation, side)(is_speaking=is_speaking)
+
+    worker.add_observer(type("CallfareObserver", (base,), {"on_push_frame": on_push_frame})())
 
 
 def _twilio_leg(worker: Any) -> str:

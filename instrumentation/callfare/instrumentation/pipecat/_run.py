@@ -6,6 +6,7 @@ service works, so that a vendor's spans become its children; if one of those des
 framework's span says `billable=false` and the call is counted once.
 """
 
+import time
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -34,6 +35,7 @@ class Run:
         self._is_call = is_call
         self._has_estimate = False
         self.answer_characters = 0
+        self._started_at_seconds: float | None = time.monotonic()
         context, self._seen = watch_calls(trace.set_span_in_context(self.call.span))
         self.context = context_api.set_value(_RUN, self, context)
 
@@ -48,9 +50,12 @@ class Run:
         self._has_estimate = True
         self.call.estimate(name, amount)
 
-    def came(self, character_count: int) -> None:
-        """A piece of the answer."""
+    def came(self, character_count: int = 0) -> None:
+        """A piece of the answer, a text or sound; how long the first one took is on the span."""
         self.answer_characters += character_count
+        if self._started_at_seconds is not None:
+            self.call.set(names.TIME_TO_FIRST_CHUNK, round(time.monotonic() - self._started_at_seconds, 6))
+            self._started_at_seconds = None
 
     @property
     def is_seen_elsewhere(self) -> bool:

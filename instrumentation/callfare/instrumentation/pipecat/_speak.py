@@ -22,6 +22,7 @@ from callfare.instrumentation.pipecat._usage import costs_nothing_on_error, is_o
 __all__ = ["tts_cancel", "tts_cleanup", "tts_init", "tts_interruption", "tts_usage"]
 
 _SPEECH = "text_to_speech"
+_SOUND = "TTSAudioRawFrame"
 _VOICE = "_callfare_voice"
 _ERROR_MESSAGE = re.compile(r"['\"]type['\"]: ['\"]error['\"]")
 _STATUS = re.compile(r"['\"]status_code['\"]: (\d{3})\b")
@@ -41,6 +42,13 @@ class _Voice:
     def wait(self, context_id: str, run: Run) -> None:
         """The text is with the vendor: the run ends with its audio context."""
         self.waiting.setdefault(context_id, []).append(run)
+
+    def sound_came(self, context_id: str) -> None:
+        """For the text that was sent first of those that wait for it."""
+        if context_id not in self.is_heard:
+            self.is_heard.add(context_id)
+            for run in self._runs(context_id)[:1]:
+                run.came()
 
     def end(self, context_id: str, error: BaseException | None = None) -> None:
         """The audio context is over."""
@@ -191,8 +199,8 @@ def _hear(service: Any, context_id: Any, frame: Any) -> None:
     voice = _voice_of(service)
     if frame is None:
         voice.end(context_id)
-    elif type(frame).__name__ == "TTSAudioRawFrame" and context_id in {*voice.waiting, voice.utterance_context_id}:
-        voice.is_heard.add(context_id)
+    elif type(frame).__name__ == _SOUND and context_id in {*voice.waiting, voice.utterance_context_id}:
+        voice.sound_came(context_id)
 
 
 def _ending(service: Any, over: Any, error: BaseException | None) -> Any:
@@ -244,6 +252,8 @@ async def _spoken(
     error: BaseException | None = None
     try:
         async for frame in in_context(source, started.context if started is not None else None):
+            if started is not None and type(frame).__name__ == _SOUND:
+                started.came()
             yield frame
     except BaseException as raised:
         error = raised
