@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cost_exporter.domain.timing import Timing
-from tests.read.otlp_spans import CHAT, document, facts
+from cost_exporter.read.request import read_request
+from tests.read.otlp_spans import CHAT, RECEIVED_AT_UNIX_NS, document, facts, request
 
 INPUT = "gen_ai.usage.input_tokens"
 FIRST = "gen_ai.response.time_to_first_chunk"
@@ -77,6 +78,10 @@ def test_a_frameworks_span_that_is_not_billed_is_not_timed() -> None:
 def test_a_number_that_cannot_be_read_costs_nothing_else() -> None:
     """A list in its place is none."""
     found = facts(document({**CHAT, INPUT: 5, FIRST: [1, 2]}))
+    assert (len(found.calls), list(found.timings), found.dead_letters) == (1, [], [])
+    decoded = request(document({**CHAT, INPUT: 5, FIRST: 0.5}))
+    decoded[0].scope_spans[0].spans[0].attributes[FIRST] = b"\x19\x01"  # a number that breaks off
+    found = read_request(decoded, namespace="default", received_at_unix_ns=RECEIVED_AT_UNIX_NS, tenant_is_trusted=True)
     assert (len(found.calls), list(found.timings), found.dead_letters) == (1, [], [])
 
 
