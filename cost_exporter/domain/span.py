@@ -54,7 +54,7 @@ class Call:
     service_name: str = ""
     scope: str = ""
     """Instrumentation scope name."""
-    detail: EmitterRank = EmitterRank.PLAIN
+    emitter_rank: EmitterRank = EmitterRank.PLAIN
     is_detached: bool = False
     """Of a framework that never makes its span the current one: what it calls is not below it."""
     is_look_alike: bool = False
@@ -115,7 +115,7 @@ def copy_call(
     copied.resource_attribution = resource_attribution
     copied.service_name = service_name
     copied.scope = original.scope
-    copied.detail = original.detail
+    copied.emitter_rank = original.emitter_rank
     copied.is_detached = original.is_detached
     copied.is_look_alike = original.is_look_alike
     copied.is_billable = original.is_billable

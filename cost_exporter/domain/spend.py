@@ -15,7 +15,7 @@ from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.money import CONTEXT, ZERO
 from cost_exporter.domain.rollup import HourlyKey, Measures, hour_of, measures_of
 
-__all__ = ["Spend", "SpendKey", "spend_moves"]
+__all__ = ["SpendKey", "SpenderMeasures", "spend_moves"]
 
 Kind = Literal["api_key", "user", "task", "tier", "category", "provider"]
 Grain = Literal["hour", "day", "month"]
@@ -34,7 +34,7 @@ class SpendKey(NamedTuple):
     value: str
 
 
-class Spend(NamedTuple):
+class SpenderMeasures(NamedTuple):
     """What is summed. A difference may be negative."""
 
     cost_usd: Decimal = ZERO
@@ -46,14 +46,14 @@ class Spend(NamedTuple):
     call_seconds: Decimal = ZERO
 
 
-_NOTHING: Final = Spend()
+_NOTHING: Final = SpenderMeasures()
 
 
 def spend_moves(
     hours: Mapping[HourlyKey, Measures], added: Iterable[CostRecord], taken: Iterable[CostRecord]
-) -> dict[SpendKey, Spend]:
+) -> dict[SpendKey, SpenderMeasures]:
     """Return by how much each spender moves, given how the hours move and which records come and go."""
-    sums: dict[SpendKey, Spend] = {}
+    sums: dict[SpendKey, SpenderMeasures] = {}
     for key, measures in hours.items():
         spend = _spend_of(measures)
         _add(sums, SpendKey(key.tenant, "category", "hour", key.hour, key.category), spend)
@@ -70,7 +70,7 @@ def spend_moves(
     return {key: spend for key, spend in sums.items() if spend != _NOTHING}
 
 
-def _add_named(sums: dict[SpendKey, Spend], record: CostRecord, *, is_taken: bool) -> None:
+def _add_named(sums: dict[SpendKey, SpenderMeasures], record: CostRecord, *, is_taken: bool) -> None:
     """Add what a record says of its API key, user, task and tier, or take it away."""
     words = record.attribution
     if record.status == "duplicate" or words.user is words.api_key is words.task is words.tier is None:
@@ -96,8 +96,8 @@ def _month_of(day: int) -> int:
     return day + 1 - date.fromordinal(_DAY_ZERO + day).day
 
 
-def _spend_of(measures: Measures) -> Spend:
-    return Spend(
+def _spend_of(measures: Measures) -> SpenderMeasures:
+    return SpenderMeasures(
         measures.cost_usd,
         measures.request_count,
         measures.unpriced_count,
@@ -108,17 +108,17 @@ def _spend_of(measures: Measures) -> Spend:
     )
 
 
-def _less(spend: Spend) -> Spend:
+def _less(spend: SpenderMeasures) -> SpenderMeasures:
     minus = CONTEXT.minus
     cost_usd, requests, unpriced, tokens, characters, audio, call = spend
-    return Spend(minus(cost_usd), -requests, -unpriced, -tokens, -characters, minus(audio), minus(call))
+    return SpenderMeasures(minus(cost_usd), -requests, -unpriced, -tokens, -characters, minus(audio), minus(call))
 
 
-def _add(sums: dict[SpendKey, Spend], key: SpendKey, spend: Spend) -> None:
+def _add(sums: dict[SpendKey, SpenderMeasures], key: SpendKey, spend: SpenderMeasures) -> None:
     known = sums.get(key)
     if known is not None:
         add = CONTEXT.add
-        spend = Spend(
+        spend = SpenderMeasures(
             add(known.cost_usd, spend.cost_usd),
             known.request_count + spend.request_count,
             known.unpriced_count + spend.unpriced_count,

@@ -204,7 +204,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         resource_attribution=origin.attribution,
         service_name=origin.service_name,
         scope=reading.scope.name,
-        detail=EmitterRank.GATEWAY if reading.resolves_alias else reading.scope.rule.detail,
+        emitter_rank=EmitterRank.GATEWAY if reading.resolves_alias else reading.scope.rule.emitter_rank,
         is_detached=reading.scope.rule.is_detached,
         is_look_alike=reading.is_look_alike,
         is_billable=identity.is_billable,

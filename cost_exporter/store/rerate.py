@@ -26,7 +26,7 @@ from cost_exporter.store.codec.quote_json import quote_from, quote_json
 from cost_exporter.store.database.connection import connect_ledger, open_ledger, rolled_back_unless_committed
 from cost_exporter.store.database.locks import Lock, try_lock_session
 from cost_exporter.store.database.statements import statement
-from cost_exporter.store.ledger.locked_traces import LockedTraces, MoreTracesNeeded, lock_and_load
+from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_and_load
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write import OvertakenError, write_all
 from cost_exporter.store.ledger.write_set import (
@@ -279,11 +279,10 @@ def _planned(
     """Lock and load the traces and settle them with other quotes. Leaves the transaction open."""
     wanted = set(keys)
     for _ in range(_ATTEMPTS_MAX):
-        try:
-            known = lock_and_load(connection, wanted, {}, 0)
-        except MoreTracesNeeded as more:
+        known = lock_and_load(connection, wanted, {}, 0)
+        if not isinstance(known, LockedTraces):
             connection.rollback()
-            wanted |= more.keys
+            wanted |= known
             continue
         write_set = WriteSet()
         for component in known.components():

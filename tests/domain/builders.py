@@ -34,7 +34,7 @@ def call(
     start_ms: int = 0,
     end_ms: int = 1000,
     scope: str = "scope.a",
-    detail: EmitterRank = EmitterRank.PLAIN,
+    emitter_rank: EmitterRank = EmitterRank.PLAIN,
     model: str = "gpt-4o-mini",
     provider: str = "openai",
     operation: str = "chat",
@@ -52,7 +52,7 @@ def call(
         started_at_unix_ns=at_ms(start_ms),
         ended_at_unix_ns=at_ms(end_ms),
         scope=scope,
-        detail=detail,
+        emitter_rank=emitter_rank,
         attribution=attribution,
         usage=UsageRecord(
             provider=provider,

@@ -77,7 +77,7 @@ def test_the_output_is_compared_where_it_is_a_whole_number() -> None:
     [
         ({}, 1),
         ({"parent": "root"}, 0),
-        ({"parent": "root", "detail": EmitterRank.FRAMEWORK}, 1),
+        ({"parent": "root", "emitter_rank": EmitterRank.FRAMEWORK}, 1),
         ({"operation": "embeddings"}, 0),
         ({"model": ""}, 0),
         ({"is_billable": False}, 0),

@@ -16,7 +16,12 @@ T0_IN_SLOT_MS = 1_790_000_000_000 % SIXTEEN_SECONDS_MS
 
 def root(name: str, **fields: Any) -> Call:
     """The root of a trace of its own, by the SDK."""
-    said: dict[str, Any] = {"scope": "sdk", "detail": EmitterRank.NATIVE, "parent": None, "trace": name.encode() * 16}
+    said: dict[str, Any] = {
+        "scope": "sdk",
+        "emitter_rank": EmitterRank.NATIVE,
+        "parent": None,
+        "trace": name.encode() * 16,
+    }
     return call(name, **said | fields)
 
 
@@ -24,7 +29,7 @@ def framework(name: str, **fields: Any) -> Call:
     """A framework's span within its own trace."""
     said: dict[str, Any] = {
         "scope": "framework",
-        "detail": EmitterRank.FRAMEWORK,
+        "emitter_rank": EmitterRank.FRAMEWORK,
         "parent": "graph",
         "trace": b"f" * 16,
     }
@@ -72,7 +77,7 @@ def test_what_differs_is_never_joined(different: dict[str, Any]) -> None:
 
 def test_two_spans_of_which_none_is_a_root_are_two_calls() -> None:
     """A call whose span has a parent was made where a span was current: it is in the trace that it belongs to."""
-    assert len(billed(framework("f"), root("s", parent="p", detail=EmitterRank.FRAMEWORK))) == 2
+    assert len(billed(framework("f"), root("s", parent="p", emitter_rank=EmitterRank.FRAMEWORK))) == 2
 
 
 def test_the_time_may_just_touch() -> None:
@@ -205,8 +210,8 @@ def test_ids_that_both_have_decide_alone() -> None:
 
 def test_a_call_told_twice_in_one_trace_is_matched_as_one() -> None:
     """The SDK's own span below another instrumentation's, both in a trace that is not the framework's."""
-    outer = root("o", scope="traceloop", detail=EmitterRank.TRACELOOP)
-    inner = call("i", parent="o", trace=b"o" * 16, start_ms=1, scope="sdk", detail=EmitterRank.NATIVE)
+    outer = root("o", scope="traceloop", emitter_rank=EmitterRank.TRACELOOP)
+    inner = call("i", parent="o", trace=b"o" * 16, start_ms=1, scope="sdk", emitter_rank=EmitterRank.NATIVE)
     assert billed(framework("f"), outer, inner) == {span_id("i")}
 
 

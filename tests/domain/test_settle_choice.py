@@ -16,9 +16,9 @@ def test_of_several_whole_inputs_the_best_teller_is_billed() -> None:
     """Bedrock's call told three times, the best emitter without the cache: the better of the two others is billed."""
     fields = {"provider": "aws", "model": "claude-opus-5", "call_id": "response:1"}
     spans = [
-        call("best", scope="one", detail=EmitterRank.NATIVE, quantities=REST, **fields),  # pyright: ignore[reportArgumentType]
-        call("good", scope="two", detail=EmitterRank.GENAI, quantities=WHOLE, **fields),  # pyright: ignore[reportArgumentType]
-        call("poor", scope="three", detail=EmitterRank.PLAIN, quantities=WHOLE, **fields),  # pyright: ignore[reportArgumentType]
+        call("best", scope="one", emitter_rank=EmitterRank.NATIVE, quantities=REST, **fields),  # pyright: ignore[reportArgumentType]
+        call("good", scope="two", emitter_rank=EmitterRank.GENAI, quantities=WHOLE, **fields),  # pyright: ignore[reportArgumentType]
+        call("poor", scope="three", emitter_rank=EmitterRank.PLAIN, quantities=WHOLE, **fields),  # pyright: ignore[reportArgumentType]
     ]
     for order in permutations(spans):
         records = settled(*order)
@@ -30,12 +30,12 @@ def test_of_several_whole_inputs_the_best_teller_is_billed() -> None:
 def test_of_several_that_report_a_part_the_best_is_believed(better: str, worse: str) -> None:
     """Whatever their ids and their order."""
 
-    def told(name: str, cached: int, detail: EmitterRank) -> Call:
+    def told(name: str, cached: int, emitter_rank: EmitterRank) -> Call:
         quantities = {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": cached}
-        return call(name, scope=name, detail=detail, quantities=quantities, call_id="response:1")  # pyright: ignore[reportArgumentType]
+        return call(name, scope=name, emitter_rank=emitter_rank, quantities=quantities, call_id="response:1")  # pyright: ignore[reportArgumentType]
 
     total = {"input_tokens": 1350, "output_tokens": 120}
-    billed = call("b", scope="b", detail=EmitterRank.NATIVE, quantities=total, call_id="response:1")  # pyright: ignore[reportArgumentType]
+    billed = call("b", scope="b", emitter_rank=EmitterRank.NATIVE, quantities=total, call_id="response:1")  # pyright: ignore[reportArgumentType]
     spans = [billed, told(better, 1000, EmitterRank.GENAI), told(worse, 900, EmitterRank.PLAIN)]
     for order in permutations(spans):
         record = settled(*order)[key("b")]

@@ -17,19 +17,24 @@ USAGE = {"input_tokens": 1200, "output_tokens": 345}
 
 
 def client(name: str = "client", call_id: str = OWN, **fields: Any) -> Call:
-    said: dict[str, Any] = {"model": "fast", "provider": "openai", "scope": "sdk", "detail": EmitterRank.TRACELOOP}
+    said: dict[str, Any] = {
+        "model": "fast",
+        "provider": "openai",
+        "scope": "sdk",
+        "emitter_rank": EmitterRank.TRACELOOP,
+    }
     return call(name, call_id=call_id, start_ms=0, end_ms=1000, **(said | fields))
 
 
 def request(name: str = "request", call_id: str = OWN, parent: str = "server", **fields: Any) -> Call:
     said: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
-    said |= {"detail": EmitterRank.GATEWAY, "is_gateway": True, "has_gateway_id": bool(call_id)}
+    said |= {"emitter_rank": EmitterRank.GATEWAY, "is_gateway": True, "has_gateway_id": bool(call_id)}
     return call(name, parent=parent, call_id=call_id, start_ms=100, end_ms=900, **(said | fields))
 
 
 def raw(name: str = "raw", call_id: str = VENDORS, parent: str = "request", **fields: Any) -> Call:
     said: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
-    said |= {"detail": EmitterRank.FRAMEWORK, "is_gateway": True}
+    said |= {"emitter_rank": EmitterRank.FRAMEWORK, "is_gateway": True}
     return call(name, parent=parent, call_id=call_id, start_ms=200, end_ms=800, **(said | fields))
 
 
@@ -61,7 +66,7 @@ def test_a_client_without_an_id_is_known_by_its_place(quantities: dict[str, int]
 
 def test_a_framework_and_its_sdk_above_a_gateway_are_the_same_call() -> None:
     """Also where the framework's span is beside that of the SDK."""
-    framework = client("framework", scope="langchain", detail=EmitterRank.FRAMEWORK)
+    framework = client("framework", scope="langchain", emitter_rank=EmitterRank.FRAMEWORK)
     assert billed(framework, client(), request(), raw(), SERVER) == {span_id("request")}
 
 
@@ -131,7 +136,9 @@ def test_another_usage_below_is_another_call() -> None:
 
 def test_a_framework_yields_to_the_gateway_below_it_whoever_was_asked() -> None:
     """Its sum over two calls is nobody's bill."""
-    framework = client(call_id="", scope="langchain", detail=EmitterRank.FRAMEWORK, quantities={"input_tokens": 9999})
+    framework = client(
+        call_id="", scope="langchain", emitter_rank=EmitterRank.FRAMEWORK, quantities={"input_tokens": 9999}
+    )
     assert billed(framework, request(), SERVER) == {span_id("request")}
 
 

@@ -12,8 +12,8 @@ from tests.domain.builders import OTHER_TRACE, TRACE, billed, call, facts, key, 
 
 def test_equal_response_ids_are_one_call_and_the_richer_is_billed() -> None:
     """Two emitters tell of one response: the native one is billed, the other kept as its duplicate."""
-    poor = call("poor", detail=EmitterRank.TRACELOOP, call_id="response:1")
-    rich = call("rich", detail=EmitterRank.NATIVE, call_id="response:1", scope="scope.b", start_ms=1)
+    poor = call("poor", emitter_rank=EmitterRank.TRACELOOP, call_id="response:1")
+    rich = call("rich", emitter_rank=EmitterRank.NATIVE, call_id="response:1", scope="scope.b", start_ms=1)
     records = settled(poor, rich)
     assert records[key("rich")].status == "priced"
     assert records[key("poor")].status == "duplicate"
@@ -48,7 +48,10 @@ def test_output_off_by_one_is_still_one_call() -> None:
     """An emitter that adds the start of a stream to its end is off by one token."""
     outer = call("outer", quantities={"input_tokens": 1350, "output_tokens": 121})
     inner = call(
-        "inner", parent="outer", quantities={"input_tokens": 1350, "output_tokens": 120}, detail=EmitterRank.NATIVE
+        "inner",
+        parent="outer",
+        quantities={"input_tokens": 1350, "output_tokens": 120},
+        emitter_rank=EmitterRank.NATIVE,
     )
     assert billed(outer, inner) == {span_id("inner")}
 
@@ -70,7 +73,7 @@ def test_a_child_that_differs_is_a_call_of_its_own(different: dict[str, object])
 
 def test_siblings_of_different_scopes_that_overlap_are_one_call() -> None:
     """Two instrumentations side by side, same time, same usage."""
-    assert billed(call("a"), call("b", scope="scope.b", start_ms=2, detail=EmitterRank.GENAI)) == {span_id("b")}
+    assert billed(call("a"), call("b", scope="scope.b", start_ms=2, emitter_rank=EmitterRank.GENAI)) == {span_id("b")}
 
 
 def test_emitters_may_name_the_operation_differently() -> None:
@@ -100,8 +103,8 @@ def test_two_parallel_calls_told_by_two_scopes_each_are_two_calls() -> None:
     spans = [
         call("a1", start_ms=0, end_ms=1000),
         call("a2", start_ms=10, end_ms=1010),
-        call("b1", scope="scope.b", start_ms=1, end_ms=999, detail=EmitterRank.GENAI),
-        call("b2", scope="scope.b", start_ms=11, end_ms=1009, detail=EmitterRank.GENAI),
+        call("b1", scope="scope.b", start_ms=1, end_ms=999, emitter_rank=EmitterRank.GENAI),
+        call("b2", scope="scope.b", start_ms=11, end_ms=1009, emitter_rank=EmitterRank.GENAI),
     ]
     records = settled(*spans)
     assert billed(*spans) == {span_id("b1"), span_id("b2")}
@@ -169,7 +172,7 @@ def test_parallel_identical_calls_are_told_apart_by_lineage() -> None:
     """Each of three calls at once is told by a span and one below it: these two belong together."""
     names = [("x", "n"), ("z", "l"), ("y", "m")]
     outer = [call(above) for above, _ in names]
-    inner = [call(below, parent=above, scope="sdk", detail=EmitterRank.NATIVE) for above, below in names]
+    inner = [call(below, parent=above, scope="sdk", emitter_rank=EmitterRank.NATIVE) for above, below in names]
     records = settled(*outer, *inner)
     assert [records[key(above)].duplicate_of for above, _ in names] == [span_id(below) for _, below in names]
 
@@ -219,7 +222,7 @@ def test_the_same_delta_told_twice_is_billed_once() -> None:
     """Equal (session, sequence) is one delta."""
     one = call("one", quantities={"audio_seconds": D(60)}, session_id="s", session_sequence=0)
     two = call(
-        "two", quantities={"audio_seconds": D(60)}, session_id="s", session_sequence=0, detail=EmitterRank.NATIVE
+        "two", quantities={"audio_seconds": D(60)}, session_id="s", session_sequence=0, emitter_rank=EmitterRank.NATIVE
     )
     assert billed(one, two) == {span_id("two")}
 
@@ -238,7 +241,7 @@ def test_a_span_below_a_delta_is_a_call_of_its_own() -> None:
 
 def test_an_estimate_yields_to_a_meter_reading() -> None:
     """Between two tellers of a call, one of which guessed, the other is billed."""
-    guess = call("guess", is_estimated=True, detail=EmitterRank.NATIVE, call_id="response:1")
+    guess = call("guess", is_estimated=True, emitter_rank=EmitterRank.NATIVE, call_id="response:1")
     assert billed(guess, call("real", call_id="response:1")) == {span_id("real")}
 
 
@@ -260,13 +263,13 @@ def test_bedrocks_names_of_a_model_are_one(parent: str, model: str) -> None:
 
 
 @pytest.mark.parametrize("parent", ["whole", "root"])
-@pytest.mark.parametrize("detail", [EmitterRank.TRACELOOP, EmitterRank.NATIVE])
+@pytest.mark.parametrize("emitter_rank", [EmitterRank.TRACELOOP, EmitterRank.NATIVE])
 def test_an_input_without_its_cached_tokens_is_the_same_call_and_the_whole_one_is_billed(
-    parent: str, detail: EmitterRank
+    parent: str, emitter_rank: EmitterRank
 ) -> None:
     """Of InvokeModel botocore tells 50 of 1350 tokens and nothing of the cache, however good it is else."""
-    whole = at_bedrock("whole", detail=EmitterRank.TRACELOOP)
-    part = at_bedrock("part", parent=parent, start_ms=1, quantities=WITHOUT_CACHE, detail=detail)
+    whole = at_bedrock("whole", emitter_rank=EmitterRank.TRACELOOP)
+    part = at_bedrock("part", parent=parent, start_ms=1, quantities=WITHOUT_CACHE, emitter_rank=emitter_rank)
     records = settled(whole, part)
     assert (records[key("part")].duplicate_of, records[key("part")].issues) == (
         span_id("whole"),
@@ -331,12 +334,12 @@ def test_an_estimate_does_not_complete_an_input() -> None:
         ({}, {"parent": "one"}, "nested"),
         ({}, {}, "overlap"),
         ({"quantities": {}}, {"parent": "one"}, "usage_lost"),
-        ({"detail": EmitterRank.FRAMEWORK, "quantities": {"input_tokens": 9}}, {"parent": "one"}, "framework"),
+        ({"emitter_rank": EmitterRank.FRAMEWORK, "quantities": {"input_tokens": 9}}, {"parent": "one"}, "framework"),
     ],
 )
 def test_a_duplicate_says_why_it_is_one(one: dict[str, object], other: dict[str, object], why: str) -> None:
     """What the decision rests on is kept with it."""
-    records = settled(call("one", **one), call("other", scope="sdk", detail=EmitterRank.GENAI, **other))  # pyright: ignore[reportArgumentType]
+    records = settled(call("one", **one), call("other", scope="sdk", emitter_rank=EmitterRank.GENAI, **other))  # pyright: ignore[reportArgumentType]
     (duplicate,) = [record for record in records.values() if record.status == "duplicate"]
     assert duplicate.issues == (f"same_call:{why}",)
 

@@ -17,7 +17,7 @@ def plain(name: str, **fields: Any) -> Call:
     """The preferred instrumentation, which reports the totals alone."""
     said: dict[str, Any] = {
         "scope": "sdk",
-        "detail": EmitterRank.GENAI,
+        "emitter_rank": EmitterRank.GENAI,
         "quantities": WHOLE,
         "start_ms": 1,
         "end_ms": 999,
@@ -27,7 +27,7 @@ def plain(name: str, **fields: Any) -> Call:
 
 def detailed(name: str, **fields: Any) -> Call:
     """A framework's span that knows more."""
-    said: dict[str, Any] = {"scope": "framework", "detail": EmitterRank.FRAMEWORK, "quantities": SPLIT}
+    said: dict[str, Any] = {"scope": "framework", "emitter_rank": EmitterRank.FRAMEWORK, "quantities": SPLIT}
     return call(name, **said | fields)
 
 
@@ -90,7 +90,7 @@ def test_the_output_of_a_stream_that_was_left_is_the_parents(scope: str) -> None
     vendor = {"input_tokens": 20622, "cache_read_tokens": 5343, "cache_write_tokens": 10186}
     split = {"cache_write_5m_tokens": 5103, "cache_write_1h_tokens": 5083}
     outer = call("o", scope="framework", quantities=vendor | {"output_tokens": 15229}, end_ms=6000)
-    inner = call("i", parent="o", scope=scope, detail=EmitterRank.NATIVE, quantities=vendor | split)
+    inner = call("i", parent="o", scope=scope, emitter_rank=EmitterRank.NATIVE, quantities=vendor | split)
     if scope == "framework":
         assert len(billed(outer, inner)) == 2  # one scope reports alike: these are two
         return
@@ -124,7 +124,7 @@ def test_an_estimate_completes_only_an_estimate() -> None:
 def test_each_teller_gives_what_the_better_ones_do_not() -> None:
     """Of three, the second best knows what was cached, the third the audio in it."""
     same: dict[str, Any] = {"call_id": "response:1"}
-    better = detailed("d", detail=EmitterRank.TRACELOOP, quantities=WHOLE | {"cache_read_tokens": 107}, **same)
+    better = detailed("d", emitter_rank=EmitterRank.TRACELOOP, quantities=WHOLE | {"cache_read_tokens": 107}, **same)
     other = detailed("e", quantities=WHOLE | {"cache_read_tokens": 100, "input_audio_tokens": 40}, **same)
     record = settled(plain("p", **same), better, other)[key("p")]
     assert record.quantities == WHOLE | {"cache_read_tokens": 107, "input_audio_tokens": 40}
@@ -214,6 +214,6 @@ def test_the_end_of_a_stream_left_early_is_billed(parent: str, first_words: int,
 
 def test_a_gateway_knows_the_model_that_its_client_does_not() -> None:
     """By the response id they are one call; what the gateway asked for is billed, whatever the client calls it."""
-    client = plain("p", model="fast", call_id="response:r1", detail=EmitterRank.NATIVE)
-    gateway = plain("d", call_id="response:r1", detail=EmitterRank.GATEWAY, scope="gateway")
+    client = plain("p", model="fast", call_id="response:r1", emitter_rank=EmitterRank.NATIVE)
+    gateway = plain("d", call_id="response:r1", emitter_rank=EmitterRank.GATEWAY, scope="gateway")
     assert billed(client, gateway) == {span_id("d")}

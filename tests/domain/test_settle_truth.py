@@ -56,12 +56,12 @@ def told_call(world: World, parent: str) -> None:
     usage, is_nested = world.usage(), world.random.random() < 0.5
     call_id = world.random.choice(["", f"response:{len(world.spans)}"])
     names: list[str] = []
-    for depth, (scope, detail) in enumerate(world.random.sample(EMITTERS, world.random.randint(1, 3))):
+    for depth, (scope, emitter_rank) in enumerate(world.random.sample(EMITTERS, world.random.randint(1, 3))):
         names.append(
             world.tell(
                 parent=parent,
                 scope=scope,
-                detail=detail,
+                emitter_rank=emitter_rank,
                 start_ms=world.now_ms + depth,
                 end_ms=world.now_ms + 100 - depth,
                 quantities=usage | {"output_tokens": 50 + world.random.randint(0, 1)},
@@ -77,8 +77,8 @@ def retried_call(world: World, parent: str) -> None:
     usage, (outer, inner) = world.usage(), world.random.sample(EMITTERS, 2)
     cut_ms = world.now_ms + world.random.choice([10, 50, 95])
     times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-    around = world.tell(parent=parent, scope=outer[0], detail=outer[1], quantities=usage, **times)
-    attempt = {"parent": around, "scope": inner[0], "detail": inner[1]}
+    around = world.tell(parent=parent, scope=outer[0], emitter_rank=outer[1], quantities=usage, **times)
+    attempt = {"parent": around, "scope": inner[0], "emitter_rank": inner[1]}
     refused = world.tell(**attempt, **times | {"end_ms": cut_ms}, quantities={}, has_failed=True)
     world.calls.append([refused])
     world.calls.append([around, world.tell(**attempt, **times | {"start_ms": cut_ms}, quantities=usage)])
@@ -88,11 +88,15 @@ def lost_call(world: World, parent: str) -> None:
     """One call, told by nested emitters of which one lost the usage, and perhaps the model."""
     usage, lost_at = world.usage(), world.random.randint(0, 1)
     names: list[str] = []
-    for depth, (scope, detail) in enumerate(world.random.sample(EMITTERS, 2)):
+    for depth, (scope, emitter_rank) in enumerate(world.random.sample(EMITTERS, 2)):
         model = "" if depth == lost_at and world.random.random() < 0.5 else "gpt-4o-mini"
         quantities = {} if depth == lost_at else usage
         times = {"start_ms": world.now_ms + depth, "end_ms": world.now_ms + 100 - depth}
-        names.append(world.tell(parent=parent, scope=scope, detail=detail, model=model, quantities=quantities, **times))
+        names.append(
+            world.tell(
+                parent=parent, scope=scope, emitter_rank=emitter_rank, model=model, quantities=quantities, **times
+            )
+        )
         parent = names[-1]
     world.calls.append(names)
 
@@ -102,9 +106,9 @@ def parallel_calls(world: World, parent: str) -> None:
     usage, emitters = world.usage(), world.random.sample(EMITTERS, world.random.randint(1, 2))
     for _ in range(world.random.randint(2, 4)):
         names, above = [], parent
-        for scope, detail in emitters:
+        for scope, emitter_rank in emitters:
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-            names.append(world.tell(parent=above, scope=scope, detail=detail, quantities=usage, **times))
+            names.append(world.tell(parent=above, scope=scope, emitter_rank=emitter_rank, quantities=usage, **times))
             above = names[-1]
         world.calls.append(names)
 
@@ -130,11 +134,11 @@ def bedrock_calls(world: World, parent: str) -> None:
             rest["output_tokens"] = whole["output_tokens"] = 50  # then only lineage tells whose rest is whose
         names, above = [], parent
         for position in range(world.random.randint(1, 3)):
-            scope, detail = emitters[position]
+            scope, emitter_rank = emitters[position]
             quantities = rest if leaves_cache_out[position] else whole
             said = {"provider": "aws", "model": world.random.choice(BEDROCK_NAMES), "quantities": quantities}
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-            names.append(world.tell(parent=above, scope=scope, detail=detail, **said, **times))
+            names.append(world.tell(parent=above, scope=scope, emitter_rank=emitter_rank, **said, **times))
             above = names[-1] if is_nested else above
         world.calls.append(names)
 
@@ -143,8 +147,8 @@ def hedged_call(world: World, parent: str) -> None:
     """One prompt sent to Bedrock and to the model's vendor at once, with the same answer: two calls."""
     usage, (one, other) = world.usage(), world.random.sample(EMITTERS, 2)
     times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100, "quantities": usage}
-    at_bedrock = {"provider": "aws", "model": BEDROCK_NAMES[1], "scope": one[0], "detail": one[1]}
-    at_vendor = {"provider": "anthropic", "model": BEDROCK_NAMES[3], "scope": other[0], "detail": other[1]}
+    at_bedrock = {"provider": "aws", "model": BEDROCK_NAMES[1], "scope": one[0], "emitter_rank": one[1]}
+    at_vendor = {"provider": "anthropic", "model": BEDROCK_NAMES[3], "scope": other[0], "emitter_rank": other[1]}
     for said in (at_bedrock, at_vendor):
         world.calls.append([world.tell(parent=parent, **said, **times)])
 
@@ -153,7 +157,7 @@ def framed_calls(world: World, parent: str) -> None:
     """A framework's span with other figures, or none, above calls one after the other, some of which lost theirs."""
     framework = {
         "scope": "framework",
-        "detail": EmitterRank.FRAMEWORK,
+        "emitter_rank": EmitterRank.FRAMEWORK,
         "start_ms": world.now_ms,
         "end_ms": world.now_ms + 900,
     }
@@ -165,9 +169,11 @@ def framed_calls(world: World, parent: str) -> None:
         if world.random.random() < 0.5:
             told_call(world, frame)
         else:
-            scope, detail = world.random.choice(EMITTERS)
+            scope, emitter_rank = world.random.choice(EMITTERS)
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-            world.calls.append([world.tell(parent=frame, scope=scope, detail=detail, quantities={}, **times)])
+            world.calls.append(
+                [world.tell(parent=frame, scope=scope, emitter_rank=emitter_rank, quantities={}, **times)]
+            )
 
 
 ACTS = [told_call, retried_call, lost_call, parallel_calls, bedrock_calls, hedged_call, framed_calls]
@@ -175,7 +181,7 @@ ACTS = [told_call, retried_call, lost_call, parallel_calls, bedrock_calls, hedge
 
 def knowledge(said: Call) -> tuple[bool, bool, int]:
     """What the billed span of a call is the best in: any usage, the cached tokens, how good its emitter is."""
-    return bool(said.usage.quantities), "cache_read_tokens" in said.usage.quantities, said.detail
+    return bool(said.usage.quantities), "cache_read_tokens" in said.usage.quantities, said.emitter_rank
 
 
 @settings(max_examples=200)

@@ -24,7 +24,7 @@ def in_each_order(*spans: Call) -> dict[SpanKey, CostRecord]:
 def test_a_stated_cost_is_worth_more_than_a_better_emitter_without_usage() -> None:
     """The cost is all that is known of the call."""
     stated = call("stated", scope="one", quantities={}, vendor_cost_usd=D("0.5"), **ONE)
-    empty = call("empty", scope="two", quantities={}, detail=EmitterRank.NATIVE, **ONE)
+    empty = call("empty", scope="two", quantities={}, emitter_rank=EmitterRank.NATIVE, **ONE)
     records = in_each_order(stated, empty)
     assert records[key("stated")].cost_usd == D("0.5")
     assert records[key("empty")].duplicate_of == span_id("stated")
@@ -32,12 +32,12 @@ def test_a_stated_cost_is_worth_more_than_a_better_emitter_without_usage() -> No
 
 def test_a_billable_span_is_believed_before_one_that_is_not() -> None:
     """Both could complete the billed one; the second reports more, and is not billable."""
-    billed = call("billed", scope="one", detail=EmitterRank.NATIVE, quantities=TOTAL, **ONE)
+    billed = call("billed", scope="one", emitter_rank=EmitterRank.NATIVE, quantities=TOTAL, **ONE)
     believed = call("believed", scope="two", quantities=TOTAL | {"cache_read_tokens": 900}, **ONE)
     other = call(
         "other",
         scope="three",
-        detail=EmitterRank.GENAI,
+        emitter_rank=EmitterRank.GENAI,
         quantities=TOTAL | {"cache_read_tokens": 1000, "reasoning_tokens": 1},
         is_billable=False,
         **ONE,
@@ -96,7 +96,7 @@ def test_equal_reports_of_a_phone_call_bill_the_same_one_in_every_order() -> Non
 def test_only_spans_below_the_same_id_are_separate_calls() -> None:
     """A framework's span that shares its id with one vendor span stands for no other vendor span below it."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", **ONE),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", **ONE),
         call("same", parent="frame", scope="vendor", quantities=TOTAL, **ONE),
         call("other", parent="frame", scope="vendor", start_ms=1100, end_ms=1900, call_id="response:2"),
     )
@@ -108,7 +108,7 @@ def test_only_spans_below_the_same_id_are_separate_calls() -> None:
 def test_a_framework_that_is_not_billable_gives_no_usage_away() -> None:
     """Its vendor's span stays the call, with usage unknown."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", is_billable=False, start_ms=-5, end_ms=5000),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", is_billable=False, start_ms=-5, end_ms=5000),
         call("vendor", parent="frame", scope="vendor", quantities={}, model="claude-opus-5", provider="openai"),
     )
     assert records[key("vendor")].status == "no_usage"
@@ -118,7 +118,7 @@ def test_a_framework_that_is_not_billable_gives_no_usage_away() -> None:
 def test_an_id_of_its_own_does_not_part_a_framework_from_its_vendor() -> None:
     """Only an id that both state says which call it is."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000, call_id="response:9"),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000, call_id="response:9"),
         call("vendor", parent="frame", scope="vendor", quantities={"input_tokens": 60, "output_tokens": 5}),
     )
     assert records[key("frame")].duplicate_of == span_id("vendor")
@@ -128,8 +128,8 @@ def test_of_nested_frameworks_the_inner_one_keeps_a_call_whose_vendor_lost_the_u
     """The outer one stands for the inner one, whatever their ids."""
     for inner, outer in ("xy", "yx"):
         records = in_each_order(
-            call(outer, detail=FRAMEWORK, scope="outer", start_ms=-9, end_ms=9000, quantities=TOTAL),
-            call(inner, parent=outer, detail=FRAMEWORK, scope="inner", start_ms=-5, end_ms=5000),
+            call(outer, emitter_rank=FRAMEWORK, scope="outer", start_ms=-9, end_ms=9000, quantities=TOTAL),
+            call(inner, parent=outer, emitter_rank=FRAMEWORK, scope="inner", start_ms=-5, end_ms=5000),
             call("vendor", parent=inner, scope="vendor", quantities={}, start_ms=100, end_ms=900),
         )
         assert records[key(inner)].status == "priced"
@@ -140,7 +140,7 @@ def test_of_nested_frameworks_the_inner_one_keeps_a_call_whose_vendor_lost_the_u
 def test_a_framework_of_several_calls_names_the_first_of_them() -> None:
     """By its start, not by its id."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000),
         call("z", parent="frame", scope="vendor", quantities=TOTAL),
         call("a", parent="frame", scope="vendor", quantities=TOTAL, start_ms=1100, end_ms=1900),
     )
@@ -150,7 +150,7 @@ def test_a_framework_of_several_calls_names_the_first_of_them() -> None:
 def test_a_framework_without_usage_yields_to_a_vendor_without_usage() -> None:
     """The innermost span is the call."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", quantities={}, start_ms=-5, end_ms=5000),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", quantities={}, start_ms=-5, end_ms=5000),
         call("vendor", parent="frame", scope="vendor", quantities={}),
         call("second", parent="frame", scope="vendor", quantities={}, start_ms=1100, end_ms=1900),
     )
@@ -164,7 +164,7 @@ def test_a_framework_without_usage_yields_to_a_vendor_without_usage() -> None:
 def test_one_vendor_span_with_usage_is_enough_to_bill_the_vendors() -> None:
     """The other call's usage is unknown; the framework's sum is not billed for it."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000),
         call("vendor", parent="frame", scope="vendor", quantities={"input_tokens": 60, "output_tokens": 5}),
         call("second", parent="frame", scope="vendor", quantities={}, start_ms=1100, end_ms=1900),
     )
@@ -174,8 +174,8 @@ def test_one_vendor_span_with_usage_is_enough_to_bill_the_vendors() -> None:
 def test_a_completed_vendor_span_stays_billed_under_a_framework() -> None:
     """The framework's duplicate names the billed one."""
     records = in_each_order(
-        call("frame", detail=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000, quantities=TOTAL),
-        call("native", parent="frame", scope="native", detail=EmitterRank.NATIVE, quantities=TOTAL, **ONE),
+        call("frame", emitter_rank=FRAMEWORK, scope="framework", start_ms=-5, end_ms=5000, quantities=TOTAL),
+        call("native", parent="frame", scope="native", emitter_rank=EmitterRank.NATIVE, quantities=TOTAL, **ONE),
         call("second", parent="frame", scope="second", quantities=TOTAL | {"cache_read_tokens": 1000}, **ONE),
     )
     assert records[key("native")].quantities == TOTAL | {"cache_read_tokens": 1000}

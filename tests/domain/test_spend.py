@@ -12,7 +12,7 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.rollup import HourlyKey, Measures, days_of, hourly_key, measures_of
 from cost_exporter.domain.settling.settle import TraceFacts, settle
-from cost_exporter.domain.spend import Spend, spend_moves
+from cost_exporter.domain.spend import SpenderMeasures, spend_moves
 from tests.domain.builders import call, key, price_by_sum
 
 HOUR_MS = 3_600_000
@@ -56,16 +56,16 @@ def test_moves_are_the_difference_of_the_sums(added: list[CostRecord], taken: li
     moves = spend_moves(hours_of(added, taken), added, taken)
     there, back = (spend_moves(hours_of(*pair), *pair) for pair in ((added, []), ([], taken)))
     for spend_key in moves.keys() | there.keys() | back.keys():
-        parts = [each.get(spend_key, Spend()) for each in (there, back)]
-        expected = Spend(*[one + other for one, other in zip(*parts, strict=True)])
-        assert moves.get(spend_key, Spend()) == expected
+        parts = [each.get(spend_key, SpenderMeasures()) for each in (there, back)]
+        expected = SpenderMeasures(*[one + other for one, other in zip(*parts, strict=True)])
+        assert moves.get(spend_key, SpenderMeasures()) == expected
     assert spend_moves(hours_of(added, added), added, added) == {}
     for kind in ("user", "api_key", "task", "tier", "category", "provider"):
         hour, day, month = (
             [spend for each, spend in moves.items() if (each.kind, each.grain) == (kind, grain)]
             for grain in ("hour", "day", "month")
         )
-        for name in Spend._fields:
+        for name in SpenderMeasures._fields:
             sums = [sum(getattr(each, name) for each in part) for part in (hour, day, month)]
             assert sums == sums[:1] * 3
 

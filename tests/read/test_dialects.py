@@ -35,7 +35,11 @@ def test_old_traceloop_names_a_request_type(request_type: str, operation: str) -
         },
         scope="opentelemetry.instrumentation.openai.v1",
     )
-    assert (found.usage.operation, found.usage.provider, found.detail) == (operation, "openai", EmitterRank.TRACELOOP)
+    assert (found.usage.operation, found.usage.provider, found.emitter_rank) == (
+        operation,
+        "openai",
+        EmitterRank.TRACELOOP,
+    )
 
 
 def test_traceloop_of_the_middle_years_names_both() -> None:
@@ -94,7 +98,7 @@ def test_openinference_kinds_are_operations(kind: str, operation: str) -> None:
     usage = found.usage
     assert (usage.operation, usage.model, usage.request_model) == (operation, "gpt-4o-2024-08-06", "gpt-4o")
     assert (found.call_id, usage.service_tier, usage.mode) == ("response:resp_1", "flex", "stream")
-    assert found.detail is EmitterRank.OPENINFERENCE
+    assert found.emitter_rank is EmitterRank.OPENINFERENCE
 
 
 def test_openinference_without_kind_speaks_the_conventions() -> None:
@@ -190,7 +194,7 @@ def test_pydantic_ai_agents_are_links() -> None:
     assert is_link({INPUT: 5}, scope="pydantic-ai", name="agent run")
     assert is_link({**CHAT, "gen_ai.operation.name": "invoke_agent", INPUT: 5}, scope="pydantic-ai")
     found = call({**CHAT, INPUT: 5, "gen_ai.usage.details.cache_read_tokens": 2}, scope="pydantic-ai")
-    assert (found.usage.quantities["cache_read_tokens"], found.detail) == (2, EmitterRank.FRAMEWORK)
+    assert (found.usage.quantities["cache_read_tokens"], found.emitter_rank) == (2, EmitterRank.FRAMEWORK)
 
 
 # LiteLLM

@@ -205,7 +205,7 @@ def test_a_gateway_that_resolves_an_alias_is_billed_before_its_client(
     found = call(
         {**said, "litellm.model_group": answered, "litellm.provider.model": f"openai/{asked}"}, scope="litellm"
     )
-    assert (found.usage.model, found.detail is EmitterRank.GATEWAY) == (asked, is_alias)
+    assert (found.usage.model, found.emitter_rank is EmitterRank.GATEWAY) == (asked, is_alias)
 
 
 def test_a_status_within_the_name_of_an_error_is_a_refusal() -> None:

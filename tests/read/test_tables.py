@@ -22,7 +22,7 @@ def test_every_quantity_can_be_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "detail"),
+    ("scope", "emitter_rank"),
     [
         ("com.anthropic.sdk.python", EmitterRank.NATIVE),
         ("opentelemetry.instrumentation.genai.openai", EmitterRank.GENAI),
@@ -43,9 +43,9 @@ def test_every_quantity_can_be_said() -> None:
         ("my.app", EmitterRank.PLAIN),
     ],
 )
-def test_detail_goes_by_scope(scope: str, detail: EmitterRank) -> None:
+def test_emitter_rank_goes_by_scope(scope: str, emitter_rank: EmitterRank) -> None:
     """Native above genai above OpenInference above Traceloop above frameworks."""
-    assert scope_rule(scope, "").detail is detail
+    assert scope_rule(scope, "").emitter_rank is emitter_rank
 
 
 def test_rules_may_be_for_a_range_of_versions(monkeypatch: pytest.MonkeyPatch) -> None:

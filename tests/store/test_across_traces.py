@@ -30,7 +30,7 @@ def framework(number: int, **fields: Any) -> Call:
     start_ms = fields.pop("start_ms", 20 * number)
     said: dict[str, Any] = {
         "scope": "framework",
-        "detail": EmitterRank.FRAMEWORK,
+        "emitter_rank": EmitterRank.FRAMEWORK,
         "trace": b"f" * 16,
         "parent": "graph",
     } | fields
@@ -41,7 +41,7 @@ def sdk(number: int, **fields: Any) -> Call:
     """What the SDK says of it, in a trace of its own."""
     start_ms = fields.pop("start_ms", 20 * number)
     trace = bytes([100 + number]) * 16
-    said: dict[str, Any] = {"scope": "sdk", "detail": EmitterRank.NATIVE, "trace": trace, "parent": None} | fields
+    said: dict[str, Any] = {"scope": "sdk", "emitter_rank": EmitterRank.NATIVE, "trace": trace, "parent": None} | fields
     return call(f"s{number}", start_ms=start_ms + 3, end_ms=start_ms + 990, **said)
 
 

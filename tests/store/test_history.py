@@ -70,7 +70,9 @@ def old_if_told(usage: UsageRecord) -> Quote:
 def test_a_late_span_that_moves_the_decision_leaves_what_was_decided(ledger: LedgerStore, database: Database) -> None:
     """Billed until a richer span of the call came: its cost of then stays as a revision, once."""
     poorer = call("a", call_id="response:1", quantities={"characters": 10})
-    richer = call("b", scope="sdk", detail=EmitterRank.NATIVE, call_id="response:1", quantities={"characters": 10})
+    richer = call(
+        "b", scope="sdk", emitter_rank=EmitterRank.NATIVE, call_id="response:1", quantities={"characters": 10}
+    )
     for spans in ([poorer], [richer], [poorer, richer]):
         ledger.commit([request(*spans)], OLD)
     said = "content->>'status', content->>'cost_usd', content->'usage'"
@@ -83,9 +85,9 @@ def test_a_decision_that_moves_back_and_forth_leaves_each_of_its_states(
     ledger: LedgerStore, database: Database
 ) -> None:
     """The best telling so far is billed, each better one takes over: every state but the last is kept."""
-    details = [EmitterRank.PLAIN, EmitterRank.GENAI, EmitterRank.NATIVE]
-    for name, detail in zip("abc", details, strict=True):
-        ledger.commit([request(call(name, scope=name, detail=detail, call_id="response:1"))], OLD)
+    ranks = [EmitterRank.PLAIN, EmitterRank.GENAI, EmitterRank.NATIVE]
+    for name, rank in zip("abc", ranks, strict=True):
+        ledger.commit([request(call(name, scope=name, emitter_rank=rank, call_id="response:1"))], OLD)
     query = "select span_id, content->>'status', content->>'duplicate_of' from callfare.record_revision order by 1, 2"
     assert rows(database, query) == [
         (span_id("a").hex(), "duplicate", span_id("b").hex()),

@@ -63,7 +63,7 @@ def calls(draw: st.DrawFn) -> Call:
         start_ms=start_ms,
         end_ms=start_ms + draw(st.sampled_from([0, 50, 1000])),
         scope=draw(st.sampled_from(["scope.a", "scope.b"])),
-        detail=draw(st.sampled_from([EmitterRank.PLAIN, EmitterRank.FRAMEWORK, EmitterRank.NATIVE])),
+        emitter_rank=draw(st.sampled_from([EmitterRank.PLAIN, EmitterRank.FRAMEWORK, EmitterRank.NATIVE])),
         model=draw(st.sampled_from(["gpt-4o-mini", "gpt-4o"])),
         operation=draw(st.sampled_from(["chat", "speech_to_text", "phone_call"])),
         quantities=draw(quantities),

@@ -4,7 +4,7 @@ Spans arrive in any order and some never do, so a chain may be broken; then the 
 missing part (rule 16). A forged cycle of parents ends the walk.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -77,16 +77,22 @@ class Lineage:
             .with_fallback(root.resource_attribution)
         )
 
+    def _walk(self, key: SpanKey, memo: Container[SpanKey]) -> tuple[dict[SpanKey, None], SpanKey | None]:
+        """Return the spans from `key` upwards that are not in `memo`, in order, and the one where the walk ends.
+
+        That one is in `memo`, or among the spans themselves in a forged cycle; None above the last known span.
+        """
+        chain: dict[SpanKey, None] = {}
+        here: SpanKey | None = key
+        while here is not None and here not in memo and here not in chain:
+            chain[here] = None
+            here = self.parent(here)
+        return chain, here
+
     def _calls_from(self, key: SpanKey) -> tuple[SpanKey, ...]:
         """Return the calls from `key` upwards, memoised for every span on the way."""
-        chain: list[SpanKey] = []
-        seen: set[SpanKey] = set()
-        here: SpanKey | None = key
-        while here is not None and here not in self._calls_above and here not in seen:
-            chain.append(here)
-            seen.add(here)
-            here = self.parent(here)
-        if here in seen:  # a forged cycle: what is above depends on where one begins
+        chain, here = self._walk(key, self._calls_above)
+        if here in chain:  # a forged cycle: what is above depends on where one begins
             calls = (each for each in (key, *self.ancestors(key)) if each in self._calls)
             return tuple(islice(calls, CALLS_ABOVE_MAX))
         found = () if here is None else self._calls_above[here]
@@ -101,18 +107,12 @@ class Lineage:
         known = self._inherited.get(key)
         if known is not None:
             return known
-        chain: list[SpanKey] = []
-        seen: set[SpanKey] = set()
-        here: SpanKey | None = key
-        while here is not None and here not in self._inherited and here not in seen:
-            chain.append(here)
-            seen.add(here)
-            here = self.parent(here)
+        chain, here = self._walk(key, self._inherited)
         attribution = NO_ATTRIBUTION if here is None else self._inherited.get(here, NO_ATTRIBUTION)
-        if here in seen:
+        if here in chain:
             # In a parent cycle, make one full pass first so that the result does not depend on the starting span.
-            ring = chain[chain.index(here) :]
-            for each in reversed(ring):
+            spans = list(chain)
+            for each in reversed(spans[spans.index(here) :]):
                 attribution = self._own_attribution(each).with_fallback(attribution)
         for each in reversed(chain):
             attribution = self._inherited[each] = self._own_attribution(each).with_fallback(attribution)

@@ -67,7 +67,7 @@ class LookAlike(NamedTuple):
 
 def bucket_of(call: Call) -> Bucket | None:
     """Return what two spans of one call have in common; None for a call that is not looked for in other traces."""
-    if call.parent_span_id is not None and call.detail is not EmitterRank.FRAMEWORK:
+    if call.parent_span_id is not None and call.emitter_rank is not EmitterRank.FRAMEWORK:
         return None
     usage = call.usage
     if usage.operation not in CHAT_OPERATIONS or not usage.model or call.session_sequence is not None:

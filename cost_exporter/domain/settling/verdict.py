@@ -65,7 +65,7 @@ def completeness_rank(call: Call) -> tuple[bool, bool, bool, int, int]:
         call.is_billable,
         bool(call.usage.quantities) or call.usage.vendor_cost_usd is not None,
         not call.usage.is_estimated,
-        int(call.detail),
+        int(call.emitter_rank),
         len(call.usage.quantities),
     )
 
@@ -186,9 +186,9 @@ def _prefer_vendor_spans(
 def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[SpanKey, list[SpanKey]]:
     """Return each framework's span with the vendor spans below it that may report the same call."""
     below: dict[SpanKey, list[SpanKey]] = {}
-    if any(call.detail is EmitterRank.FRAMEWORK for call in calls.values()):
+    if any(call.emitter_rank is EmitterRank.FRAMEWORK for call in calls.values()):
         for key, call in calls.items():
-            if call.detail is not EmitterRank.FRAMEWORK:
+            if call.emitter_rank is not EmitterRank.FRAMEWORK:
                 for above in lineage.calls_above(key):
                     if _stands_for(calls[above], call):
                         below.setdefault(above, []).append(key)
@@ -197,7 +197,7 @@ def _vendors_below(calls: Mapping[SpanKey, Call], lineage: Lineage) -> dict[Span
 
 def _stands_for(framework: Call, vendor: Call) -> bool:
     """Return whether a framework's span may report a vendor call below it: same operation, same provider."""
-    if framework.detail is not EmitterRank.FRAMEWORK:
+    if framework.emitter_rank is not EmitterRank.FRAMEWORK:
         return False
     asked, told = framework.usage, vendor.usage
     # A provider that is called by its host says only where the request went, not whose it is.

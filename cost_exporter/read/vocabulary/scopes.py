@@ -3,7 +3,7 @@
 The meaning of counts cannot be derived from the schema URL, which most emitters omit, so it is derived from the
 emitter. A rule names a scope (a trailing `*` matches any ending), optionally a range of versions, and what differs.
 The first rule that matches applies; an emitter that is not listed is `PLAIN` and means what the conventions
-mean. `detail` decides which of two spans of one call is billed (rule 6).
+mean. `emitter_rank` decides which of two spans of one call is billed (rule 6).
 """
 
 import re
@@ -29,7 +29,7 @@ class ScopeRule:
     """First version the rule is for; "" from the first."""
     before: str = ""
     """First version the rule is no longer for; "" without end."""
-    detail: EmitterRank = EmitterRank.PLAIN
+    emitter_rank: EmitterRank = EmitterRank.PLAIN
     exclusive_providers: frozenset[str] = frozenset()
     """For these providers the input is stated without the cached tokens: add them (rule X)."""
     tells_thoughts_beside: bool = False
@@ -49,8 +49,8 @@ class ScopeRule:
     why: str = ""
 
 
-def _rules(detail: EmitterRank, *scopes: str) -> list[ScopeRule]:
-    return [ScopeRule(scope=scope, detail=detail) for scope in scopes]
+def _rules(emitter_rank: EmitterRank, *scopes: str) -> list[ScopeRule]:
+    return [ScopeRule(scope=scope, emitter_rank=emitter_rank) for scope in scopes]
 
 
 _INSTRUMENTORS: Final = (
@@ -74,15 +74,15 @@ _UNVERIFIED: Final = (
 
 SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     # Ours. Pipecat and LiveKit seen by our observers are better than those frameworks' own spans, and yield to vendors.
-    ScopeRule(scope="callfare.instrumentation.pipecat*", detail=EmitterRank.PLAIN, is_ours=True),
-    ScopeRule(scope="callfare.instrumentation.livekit*", detail=EmitterRank.PLAIN, is_ours=True),
-    ScopeRule(scope="callfare", detail=EmitterRank.GENAI, is_ours=True),
-    ScopeRule(scope="callfare.*", detail=EmitterRank.GENAI, is_ours=True),
+    ScopeRule(scope="callfare.instrumentation.pipecat*", emitter_rank=EmitterRank.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare.instrumentation.livekit*", emitter_rank=EmitterRank.PLAIN, is_ours=True),
+    ScopeRule(scope="callfare", emitter_rank=EmitterRank.GENAI, is_ours=True),
+    ScopeRule(scope="callfare.*", emitter_rank=EmitterRank.GENAI, is_ours=True),
     # The vendor's SDK itself.
-    ScopeRule(scope="com.anthropic.sdk*", detail=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
+    ScopeRule(scope="com.anthropic.sdk*", emitter_rank=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
     ScopeRule(
         scope="openinference.instrumentation.pipecat*",
-        detail=EmitterRank.FRAMEWORK,
+        emitter_rank=EmitterRank.FRAMEWORK,
         is_detached=True,
         why="an observer: its spans are made from frames that went by (2.0.9)",
     ),
@@ -90,26 +90,26 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     *(
         ScopeRule(
             scope=prefix + "agno*",
-            detail=EmitterRank.FRAMEWORK,
+            emitter_rank=EmitterRank.FRAMEWORK,
             exclusive_providers=EXCLUSIVE_PROVIDERS,
             why="hands on input_tokens as Anthropic and Bedrock count (agno/models/anthropic/claude.py, 2.x)",
         )
         for prefix in _INSTRUMENTORS
     ),
     *(
-        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK, is_known=False)
+        ScopeRule(scope=prefix + name, emitter_rank=EmitterRank.FRAMEWORK, is_known=False)
         for prefix in _INSTRUMENTORS
         for name in _UNVERIFIED
     ),
     *(
-        ScopeRule(scope=prefix + name, detail=EmitterRank.FRAMEWORK)
+        ScopeRule(scope=prefix + name, emitter_rank=EmitterRank.FRAMEWORK)
         for prefix in _INSTRUMENTORS
         for name in _FRAMEWORKS
     ),
     ScopeRule(scope="pipecat.turn", is_never_billed=True, why="turns and conversations frame the calls"),
     ScopeRule(
         scope="pipecat",
-        detail=EmitterRank.FRAMEWORK,
+        emitter_rank=EmitterRank.FRAMEWORK,
         is_detached=True,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="prompt_tokens is net of cache for Anthropic and Bedrock (LLMTokenUsage, pipecat-ai 1.14.0)",
@@ -127,20 +127,20 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ),
     ScopeRule(
         scope="litellm*",
-        detail=EmitterRank.FRAMEWORK,
+        emitter_rank=EmitterRank.FRAMEWORK,
         has_own_ids=True,
         why="writes chatcmpl-<uuid> of its own for every provider but OpenAI (1.106.2)",
     ),
     # Bedrock's counts as Bedrock states them, whatever emitter passes them on.
     ScopeRule(
         scope="opentelemetry.instrumentation.botocore*",
-        detail=EmitterRank.GENAI,
+        emitter_rank=EmitterRank.GENAI,
         exclusive_providers=frozenset({"aws"}),
         why="Converse's inputTokens as it is: 50 beside 1000 read and 300 written (measured 0.66b2)",
     ),
     ScopeRule(
         scope="opentelemetry.instrumentation.bedrock",
-        detail=EmitterRank.TRACELOOP,
+        emitter_rank=EmitterRank.TRACELOOP,
         exclusive_providers=frozenset({"aws"}),
         why="the same of Converse and of InvokeModel (Traceloop, measured 0.62.4)",
     ),
@@ -152,31 +152,31 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ),
     ScopeRule(
         scope="@traceloop/instrumentation-anthropic",
-        detail=EmitterRank.TRACELOOP,
+        emitter_rank=EmitterRank.TRACELOOP,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="40200 beside 1200 read and 500 written (measured 0.27.0)",
     ),
     ScopeRule(
         scope="@traceloop/instrumentation-bedrock",
-        detail=EmitterRank.TRACELOOP,
+        emitter_rank=EmitterRank.TRACELOOP,
         exclusive_providers=frozenset({"aws"}),
         why="Converse's inputTokens as it is, as the Python package",
     ),
     ScopeRule(
         scope="genkit*",
-        detail=EmitterRank.FRAMEWORK,
+        emitter_rank=EmitterRank.FRAMEWORK,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="Genkit's Anthropic plugin hands on input_tokens as Anthropic counts",
     ),
     ScopeRule(
         scope="com.anthropic.claude_code*",
-        detail=EmitterRank.NATIVE,
+        emitter_rank=EmitterRank.NATIVE,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="input_tokens is Anthropic's own (2.1.114)",
     ),
     ScopeRule(
         scope="mlflow*",
-        detail=EmitterRank.FRAMEWORK,
+        emitter_rank=EmitterRank.FRAMEWORK,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
         why="hands on input_tokens as the vendor counts",
     ),
@@ -196,7 +196,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     *_rules(EmitterRank.OPENINFERENCE, "openinference.instrumentation.*", "@arizeai/openinference-*"),
     ScopeRule(
         scope="opentelemetry.instrumentation.anthropic",
-        detail=EmitterRank.TRACELOOP,
+        emitter_rank=EmitterRank.TRACELOOP,
         overcounts_streams=True,
         why="adds the output of message_start to that of message_delta: 174 for the 171 that Anthropic reports",
     ),

@@ -52,6 +52,8 @@ _USAGE_COLUMNS: Final = frozenset({"provider", "model", "operation", "service_ti
 _SPECIAL: Final = frozenset(
     {"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns", "session_before"}
 )
+_STORED_AS: Final = {"emitter_rank": "detail"}
+"""Fields that have another name in the database: what was stored before they were renamed stays readable."""
 _DECIMALS: Final = frozenset({"vendor_cost_usd", "session_vendor_total_seconds"})
 
 
@@ -63,6 +65,7 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
 _OWN: Final = frozenset({"call_id", "producer_sequence", "reservation_id"})
 """What hardly two calls say alike; all else that most calls say is shared by many."""
 _CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
+_CALL_KEYS: Final = tuple((name, _STORED_AS.get(name, name)) for name, _ in _CALL_REST)
 _CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL | _OWN)
 _USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _SPECIAL)
 _ATTRIBUTIONS: Final = (("attribution", NO_ATTRIBUTION), ("resource_attribution", NO_ATTRIBUTION))
@@ -97,7 +100,7 @@ def _shared_members(said_by_all: tuple[Any, ...]) -> str:
     fact: dict[str, Any] = {}
     for (name, default), said in zip(_SHARED, said_by_all, strict=True):
         if said != default:
-            fact[name] = _said_json(name, said)
+            fact[_STORED_AS.get(name, name)] = _said_json(name, said)
     return compact_json(fact)[1:-1]
 
 
@@ -110,7 +113,7 @@ def _said_json(name: str, said: Any) -> Any:
 def call_from(fact: Mapping[str, Any], quantities: Quantities, columns: Mapping[str, Any]) -> Call:
     """Return the call of this fact; `columns` are the fields that have a column of their own."""
     call = {name: columns[name] for name in _CALL_COLUMNS}
-    call |= {name: _said(name, fact[name]) for name, _ in _CALL_REST if name in fact}
+    call |= {name: _said(name, fact[key]) for name, key in _CALL_KEYS if key in fact}
     usage = {name: columns[name] for name in _USAGE_COLUMNS}
     usage |= {name: _said(name, fact[name]) for name, _ in _USAGE_REST if name in fact}
     return Call(
@@ -171,11 +174,11 @@ def _number(count: Quantity) -> str:
 def _said(name: str, content: Any) -> Any:
     if name in _DECIMALS:
         return Decimal(content)
-    if name == "detail":
-        return _detail(content)
+    if name == "emitter_rank":
+        return _emitter_rank(content)
     return tuple(content) if isinstance(content, list) else content
 
 
 @lru_cache(maxsize=16)
-def _detail(number: int) -> EmitterRank:
+def _emitter_rank(number: int) -> EmitterRank:
     return EmitterRank(number)

@@ -36,7 +36,6 @@ from cost_exporter.store.ledger.isolate import (
 )
 from cost_exporter.store.ledger.locked_traces import (
     LockedTraces,
-    MoreTracesNeeded,
     call_hashes,
     lock_and_load,
     trace_keys_of,
@@ -164,15 +163,15 @@ class LedgerStore:
 
     def _commit_retrying(self, batches: list[Facts], letters: Sequence[Letter], price: Price) -> list[Receipt]:
         """Commit in one transaction, again after losing a race or a deadlock, or once a missing partition is made."""
-        extra: set[tuple[bytes, str]] = set()
+        extra: set[TraceKey] = set()
         made: set[int] = set()
         failures = 0
         while True:
             try:
-                return self._commit_once(batches, letters, price, extra)
-            except MoreTracesNeeded as more:
-                # Grows by at least one trace each time, and components are bounded.
-                extra |= more.keys
+                done = self._commit_once(batches, letters, price, extra)
+                if isinstance(done, list):
+                    return done
+                extra |= done  # grows by at least one trace each time, and components are bounded
             except _MissingPartitionError as missing:
                 self._make_partitions(missing.bucket_days, made)
                 made |= missing.bucket_days
@@ -203,13 +202,16 @@ class LedgerStore:
         connection.commit()
 
     def _commit_once(
-        self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[tuple[bytes, str]]
-    ) -> list[Receipt]:
+        self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[TraceKey]
+    ) -> list[Receipt] | set[TraceKey]:
+        """Return the receipts, or the traces that have to be locked as well; then nothing was written."""
         bucket_day = self._bucket_day(batches)
         connection = self._connected()
         all_letters = [*letters, *(each for batch in batches for each in _letters(batch, batch.dead_letters))]
         with rolled_back_unless_committed(connection):
             locked = self._locked(connection, batches, extra, bucket_day)
+            if not isinstance(locked, LockedTraces):
+                return locked
             receipts: list[Receipt] = []
             for batch in batches:
                 receipt, refused = merge(locked.states, batch)
@@ -232,8 +234,8 @@ class LedgerStore:
             raise _MissingPartitionError({each.state.bucket_day for each in write_set.trace_rows}) from error
 
     def _locked(
-        self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[tuple[bytes, str]], bucket_day: int
-    ) -> LockedTraces:
+        self, connection: psycopg.Connection[Any], batches: list[Facts], extra: set[TraceKey], bucket_day: int
+    ) -> LockedTraces | set[TraceKey]:
         keys = trace_keys_of(batches) | extra
         if not keys:
             return LockedTraces(states={})

@@ -2,7 +2,7 @@
 
 Traces are locked in one order, and everything else that a transaction writes is locked after them: so no two
 writers can wait for each other. Which traces belong together is only learned under lock; if that turns out to
-be more than was locked, `MoreTracesNeeded` says which, and the transaction starts again with all of them.
+be more than was locked, `lock_and_load` returns the others, and the transaction starts again with all of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,6 @@ __all__ = [
     "JOINED_TRACES_MAX",
     "Join",
     "LockedTraces",
-    "MoreTracesNeeded",
     "NamedCall",
     "call_hashes",
     "lock_and_load",
@@ -54,14 +53,6 @@ class NamedCall:
     keys: list[TraceKey]
     members: list[Member] = field(default_factory=list[Member])
     """The calls alike, where that is what it is."""
-
-
-class MoreTracesNeeded(Exception):
-    """These traces have to be locked as well."""
-
-    def __init__(self, keys: set[TraceKey]) -> None:
-        super().__init__(f"{len(keys)} more traces")
-        self.keys = keys
 
 
 @dataclass(slots=True)
@@ -127,8 +118,8 @@ def _add(found: dict[int, NamedCall], call_hash: int, key: TraceKey) -> NamedCal
 
 def lock_and_load(
     connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int
-) -> LockedTraces:
-    """Lock `keys` and return what is known of them. Raises `MoreTracesNeeded` where other traces belong to them."""
+) -> LockedTraces | set[TraceKey]:
+    """Lock `keys` and return what is known of them; or the traces that belong to them and have to be locked as well."""
     ordered = sorted(keys)
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
         with connection.pipeline():
@@ -145,7 +136,9 @@ def lock_and_load(
             state = _state_from(row)
             states[state.key] = state
         locked = LockedTraces(states=states)
-        _join(cursor, locked, hashes, first_traces)
+        missing = _join(cursor, locked, hashes, first_traces)
+        if missing:
+            return missing
         _load_records(cursor, [state for state in states.values() if state.stored_record_count])
     return locked
 
@@ -155,13 +148,13 @@ def _join(
     locked: LockedTraces,
     hashes: Mapping[int, NamedCall],
     first_traces: Mapping[int, Mapping[str, Any]],
-) -> None:
-    """Find out which traces hang together; raise `MoreTracesNeeded` for those that are not under lock yet."""
+) -> set[TraceKey]:
+    """Find out which traces hang together; return those that are not under lock yet."""
     wanted = _join_by_keys(cursor, locked, hashes, first_traces)
     asked = wanted | {key for join in locked.joins for key in (join.one, join.other)}
     asked |= {state.key for state in locked.states.values() if state.is_joined}
     if not asked:
-        return
+        return set()
     rows = cursor.execute(statement("joined_traces"), _key_arrays(sorted(asked))).fetchall()
     locked.stored_joins = {
         ((row["trace_id"], row["namespace"]), (row["other_trace_id"], row["namespace"])) for row in rows
@@ -169,8 +162,7 @@ def _join(
     _refuse_crowds(locked)
     wanted |= {key for join in locked.joins for key in (join.one, join.other)}
     wanted |= {key for pair in locked.stored_joins for key in pair}
-    if not wanted <= locked.states.keys():
-        raise MoreTracesNeeded(wanted - locked.states.keys())
+    return wanted - locked.states.keys()
 
 
 def _join_by_keys(

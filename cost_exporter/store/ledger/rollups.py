@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 
 from cost_exporter.domain.rollup import NOTHING, DailyKey, HourlyKey, Measures, WorkflowKey, days_of
-from cost_exporter.domain.spend import Spend, SpendKey, spend_moves
+from cost_exporter.domain.spend import SpenderMeasures, SpendKey, spend_moves
 from cost_exporter.store.codec.arrays import DateArray, Int8Array, TextArray, TimestampArray, UuidArray
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.write_set import TraceRow, WriteSet
@@ -166,7 +166,7 @@ def _move_hours(cursor: Cursor, moves: Mapping[HourlyKey, Measures]) -> None:
     )
 
 
-def _move_spend(cursor: Cursor, moves: Mapping[SpendKey, Spend]) -> None:
+def _move_spend(cursor: Cursor, moves: Mapping[SpendKey, SpenderMeasures]) -> None:
     spends = sorted(moves.items())
     if not spends:
         return
@@ -183,7 +183,7 @@ def _move_spend(cursor: Cursor, moves: Mapping[SpendKey, Spend]) -> None:
     )
 
 
-def _measure_parameters(rows: Sequence[Measures] | Sequence[Spend]) -> dict[str, Any]:
+def _measure_parameters(rows: Sequence[Measures] | Sequence[SpenderMeasures]) -> dict[str, Any]:
     columns = zip(rows[0]._fields, zip(*rows, strict=True), strict=True)
     return {
         name: Int8Array.of(column) if name in _COUNTS else TextArray.of([str(each) for each in column])
