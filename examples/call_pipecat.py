@@ -2,7 +2,7 @@
 
     opentelemetry-instrument python examples/call_pipecat.py
 
-The call is a workflow of its own: the tenant is the environment's, or what the task is told of it below.
+The call is a workflow of its own. Its tenant comes from the environment, or from the arguments of the task below.
 """
 
 import asyncio

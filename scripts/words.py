@@ -1,8 +1,6 @@
-"""Find words that this project does not use: `python scripts/words.py [--update]`.
+"""Find words that this project does not use: `python scripts/words.py`.
 
-Read are documents, configuration, templates and SQL as they stand; of Python the docstrings, comments and texts. What
-is left over from before the list is counted in `words_left.txt`, a line a file. Without an option the script names what
-is new; with `--update` it writes the counts anew, unless their sum has grown.
+Documents, configuration, templates and SQL are searched as they are; Python in its docstrings, comments and texts.
 """
 
 import ast
@@ -15,7 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "scripts" / "words.txt"
-LEFT = ROOT / "scripts" / "words_left.txt"
 FOLDERS = ("cost_exporter/", "instrumentation/", "collector-config/", "docs/", "examples/", "scripts/")
 KINDS = (".py", ".md", ".yaml", ".yml", ".sql", ".html", ".sh")
 EXCLUDED = (
@@ -70,35 +67,14 @@ def findings(name, source, known):
     return found
 
 
-def left():
-    """Return how many words may still be in each file."""
-    lines = [
-        line.split() for line in LEFT.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
-    ]
-    return {name: int(count) for count, name in lines}
-
-
 def main():
-    """Name what is new, or write the counts."""
-    known, allowed = rules(), left() if LEFT.exists() else None
-    found = {name: findings(name, (ROOT / name).read_text(encoding="utf-8"), known) for name in files()}
-    counts = {name: len(each) for name, each in sorted(found.items()) if each}
-    if "--update" in sys.argv:
-        if allowed is not None and sum(counts.values()) > sum(allowed.values()):
-            return fail(
-                f"{sum(counts.values())} words, more than the {sum(allowed.values())} before: write other words"
-            )
-        head = (
-            "# Words of words.txt that are left, by file. Made by `python scripts/words.py --update`; may only fall.\n"
-        )
-        LEFT.write_text(head + "".join(f"{count:4} {name}\n" for name, count in counts.items()), encoding="utf-8")
-        sys.stdout.write(f"{sum(counts.values())} words left in {len(counts)} files\n")
-        return 0
-    new = [name for name, count in counts.items() if count > (allowed or {}).get(name, 0)]
-    for name in new:
-        for line, word, advice in found[name]:
+    """Name every word on the list, with what to write instead."""
+    known, used = rules(), 0
+    for name in files():
+        for line, word, advice in findings(name, (ROOT / name).read_text(encoding="utf-8"), known):
             sys.stdout.write(f"{name}:{line}: {word!r}: write {advice}\n")
-    return fail(f"{len(new)} files use words of scripts/words.txt: write others") if new else 0
+            used += 1
+    return fail(f"words of scripts/words.txt are used in {used} places: write others") if used else 0
 
 
 def fail(text):

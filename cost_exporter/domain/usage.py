@@ -57,7 +57,7 @@ class UsageRecord:
     """Cost that our own instrumentation took from the vendor's reply: trusted, becomes `reported`."""
 
 
-def copy_usage(  # noqa: PLR0917 - defaults of keyword-only parameters are dearer
+def copy_usage(  # noqa: PLR0917 - defaults of keyword-only parameters cost more
     original: UsageRecord,
     quantities: Quantities,
     at_unix_ns: int,

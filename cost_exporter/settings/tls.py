@@ -1,7 +1,7 @@
 """The server's certificate and key, read from files again when they change: a renewal needs no restart.
 
 A renewal replaces two files, one after the other. Until both fit together, and where they do not, the pair that was
-read last stays in use and the log says so: a mistake in a renewal must not close a running service.
+read last stays in use, with a warning in the log: a mistake in a renewal must not close a running service.
 """
 
 import logging

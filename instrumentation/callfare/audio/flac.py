@@ -1,8 +1,9 @@
 """Seconds of FLAC, from the number that every frame carries. Pure.
 
-The stream's head says the sample rate, and the number of samples only where the encoder knew it beforehand, which one
-that streams does not. So the last frame tells: it says how many came before it, and how long it is itself. Frames are
-not told where they end; the last is found by its mark and the checksum of its header.
+The head of a stream has the sample rate, but the number of samples only where the encoder knew it beforehand, which a
+streaming encoder does not. So the length is read from the last frame: it holds its own length and the number of the
+samples or frames before it. The format does not mark where a frame ends; the last one is found by its sync code and the
+checksum of its header.
 """
 
 from decimal import Decimal

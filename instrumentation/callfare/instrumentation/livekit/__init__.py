@@ -1,15 +1,15 @@
-"""LiveKit Agents: what LiveKit itself writes on no span, speech to text above all.
+"""LiveKit Agents: usage that LiveKit itself writes on no span, above all speech to text.
 
     LiveKitInstrumentor().instrument()              # or `opentelemetry-instrument`, entry point `callfare_livekit`
 
-LiveKit's own spans tell the usage of language models (`llm_request`) and of speech (`tts_request`), and the cost
+LiveKit's own spans report the usage of language models (`llm_request`) and of speech (`tts_request`), and the cost
 service reads them. Its recognisers only emit metrics events: these become deltas of one session per recogniser,
 in seconds of audio. Where a vendor's instrumentor sees the same recognition, `gen_ai.usage.billable` is false.
 The session ends with the recogniser's `aclose` or, as hardly anybody calls that, with the `AgentSession` it serves.
-Of a realtime model's answers, those are told here that no turn came to speak.
+Answers of a realtime model that no turn speaks are reported here as well.
 An `AgentSession` is a workflow, `voice call`, unless a `callfare.workflow` is around it.
 LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (livekit/agents issue 5498): no more audio
-is told than the recogniser was given.
+is reported than the recogniser was given.
 """
 
 import sys
@@ -52,7 +52,7 @@ _of_agents: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Session]] = weakref.W
 
 
 def _emit(tracer: Tracer) -> Wrapper:
-    """Wrapper of `EventEmitter.emit`: sees the metrics of every recogniser, whoever listens."""
+    """Wrapper of `EventEmitter.emit`: sees the metrics of every recogniser, whether or not anything listens."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(args) < 2 or args[0] not in {"metrics_collected", "close", "error"}:  # noqa: PLR2004 - event and its value
@@ -76,7 +76,7 @@ def _emit(tracer: Tracer) -> Wrapper:
 
 @quietly
 def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
-    """Take in an event; the session, where it is a recogniser's first word of what it heard."""
+    """Process an event. Return the session where it is a recogniser's first report of some audio, else None."""
     kind = getattr(event, "type", "")
     if kind == "stt_metrics":
         return _hear(tracer, emitter, event)
@@ -128,7 +128,7 @@ def _seconds(seconds: float) -> Decimal:
 
 
 def _heard_seconds(recogniser: Any, reported: float) -> Decimal:
-    """What a report adds: never more audio than the recogniser was given.
+    """Return the seconds that a report adds: never more audio than the recogniser was given.
 
     At close, LiveKit's Deepgram plugin reports the life of its socket as well. Deepgram bills the audio; how long the
     socket lived is in the session's own seconds.
@@ -142,7 +142,7 @@ def _heard_seconds(recogniser: Any, reported: float) -> Decimal:
 
 
 class _Given:
-    """Audio that a recogniser was given, and how much of it has been told."""
+    """Audio that a recogniser was given, and how much of it has been reported."""
 
     def __init__(self) -> None:
         self.seconds = self.told = Decimal(0)
@@ -171,7 +171,7 @@ def _give(stream: Any, frame: Any) -> None:
 
 
 def _tell_the_rest(tracer: Tracer) -> None:
-    """The process is about to exit: what was given since the last report, which is 5 seconds and more apart."""
+    """Report the audio given since LiveKit's last report, as the process exits: reports are 5 seconds or more apart."""
     for recogniser, given in list(_given.items()):
         rest = given.seconds - given.told
         session = _sessions.get(recogniser)
@@ -206,7 +206,7 @@ def _provider(said: str) -> str:
 
 @quietly
 def _conventional(provider: str) -> str:
-    """OpenAI's plugin, and those built on it, name the host they speak to; LiveKit knows whose it is."""
+    """Return the provider of a host: OpenAI's plugin and those built on it name the host that they connect to."""
     name_of = getattr(sys.modules.get("livekit.agents.telemetry.trace_types"), "gen_ai_provider_name", None)
     return str(name_of(provider)) if name_of is not None and "." in provider else provider
 
@@ -243,7 +243,7 @@ def _recognize(_tracer: Tracer) -> Wrapper:
 
 
 def _aclose(_tracer: Tracer) -> Wrapper:
-    """Wrapper of a recogniser's `aclose`: the session's goodbye."""
+    """Wrapper of a recogniser's `aclose`, which closes the session."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -260,7 +260,7 @@ _GOODBYE = Wrap("livekit.agents.stt.stt", "STT.aclose", _aclose)
 
 
 class LiveKitInstrumentor(CallfareInstrumentor):
-    """Records the seconds of audio that LiveKit's recognisers hear."""
+    """Records the seconds of audio that LiveKit's recognisers transcribe."""
 
     name: ClassVar[str] = "livekit"
     instruments: ClassVar[tuple[str, ...]] = _instruments
@@ -286,5 +286,5 @@ class LiveKitInstrumentor(CallfareInstrumentor):
     )
 
     def started(self, tracer: Tracer) -> None:
-        """At the end of the process nobody reports any more."""
+        """Report what is left at the end of the process, when LiveKit no longer does."""
         before_the_end("livekit", lambda: (_tell_the_rest(tracer), _open.end_all())[0])

@@ -129,7 +129,7 @@ def _id_of(job: Any) -> str:
 
 
 def _watch_room(call: VoiceCall, room: Any) -> None:
-    """Whoever comes by telephone through Twilio says by which call."""
+    """Note the Twilio call by which a participant joins the room, where there is one."""
     if room is None:
         return
 

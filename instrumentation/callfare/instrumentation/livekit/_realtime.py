@@ -1,8 +1,8 @@
 """Realtime models: the answers that LiveKit's own spans leave out, each as a span of ours.
 
-LiveKit writes an answer's tokens on the span of the turn that speaks it. Of one that nobody comes to speak (the
-agent is draining, or was interrupted first), and of a session without an agent, only the metrics event tells; the
-vendor bills it all the same. Token counts are totals, and the details parts of them.
+LiveKit writes the tokens of an answer on the span of the turn that speaks it. An answer that is not spoken (the agent
+is draining, or was interrupted first) and one of a session without an agent only have the metrics event, and the
+vendor bills them all the same. Token counts are totals, and the details parts of them.
 """
 
 from collections import deque
@@ -25,12 +25,12 @@ _told: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 
 
 def is_realtime(event: object) -> bool:
-    """Whether an event tells what an answer of a realtime model used."""
+    """Whether an event reports the usage of an answer of a realtime model."""
     return getattr(event, "type", "") == "realtime_model_metrics"
 
 
 def record(_tracer: Tracer) -> Wrapper:
-    """Wrapper of `record_realtime_metrics(span, metrics)`, LiveKit's own writing."""
+    """Wrapper of `record_realtime_metrics(span, metrics)`, by which LiveKit writes usage on its own span."""
 
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _told.append(args[1] if len(args) > 1 else kwargs.get("ev"))
@@ -41,7 +41,7 @@ def record(_tracer: Tracer) -> Wrapper:
 
 @quietly
 def tell(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> None:
-    """Once everybody has heard the event: tell what nobody has told."""
+    """Record the usage of an event that all listeners have received, unless a span has it already."""
     if any(known is metrics for known in _told):
         return
     _told.append(metrics)

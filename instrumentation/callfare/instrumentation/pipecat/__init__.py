@@ -25,8 +25,8 @@ from callfare.provider.context import scopes_covered_by_us
 
 __all__ = ["PipecatInstrumentor"]
 
-_LESS_TOLD = ("pipecat", "openinference.instrumentation.pipecat")
-"""Scopes that tell less of the same usage: Pipecat's own tracing, and OpenInference for Pipecat."""
+_LESS_COMPLETE = ("pipecat", "openinference.instrumentation.pipecat")
+"""Scopes that report less of the same usage: Pipecat's own tracing, and OpenInference for Pipecat."""
 _PROCESSOR = "pipecat.processors.frame_processor"
 
 
@@ -55,9 +55,9 @@ class PipecatInstrumentor(CallfareInstrumentor):
     )
 
     def started(self, tracer: Tracer) -> None:  # noqa: ARG002 - the base class's signature
-        """What we tell is the bill."""
-        scopes_covered_by_us.update(_LESS_TOLD)
+        """Mark the usage on spans of the less complete scopes as not billable: ours is billed."""
+        scopes_covered_by_us.update(_LESS_COMPLETE)
 
     def stopped(self) -> None:
-        """Their spans are all there is again."""
-        scopes_covered_by_us.difference_update(_LESS_TOLD)
+        """Bill the spans of those scopes again."""
+        scopes_covered_by_us.difference_update(_LESS_COMPLETE)

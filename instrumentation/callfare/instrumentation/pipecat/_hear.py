@@ -1,12 +1,12 @@
 """Wrappers of Pipecat's recognisers: one session a service, of the audio that goes out.
 
-Pipecat counts what a service is handed, also while there is no connection. So each piece is counted where it is sent,
-and left out where the service has no connection or reports an error. Where the connection is not to be seen, the
-figure is what was handed over, and `estimated`.
+Pipecat counts the audio that a service is given, also while there is no connection. So each piece is counted where it
+is sent, and left out where the service has no connection or reports an error. Where the connection cannot be observed,
+the figure is the audio that the service was given, and `estimated`.
 
-A vendor's span may describe the same audio. Where its connection is made in `setup` or `start`, it is seen before the
-first report; where it is a request a segment, only after it, as Pipecat reports a segment before it sends it. So
-whose bill it is, is asked at every report, after every request, and at the goodbye.
+A vendor's span may describe the same audio. Where its connection is made in `setup` or `start`, that span is seen
+before the first report; where each segment is a request, only after it, because Pipecat reports a segment before it
+sends it. So whether our span is billed is decided again at every report, after every request, and at close.
 """
 
 from collections import deque
@@ -40,7 +40,7 @@ _OPERATION = "speech_to_text"
 
 
 class _BillableWatch:
-    """What we keep of a recogniser: the context it works in, the same for all its life, and its session."""
+    """The state of a recogniser: its session, and the context that it works in as long as it lives."""
 
     def __init__(self) -> None:
         self.outer = context_api.get_current()
@@ -52,17 +52,17 @@ class _BillableWatch:
         self.connection: object = None
         """The one that audio was last sent by."""
         self.counts_itself = False
-        """Whether Pipecat lets us count each piece; its reports then tell nothing new."""
+        """Whether Pipecat lets us count each piece; its reports then add nothing."""
 
     def open_session(self, tracer: Tracer, service: Any) -> Session:
-        """The session, begun where there is none."""
+        """Return the session; open one where there is none."""
         if self.session is None or not self.session.is_open:
             self.session = Session.open(tracer, request_of(service, _OPERATION), context=self.outer)
         self.mark_not_billable()
         return self.session
 
     def mark_not_billable(self) -> None:
-        """To the vendor's span, if there is one."""
+        """Leave the bill to the vendor's span, if there is one."""
         if self.session is not None and _OPERATION in self._seen:
             self.session.set(names.USAGE_BILLABLE, value=False)
 
@@ -112,7 +112,7 @@ def _count(tracer: Tracer, service: Any, byte_count: int) -> None:
 
 
 def _went_out(tracer: Tracer, service: Any, watch: _BillableWatch) -> Decimal:
-    """Bill the piece that was counted first, and say how long it is."""
+    """Bill the piece that was counted first, and return its seconds."""
     if not watch.recorded:
         return Decimal(0)
     seconds = watch.recorded.popleft()
@@ -173,7 +173,7 @@ def _begin_sending(tracer: Tracer, service: Any) -> Decimal:
 
 @quietly
 def _take_back(service: Any, seconds: Decimal | None) -> Decimal:
-    """The vendor did not take the piece after all."""
+    """Take a piece back that the vendor did not accept."""
     session = _watch_of(service).session
     if seconds and session is not None:
         session.take_back(names.AUDIO_INPUT_SECONDS, seconds)
@@ -206,7 +206,7 @@ def _has_asked(service: Any, seconds: Decimal | None) -> None:
 
 
 def stt_cleanup(tracer: Tracer) -> Wrapper:
-    """Wrapper of `STTService.cleanup`: the session's goodbye, after Pipecat's own last report."""
+    """Wrapper of `STTService.cleanup`, which closes the session after Pipecat's own last report."""
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
