@@ -33,7 +33,7 @@ _DRAIN_SECONDS_MAX: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """What ingest needs to know of the settings: little, so that it can be sent to another process."""
+    """The settings that ingest depends on: few, so that they can be sent to another process."""
 
     database_url: str = field(repr=False)
     """Secret: it may hold a password."""

@@ -34,7 +34,7 @@ class Ledger(Protocol):
 
 
 class Observe(Protocol):
-    """What counts requests and costs: the metrics."""
+    """Counts requests and costs: the metrics."""
 
     def __call__(self, facts: Facts, receipt: Receipt) -> None:
         """Count what one request brought. Must not raise."""

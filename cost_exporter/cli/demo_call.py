@@ -25,7 +25,7 @@ DEMO_APP: Final = Path(__file__).with_name("demo_app")
 _SECONDS_MAX: Final = 180
 _NOT_INHERITED: Final = ("OTEL_", "CALLFARE_", "TWILIO_", "DEEPGRAM_", "OPENAI_", "ELEVENLABS_")
 _WHOSE_CALL: Final = "callfare.tenant.id=acme,callfare.workflow.name=support-call"
-"""What the gateway before the application knows of the caller: W3C baggage, as any other header."""
+"""The caller's attribution as a gateway before the application would set it: W3C baggage, an ordinary header."""
 
 Process = subprocess.Popen[bytes]
 

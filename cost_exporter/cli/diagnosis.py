@@ -1,4 +1,4 @@
-"""What `callfare doctor` looks at: one function a subject, each returns findings and never raises."""
+"""The checks of `callfare doctor`: one function per subject, which returns findings and never raises."""
 
 import os
 from collections.abc import Callable, Iterator

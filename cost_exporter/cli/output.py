@@ -1,4 +1,4 @@
-"""What a command prints: data on standard output, one line of error on standard error. Nothing else.
+"""Output of the commands: data on standard output, one line of error on standard error. Nothing else.
 
 Whatever a name contains, it cannot command the terminal: all that is printed passes `safe_text` here.
 """

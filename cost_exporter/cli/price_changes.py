@@ -1,4 +1,4 @@
-"""`callfare prices diff|import|load`: what would change in the price book, and changing it."""
+"""`callfare prices diff|import|load`: show how the price book would change, and change it."""
 
 from collections.abc import Sequence
 from dataclasses import replace

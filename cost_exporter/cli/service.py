@@ -262,7 +262,7 @@ class Service:
 
 
 class _Observer:
-    """What ingest brought, wherever it worked: counted, and looked at for collisions."""
+    """Counts what ingest stored, in this process or a worker, and checks it for collisions."""
 
     def __init__(self, metrics: ServiceMetrics) -> None:
         self._metrics = metrics

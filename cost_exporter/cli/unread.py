@@ -1,4 +1,4 @@
-"""`callfare unread`: usage that nothing reads, and spans that look like calls and are none, by who made them."""
+"""`callfare unread`: usage that nothing reads, and spans that look like calls but report none, by emitter."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

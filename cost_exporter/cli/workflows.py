@@ -30,7 +30,7 @@ __all__ = ["print_trace", "read_trace", "register"]
 
 
 class Measure(StrEnum):
-    """What `top` orders by."""
+    """The measures by which `top` sorts."""
 
     COST = "cost"
     DURATION = "duration"

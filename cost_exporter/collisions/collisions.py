@@ -47,7 +47,7 @@ _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _GENAI: Final = "OpenTelemetry's genai-"
 """A framework's of this make says nothing of a call that a vendor's of the same make describes below it."""
 _OURS: Final = "callfare's "
-"""Says that its spans are not billable where a vendor's instrumentation is active."""
+"""Sets its own spans to not billable where a vendor's instrumentation is active."""
 _NOTHING_SET: Final[Mapping[str, str]] = {}
 
 

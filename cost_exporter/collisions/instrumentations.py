@@ -24,7 +24,7 @@ class Instrumentation:
     entry_point: str = ""
     """The name in the group `opentelemetry_instrumentor`, by which it is turned off."""
     switch: str = ""
-    """What turns it off where no entry point does."""
+    """The switch that turns it off, where it has no entry point."""
     since: tuple[int, ...] = ()
     """First version of the distribution that makes spans by itself."""
 

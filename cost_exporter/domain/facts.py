@@ -34,7 +34,7 @@ class OutgoingSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one request contained, read and waiting to be stored in one transaction."""
+    """The content of one request, read and waiting to be stored in one transaction."""
 
     namespace: str
     """Tenant of the credential; `default` without tokens."""
@@ -63,7 +63,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the spans of one request, after COMMIT. received = the sum of the others."""
+    """The results for the spans of one request, after COMMIT. `received` is the sum of the others."""
 
     received: int = 0
     accepted: int = 0

@@ -27,7 +27,7 @@ def is_unpriced(status: Status) -> bool:
 
 
 class Rate(NamedTuple):
-    """What a line multiplies by: one object for all the lines that a price row makes."""
+    """The price that a line multiplies by: one object for all lines of a price row."""
 
     unit: str
     price_usd: Decimal | None = None
@@ -49,7 +49,7 @@ class Line(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """What is counted."""
+        """The unit that is counted."""
         return self.rate.unit
 
     @property
@@ -82,7 +82,7 @@ class Line(NamedTuple):
 
 @value
 class Quote:
-    """What one usage costs."""
+    """The cost of one usage."""
 
     amount_usd: Decimal | None
     status: Status

@@ -66,7 +66,7 @@ class DailyKey(NamedTuple):
 
 
 class Measures(NamedTuple):
-    """What is summed. All fields are exact and additive."""
+    """The sums of a rollup. All fields are exact and additive."""
 
     cost_usd: Decimal = ZERO
     request_count: int = 0

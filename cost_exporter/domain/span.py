@@ -139,7 +139,7 @@ def copy_call(
 
 @value
 class Root:
-    """What only the root of a trace reports."""
+    """The facts that only the root of a trace reports."""
 
     started_at_unix_ns: int
     ended_at_unix_ns: int

@@ -35,7 +35,7 @@ class SpendKey(NamedTuple):
 
 
 class SpenderMeasures(NamedTuple):
-    """What is summed. A difference may be negative."""
+    """The sums of a spender. A difference may be negative."""
 
     cost_usd: Decimal = ZERO
     request_count: int = 0

@@ -17,12 +17,12 @@ _STATED_BY: Final = {
     "input_tokens": frozenset({"input_tokens", "input_audio_tokens", "input_image_tokens", "input_video_tokens"}),
     "output_tokens": frozenset({"output_tokens", "output_audio_tokens", "output_image_tokens"}),
 }
-"""What says how much went in or came out: the total, or its parts by kind. What was cached is never all of it."""
+"""Quantities that state an input or output: the total, or its parts by kind. A cached part never states all of it."""
 
 
 @value
 class UsageRecord:
-    """What one provider call consumed. This is the input of `PriceBook.price`."""
+    """The usage of one provider call: the input of `PriceBook.price`."""
 
     provider: str
     """Canonical provider name, or "" if unknown."""

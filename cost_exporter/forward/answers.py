@@ -1,4 +1,4 @@
-"""What a forward endpoint answered: whether it is OTLP's answer, and how many spans it rejected.
+"""Responses of a forward endpoint: whether one is OTLP's, and how many spans it rejected.
 
 A 2xx status alone proves nothing: a login page has one too. Spans leave the outbox only for an
 ExportTraceServiceResponse, as protobuf or JSON; an empty body is an empty one.
@@ -27,7 +27,7 @@ class NotOtlp(ConnectionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a receiver took of a request."""
+    """How many spans of a request a receiver accepted."""
 
     rejected_count: int = 0
     """Spans that it will never take. It does not state which, and they must not be sent again."""

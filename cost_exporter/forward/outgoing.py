@@ -84,7 +84,7 @@ _RAW_CONTENT: Final = frozenset(
     {"messages", "choices", "content", "output", "outputs", "candidates", "contents", "data", "system", "tools"}
     | {"prompt", "input", "text", "message", "generations", "documents", "results", "instructions"}
 )
-"""What LiteLLM's raw request says under the vendor's own names (`llm.anthropic.content`)."""
+"""The content of LiteLLM's raw request under the vendor's own names (`llm.anthropic.content`)."""
 
 
 def outgoing_spans(

@@ -1,4 +1,4 @@
-"""Hold the book against another list of prices: where they disagree, by how much, and how old each figure is.
+"""Compare the book with another list of prices: where they disagree, by how much, and how old each figure is.
 
 Nothing is imported: a disagreement is for a person to settle, by a curated row that names both sources.
 """
@@ -67,7 +67,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What came of holding a book against a list."""
+    """The result of comparing a book with a list."""
 
     disagreements: list[Disagreement]
     equal_count: int

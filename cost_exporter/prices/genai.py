@@ -339,7 +339,7 @@ def _pattern(clause: Any) -> str:
 
 
 def _tail(text: str) -> str:
-    """What may follow a beginning: nothing, or something after a border; a date may go on after its year."""
+    """A pattern for the rest after a prefix: nothing, or a separator and more; after a year also month and day."""
     is_open = not text[-1].isalnum() or re.search(r"-(20\d\d|0)$", text)
     return ".*" if is_open else "(?:[^a-z0-9].*)?"
 

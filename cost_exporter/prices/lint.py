@@ -71,7 +71,7 @@ def lint_rows(book: PriceBook, rows: Iterable[PriceRow]) -> list[LintFinding]:
 
 
 def _alone(row: PriceRow) -> Iterable[LintFinding]:
-    """What a row says by itself."""
+    """Findings about a row on its own."""
     if row.book == LIST and not row.is_imported and not (row.source and row.checked and row.confidence in _CONFIDENT):
         yield _error("no_source", row, "a shipped row needs source, checked and confidence")
     if matches_empty_name(row):

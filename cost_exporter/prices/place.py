@@ -47,7 +47,7 @@ class Node:
 
     @property
     def canonical(self) -> Any:
-        """What the file says, whatever its comments, its layout and the order of its keys."""
+        """The content of the file, regardless of comments, layout and the order of keys."""
         if self.kind == "list":
             return [item.canonical for item in self.items]
         if self.kind == "map":

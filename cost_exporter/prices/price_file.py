@@ -24,7 +24,7 @@ _MAX_BYTES: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceFile:
-    """What one price file says."""
+    """The content of one price file."""
 
     name: str
     rows: Sequence[PriceRow] = ()

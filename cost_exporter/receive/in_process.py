@@ -23,7 +23,7 @@ __all__ = ["GatedIngest", "InProcessIngest", "open_ingest"]
 
 
 class InProcessIngest(Protocol):
-    """What the exporter in the application needs."""
+    """The interface that the exporter in the application uses."""
 
     def __call__(self, body: bytes) -> Receipt:
         """Store a serialised ExportTraceServiceRequest; return after COMMIT.

@@ -1,4 +1,4 @@
-"""What the receivers need from the rest: something that stores a request durably, and something that counts."""
+"""The interfaces that the receivers depend on: one stores a request durably, one counts it."""
 
 from enum import StrEnum
 from typing import Protocol

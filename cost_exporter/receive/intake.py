@@ -22,7 +22,7 @@ __all__ = ["Intake", "LocalIntake"]
 
 
 class Intake(Protocol):
-    """What receivers need."""
+    """The interface that the receivers use."""
 
     @property
     def limits(self) -> Limits:

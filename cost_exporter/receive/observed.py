@@ -1,4 +1,4 @@
-"""What the rest of the service learns of a stored request: for metrics and notices.
+"""Observations about stored requests, for metrics and notices.
 
 It is a small value of its own, and not the request's facts, because it may have to cross from one process to
 another.
@@ -22,7 +22,7 @@ _SCOPES_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What one request brought."""
+    """The observations about one request."""
 
     receipt: Receipt
     tenant_claims_ignored_count: int = 0

@@ -1,4 +1,4 @@
-"""What every process of the service does first: log in one form, and collect garbage less often."""
+"""Start-up of every process of the service: one format of log lines, and less frequent garbage collection."""
 
 import gc
 import logging

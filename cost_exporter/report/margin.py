@@ -1,4 +1,4 @@
-"""What a workflow cost by category, and what is left of its revenue: lines of text under a report.
+"""The cost of a workflow by category, and its profit where it has revenue: lines of text under a report.
 
 An unknown cost makes a category's cost a lower bound, as it does with the total, and the profit an upper one.
 """

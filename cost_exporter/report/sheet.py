@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 __all__ = ["Fold", "Sheet", "folded", "with_cells", "with_points_aligned", "without_empty"]
 
 _DASH = "-"
-"""What stands for something unknown."""
+"""The text of an unknown value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Fold:
     separator: str = ", "
     """Between what is not empty; a line end puts it below one another."""
     words: tuple[str, ...] = ()
-    """What follows a cell of each column, such as its unit, where the column's name no longer says it."""
+    """The suffix of the cells of each column, such as the unit, where the column's name no longer has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Sheet:
     unbroken: frozenset[str] = frozenset()
     """Columns of text that is copied, such as ids: never broken either."""
     folds: tuple[Fold, ...] = ()
-    """What is folded together in a narrow terminal, in this order."""
+    """The columns that are folded together in a narrow terminal, in this order."""
     total: str = ""
 
 

@@ -31,7 +31,7 @@ COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
     "week": "week",
     "month": "month",
 }
-"""What can be asked for, and the SQL column that reports show it under. A week is named by its Monday."""
+"""The dimensions of a report, and the SQL column that reports show it under. A week is named by its Monday."""
 TIME_COLUMNS: Final = frozenset({"hour", "day", "week", "month"})
 
 _QUANTITIES: Final = ("request_count", "total_tokens", "audio_seconds", "call_seconds", "characters")
@@ -74,7 +74,7 @@ class SpendGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """What was paid from `since` (inclusive) until `until` (exclusive), UTC."""
+    """Spend from `since` (inclusive) until `until` (exclusive), UTC."""
 
     since: datetime
     until: datetime
@@ -157,7 +157,7 @@ _MEASURES: Final[dict[str, Callable[[SpendGroup], Any]]] = {
     "unpriced": lambda group: group.unpriced_count,
 }
 MEASURES: Final = tuple(_MEASURES)
-"""What the groups can be put in order of."""
+"""The measures by which groups can be sorted."""
 
 
 def spend_of(rows: Sequence[Mapping[str, Any]], *, since: datetime, until: datetime, columns: tuple[str, ...]) -> Spend:

@@ -1,4 +1,4 @@
-"""Who may read: everybody where no tokens are configured, else the bearer of a token of scope read or admin.
+"""Read access: open where no tokens are configured, else for the bearer of a token of scope read or admin.
 
 A token of one tenant sees that tenant alone; what belongs to another is as if it did not exist. A token of all
 tenants sees everything, and each of its reads is logged.
@@ -24,7 +24,7 @@ _READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What the sender of a request may see."""
+    """The tenants that the sender of a request may read."""
 
     tenant: str | None
     """The only tenant; None for all of them."""

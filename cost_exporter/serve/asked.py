@@ -1,4 +1,4 @@
-"""What a request asks for, read from its parameters: the same for the API and the pages.
+"""The query parameters of a request, parsed alike for the API and the pages.
 
 A parameter that cannot be read is a `BadRequest` whose text says how to write it.
 """

@@ -37,7 +37,7 @@ Labels = tuple[str, ...]
 
 
 class ServiceMetrics:
-    """What this process did. Safe to call from any thread; no call blocks or raises."""
+    """Counters of what this process did. Safe to call from any thread; no call blocks or raises."""
 
     def __init__(self) -> None:
         """Start all counters at 0."""
@@ -116,7 +116,7 @@ class ServiceMetrics:
 
 
 class CostTotals(Collector):
-    """What was ever spent, from the rollup, as counters with bounded labels."""
+    """Total spend from the rollup, as counters with bounded labels."""
 
     def __init__(
         self,

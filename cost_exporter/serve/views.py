@@ -1,4 +1,4 @@
-"""What the API says about the database's rows. Pure: rows come in, JSON goes out."""
+"""The database's rows as the API returns them. Pure: rows come in, JSON goes out."""
 
 import calendar
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the handlers of the API and the pages work with."""
+"""The dependencies of the handlers of the API and of the pages."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -38,7 +38,7 @@ class Web:
     """The ways to the database, to who asks, and to the time."""
 
     lend: LendReader
-    """Lends a reader for one short answer."""
+    """Provides a reader for one short answer."""
     lend_stream: LendReader
     """Lends a reader for as long as somebody takes to read a stream."""
     book: Callable[[], PriceBook] = load_book

@@ -42,7 +42,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|Tr
 
 
 class Revenue(Part):
-    """What a customer pays for a workflow of this name and outcome, where its span does not say."""
+    """Revenue of a workflow of this name and outcome, where its span does not state it."""
 
     workflow: str
     """Name of the workflow."""

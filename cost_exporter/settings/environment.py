@@ -43,7 +43,7 @@ def _paths(given: Any) -> Any:
 ListenAddress = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
 
 _OPTIONS = {"otlp_grpc_addr": "--grpc", "otlp_http_addr": "--http", "web_addr": "--web", "database_url": "--db"}
-"""What a person types for a setting, to be named in its error."""
+"""The name of a setting as the user writes it, for error messages."""
 
 
 def default_data_dir(environ: Mapping[str, str], platform: str = sys.platform) -> Path:

@@ -21,7 +21,7 @@ _LOOK_EVERY_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Signature = tuple[tuple[int, int, int], ...]
-"""What changes when a file is written or replaced: its inode, its time and its size, of each file."""
+"""Inode, time and size of each file: these change when a file is written or replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

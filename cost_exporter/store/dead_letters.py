@@ -21,7 +21,7 @@ __all__ = ["Replayed", "WaitingLetter", "replay"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What became of one letter."""
+    """The result of replaying one dead letter."""
 
     dead_letter_id: int
     error: str

@@ -29,7 +29,7 @@ _EMPTY_FOR: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalCost:
-    """What the calls of one tenant, tier and task in a final workflow cost together."""
+    """The total cost of the calls of one tenant, tier and task in a final workflow."""
 
     tenant: str
     tier: str | None

@@ -211,7 +211,7 @@ def undo_rerate(database_url: str, rerate_id: int, price: Price) -> Generator[Re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """What a re-rating is to do."""
+    """The parameters of a re-rating."""
 
     period: ReratedPeriod
     price: Price

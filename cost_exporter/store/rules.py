@@ -12,7 +12,7 @@ __all__ = ["Fee", "Revenue", "sync_rules"]
 
 
 class Revenue(Protocol):
-    """What a customer pays for a workflow of this name and outcome; no outcome means any."""
+    """Revenue of a workflow of this name and outcome; no outcome means any."""
 
     @property
     def workflow(self) -> str: ...

@@ -30,7 +30,7 @@ _PREFIX: Final = "cf_"
 
 
 class Authenticate(Protocol):
-    """Says who presents a token: `TokenDirectory` in a running service."""
+    """Resolves a token to its credential: `TokenDirectory` in a running service."""
 
     def __call__(self, token: str | None) -> Credential | None:
         """Return the credential of a token; None where there is no token and none is needed.
@@ -68,7 +68,7 @@ def _token_in(header: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What was last read."""
+    """The tokens as last read."""
 
     credentials: Mapping[bytes, Credential]
     has_tokens: bool
@@ -84,7 +84,7 @@ class _Reading:
 
 
 class TokenDirectory:
-    """Says who presents a token. Thread-safe.
+    """Resolves tokens to credentials. Thread-safe.
 
     While the database is away, the tokens last seen stay in force: otherwise a sender would take a failing
     database for a refusal and drop its data.

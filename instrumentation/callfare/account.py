@@ -56,7 +56,7 @@ def with_attribution(values: Mapping[str, str | None], context: Context | None =
 
 
 def attribution_of(context: Context | None = None) -> dict[str, str]:
-    """What this context says, by attribute name."""
+    """Return the attribution of this context, by attribute name."""
     entries = baggage.get_all(context)
     found = {name: str(value)[:_VALUE_LENGTH_MAX] for name, value in entries.items() if name in _NAMES}
     request = context_api.get_value(_REQUEST, context)
@@ -90,7 +90,7 @@ def with_request(read: Callable[[], Mapping[str, str]], context: Context) -> Con
 
 
 def account_of(context: Context) -> dict[str, str]:
-    """What a span started in this context should say, from the nearest that says it. Raises nothing."""
+    """Return the attribution of a span started in this context; the nearest value wins. Never raises."""
     try:
         return _look_up(context)
     except Exception as error:  # noqa: BLE001 - the span goes on without attribution

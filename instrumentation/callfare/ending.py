@@ -1,4 +1,4 @@
-"""What to do before the process ends, besides ending open calls and sessions: state what only the open object knows."""
+"""Actions before the process ends, besides ending open calls and sessions: report what only the open object knows."""
 
 from collections.abc import Callable
 

@@ -76,7 +76,7 @@ from callfare.provider import hook
 if TYPE_CHECKING:
 
     class BaseInstrumentor:
-        """What the untyped base class offers."""
+        """The interface of the untyped base class."""
 
         @property
         def is_instrumented_by_opentelemetry(self) -> bool: ...

@@ -55,7 +55,7 @@ _METERS: Final = frozenset(
         "pages", "vectors", "video_seconds", "citation_tokens",
     }
 )  # fmt: skip
-"""What vendors meter by and has no attribute of its own."""
+"""Quantities that vendors meter and that have no attribute of their own."""
 _QUANTITIES: Final = (
     frozenset(ATTRIBUTE_BY_QUANTITY)
     | _METERS
@@ -111,7 +111,7 @@ def _attribute(quantity: str) -> str:
 
 
 def _amounts(quantities: Mapping[str, Stated]) -> dict[str, Decimal]:
-    """What was stated, exactly; nothing at all if part of it is a mistake."""
+    """Return the stated quantities, exactly; none at all if one of them is invalid."""
     amounts: dict[str, Decimal] = {}
     mistakes: list[str] = []
     for quantity, stated in quantities.items():

@@ -81,7 +81,7 @@ class Workflow:
 
     @quietly
     def set_revenue(self, amount: Decimal | str | int, currency: str = "USD") -> None:
-        """What the customer pays for this run, as soon as it is known. Decimal strings keep every digit."""
+        """Set the revenue of this run, as soon as it is known. Decimal strings keep every digit."""
         self._span.set_attribute(names.REVENUE_AMOUNT, str(amount))
         self._span.set_attribute(names.REVENUE_CURRENCY, currency)
 

@@ -22,7 +22,7 @@ class FakeDeepgram:
         self.audio_seconds = Decimal(0)
 
     def routes(self) -> list[BaseRoute]:
-        """What the API answers."""
+        """The responses of the API."""
         return [WebSocketRoute("/v1/listen", self._listen)]
 
     async def _listen(self, socket: WebSocket) -> None:

@@ -23,7 +23,7 @@ class FakeElevenLabs:
         self.request_count = 0
 
     def routes(self) -> list[BaseRoute]:
-        """What the API answers."""
+        """The responses of the API."""
         return [Route("/v1/text-to-speech/{voice}/stream", self._speak, methods=["POST"])]
 
     async def _speak(self, request: Request) -> StreamingResponse:

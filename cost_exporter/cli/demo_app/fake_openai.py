@@ -51,7 +51,7 @@ class FakeOpenAI:
         self._answer_numbers = itertools.count(1)
 
     def routes(self) -> list[BaseRoute]:
-        """What the API answers."""
+        """The responses of the API."""
         return [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/embeddings", self._embed, methods=["POST"]),

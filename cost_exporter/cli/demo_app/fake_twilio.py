@@ -12,7 +12,7 @@ __all__ = ["FakeTwilio"]
 
 _CALL_SECONDS: Final = 73
 _PRICE: Final = "-0.0170"
-"""What Twilio takes from the account for two begun minutes of an inbound call."""
+"""The price of two started minutes of an inbound call."""
 _FETCHES_UNTIL_PRICE: Final = 2
 
 Call = dict[str, Any]
@@ -34,7 +34,7 @@ class FakeTwilio:
         return sum(int(call["duration"]) for call in self._calls.values() if call["duration"] is not None)
 
     def routes(self) -> list[BaseRoute]:
-        """What the API answers."""
+        """The responses of the API."""
         path = f"/2010-04-01/Accounts/{self.account_sid}/Calls/{{sid}}.json"
         return [Route(path, self._fetch, methods=["GET"]), Route(path, self._update, methods=["POST"])]
 

@@ -1,4 +1,4 @@
-"""What happens after a call, in a process of its own: a language model sums the call up. Nothing of callfare.
+"""The step after a call, in a process of its own: a language model summarises the call. No line of callfare.
 
 Reads jobs from standard input, one a line, as `voice_agent.py` queues them. A job's headers carry the context of
 the call's trace (W3C `traceparent` and `baggage`), so this work is part of the same workflow.

@@ -121,7 +121,7 @@ def _assumption(row: PriceRow, plan_name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateCard:
-    """What each unit costs for one kind of usage at one time."""
+    """The price of each unit for one kind of usage at one time."""
 
     steps: Mapping[str, UnitPrice]
     silent: frozenset[str]

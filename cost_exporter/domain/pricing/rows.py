@@ -126,7 +126,7 @@ class Window:
 
 @value
 class PriceRow:
-    """What one unit of one model costs. Units are quantity names; times are Unix nanoseconds, UTC, half-open."""
+    """The price of one unit of one model. Units are quantity names; times are Unix nanoseconds, UTC, half-open."""
 
     provider: str
     """Canonical name."""

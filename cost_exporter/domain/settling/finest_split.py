@@ -21,7 +21,7 @@ from cost_exporter.domain.span import Call
 __all__ = ["finest_split"]
 
 _FIRST_WORDS_MAX: Final = 8
-"""What Anthropic counts at the start of a stream, which is all that who leaves it early sees: 1 to 8 tokens."""
+"""Anthropic's count at the start of a stream, 1 to 8 tokens: all that a client sees that leaves the stream early."""
 _SIDES: Final = (("input_tokens", INPUT_PARTS), ("output_tokens", OUTPUT_PARTS))
 """Each total with its parts."""
 

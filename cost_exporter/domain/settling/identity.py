@@ -1,4 +1,4 @@
-"""Who a provider call is: the ids that make several spans one call, and the keys under which a ledger finds them.
+"""Identity of a provider call: the ids that make several spans one call, and the keys under which a ledger finds them.
 
 An id stops being an identity where one scope states it for more calls, one after the other, than anybody makes
 spans of one call: a mock, or a constant. A gateway may make an id up and give it to its client, while the request it

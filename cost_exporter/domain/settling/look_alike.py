@@ -54,7 +54,7 @@ Bucket = tuple[str, str, int, str]
 
 
 class LookAlike(NamedTuple):
-    """What of a call is compared with calls in other traces."""
+    """The fields of a call that are compared with calls in other traces."""
 
     scope: str
     started_at_unix_ns: int

@@ -40,7 +40,7 @@ class TraceFacts:
 
 @value
 class Workflow:
-    """What the facts of one trace say about the workflow as a whole."""
+    """The workflow as a whole, from the facts of one trace."""
 
     state: str
     """running, completed or failed, by the root and `callfare.outcome`. `finalised` is the store's to say."""

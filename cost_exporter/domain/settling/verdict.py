@@ -25,7 +25,7 @@ __all__ = ["Verdict", "completeness_rank", "judge"]
 
 @value
 class Verdict:
-    """What is billed instead of the span's own usage; a call without a verdict is billed unchanged."""
+    """The usage to bill instead of the span's own; a call without a verdict is billed unchanged."""
 
     duplicate_of: SpanKey | None = None
     is_duplicate: bool = False

@@ -63,7 +63,7 @@ def _complete(reading: Reading) -> None:
 
 
 def _metas(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield what is said of each reply: beside the replies, in a list or not, or within each of them."""
+    """Yield the metadata of each reply: beside the replies, in a list or not, or within each of them."""
     for some in (output.get("meta"), output.get("replies")):
         for each in cast("list[object]", some) if isinstance(some, list) else [some]:
             if isinstance(each, dict):

@@ -1,4 +1,4 @@
-"""Hash what a span says, so that the same span sent again is known again (rule 2).
+"""Hash the content of a span, so that the same span is recognised when it is sent again (rule 2).
 
 Over the facts, not the bytes: protobuf and JSON, any order of attributes and any batching give one hash. Left
 out is what is not the sender's: the time of receipt, and what the operator's settings make of a cost.
@@ -67,7 +67,7 @@ def _written(names: tuple[str, ...]) -> tuple[str, Callable[[dict[str, Quantity]
 
 
 class Extras(NamedTuple):
-    """What few spans say."""
+    """The fields that few spans have."""
 
     phone_call_id: str = ""
     error_type: str | None = None

@@ -176,7 +176,7 @@ def _count_paid_extras(reading: Reading) -> None:
 
 
 def _keep_the_unreadable(reading: Reading) -> None:
-    """What was stated and is no number is not 0: without it the rest would get a price, a wrong one."""
+    """A stated value that is not a number is not 0: without it the rest would be priced, and wrongly."""
     for quantity, _, keys, _ in reading.layout.quantities:
         is_unreadable = any(f"unreadable:{key}" in reading.issues for key in keys)
         if is_unreadable and quantity not in reading.quantities and quantity != "reasoning_tokens":

@@ -28,7 +28,7 @@ NO_KEYS: Final[Keys] = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuledScope:
-    """Who made the spans: the instrumentation scope and what is special about it."""
+    """The instrumentation scope of spans, and its rule."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class RuledScope:
 
 @dataclass(slots=True, kw_only=True)
 class CallIdentity:
-    """What the words on a span mean: everything that many spans share. Only the pattern is added later."""
+    """The meaning of the texts on a span: everything that many spans share. Only the template is added later."""
 
     operation: str | None
     """As the conventions' attribute states it, canonical; None where it is absent."""
@@ -63,7 +63,7 @@ class CallIdentity:
 
 
 class Origin(NamedTuple):
-    """What the resource says of all its spans."""
+    """The attributes of a resource, which apply to all its spans."""
 
     service_name: str
     attribution: Attribution
@@ -114,7 +114,7 @@ class Reading:
     has_unread_usage: bool = False
     """The span has usage that was not read, see `unread.py`."""
     is_incomplete: bool = False
-    """What was not read may be more than the totals that were."""
+    """The attributes that were not read may hold more usage than the totals that were."""
 
     def __init__(  # noqa: PLR0917 - built once a span, where keywords would cost
         self,
@@ -239,11 +239,11 @@ class AttributeLayout:
     attribution_places: tuple[tuple[int, Keys], ...]
     """(position in `Attribution`, names)."""
     attributions: dict[tuple[bytes, ...], Attribution]
-    """What these attributes were found to mean, by their encoded values."""
+    """Memo: the meaning of these attributes, by their encoded values."""
     identity_keys: Keys
     """Of words and of flags."""
     identities: dict[tuple[bytes, ...], CallIdentity]
-    """What these words and flags were found to mean, by their encoded values."""
+    """Memo: the meaning of these texts and flags, by their encoded values."""
     quantities: tuple[tuple[str, str, Keys, bool], ...]
     """(quantity, first name, all names, whether it is measured)."""
     counts: tuple[tuple[str, str], ...]

@@ -21,7 +21,7 @@ DETAILS: Final = {
     TOO_DEEP: "an attribute is nested too deeply; the rest of the span is kept here",
     UNDECODABLE: "the span is not valid protobuf; what could be read of it is kept here",
 }
-"""What a dead letter says of each reason."""
+"""The detail of a dead letter, by reason."""
 
 
 class _TooDeep(Exception):

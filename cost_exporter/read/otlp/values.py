@@ -38,7 +38,7 @@ _SHORT_ENOUGH: Final = TEXT_BYTES_MAX // 4
 NOT_A_NUMBER: Final = -1
 """Replaces NaN and anything that is no number: an impossible count too, but harmless to a database."""
 _NOTHING: Final = frozenset({"", "none", "null", "undefined"})
-"""What `str` and `String` make of a number that is not there."""
+"""The texts that `str` and `String` produce for a missing number."""
 _CLAMP: Final = MAX_QUANTITY * 1000
 """Absurd numbers are kept as this: absurd enough to be `invalid`, small enough for 64 bits."""
 

@@ -71,7 +71,7 @@ EncodedAttributes = Mapping[str, bytes]
 
 
 class Resource(Protocol):
-    """What emitted the spans."""
+    """The instrumentation scope that emitted the spans."""
 
     @property
     def attributes(self) -> Attributes: ...

@@ -46,7 +46,7 @@ _STANDARD_TIERS: Final = frozenset({"default", "standard", "on_demand", "on-dema
 
 
 class Names(NamedTuple):
-    """Who was asked for what."""
+    """The provider, the model and the operation of a call."""
 
     provider: str
     model: str
@@ -86,9 +86,9 @@ def names_of(provider: str, response_model: str, request_model: str, address: st
 
 
 def _routed(provider: str, response_model: str, request_model: str) -> tuple[str, str, str]:
-    """Return who hosts a model by its route, which LiteLLM writes before it, where a maker is stated in their place.
+    """Return the host of a model by the route that LiteLLM writes before it, where its vendor is stated instead.
 
-    `azure/gpt-4o` of "openai" is asked for at Azure. What the makers of models call their own has no such route.
+    `azure/gpt-4o` of "openai" is asked for at Azure. Models under their vendors' own names have no such route.
     """
     route = _provider((request_model or response_model).partition("/")[0])
     if provider not in _VENDORS_OWN or route not in _HOSTS or "/" not in (request_model or response_model):

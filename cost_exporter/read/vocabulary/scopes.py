@@ -21,7 +21,7 @@ EXCLUSIVE_PROVIDERS: Final = frozenset({"anthropic", "aws"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeRule:
-    """What is special about the spans of one scope."""
+    """The special rules for the spans of one scope."""
 
     scope: str
     """Exact name, or a beginning followed by `*`."""
@@ -79,7 +79,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(scope="callfare", emitter_rank=EmitterRank.GENAI, is_ours=True),
     ScopeRule(scope="callfare.*", emitter_rank=EmitterRank.GENAI, is_ours=True),
     # The vendor's SDK itself.
-    ScopeRule(scope="com.anthropic.sdk*", emitter_rank=EmitterRank.NATIVE, why="the only one with the 5 min / 1 h split"),
+    ScopeRule(scope="com.anthropic.sdk*", emitter_rank=EmitterRank.NATIVE, why="alone has the 5 min / 1 h split"),
     ScopeRule(
         scope="openinference.instrumentation.pipecat*",
         emitter_rank=EmitterRank.FRAMEWORK,

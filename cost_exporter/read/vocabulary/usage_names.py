@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _JUDGED_LENGTH_MAX: Final = 256
-"""What is longer was made of data and is no name."""
+"""A longer one contains data and is not a name."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _TOKENS: Final = frozenset({"token", "tokens"})
@@ -76,11 +76,11 @@ _HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "valu
 _COUNTS: Final = frozenset({"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations"})
 """How the name of a count ends: `gen_ai.tool.web_search.count`."""
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
-"""What is left of the input when its cached part is taken away."""
+"""Names of the input without its cached part."""
 
 
 class UsageName(NamedTuple):
-    """What a name says was used."""
+    """The kind of usage that a name refers to."""
 
     total: str
     """The total of which it can only be a part; "" where it may be more than was read."""

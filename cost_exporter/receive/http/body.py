@@ -14,7 +14,7 @@ _DRAIN_SECONDS_MAX: Final = 5.0
 
 
 class Body:
-    """What is still to come of a request, whether it has a length or comes in chunks."""
+    """The rest of a request body, whether it has a length or is chunked."""
 
     def __init__(self, request: Request) -> None:
         self._request = request

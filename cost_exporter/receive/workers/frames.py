@@ -1,4 +1,4 @@
-"""What the service's process and its workers say to each other, over the two pipes of a worker.
+"""The messages between the service's process and its workers, over the two pipes of each worker.
 
     to a worker      once the options; then requests: a fixed head, the namespace, the body as it came
     from a worker    once that it is ready, or why not; then replies, in any order, by the request's number
@@ -59,7 +59,7 @@ class WorkerRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReply:
-    """What became of a request, and what the worker observed since its last reply."""
+    """The result of a request, with the worker's observations since its last reply."""
 
     number: int
     receipt: Receipt | None = None

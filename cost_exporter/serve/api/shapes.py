@@ -38,7 +38,7 @@ class _Shape(BaseModel):
 
 
 class Meta(_Shape):
-    """What holds for the whole answer."""
+    """The metadata of an answer."""
 
     currency: Literal["USD"] = "USD"
 
@@ -222,7 +222,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": Failure, "description": "Unknown, or another tenant's."},
     503: {"model": Failure, "description": "The database does not answer; try again after `Retry-After` seconds."},
 }
-"""What any route of the API may answer instead."""
+"""The error responses that every route may return."""
 
 STREAMS: dict[int | str, dict[str, Any]] = {
     200: {

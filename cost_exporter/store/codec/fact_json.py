@@ -63,7 +63,7 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
 
 
 _OWN: Final = frozenset({"call_id", "producer_sequence", "reservation_id"})
-"""What hardly two calls say alike; all else that most calls say is shared by many."""
+"""Fields that differ in nearly every call; most of the others are equal in many calls."""
 _CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
 _CALL_KEYS: Final = tuple((name, _STORED_AS.get(name, name)) for name, _ in _CALL_REST)
 _CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL | _OWN)

@@ -1,4 +1,4 @@
-"""What a record cost, as JSON and back: the content of the revisions that re-rating and settling leave."""
+"""The quote of a record as JSON and back: the content of the revisions that re-rating and settling leave."""
 
 import json
 from decimal import Decimal

@@ -140,7 +140,7 @@ def _line_json(line: Line) -> str:
 
 
 _rate_texts: dict[int, tuple[Rate, str, str, str]] = {}
-"""What a line says of its rate, by the identity of the rate, which is kept so that it stays its own."""
+"""The columns of a line that depend on its rate, by `id(rate)`. The rate is kept alive so that its id is not reused."""
 _RATE_TEXTS_MAX: Final = 4096
 
 

@@ -28,7 +28,7 @@ QUEUE_WAIT_SECONDS_MAX: Final = 2.0
 
 
 class Store(Protocol):
-    """What a writer needs of the store; each writer has its own."""
+    """The interface of the store for a writer; each writer has its own."""
 
     def commit(self, batches: list[Facts], price: Price, /) -> list[Receipt]:
         """Store the batches in one transaction and return their receipts after COMMIT."""

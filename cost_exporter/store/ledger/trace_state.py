@@ -1,4 +1,4 @@
-"""What is known of a trace while it is settled: loaded from the database, then merged with what arrived.
+"""The state of a trace while it is settled: loaded from the database, then merged with the new facts.
 
 Merging is where duplicates and conflicts are found and counted (rule 2); nothing is judged here. Of two
 contents under one key the better one stays, whatever the order, and the other one is kept as a revision.
@@ -64,7 +64,7 @@ class TraceState:
 
     @property
     def facts(self) -> TraceFacts:
-        """What is to be settled."""
+        """Return the facts to settle."""
         return TraceFacts(
             namespace=self.key[1],
             tenant_is_trusted=self.is_tenant_trusted,

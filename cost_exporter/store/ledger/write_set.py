@@ -1,4 +1,4 @@
-"""What must be written so that the database agrees with the facts: the difference, and nothing else.
+"""The changes to write so that the database agrees with the facts: the difference, and nothing else.
 
 Pure. The traces of a component (one trace, or several that report the same call) are settled together. Each record
 that is new or decided differently is written, and the rollups change by exactly the difference between the records
@@ -93,7 +93,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """What late spans changed about a workflow that had been finalised, on one tenant's account."""
+    """The changes that late spans made to a finalised workflow, for one tenant."""
 
     key: TraceKey
     tenant: str
@@ -386,7 +386,7 @@ def _sum_by_tenant(records: Iterable[CostRecord]) -> dict[str, Measures]:
 
 
 class _Sums(Generic[Key]):
-    """What is added to, and taken from, the rollups of one kind."""
+    """The amounts added to and taken from the rollups of one kind."""
 
     def __init__(self) -> None:
         self.added: defaultdict[Key, list[Measures]] = defaultdict(list)

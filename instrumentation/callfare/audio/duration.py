@@ -21,12 +21,12 @@ _SAMPLE_BYTES = {
     "pcm_u8": 1, "u8": 1, "linear8": 1,
 }  # fmt: skip
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-"""What streaming encoders write into a RIFF size they do not know yet."""
+"""The sizes that streaming encoders write into a RIFF header while the real one is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WavHeader:
-    """What a RIFF/WAVE header says about the audio behind it."""
+    """The properties of the audio after a RIFF/WAVE header."""
 
     bytes_per_second: int
     channels: int

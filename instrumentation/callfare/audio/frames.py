@@ -46,7 +46,7 @@ def reader_for(start: bytes) -> FrameReader | None:
 
 
 class _Frame(NamedTuple):
-    """What a frame's header says."""
+    """The header of a frame."""
 
     length_bytes: int
     samples: int
@@ -93,7 +93,7 @@ class _Chain:
         self._skip_bytes = at - end
 
     def _read(self, head: bytes) -> _Frame | None:
-        """What a frame's header says; None if it is none, or not a whole one."""
+        """Return the header of a frame; None if it is not one, or is incomplete."""
         raise NotImplementedError
 
     def _alike_count(self, _data: bytes, _at: int, _length_bytes: int) -> int:

@@ -15,7 +15,7 @@ OnExceeded = Callable[[BudgetExceeded], object]
 
 
 class Limits:
-    """What the calls of a budget may cost, all together and those of one task."""
+    """The limits of a budget: for all its calls together, and for those of one task."""
 
     __slots__ = ("_has_said", "_tasks", "hard", "name", "on_exceeded", "total")
 

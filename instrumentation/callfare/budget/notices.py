@@ -1,4 +1,4 @@
-"""What a budget says when a call does not fit: an event on the current span, one line in the log, the callback."""
+"""The notices of a budget when a call does not fit: an event on the current span, one line in the log, the callback."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What an exception says about the bill. Pure: reads the exception, changes nothing.
+"""Whether a call that raised is billed, judged by its exception. Pure: the exception is not changed.
 
 Vendors raise their own classes over httpx, requests, aiohttp or websockets; what matters is common to all:
 an HTTP status, and whether a connection ever came about.

@@ -1,4 +1,4 @@
-"""Who made a billable span, and its running number, so that a lost one leaves a visible gap.
+"""The producer of a billable span, and the span's running number, so that a lost one leaves a visible gap.
 
 The id is new in every process, also after a fork; the number counts finished billable spans without holes.
 """

@@ -207,7 +207,7 @@ class Session:
             return call
 
     def _take(self) -> dict[str, Amount]:
-        """What has gathered; the lock is held."""
+        """Return the quantities gathered so far; the lock is held."""
         quantities, self._pending = self._pending, {}
         if self._bytes_per_second:
             seconds = Decimal(self._pending_bytes) / self._bytes_per_second

@@ -69,7 +69,7 @@ _SIMPLE = frozenset({str, bool, int, float})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequest:
-    """What is known of a paid call before it goes out."""
+    """A paid call before it goes out."""
 
     operation: str
     """`text_to_speech`, `speech_to_text`, `phone_call`, `chat`, ..."""
@@ -312,7 +312,7 @@ def watch_calls(context: Context | None = None) -> tuple[Context, Seen]:
 
 
 def seen_of(context: Context | None = None) -> Seen | None:
-    """What the framework's span above has seen, if there is one."""
+    """The calls seen by the framework's span above, if there is one."""
     seen = context_api.get_value(_WATCH, context)
     return seen if isinstance(seen, Seen) else None
 

@@ -83,9 +83,9 @@ class VoiceCall:
     def __init__(self, tracer: Tracer, span: Span, inside: Context, outside: Context) -> None:
         """Use `VoiceCall.open`."""
         self.context = in_workflow(inside, self)
-        """What the session works in."""
+        """The context in which the session works."""
         self.outside = outside
-        """What it was started in."""
+        """The context in which it was started."""
         self.is_over = False
         self.conversation = Conversation()
         self._tracer = tracer

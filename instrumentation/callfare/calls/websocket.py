@@ -45,7 +45,7 @@ __all__ = [
 
 
 class Listener(Protocol):
-    """What wants to know of a connection's messages. Called from whatever thread sends or receives."""
+    """Listens to the messages of a connection. Called from any thread that sends or receives."""
 
     def sent(self, message: Any) -> None:
         """A message went out."""
@@ -260,7 +260,7 @@ class _Manager(_ObjectProxy):
     """Connects on entry; the listener's life is the body."""
 
     _self_socket: type[_Watched]
-    """What the connection is wrapped in. Its name keeps it here: the proxy looks for others in the manager."""
+    """The wrapped connection. The prefix keeps it on the proxy, which looks up other names in the manager."""
 
     def __init__(
         self, manager: Any, tracer: Tracer, request: CallRequest, open_listener: OpenListener, attribute: str

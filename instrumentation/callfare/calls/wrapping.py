@@ -73,7 +73,7 @@ def begin(
 
 
 def _answer(call: CallSpan, read: ReadAnswer | None, answer: Any) -> Any:
-    """What the application gets; the call ends here unless a watched stream took it over."""
+    """Return the answer for the application. The call ends here unless a watched stream took it over."""
     replaced = None
     if read is not None:
         try:

@@ -30,7 +30,7 @@ _FIRST_WAIT_SECONDS = 0.25
 
 
 class InProcessExporter(SpanExporter):
-    """What OpenTelemetry makes: a `StoringExporter`, with a spool before it where CALLFARE_SPOOL_DIR asks for one."""
+    """OpenTelemetry's entry point: a `StoringExporter`, behind a spool where CALLFARE_SPOOL_DIR names one."""
 
     def __init__(self) -> None:
         """Open nothing yet."""

@@ -20,7 +20,7 @@ __all__ = ["Parcel", "Spool"]
 _log = logging.getLogger("callfare")
 _WAITING, _REFUSED, _UNFINISHED = _ENDINGS = ".otlp", ".refused", ".tmp"
 _BLOCK_BYTES = 4_096
-"""What the smallest file takes on disk."""
+"""The disk space of the smallest file."""
 _LOOK_AFTER = 16
 """How often the folder is listed while it fills up once: only that shows the batches of other processes."""
 
@@ -148,7 +148,7 @@ class Spool:
         )
 
     def _parcels(self) -> Iterator[Parcel]:
-        """Whatever is ours in the folder: waiting, set aside, or never finished."""
+        """Return all files of ours in the folder: waiting, set aside, or incomplete."""
         for path in self._folder.iterdir():
             if path.suffix in _ENDINGS and (parcel := Parcel.at(path)) is not None:
                 yield parcel

@@ -174,7 +174,7 @@ class SpooledExporter(SpanExporter):
 
 
 class _Backlog:
-    """What waits on disk: earlier batches, and those of programs that ended. Used by the thread that sends alone."""
+    """Batches that wait on disk: earlier ones, and those of programs that ended. Used only by the sending thread."""
 
     def __init__(self, spool: Spool, retry_seconds_min: float) -> None:
         self._spool = spool

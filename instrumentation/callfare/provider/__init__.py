@@ -1,4 +1,4 @@
-"""What is installed on the tracer provider of the application.
+"""The parts that are installed on the application's tracer provider.
 
 `hook.py` puts it there: `context.py` writes the attribution onto every span, `sampler.py` records what others would
 not, `shutdown.py` flushes when the process ends, `border.py` drops baggage from strangers.

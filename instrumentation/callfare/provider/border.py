@@ -32,7 +32,7 @@ class DistrustingPropagator(TextMapPropagator):
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
-        """What the headers say, with the names of ours as they were before."""
+        """The context of the headers, but with our own names as they were before."""
         own = baggage.get_all(context)
         result = self._inner.extract(carrier, context, getter)
         for name in ATTRIBUTION:

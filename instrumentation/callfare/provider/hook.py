@@ -1,4 +1,4 @@
-"""What `opentelemetry-instrument` calls of ours before and after the instrumentors.
+"""The hooks that `opentelemetry-instrument` calls before and after the instrumentors.
 
 Entry points `opentelemetry_pre_instrument` and `opentelemetry_post_instrument`. The first puts the attribution
 processor, the recording sampler and the exit handlers in place: before the instrumentors, because a tracer keeps

@@ -1,10 +1,10 @@
-"""Nothing unsampled is lost for cost.
+"""Keep the cost of unsampled calls.
 
 `RecordEverything` wraps the sampler in force: what that would drop is recorded without being sampled, so
-ordinary exporters, which look at the sampled flag, see exactly what they saw before. `UnsampledExport` then
-hands the recorded rest to the exporters that lead to a bill: callfare's own where there is one, else OTLP. It
-uses their very batch processors, so there is no second connection, queue or thread, and no span is sent twice.
-Such a span says `callfare.sampled=false`, by which a Collector keeps it from reaching the trace store.
+ordinary exporters, which look at the sampled flag, get the same spans as before. `UnsampledExport` then passes
+the other spans to the exporters that bill them: callfare's own where there is one, else OTLP. It uses their
+own batch processors, so there is no second connection, queue or thread, and no span is sent twice. Such a
+span has `callfare.sampled=false`, by which a Collector keeps it from reaching the trace store.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class RecordEverything(Sampler):
 
 
 class UnsampledExport(SpanProcessor):
-    """Gives recorded but unsampled spans to the processors whose exporters lead to a bill."""
+    """Passes recorded but unsampled spans to the processors whose exporters bill them."""
 
     def __init__(self, provider: TracerProvider) -> None:
         """Look at the provider's processors as they are when a span ends: they may be added later."""

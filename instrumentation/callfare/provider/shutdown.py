@@ -1,4 +1,4 @@
-"""Whatever way the process ends, finished spans get out: exit, SIGTERM, fork, children of multiprocessing and billiard.
+"""Export finished spans however the process ends: exit, SIGTERM, fork, children of multiprocessing and billiard.
 
 Measured without this: a SIGTERM without handler lost 300 of 300 spans, a forked multiprocessing child 100 of
 100. Open sockets are ended as `lost` first, and calls under way as `interrupted`, so that what was sent so far is

@@ -1,4 +1,4 @@
-"""What AssemblyAI's answers say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from AssemblyAI's answers. Pure: no OpenTelemetry, no SDK.
 
 Recorded audio is billed by its seconds once the transcript is complete, and not at all where it failed. A stream
 is billed by the time the socket is open, which AssemblyAI states in the `Termination` that a client must ask for:

@@ -1,4 +1,4 @@
-"""Where AssemblyAI's calls are caught: finished transcripts, uploads, the socket's `connect`, speech."""
+"""Wrappers of AssemblyAI's calls: finished transcripts, uploads, the socket's `connect`, speech."""
 
 import threading
 import time

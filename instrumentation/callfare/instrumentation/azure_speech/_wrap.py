@@ -1,4 +1,4 @@
-"""Where Azure's speech calls are caught: result objects, as the network is the native library's own."""
+"""Wrappers of Azure's speech calls: of result objects, because the native library does its own networking."""
 
 import sys
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What Cartesia's requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Cartesia's requests and answers. Pure: no OpenTelemetry, no SDK.
 
 Cartesia bills credits: one a character of speech, 300 and one a character for infill, one to three a second of
 audio for recognition, silence included, and fifteen a second of what goes into the voice changer. Its answers state

@@ -1,4 +1,4 @@
-"""Where Cartesia's calls are caught: resources over HTTP, and the connection under every socket."""
+"""Wrappers of Cartesia's calls: resources over HTTP, and the connection under every socket."""
 
 import time
 from typing import Any

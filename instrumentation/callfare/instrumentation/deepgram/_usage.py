@@ -1,4 +1,4 @@
-"""What Deepgram's requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Deepgram's requests and answers. Pure: no OpenTelemetry, no SDK.
 
 Deepgram bills audio seconds (times channels where `multichannel` is on) and, for speech, characters. Its own
 figures are `metadata.duration` of a transcription, the closing `Metadata` of a socket, the `dg-char-count` header

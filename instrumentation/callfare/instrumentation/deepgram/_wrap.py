@@ -1,4 +1,4 @@
-"""Where Deepgram's calls are caught, in each shape of the SDK.
+"""Wrappers of Deepgram's calls, in each shape of the SDK.
 
 5 to 7 are generated: raw clients under every public method, `connect` for sockets, keyword arguments throughout.
 3 and 4 are written by hand: `options` as a dictionary or an object, and one `connect` of the websockets package

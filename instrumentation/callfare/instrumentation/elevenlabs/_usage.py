@@ -1,4 +1,4 @@
-"""What ElevenLabs' requests and answers say about usage. Pure.
+"""Billed quantities read from ElevenLabs' requests and answers. Pure.
 
 Speech is billed by characters: code points of the text as it was sent, blanks and punctuation included. The
 answer's `character-cost` header is the vendor's own meter, in credits; the websocket route has none. Speech to

@@ -1,4 +1,4 @@
-"""What Google's recognition requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Google's recognition requests and answers. Pure: no OpenTelemetry, no SDK.
 
 The answers state the seconds billed (`total_billed_time` in v1, `metadata.total_billed_duration` in v2), rounded
 and with channels already multiplied, so one channel is stated beside them. Where they are silent, the audio that

@@ -1,4 +1,4 @@
-"""Where Google's recognition calls are caught."""
+"""Wrappers of Google's recognition calls."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Google's synthesis requests say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Google's synthesis requests. Pure: no OpenTelemetry, no SDK.
 
 Billed by characters, at a price that depends on the voice's tier, which is part of its name: so the voice is the
 model, unless the request names a model, as Gemini's voices need. SSML is billed with its tags, but for `<mark>`

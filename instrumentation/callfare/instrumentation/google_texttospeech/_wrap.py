@@ -1,4 +1,4 @@
-"""Where Google's synthesis calls are caught."""
+"""Wrappers of Google's synthesis calls."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any

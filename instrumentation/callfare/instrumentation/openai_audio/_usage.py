@@ -1,4 +1,4 @@
-"""What OpenAI's audio requests and answers say about usage. Pure.
+"""Billed quantities read from OpenAI's audio requests and answers. Pure.
 
 Speech is billed by characters (tts-1) or by tokens (gpt-4o-mini-tts); only the SSE form of the answer states
 tokens, so characters and the seconds of audio that came back are recorded as well. Transcription is billed by

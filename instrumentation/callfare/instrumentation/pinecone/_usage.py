@@ -1,4 +1,4 @@
-"""What Pinecone's requests and answers say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Pinecone's requests and answers. Pure: no OpenTelemetry, no SDK.
 
 Reads are billed in read units, which the answer states over HTTP (over gRPC older servers leave it 0, which means
 unknown), in tokens where Pinecone embeds the text, and in rerank units where it reranks what it found. Writes are

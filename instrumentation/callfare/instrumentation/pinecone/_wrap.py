@@ -1,4 +1,4 @@
-"""Where Pinecone's calls are caught: methods of an index."""
+"""Wrappers of Pinecone's calls: methods of an index."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Qdrant's requests say about the bill. Pure: no OpenTelemetry, no SDK.
+"""Billed quantities read from Qdrant's requests. Pure: no OpenTelemetry, no SDK.
 
 A Qdrant cluster is billed by the hour: a request or a vector costs nothing by itself, and has the price 0 in the price
 list. With the counts an operator can spread the cluster's price over tenants.

@@ -1,4 +1,4 @@
-"""Where Qdrant's calls are caught: methods of the client; what runs in this very process is free and left alone."""
+"""Wrappers of Qdrant's calls: methods of the client; what runs in this very process is free and left alone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where Twilio's calls and messages are caught: placing one, and whenever the SDK brings news of one."""
+"""Wrappers of Twilio's calls and messages: placing one, and whenever the SDK brings news of one."""
 
 from collections.abc import Callable
 from typing import Any
