@@ -5,13 +5,12 @@ what is reserved. Only a hard budget refuses; a soft one reports, a shadow one r
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
 from cost_exporter.domain.money import CONTEXT, ZERO, quantise_line
-from cost_exporter.domain.value import value
 
 __all__ = [
     "ENFORCEMENTS",
@@ -43,7 +42,7 @@ _SHARES: Final = 2
 """A lease takes at most this part of an equal share, so that a crash strands little."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetState:
     """One budget of one tenant in one window, as it is under lock."""
 
@@ -77,7 +76,7 @@ class BudgetState:
         return ZERO if self.unpriced == "allow" else None
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Short:
     """A budget that a call does not fit into."""
 
@@ -116,7 +115,7 @@ def without_lease(budget: BudgetState, own_held_usd: Decimal) -> BudgetState:
     )
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseAsked:
     """What a process says when it asks for money, or for more of it."""
 
@@ -128,7 +127,7 @@ class LeaseAsked:
     """What the calls that this lease let pass have cost, or will cost by their estimates."""
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseGrant:
     """What a process may spend in all by one lease."""
 

@@ -9,7 +9,7 @@ from cost_exporter.domain.quantity import Quantities
 from cost_exporter.domain.quote import Line, Quote, Status
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import new, value
+from cost_exporter.domain.value import fills, new, value
 
 __all__ = ["DEFAULT_TENANT", "LEGS", "UNCATEGORISED", "CostRecord", "Leg", "billed_record", "leg_of"]
 
@@ -93,6 +93,7 @@ class CostRecord:
         return ZERO if self.cost_usd is None else self.cost_usd
 
 
+@fills(CostRecord)
 def billed_record(
     *,
     call: Call,

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.domain.value import new, value
+from cost_exporter.domain.value import fills, new, value
 
 __all__ = ["Call", "EmitterRank", "Link", "Root", "SpanKey", "copy_call", "plain_link"]
 
@@ -88,6 +88,7 @@ class Call:
     """Signed 64-bit hash of everything above: equal hash, equal content."""
 
 
+@fills(Call)
 def copy_call(
     original: Call,
     *,
@@ -159,6 +160,7 @@ class Link:
     """Present on the root span, which has no parent."""
 
 
+@fills(Link)
 def plain_link(trace_id: bytes, span_id: bytes, parent_span_id: bytes | None) -> Link:
     """Return a link that states nothing, as most spans are read."""
     link = new(Link)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES, Quantities
-from cost_exporter.domain.value import new, value
+from cost_exporter.domain.value import fills, new, value
 
 __all__ = ["CHAT_OPERATIONS", "UsageRecord", "copy_usage", "totals_not_stated"]
 
@@ -57,6 +57,7 @@ class UsageRecord:
     """Cost that our own instrumentation took from the vendor's reply: trusted, becomes `reported`."""
 
 
+@fills(UsageRecord)
 def copy_usage(  # noqa: PLR0917 - defaults of keyword-only parameters cost more
     original: UsageRecord,
     quantities: Quantities,

@@ -9,12 +9,14 @@ Where even the keywords of a constructor are too dear, a function beside the cla
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, dataclass_transform
+from dataclasses import dataclass, field, fields
+from types import FunctionType
+from typing import Any, Final, TypeVar, cast, dataclass_transform
 
-__all__ = ["new", "value"]
+__all__ = ["fills", "new", "value"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 new: Final[Callable[[type], Any]] = object.__new__
 """Make an object whose fields are not set yet. It is `Any`, so that the type checker lets them be set."""
@@ -25,3 +27,14 @@ def value(cls: type[T]) -> type[T]:
     """Make `cls` a slotted, keyword-only dataclass that the type checker treats as frozen."""
     decorate: Callable[[type[T]], type[T]] = dataclass(slots=True, kw_only=True)
     return decorate(cls)
+
+
+def fills(cls: type) -> Callable[[F], F]:
+    """Check once, at import, that a function which fills an object by hand names every field of the class."""
+
+    def checked(function: F) -> F:
+        forgotten = {each.name for each in fields(cls)} - set(cast("FunctionType", function).__code__.co_names)
+        assert not forgotten, f"{function.__name__} does not set {sorted(forgotten)}"
+        return function
+
+    return checked

@@ -7,6 +7,7 @@ missing; two grants of 0.6 would both fit into 1.0.
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.domain.budget import BudgetState
-from cost_exporter.domain.value import value
 from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
@@ -36,7 +36,7 @@ _POOL_CONNECTIONS_MAX = 8
 _POOL_WAIT_SECONDS_MAX = 3.0
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallScope:
     """The words of a call that budgets go by; None where the call has none."""
 

@@ -5,6 +5,7 @@ start.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -14,7 +15,6 @@ from psycopg.rows import dict_row
 
 from cost_exporter.domain.budget import Enforcement, TimeWindow, Unpriced
 from cost_exporter.domain.provider import canonical_provider
-from cost_exporter.domain.value import value
 from cost_exporter.errors import CallfareError
 from cost_exporter.store.database.statements import statement
 
@@ -24,7 +24,7 @@ EACH_TENANT: Final = "*"
 Connection = psycopg.Connection[Any]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSpec:
     """A budget as somebody set it."""
 

@@ -5,13 +5,13 @@ spans are lost. So what hard budgets promised stays held until the window ends o
 it back, because they refuse nothing. A process only seems silent while spans take long to get here.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from psycopg.rows import dict_row
 
-from cost_exporter.domain.value import value
 from cost_exporter.store.budgets.accounts import Connection
 from cost_exporter.store.database.statements import statement
 
@@ -20,7 +20,7 @@ __all__ = ["SILENCE", "Held", "held_by_the_expired", "sweep_reservations"]
 SILENCE = timedelta(minutes=10)
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """What a reservation of a silent process holds in a budget."""
 

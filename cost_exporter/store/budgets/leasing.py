@@ -6,6 +6,7 @@ only what its process let no call use; the rest is held until the spans arrive.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,6 @@ from cost_exporter.domain.budget import (
     without_lease,
 )
 from cost_exporter.domain.money import ZERO
-from cost_exporter.domain.value import value
 from cost_exporter.store.budgets.accounts import CallScope, Connection, locked_accounts, state_of
 from cost_exporter.store.budgets.reserving import again, insert_hold
 from cost_exporter.store.database.statements import statement
@@ -29,7 +29,7 @@ from cost_exporter.store.database.statements import statement
 __all__ = ["Lease", "beat", "dimensions", "lease", "return_lease"]
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """What a process may do on its own."""
 

@@ -7,6 +7,7 @@ says it cost only replaces the estimate until then. A call that was stored at an
 
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar
@@ -14,7 +15,6 @@ from typing import Final, TypeVar
 import psycopg
 
 from cost_exporter.domain.budget import BudgetState, Short, holds_of, refusals, shortfalls
-from cost_exporter.domain.value import value
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.budgets.accounts import CallScope, Connection, accounts_of, locked_accounts, state_of
 from cost_exporter.store.database.statements import statement
@@ -30,7 +30,7 @@ _PASSING: Final = (
 T = TypeVar("T")
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Whether a call may go out, and what its budgets say."""
 
@@ -41,7 +41,7 @@ class Outcome:
     reservation_id: str | None = None
 
 
-@value
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What has become of a reservation."""
 
