@@ -25,7 +25,7 @@ from cost_exporter.safe_text import (
     for_spreadsheet,
     for_terminal,
 )
-from cost_exporter.serve.page import template_environment
+from cost_exporter.serve.pages.render import template_environment
 
 ALL_CHARACTERS = [chr(code) for code in range(sys.maxunicode + 1)]
 JOINERS = {"\u200c", "\u200d"}

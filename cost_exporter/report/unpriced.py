@@ -1,6 +1,5 @@
 """What has no cost: how often, since when, which price is missing, and a row of a price file to fill in."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +16,6 @@ __all__ = ["missing_units", "nearest_model", "price_rows_to_fill_in", "unpriced_
 Row = Mapping[str, Any]
 _PER_MILLION: Final = ("_tokens", "characters")
 _ANY_MODEL: Final = ".+"
-_PLAIN_YAML: Final = re.compile(r"[a-z][a-z0-9._-]*[a-z0-9]", re.ASCII | re.IGNORECASE)
 
 
 def unpriced_body(row: Row, book: PriceBook) -> dict[str, Any]:
@@ -71,8 +69,6 @@ def price_rows_to_fill_in(row: Row) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as YAML takes it, whatever is in it."""
-    if _PLAIN_YAML.fullmatch(text):
-        return text
+    """Return a text as YAML takes it, whatever is in it: unquoted, `yes` and `1.5` would be no names."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return for_terminal(f'"{escaped}"')

@@ -18,7 +18,7 @@ from cost_exporter.report.sheet import Fold, Sheet
 from cost_exporter.report.unit_price import unit_price_text
 from cost_exporter.report.voice import voice_json
 
-__all__ = ["WorkflowReport", "top_sheet", "trace_json", "workflow_json"]
+__all__ = ["WorkflowReport", "line_cells", "top_sheet", "trace_json", "workflow_json"]
 
 Row = Mapping[str, Any]
 _DASH: Final = "-"
@@ -168,11 +168,12 @@ def _record_rows(record: Row, places: int | None) -> list[tuple[str, ...]]:
     if not lines:
         return [(*head, _DASH, _DASH, _DASH, cost_text(record["cost_usd"], places), _status(record))]
     usage: Row = record.get("usage") or {}
-    first, *rest = [_line_cells(line, usage, places) for line in lines]
+    first, *rest = [line_cells(line, usage, places) for line in lines]
     return [(*head, *first, _status(record)), *[("", "", "", *cells, "") for cells in rest]]
 
 
-def _line_cells(line: Row, usage: Row, places: int | None) -> tuple[str, str, str, str]:
+def line_cells(line: Row, usage: Row, places: int | None) -> tuple[str, str, str, str]:
+    """Return quantity, unit, unit price and cost of a line; `used → billed` where the two differ."""
     used, billed = (with_thousands(str(line[name])) for name in ("quantity", "billed_quantity"))
     amount = None if line["amount"] is None else Decimal(line["amount"])
     quantity = billed if used == billed else f"{used} → {billed}"

@@ -5,7 +5,7 @@ No answer is a 500 without an explanation: an unreachable database is 503 with h
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -28,7 +28,8 @@ from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
 from cost_exporter.serve.api.workflows import workflows_router
 from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
-from cost_exporter.serve.page import page_routes
+from cost_exporter.serve.pages.render import error_page, wants_page
+from cost_exporter.serve.pages.routes import page_routes
 from cost_exporter.serve.web import LendBudgets, LendReader, Web, no_budgets
 from cost_exporter.store.token_directory import Authenticate, anyone
 
@@ -94,45 +95,54 @@ def create_app(
     return app
 
 
-def _unauthenticated(_: Request, error: Exception) -> Response:
-    return JSONResponse(failure("unauthenticated", str(error)), 401, headers={"WWW-Authenticate": "Bearer"})
+def _refusal(
+    request: Request, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return what a person's browser shows as a page and a program reads as JSON."""
+    if wants_page(request):
+        return error_page(status, message, headers)
+    return JSONResponse(failure(code, message), status, headers=headers)
 
 
-def _permission_denied(_: Request, error: Exception) -> Response:
-    return JSONResponse(failure("permission_denied", str(error)), 403)
+def _unauthenticated(request: Request, error: Exception) -> Response:
+    return _refusal(request, 401, "unauthenticated", str(error), {"WWW-Authenticate": "Bearer"})
 
 
-def _not_found(_: Request, error: Exception) -> Response:
+def _permission_denied(request: Request, error: Exception) -> Response:
+    return _refusal(request, 403, "permission_denied", str(error))
+
+
+def _not_found(request: Request, error: Exception) -> Response:
     del error
-    return JSONResponse(failure("not_found", "there is no such thing here"), 404)
+    return _refusal(request, 404, "not_found", "there is no such thing here")
 
 
-def _bad_request(_: Request, error: Exception) -> Response:
-    return JSONResponse(failure("bad_request", str(error)), 400)
+def _bad_request(request: Request, error: Exception) -> Response:
+    return _refusal(request, 400, "bad_request", str(error))
 
 
-def _not_readable(_: Request, error: Exception) -> Response:
+def _not_readable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = " ".join(str(part) for part in first["loc"][1:])
-    return JSONResponse(failure("bad_request", f"{where}: {first['msg']}"), 400)
+    return _refusal(request, 400, "bad_request", f"{where}: {first['msg']}")
 
 
-def _store_away(_: Request, error: Exception) -> Response:
+def _store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, CallfareError)
     headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-    return JSONResponse(failure("database_unavailable", str(error)), 503, headers=headers)
+    return _refusal(request, 503, "database_unavailable", str(error), headers)
 
 
-def _http_error(_: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = "not_found" if error.status_code == 404 else "http_error"  # noqa: PLR2004 - HTTP's number
-    return JSONResponse(failure(code, str(error.detail)), error.status_code, headers=error.headers)
+    return _refusal(request, error.status_code, code, str(error.detail), error.headers)
 
 
-def _our_fault(_: Request, error: Exception) -> Response:
+def _our_fault(request: Request, error: Exception) -> Response:
     _log.error("a request to the web address failed: %s", type(error).__name__, exc_info=error)
-    return JSONResponse(failure("our_fault", "callfare failed here; its log says why"), 500)
+    return _refusal(request, 500, "our_fault", "callfare failed here; its log says why")
 
 
 _RESPONSES: Final[dict[type[Exception], Callable[[Request, Exception], Response]]] = {

@@ -19,8 +19,13 @@ MEANINGS = {
     "/openapi.json": "This API as OpenAPI, with examples. No token.",
     "/docs": "Page: this API, to read and to try out. No token.",
     "/assets/{name:path}": "Files that the pages load. No token.",
-    "/": "Page: the latest workflows.",
-    "/workflows/{trace_id}": "Page: one workflow by leg.",
+    "/": "Page: overview of today and the month.",
+    "/workflows": "Page: workflows, searched, filtered and sorted.",
+    "/workflows/{trace_id}": "Page: one workflow with its calls.",
+    "/spend": "Page: spend by one or two dimensions, beside the period before.",
+    "/unpriced": "Page: calls without a cost, and what is missing.",
+    "/unread": "Page: usage and call-like spans that were not understood.",
+    "/prices": "Page: the price book, searched.",
 }
 ERRORS = {
     "unauthenticated": "401. No token, or one that is not known.",
@@ -117,7 +122,7 @@ def error_codes() -> set[str]:
     """Return the codes that the application answers with."""
     source = (ROOT / "cost_exporter" / "serve" / "app.py").read_text(encoding="utf-8")
     return (
-        set(re.findall(r'failure\("(\w+)"', source))
+        set(re.findall(r'_refusal\(request, \d+, "(\w+)"', source))
         | set(re.findall(r'"(\w+)" if error.status_code == 404 else', source))
         | set(re.findall(r'404 else "(\w+)"', source))
     )

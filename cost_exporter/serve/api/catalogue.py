@@ -20,7 +20,7 @@ from cost_exporter.serve.asked import flag_of, limit_of, period_of, tenant_of, t
 from cost_exporter.serve.web import Web
 from cost_exporter.store.browsing import unpriced_list
 
-__all__ = ["catalogue_router", "visible_prices"]
+__all__ = ["catalogue_router", "offset_of", "visible_prices"]
 
 _COUNT: Final = 100
 _COUNT_MAX: Final = 1_000
@@ -49,7 +49,7 @@ def catalogue_router(web: Web) -> APIRouter:
     ) -> Response:
         """Return rows of the price book, by provider and model, each with its source."""
         access = access_of(request, web.authenticate)
-        count, start = limit_of(limit, _COUNT, _COUNT_MAX), _offset_of(offset)
+        count, start = limit_of(limit, _COUNT, _COUNT_MAX), offset_of(offset)
         only_disagreeing, book = flag_of(disagreeing, "disagreeing"), web.book()
         rows = visible_prices(book.rows, access)
         if provider:
@@ -105,7 +105,8 @@ def visible_prices(rows: Iterable[PriceRow], access: Access) -> list[PriceRow]:
     return [row for row in rows if row.book in books]
 
 
-def _offset_of(asked: str | None) -> int:
+def offset_of(asked: str | None) -> int:
+    """Return how many prices to leave out at the beginning."""
     text = text_of(asked, "offset") or "0"
     if not (text.isascii() and text.isdigit() and len(text) <= len("1000000")):
         raise BadRequest(f"offset {quoted(text)} is no number; take next_offset of the page before")
