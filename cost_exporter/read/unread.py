@@ -24,6 +24,9 @@ def name_unread_usage(reading: Reading) -> None:
         number = number_of(reading.attributes[key])
         if number is not None:
             _judge(reading, key, number, meaning)
+        elif may_show_value(key) and reading.text(key)[:1].isdigit():  # a number with its unit, perhaps
+            reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
+            reading.has_unread_usage = reading.is_incomplete = True
     for name in reading.identity.redacted:
         reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
         reading.has_unread_usage = reading.is_incomplete = True

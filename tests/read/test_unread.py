@@ -62,6 +62,14 @@ def book() -> PriceBook:
         ("gen_ai.usage.foo_audio_tokens", 42, True, True),
         ("gen_ai.usage.foo", 42, True, True),
         ("gen_ai.tool.web_search.count", 2, True, True),
+        ("gen_ai.grounding.queries", 2, True, True),
+        ("gen_ai.usage.video_duration", 8, True, True),
+        ("gen_ai.usage.cached_content", 4000, True, False),
+        ("gen_ai.usage.server_tool_use.code_execution_requests", 3, True, True),
+        ("gen_ai.usage.request_duration", 8, False, False),
+        ("gen_ai.usage.cached_foo_tokens", "4000 tokens", True, True),
+        ("gen_ai.usage.foo_code", 8, False, False),
+        ("gen_ai.usage.requests", 8, False, False),
         ("gen_ai.tool.file_search.calls", 2, True, True),
         ("llm.tools.web_search_requests", 2, True, True),
         ("ai.search_queries", 2, True, True),
@@ -168,6 +176,25 @@ def test_usage_objects_are_read_whoever_writes_them() -> None:
             },
         ),
         ({"prompt_tokens": 9, "completion_tokens": 5, "prompt_cache_hit_tokens": 4}, {"cache_read_tokens": 4}),
+        (  # Google's modalities
+            {
+                "promptTokenCount": 90,
+                "candidatesTokenCount": 50,
+                "promptTokensDetails": [
+                    {"modality": "TEXT", "tokenCount": 20},
+                    {"modality": "AUDIO", "tokenCount": 70},
+                ],
+                "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}, 1],
+                "candidatesTokensDetails": [{"modality": "IMAGE", "token_count": 40}],
+            },
+            {
+                "input_tokens": 90,
+                "output_tokens": 50,
+                "input_audio_tokens": 70,
+                "cache_audio_read_tokens": 30,
+                "output_image_tokens": 40,
+            },
+        ),
         ({"foo": None, "bar": True, "prompt_tokens": 9}, {"input_tokens": 9}),
         ({"type": "duration", "seconds": 12.5}, {"audio_seconds": Decimal("12.5")}),
         ({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"cached_tokens": 4}}}}}}}}, {}),
@@ -336,3 +363,31 @@ def test_what_our_collector_removed_by_name_is_unread_usage() -> None:
     harmless = "app.x,gen_ai.request.audio_voice,metadata.oauth_token,ai.response.finishReason,memory.usage"
     assert call({**COUNTED, "redaction.redacted.keys": harmless}).issues == ()
     assert call({**COUNTED, "redaction.redacted.keys": "gen_ai.foo.usage"}).usage.is_incomplete
+
+
+def test_usage_in_a_list_is_not_passed_over() -> None:
+    """It may be of several models, or rounds."""
+    usage = {"models": [{"cached_foo_tokens": 4, "modality": "TEXT"}]}
+    found = call({**COUNTED, "foo.usage": json.dumps(usage)})
+    assert found.issues == ("unread_usage: foo.usage.models.0.cached_foo_tokens = 4",)
+
+
+def test_perplexity_counts_reasoning_and_citations_beside_its_output() -> None:
+    """And states its searches, in its own usage object."""
+    usage = {
+        "prompt_tokens": 33,
+        "completion_tokens": 7163,
+        "total_tokens": 7196,
+        "citation_tokens": 20016,
+        "num_search_queries": 18,
+        "reasoning_tokens": 73997,
+    }
+    asked = {"gen_ai.provider.name": "perplexity", "gen_ai.request.model": "sonar-deep-research"}
+    found = call({"gen_ai.operation.name": "chat", **asked, "foo.usage": json.dumps(usage)})
+    assert found.usage.quantities == {
+        "input_tokens": 33,
+        "output_tokens": 7163 + 73997,
+        "reasoning_tokens": 73997,
+        "citation_tokens": 20016,
+        "web_searches": 18,
+    }

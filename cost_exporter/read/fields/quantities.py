@@ -64,6 +64,8 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     if layout.weighs_totals:
         total_cache_writes(quantities)
         make_inclusive(reading, reading.identity.names)
+    elif reading.usage_objects and quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0):
+        make_inclusive(reading, reading.identity.names)
     _part_overlapping_cache(reading)
     if are_plain and layout.is_plain:
         return

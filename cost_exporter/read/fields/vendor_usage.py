@@ -38,7 +38,10 @@ _LEAVES_MAX: Final = 64
 _DEPTH_MAX: Final = 5
 
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
-_OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
+_OUTPUT_DETAILS: Final = (
+    *("completion_tokens_details", "output_tokens_details", "output_token_details"),
+    "candidates_tokens_details",  # Google's, a list of modalities, as are the three of its input
+)
 _WRITE_DETAILS: Final = ("cache_creation", "prompt_tokens_details.cache_creation_token_details", *_INPUT_DETAILS)
 """Anthropic's own place, LiteLLM's and LangChain's."""
 _INPUT_TOTALS: Final = ("input_tokens", "prompt_tokens", "prompt_token_count", "input_token_count")
@@ -75,9 +78,15 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "input_audio_tokens": _in(_INPUT_DETAILS, "audio_tokens", "audio"),
     "input_image_tokens": _in(_INPUT_DETAILS, "image_tokens", "image"),
     "input_video_tokens": _in(_INPUT_DETAILS, "video_tokens", "video"),
-    "cache_image_read_tokens": _in(_INPUT_DETAILS, "cached_tokens_details.image_tokens"),
+    "cache_image_read_tokens": (
+        *_in(_INPUT_DETAILS, "cached_tokens_details.image_tokens"),
+        "cache_tokens_details.image",
+    ),
     "citation_tokens": ("citation_tokens",),
-    "cache_audio_read_tokens": _in(_INPUT_DETAILS, "cached_tokens_details.audio_tokens"),
+    "cache_audio_read_tokens": (
+        *_in(_INPUT_DETAILS, "cached_tokens_details.audio_tokens"),
+        "cache_tokens_details.audio",
+    ),
     "reasoning_tokens": (*_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning"), "reasoning_tokens", _THOUGHTS),
     "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio"),
     "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
@@ -174,13 +183,29 @@ def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
 
 
 def _walk(usage: Mapping[str, object], prefix: str, depth: int) -> Iterator[tuple[str, Quantity]]:
-    for name, here in usage.items():
+    for name, said in usage.items():
         path = f"{prefix}{_snake(name)}"
+        here = _by_modality(cast("list[object]", said)) if isinstance(said, list) else said
         if isinstance(here, Mapping):
             if depth:
                 yield from _walk(cast("Mapping[str, object]", here), f"{path}.", depth - 1)
         elif (number := json_number(here) if name == "seconds" else json_count(here)) is not None:
             yield path, number
+
+
+def _by_modality(listed: list[object]) -> Mapping[str, object]:
+    """Return a list of objects as one: Google's counts by their modality, any other by its place."""
+    found: dict[str, object] = {}
+    for place, each in enumerate(listed[:_LEAVES_MAX]):
+        if isinstance(each, Mapping):
+            said = cast("Mapping[str, object]", each)
+            modality = said.get("modality")
+            count = said.get("tokenCount", said.get("token_count"))
+            if isinstance(modality, str) and count is not None:
+                found[modality.lower()] = count
+            else:
+                found[str(place)] = said
+    return found
 
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -31,7 +31,7 @@ _OUTPUT: Final = _REASONING | {"output", "outputs", "completion", "completions",
 _MEDIA: Final = frozenset({"audio", "image", "images", "video", "videos"})
 _METERS: Final = frozenset(
     {"character", "characters", "char", "chars", "second", "seconds", "minute", "minutes", "billed"}
-    | {"credit", "credits", "search", "searches"}
+    | {"credit", "credits", "search", "searches", "grounding", "duration"}
 )
 """Other measures than tokens: what they count may be billed beside the tokens."""
 _SPEAKING: Final = _TOKENS | _CACHE | _REASONING | _MEDIA | _METERS
@@ -75,6 +75,9 @@ _HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "valu
 """Content too, but for the leaf of a usage object, and where the name says that they were counted."""
 _COUNTS: Final = frozenset({"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations"})
 """How the name of a count ends: `gen_ai.tool.web_search.count`."""
+_CONTENT: Final = frozenset({"content", "contents"})
+_CODE, _RUNS = frozenset({"code"}), frozenset({"execution", "interpreter"})
+_LENGTH: Final = frozenset({"duration"})
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
 """Names of the input without its cached part."""
 
@@ -98,14 +101,24 @@ def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
     is_in_container = is_in_container or _CONTAINER in known
     if not is_in_container and not _speaks(name, known):
         return None
-    if not known.isdisjoint(_HARMLESS) or _NOT_CACHED.search(name):
+    if _is_harmless(known) or _NOT_CACHED.search(name):
         return None
     if not is_in_container and not known.isdisjoint(_HARMLESS_OUTSIDE) and words[-1] not in _COUNTS:
         return None
-    if words[-1:] == ("requests",) and known.isdisjoint(_SPEAKING):
+    if words[-1:] == ("requests",) and known.isdisjoint(_SPEAKING | _HARMLESS_OUTSIDE):
         return None  # how many answers were added up
     total = _total(words)
     return UsageName(total, _says(known, total))
+
+
+def _is_harmless(known: frozenset[str]) -> bool:
+    """Return whether words make a name harmless: not the content that was cached, nor how long audio or video is."""
+    harmless = known.intersection(_HARMLESS)
+    if not known.isdisjoint(_RUNS):
+        harmless -= _CODE
+    if harmless <= _CONTENT and not known.isdisjoint(_CACHE):
+        return False
+    return bool(harmless) and not (harmless == _LENGTH and not known.isdisjoint(_MEDIA))
 
 
 def is_container(name: str) -> bool:
