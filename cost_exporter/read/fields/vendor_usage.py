@@ -162,6 +162,9 @@ def _members(value: AnyValue, depth: int) -> Iterator[tuple[str, object]]:
             yield name, getattr(each, kind)
         elif kind == "kvlist_value" and depth:
             yield name, dict(_members(each, depth - 1))
+        elif kind == "array_value" and depth:
+            listed = (one for one in each.array_value.values if one.WhichOneof("value") == "kvlist_value")
+            yield name, [dict(_members(one, depth - 1)) for one in listed]
 
 
 def read_usage(reading: Reading, name: str, usage: object) -> None:
