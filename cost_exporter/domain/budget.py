@@ -40,6 +40,8 @@ _FIRST_CALLS: Final = 4
 """A process whose rate is not known yet gets as much as this number of calls."""
 _SHARES: Final = 2
 """A lease takes at most this part of an equal share, so that a crash strands little."""
+_CALLS_MIN: Final = 32
+"""With fewer calls left than this nothing is leased: sixteen processes may be about to begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,8 @@ def lease_grant(budgets: Sequence[BudgetState], asked: LeaseAsked, *, own_held_u
             continue
         remaining_usd = CONTEXT.subtract(budget.remaining_usd, own_held_usd)
         shares = Decimal(_SHARES * (budget.lease_count + 1))
-        if remaining_usd < CONTEXT.multiply(shares, asked.estimate_usd) or remaining_usd <= 0:
+        calls = max(shares, Decimal(_CALLS_MIN))
+        if remaining_usd < CONTEXT.multiply(calls, asked.estimate_usd) or remaining_usd <= 0:
             return LeaseGrant(granted_usd=asked.admitted_usd, reserves_each_call=True)
         wanted_usd = min(wanted_usd, CONTEXT.divide(remaining_usd, shares))
     if asked.estimate_usd:  # whole calls: a fragment would be held, and be of use to nobody

@@ -7,6 +7,9 @@ more than once a call.
 import os
 
 __all__ = [
+    "budget_fails_open",
+    "budget_token",
+    "budget_url",
     "captures_content",
     "default_category",
     "default_tenant",
@@ -78,6 +81,26 @@ def price_files() -> tuple[str, ...]:
     """CALLFARE_PRICES: price files for `callfare.budget` beside what ships with the package, separated by commas."""
     stated = os.environ.get("CALLFARE_PRICES", "").replace(os.pathsep, ",")
     return tuple(os.path.expanduser(path) for part in stated.split(",") if (path := part.strip()))  # noqa: PTH111 - text
+
+
+def budget_url() -> str:
+    """CALLFARE_BUDGET_URL: web address of the service that keeps budgets, such as http://127.0.0.1:4319."""
+    return os.environ.get("CALLFARE_BUDGET_URL", "").strip()
+
+
+def budget_token() -> str:
+    """CALLFARE_BUDGET_TOKEN: token for it, of scope ingest: the one that the spans are sent with."""
+    return os.environ.get("CALLFARE_BUDGET_TOKEN", "").strip()
+
+
+def budget_fails_open() -> bool | None:
+    """CALLFARE_BUDGET_FAIL_OPEN, default unset: what becomes of calls while that service does not answer.
+
+    Unset, hard budgets refuse once what was leased is used up, and a process that never reached the service passes.
+    0 refuses there too, 1 lets all calls pass.
+    """
+    is_open = _flag("CALLFARE_BUDGET_FAIL_OPEN", default=False)
+    return None if not is_open and _flag("CALLFARE_BUDGET_FAIL_OPEN", default=True) else is_open
 
 
 def report_seconds() -> float:

@@ -79,10 +79,11 @@ def test_a_lease_is_half_of_an_equal_share_or_what_its_process_needs() -> None:
 
 def test_near_the_end_each_call_asks() -> None:
     """What many processes hold and cannot use would leave much of the limit unspent."""
-    asked = LeaseAsked(estimate_usd=D("0.1"), admitted_usd=D("0.2"))
-    grant = lease_grant([budget(reserved="0.41", lease_count=2)], asked, own_held_usd=D(0))
-    assert (grant.granted_usd, grant.reserves_each_call) == (D("0.2"), True)
-    assert not lease_grant([budget(reserved="0.4", lease_count=2)], asked, own_held_usd=D(0)).reserves_each_call
+    asked = LeaseAsked(estimate_usd=D("0.01"), admitted_usd=D("0.2"))
+    for reserved, leases, is_near in (("0.68", 2, False), ("0.681", 2, True), ("0.4", 29, False), ("0.401", 29, True)):
+        grant = lease_grant([budget(reserved=reserved, lease_count=leases)], asked, own_held_usd=D(0))
+        assert grant.reserves_each_call == is_near
+        assert (grant.granted_usd == D("0.2")) == is_near
     free = LeaseAsked(estimate_usd=D(0))
     assert lease_grant([budget(spent="1")], free, own_held_usd=D(0)).reserves_each_call
     assert not lease_grant([budget()], free, own_held_usd=D(0)).reserves_each_call

@@ -98,13 +98,14 @@ class Ledger:
         self._settlements.append((claim, spent_usd, still_held_usd))
         self._settle_waiting()
 
-    def limit(self, account: Account, limit_usd: Decimal) -> Balance:
-        """Set what the account may spend in all, and return it as it is then."""
+    def limit(self, account: Account, limit_usd: Decimal | None) -> Balance:
+        """Set what the account may spend in all, and return it as it is then. None: what it has taken, and no more."""
         try:
             with self._lock:
                 self._work_off()
-                account.limit_usd = limit_usd
-                return Balance(limit_usd, account.spent_usd, account.reserved_usd)
+                taken_usd = CONTEXT.add(account.spent_usd, account.reserved_usd)
+                account.limit_usd = taken_usd if limit_usd is None else limit_usd
+                return Balance(account.limit_usd, account.spent_usd, account.reserved_usd)
         finally:
             self._settle_waiting()
 

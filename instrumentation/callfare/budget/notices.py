@@ -10,7 +10,7 @@ from callfare.budget.limits import Limits
 from callfare.guard import quietly
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["notice"]
+__all__ = ["notice", "notice_refusal"]
 
 _log = logging.getLogger("callfare")
 _EVENT = {True: "callfare.budget.refused", False: "callfare.budget.exceeded", "shadow": "callfare.budget.would_refuse"}
@@ -19,15 +19,20 @@ _LOGGED = {False: "the budget is soft and the call passes", "shadow": "a hard bu
 
 def notice(budget: Limits, error: BudgetExceeded, context: Context | None = None) -> None:
     """Say it. A refusal needs no line in the log, because the application gets the exception."""
-    _add_event(budget, error, context)
+    _add_event(_EVENT[budget.hard], error, context)
     if budget.hard is not True and budget.is_first_notice():
         _log.warning("%s; %s (logged once)", error, _LOGGED[budget.hard])
     if budget.on_exceeded is not None and budget.hard != "shadow":
         _call_back(budget, error)
 
 
+def notice_refusal(error: BudgetExceeded, context: Context | None = None) -> None:
+    """Put a refusal by a budget of the service onto the current span."""
+    _add_event(_EVENT[True], error, context)
+
+
 @quietly
-def _add_event(budget: Limits, error: BudgetExceeded, context: Context | None) -> None:
+def _add_event(event: str, error: BudgetExceeded, context: Context | None) -> None:
     span = trace.get_current_span(context)
     if not span.is_recording():
         return
@@ -42,7 +47,7 @@ def _add_event(budget: Limits, error: BudgetExceeded, context: Context | None) -
         described["callfare.budget.estimate_usd"] = to_plain(error.estimate_usd)
     if error.task:
         described["callfare.task"] = error.task
-    span.add_event(_EVENT[budget.hard], described)
+    span.add_event(event, described)
 
 
 def _call_back(budget: Limits, error: BudgetExceeded) -> None:

@@ -14,13 +14,19 @@ from opentelemetry.context import Context
 if TYPE_CHECKING:
     from callfare.calls.span import AttributeValue, CallRequest
 
-__all__ = ["Gate", "Hold", "admit", "gate_in", "with_gate"]
+__all__ = ["Gate", "Hold", "admit", "gate_in", "reservation_in", "set_gate_of_process", "with_gate", "with_reservation"]
 
 _GATE: Final = context_api.create_key("callfare-budget")
+_RESERVATION: Final = context_api.create_key("callfare-budget-reservation")
 
 
 class Hold(Protocol):
     """Money that is reserved for one call."""
+
+    @property
+    def reservation_id(self) -> str:
+        """What the span has to carry, so that the service knows which money it claims; "" for nothing."""
+        ...
 
     def settle(self, stated: "Mapping[str, AttributeValue]") -> None:
         """Replace the estimate by the cost of what the finished span says. Raises nothing, and never waits."""
@@ -49,9 +55,29 @@ def with_gate(gate: Gate, context: Context) -> Context:
 
 
 def gate_in(context: Context) -> Gate | None:
-    """The gate of a context, None where no budget applies."""
+    """The gate of a context, else that of the process; None where no budget applies."""
     gate: Gate | None = context.get(_GATE)  # type: ignore[assignment]  # only `with_gate` writes this key
-    return gate
+    return _gate_of_process if gate is None else gate
+
+
+_gate_of_process: Gate | None = None
+
+
+def set_gate_of_process(gate: Gate | None) -> None:
+    """Let this gate decide wherever a context has none."""
+    global _gate_of_process  # noqa: PLW0603 - one a process
+    _gate_of_process = gate
+
+
+def with_reservation(reservation_id: str, context: Context) -> Context:
+    """A context in which spans carry the id of a reservation: the call is made by code that others instrument."""
+    return context_api.set_value(_RESERVATION, reservation_id, context) if reservation_id else context
+
+
+def reservation_in(context: Context) -> str:
+    """The reservation that spans started in this context claim, "" for none."""
+    found = context.get(_RESERVATION)
+    return found if isinstance(found, str) else ""
 
 
 def admit(request: "CallRequest", context: Context) -> Hold | None:

@@ -28,7 +28,7 @@ from callfare import attributes as names
 from callfare import environment
 from callfare.account import AccountedContext, account_of
 from callfare.calls import producer
-from callfare.calls.admission import Hold, gate_in
+from callfare.calls.admission import Hold, gate_in, reservation_in
 from callfare.calls.failure import describe_error, is_refusal
 from callfare.guard import quietly
 
@@ -258,15 +258,22 @@ def open_call(
     within = context_api.get_current() if context is None else context
     providers = _providers_inside(within) | {request.provider}
     inside = AccountedContext({**within, _INSIDE: providers}, account_of(within))
-    span = _start(tracer, request, inside, start_time_unix_ns) or trace.INVALID_SPAN
-    call_seen(request.operation, within)
     if hold is None and (gate := gate_in(within)) is not None:
         hold = gate.count(request, within)
+    reservation_id = reservation_in(within) if hold is None else hold.reservation_id
+    span = _start(tracer, request, inside, start_time_unix_ns, reservation_id) or trace.INVALID_SPAN
+    call_seen(request.operation, within)
     return CallSpan(span, request, inside, hold)
 
 
 @quietly
-def _start(tracer: Tracer, request: CallRequest, context: AccountedContext, start_time_unix_ns: int | None) -> Span:
+def _start(
+    tracer: Tracer,
+    request: CallRequest,
+    context: AccountedContext,
+    start_time_unix_ns: int | None,
+    reservation_id: str,
+) -> Span:
     attributes: dict[str, AttributeValue] = {
         **context.account,  # here rather than by the processor: the SDK takes more for a second writing
         names.OPERATION_NAME: request.operation,
@@ -275,6 +282,8 @@ def _start(tracer: Tracer, request: CallRequest, context: AccountedContext, star
     }
     if request.model:
         attributes[names.REQUEST_MODEL] = request.model
+    if reservation_id:
+        attributes[names.BUDGET_RESERVATION_ID] = reservation_id
     title = f"{request.operation} {request.model}" if request.model else request.operation
     return tracer.start_span(
         title, context=context, kind=SpanKind.CLIENT, attributes=attributes, start_time=start_time_unix_ns

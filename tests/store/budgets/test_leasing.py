@@ -63,11 +63,11 @@ def test_a_renewed_lease_has_room_again_and_a_returned_one_gives_back_what_no_ca
 
 def test_calls_dearer_than_estimated_take_no_more_than_they_cost(ledger: LedgerStore, database: Database) -> None:
     """Held is never below zero, and the next lease sees the limit exceeded."""
-    set_budget(database, limit="0.10")
+    set_budget(database, limit="0.40")
     held = ask(database)
-    ledger.commit([request(spent_call("a", 120_000, held.lease_id))], price)
-    assert figures(database) == (D("0.12"), 0, D("-0.02"))
-    assert ask(database, held=held, admitted_usd=D("0.12")).reserves_each_call
+    ledger.commit([request(spent_call("a", 420_000, held.lease_id))], price)
+    assert figures(database) == (D("0.42"), 0, D("-0.02"))
+    assert ask(database, held=held, admitted_usd=D("0.42")).reserves_each_call
 
 
 def test_an_unknown_cost_stays_held_in_the_lease(ledger: LedgerStore, database: Database) -> None:
@@ -220,7 +220,7 @@ class World:
 
     def renew(self, process: Process) -> None:
         held = process.lease
-        said = LeaseAsked(estimate_usd=CENT * 5, admitted_usd=process.admitted_usd() if held else D(0), rate_usd=CENT)
+        said = LeaseAsked(estimate_usd=CENT, admitted_usd=process.admitted_usd() if held else D(0), rate_usd=CENT)
         lease_id = None if held is None else held.lease_id
         got = lease(self.database, ACME, said, namespace="default", process_id=process.name, lease_id=lease_id, at=NOW)
         if got.lease_id != lease_id:

@@ -1,0 +1,332 @@
+"""Budgets of a service as an application meets them: leases, the end of a budget, and a service that is away."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from opentelemetry.context import Context
+
+from callfare import BudgetExceeded, budget
+from callfare import attributes as names
+from callfare.budget import channel, shared
+from callfare.budget.errors import BudgetUnavailable
+from callfare.budget.gate import BudgetGate
+from callfare.budget.hook import pre_instrument
+from callfare.budget.shared import SharedBudgets, unchecked_count
+from callfare.calls.admission import gate_in, set_gate_of_process
+from cost_exporter.receive.http.server import HttpServer
+from cost_exporter.serve.app import create_app
+from cost_exporter.serve.metrics import ServiceMetrics
+from cost_exporter.settings import Address
+from cost_exporter.store.budgets.accounts import lender_of, open_budget_pool
+from cost_exporter.store.budgets.definitions import BudgetSpec, put_budget
+from cost_exporter.store.reading import ReaderPool
+from tests.instrumentation.budget.conftest import TEN_CENTS
+from tests.support.waiting import wait_until
+
+CALL = {"input": TEN_CENTS, "model": "tts-1", "voice": "alloy"}
+DIME = D("0.10")
+ACME = ("acme", "", "", "", "openai", "tts-1")
+Database = psycopg.Connection[Any]
+
+
+class Service:
+    """The web address of a service on a database, which can be stopped."""
+
+    def __init__(self, url: str) -> None:
+        self.readers, self.pool = ReaderPool(url), open_budget_pool(url)
+        app = create_app(lend=self.readers.lend, lend_budgets=lender_of(self.pool), metrics=ServiceMetrics())
+        self.server = HttpServer(app, option="--web", grace_seconds=1)
+        self.url = f"http://{self.server.start(Address(host='127.0.0.1', port=0), None)}"
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.pool.close()
+        self.readers.close()
+
+
+@pytest.fixture
+def service(database_url: str) -> Iterator[Service]:
+    running = Service(database_url)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine takes longer than a quarter of a second: what waits is not what is tested here."""
+    monkeypatch.setattr(channel, "WAIT_SECONDS_MAX", 30.0)
+
+
+@pytest.fixture
+def share(monkeypatch: pytest.MonkeyPatch, patience: None) -> Iterator[Callable[..., SharedBudgets]]:
+    """Let this process share the budgets of a service."""
+
+    def to(url: str, **given: Any) -> SharedBudgets:
+        made = SharedBudgets(url, **given)
+        monkeypatch.setattr(shared, "_shared", made)
+        monkeypatch.setattr(shared, "_is_read", True)
+        set_gate_of_process(BudgetGate(()))
+        return made
+
+    yield to
+    set_gate_of_process(None)
+
+
+def set_budget(database: Database, limit: str, **given: Any) -> None:
+    fields: dict[str, Any] = {"tenant": "acme", "time_window": "total", "enforcement": "hard", "unpriced": "refuse"}
+    put_budget(database, BudgetSpec(name="acme", limit_usd=D(limit), **(fields | given)))
+
+
+def held(database: Database) -> D:
+    row = database.execute("select coalesce(sum(reserved_usd), 0) from callfare.budget_status").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def admitted(budgets: SharedBudgets, count: int, estimate: D | None = DIME) -> int:
+    """How many of these calls pass. Each costs what was estimated."""
+    passed = 0
+    for _ in range(count):
+        try:
+            hold = budgets.admit(ACME, estimate)
+        except BudgetExceeded:
+            continue
+        passed += 1
+        if hold is not None:
+            hold.settle(estimate or D(0), is_known=estimate is not None)
+    return passed
+
+
+def test_fifty_calls_of_ten_cents_under_a_dollar_fifty_admit_fifteen(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """One by one, because so few are left; all of it is held until the spans arrive."""
+    set_budget(database, "1.50")
+    assert admitted(share(service.url), 50) == 15
+    wait_until("held", lambda: held(database) == D("1.50"))
+
+
+def test_a_larger_budget_is_leased_and_used_to_the_last_cent(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """By leases first, and one by one at the end."""
+    set_budget(database, "6.00")
+    assert admitted(share(service.url), 100) == 60
+    wait_until("held", lambda: held(database) == D("6.00"))
+    assert database.execute("select count(*) from callfare.reservation where kind = 'lease'").fetchone() != (0,)
+
+
+def test_the_vendor_is_not_called_and_the_span_carries_the_id(  # noqa: PLR0917 - fixtures
+    database: Database, service: Service, share: Callable[..., SharedBudgets], fake, spans, client, monkeypatch
+) -> None:
+    """No code in the application: the gate is that of the process."""
+    set_budget(database, "0.35", tenant="globex")
+    monkeypatch.setenv("CALLFARE_TENANT", "globex")
+    share(service.url)
+    for _ in range(3):
+        client.audio.speech.create(**CALL)
+    with pytest.raises(BudgetExceeded) as refused:
+        client.audio.speech.create(**CALL)
+    assert (refused.value.budget, refused.value.limit_usd, refused.value.estimate_usd) == ("acme", D("0.35"), DIME)
+    assert (refused.value.window, refused.value.reason) == ("total", "exceeded")
+    assert fake.request_count == 3
+    ids = {span.attributes[names.BUDGET_RESERVATION_ID] for span in spans.all}
+    known = database.execute("select reservation_id::text from callfare.reservation").fetchall()
+    assert ids <= {row[0] for row in known}
+
+
+def test_a_budget_of_the_process_and_one_of_the_service_apply_both(  # noqa: PLR0917 - fixtures
+    database: Database, service: Service, share: Callable[..., SharedBudgets], fake, client, monkeypatch
+) -> None:
+    """What the one refuses the other does not hold."""
+    set_budget(database, "0.15", tenant="globex")
+    monkeypatch.setenv("CALLFARE_TENANT", "globex")
+    share(service.url)
+    with budget("5") as money:
+        client.audio.speech.create(**CALL)
+        with pytest.raises(BudgetExceeded):
+            client.audio.speech.create(**CALL)
+        assert (money.spent_usd, money.reserved_usd) == (DIME, 0)
+    with budget("0.05"), pytest.raises(BudgetExceeded):
+        client.audio.speech.create(**CALL)
+    assert fake.request_count == 1
+
+
+def test_a_process_learns_of_its_budgets_before_its_first_call(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """So that this one need not wait for a connection. It takes nothing yet."""
+    set_budget(database, "6.00")
+    budgets = share(service.url)
+    budgets.greet("acme")
+    wait_until("a lease", lambda: [each for each in budgets._leases.values() if each.mode])
+    assert held(database) == 0
+    assert admitted(budgets, 100) == 60
+
+
+def test_where_no_budget_applies_calls_pass_unheld(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """And their lease is none."""
+    set_budget(database, "0.01", tenant="globex")
+    assert admitted(share(service.url), 3) == 3
+    assert held(database) == 0
+
+
+def test_what_has_no_price_is_refused_or_assumed(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """As the tightest of the budgets says."""
+    set_budget(database, "0.10")
+    budgets = share(service.url)
+    with pytest.raises(BudgetExceeded) as refused:
+        budgets.admit(ACME, None)
+    assert refused.value.reason == "unpriced"
+    set_budget(database, "0.10", unpriced="assume", assumed_usd=D("0.04"))
+    assert admitted(share(service.url), 5, None) == 2
+
+
+def test_an_unknown_cost_keeps_what_was_held(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """In the lease and at the service."""
+    set_budget(database, "0.50")
+    budgets = share(service.url)
+    for _ in range(5):
+        hold = budgets.admit(ACME, DIME)
+        assert hold is not None
+        hold.settle(D(0), is_known=False)
+    with pytest.raises(BudgetExceeded):
+        budgets.admit(ACME, DIME)
+
+
+def test_a_call_that_never_went_out_gives_its_money_back(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """Whether it was leased or reserved."""
+    set_budget(database, "0.10")
+    budgets = share(service.url)
+    hold = budgets.admit(ACME, DIME)
+    assert hold is not None
+    assert held(database) == DIME
+    hold.release()
+    wait_until("given back", lambda: held(database) == 0)
+
+
+def test_a_service_that_was_never_reached(share: Callable[..., SharedBudgets], caplog) -> None:
+    """Unset and 1 let calls pass, say so once and count them; 0 refuses."""
+    before = unchecked_count()
+    for fails_open in (None, True):
+        assert admitted(share("http://127.0.0.1:1", fails_open=fails_open), 3) == 3
+    assert unchecked_count() == before + 6
+    assert caplog.text.count("does not answer") == 2
+    with pytest.raises(BudgetUnavailable) as refused:
+        share("http://127.0.0.1:1", fails_open=False).admit(ACME, DIME)
+    assert refused.value.reason == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("enforcement", "fails_open", "passes"),
+    [("hard", None, False), ("hard", False, False), ("hard", True, True), ("soft", None, True), ("soft", False, True)],
+)
+def test_a_service_that_goes_away(
+    database: Database, database_url: str, share: Callable[..., SharedBudgets], enforcement, fails_open, *, passes: bool
+) -> None:
+    """What was leased may still be spent; after that hard budgets refuse."""
+    set_budget(database, "8", enforcement=enforcement)
+    service = Service(database_url)
+    budgets = share(service.url, fails_open=fails_open)
+    assert admitted(budgets, 1) == 1
+    service.stop()
+    passed = admitted(budgets, 30)
+    assert (passed == 30) == passes
+    assert passed >= 3  # the lease was four calls
+
+
+def test_no_call_waits_longer_than_it_says() -> None:
+    """Nothing timed decides: the bound is a constant, and one that waits gets None for an answer."""
+    assert channel.WAIT_SECONDS_MAX == 0.25
+
+
+EIGHT = """
+import sys
+from decimal import Decimal
+from callfare.budget import channel
+channel.WAIT_SECONDS_MAX = 60.0
+from callfare import BudgetExceeded
+from callfare.budget.shared import SharedBudgets
+budgets = SharedBudgets(sys.argv[1])
+sys.stdin.readline()
+passed = 0
+for _ in range(int(sys.argv[2])):
+    try:
+        hold = budgets.admit(("acme", "", "", "", "openai", "tts-1"), Decimal("0.10"))
+    except BudgetExceeded:
+        continue
+    passed += 1
+    print("sent", flush=True)  # the vendor counts it here, before anybody can settle
+    hold.settle(Decimal("0.10"))
+"""
+
+
+def start(service: Service, calls: int) -> subprocess.Popen[str]:
+    source = str(Path(__file__).parents[3] / "instrumentation")
+    path = os.pathsep.join([source, str(Path(__file__).parents[3])])
+    return subprocess.Popen(
+        [sys.executable, "-c", EIGHT, service.url, str(calls)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+@pytest.mark.parametrize("killed", [0, 3])
+def test_eight_processes_never_send_more_than_the_limit(database: Database, service: Service, killed: int) -> None:
+    """50 calls of 0.10 under 1.50 are exactly 15; with kill -9 of some never more, and what they held stays held."""
+    set_budget(database, "1.50")
+    processes = [start(service, 7) for _ in range(8)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes[:killed]:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    sent = 0
+    for number, process in enumerate(processes):
+        out, _ = process.communicate()
+        sent += out.count("sent") + (number < killed)  # the line that was read before the kill
+    assert sent <= 15
+    if not killed:
+        assert sent == 15
+    assert held(database) <= D("1.50")
+
+
+@pytest.mark.parametrize(
+    ("url", "disabled", "decides"), [("http://127.0.0.1:1", "", True), ("", "", False), ("x", "1", False)]
+)
+def test_one_variable_lets_the_service_decide(monkeypatch, url: str, disabled: str, *, decides: bool) -> None:
+    """What `opentelemetry-instrument` calls; nothing where no service is named."""
+    monkeypatch.setenv("CALLFARE_BUDGET_URL", url)
+    monkeypatch.setenv("CALLFARE_DISABLED", disabled)
+    monkeypatch.setattr(shared, "_shared", None)
+    monkeypatch.setattr(shared, "_is_read", True)
+    pre_instrument()
+    found = gate_in(Context())
+    set_gate_of_process(None)
+    assert (found is not None) == decides
