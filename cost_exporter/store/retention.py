@@ -37,7 +37,7 @@ def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
             _purge(connection, month)
         except psycopg.errors.LockNotAvailable as error:
             raise StoreUnavailable(f"the records of {month:%Y-%m} are in use; try again later") from error
-        for name in ("forget_provider_calls", "forget_look_alikes", "forget_timings"):
+        for name in ("forget_provider_calls", "forget_look_alikes", "forget_timings", "forget_long_spans"):
             while connection.execute(statement(name), {"bucket": month, "count": _AT_ONCE}).rowcount:
                 pass
     return months

@@ -104,17 +104,19 @@ def test_a_root_that_arrives_late_leaves_no_revision(ledger: LedgerStore, databa
     assert rows(database, "select * from callfare.record_revision") == []
 
 
-def test_the_root_of_a_trace_full_of_links_still_ends_it(
+def test_the_root_of_a_joined_trace_full_of_links_still_ends_it(
     ledger: LedgerStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It arrives last, when there is no room for links any more; but only it says whose the workflow is."""
-    monkeypatch.setattr(trace_state, "LINKS_PER_TRACE_MAX", 2)
-    ledger.commit([request(call("a"), *[link(name) for name in "bcd"])], OLD)
+    monkeypatch.setattr(trace_state, "JOINED_LINKS_MAX", 2)
+    other = call("x", trace=OTHER_TRACE, call_id="response:1")
+    ledger.commit([request(call("a", call_id="response:1"), other, *[link(name) for name in "bcd"])], OLD)
     roots = [link(name, parent=None, attribution=Attribution(tenant="acme")) for name in ("root", "two")]
     for root in roots:
         ledger.commit([request(root)], OLD)
-    assert rows(database, "select state, tenant_id from callfare.trace") == [("completed", "acme")]
-    assert rows(database, "select tenant_id from callfare.cost_record") == [("acme",)]
+    ours = "where trace_id = '74747474-7474-7474-7474-747474747474'"
+    assert rows(database, f"select state, tenant_id from callfare.trace {ours}") == [("completed", "acme")]
+    assert rows(database, f"select tenant_id from callfare.cost_record {ours}") == [("acme",)]
     assert rows(database, "select count(*) from callfare.trace, jsonb_object_keys(roots)") == [(1,)]
 
 

@@ -159,13 +159,17 @@ def test_a_cost_out_of_range_never_enters_a_total(ledger: LedgerStore, database:
     assert rows(database, "select distinct detail from callfare.dead_letter where detail like '%%23514%%'") != []
 
 
-def test_a_trace_without_end_is_bounded(
+def test_a_trace_that_shares_calls_with_another_is_bounded(
     ledger: LedgerStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Calls beyond the size of a trace are held as dead letters; those it has can still be sent again."""
-    monkeypatch.setattr("cost_exporter.store.ledger.trace_state.CALLS_PER_TRACE_MAX", 2)
-    spans = [call("a"), call("b"), call("c")]
-    assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, accepted=2, dead_letter=1)]
+    """What is settled as a whole is bounded: calls beyond are dead letters, those it has can still be sent again."""
+    monkeypatch.setattr("cost_exporter.store.ledger.trace_state.JOINED_CALLS_MAX", 2)
+    named = call("a", call_id="response:1")
+    ledger.commit([request(named, call("x", trace=OTHER_TRACE, call_id="response:1"))], price_by_sum)
+    spans = [named, call("b"), call("c")]
+    assert ledger.commit([request(*spans)], price_by_sum) == [
+        Receipt(received=3, accepted=1, duplicate=1, dead_letter=1)
+    ]
     assert ledger.commit([request(*spans)], price_by_sum) == [Receipt(received=3, duplicate=2, dead_letter=1)]
     assert rows(database, "select reason, attempts from callfare.dead_letter") == [("trace_too_large", 2)]
 

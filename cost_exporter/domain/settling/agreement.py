@@ -6,34 +6,46 @@ Emitters of one call agree on its totals, and many report no parts. Times, ids a
 from typing import Final
 
 from cost_exporter.domain.quantity import Quantities, Quantity
-from cost_exporter.domain.settling.base_model import are_one_model
+from cost_exporter.domain.settling.base_model import are_one_model, base_model
 from cost_exporter.domain.settling.look_alike import OUTPUT_TOKENS_SLACK
 from cost_exporter.domain.span import Call
 from cost_exporter.domain.usage import CHAT_OPERATIONS
 
 __all__ = [
-    "BEDROCK",
     "CACHED",
-    "COMPARED",
     "agree",
     "agree_but_for_cache",
     "agree_but_for_model",
     "agree_where_both_report",
-    "kind_of",
     "lacks_output",
     "models_agree",
     "omits_cached_tokens_of",
     "one_omits_cached_tokens",
     "report_the_same",
-    "uncached_input",
+    "uncached_bucket",
+    "usage_bucket",
 ]
 
-BEDROCK: Final = "aws"
+_BEDROCK: Final = "aws"
 CACHED: Final = frozenset({"cache_read_tokens", "cache_write_tokens"})
-COMPARED: Final = frozenset({"input_tokens", "characters", "audio_seconds", "call_seconds", "images"})
+_COMPARED: Final = frozenset({"input_tokens", "characters", "audio_seconds", "call_seconds", "images"})
 """Two emitters of one call agree on these."""
 _PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 """They agree on these where both report them; many report none."""
+
+
+def usage_bucket(call: Call) -> tuple[object, ...]:
+    """Return what spans of one call agree on in model and usage, output tokens aside."""
+    usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
+    return base_model(call.usage.model), _kind(call), usage
+
+
+def uncached_bucket(call: Call) -> tuple[object, ...] | None:
+    """Return the same with the input that was not cached, for the provider whose spans may leave the rest out."""
+    if call.usage.provider != _BEDROCK:
+        return None
+    quantities = call.usage.quantities
+    return base_model(call.usage.model), _kind(call), _uncached_input(quantities), quantities.get("output_tokens")
 
 
 def agree(one: Call, other: Call) -> bool:
@@ -43,12 +55,12 @@ def agree(one: Call, other: Call) -> bool:
 
 def agree_but_for_model(one: Call, other: Call) -> bool:
     """Return whether the kind and the usage agree as far as both spans report them."""
-    if kind_of(one) != kind_of(other):
+    if _kind(one) != _kind(other):
         return False
     mine, theirs = one.usage.quantities, other.usage.quantities
     if not mine or not theirs:
         return True
-    return all(mine.get(name) == theirs.get(name) for name in COMPARED) and agree_where_both_report(one, other)
+    return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and agree_where_both_report(one, other)
 
 
 def agree_where_both_report(one: Call, other: Call) -> bool:
@@ -65,7 +77,7 @@ def agree_where_both_report(one: Call, other: Call) -> bool:
 
 def agree_but_for_cache(one: Call, other: Call) -> bool:
     """Return whether everything agrees, except that one states the input without what was cached."""
-    return one_omits_cached_tokens(one, other) and kind_of(one) == kind_of(other) and models_agree(one, other)
+    return one_omits_cached_tokens(one, other) and _kind(one) == _kind(other) and models_agree(one, other)
 
 
 def one_omits_cached_tokens(one: Call, other: Call) -> bool:
@@ -79,7 +91,7 @@ def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
     botocore's instrumentation reports InvokeModel like this (0.66b2): 50 of 1350. It is assumed for Bedrock only, and
     only if the rest and the output agree to the token.
     """
-    if part.usage.provider != BEDROCK or whole.usage.provider != BEDROCK or part.scope == whole.scope:
+    if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
         return False
     said, all_said = part.usage.quantities, whole.usage.quantities
     return (
@@ -87,11 +99,11 @@ def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
         and "output_tokens" in said
         and said["output_tokens"] == all_said.get("output_tokens")
         and not CACHED.isdisjoint(all_said)
-        and said.get("input_tokens") == uncached_input(all_said)
+        and said.get("input_tokens") == _uncached_input(all_said)
     )
 
 
-def uncached_input(quantities: Quantities) -> Quantity | None:
+def _uncached_input(quantities: Quantities) -> Quantity | None:
     """Return the input without what was read from the cache or written to it; None where no input is stated."""
     input_tokens = quantities.get("input_tokens")
     if input_tokens is None:
@@ -116,6 +128,6 @@ def models_agree(one: Call, other: Call) -> bool:
     return mine.model == theirs.model or are_one_model(mine.provider, mine.model, theirs.provider, theirs.model)
 
 
-def kind_of(call: Call) -> str:
+def _kind(call: Call) -> str:
     """Return the operation, where several names for one kind of operation count as one."""
     return "chat" if call.usage.operation in CHAT_OPERATIONS else call.usage.operation

@@ -11,7 +11,7 @@ from typing import Final
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Call, Link, Root, SpanKey
 
-__all__ = ["CALLS_ABOVE_MAX", "Lineage"]
+__all__ = ["CALLS_ABOVE_MAX", "Lineage", "root_of_call"]
 
 CALLS_ABOVE_MAX: Final = 64
 """Calls nested deeper than this are not compared; no application reports one call in more layers."""
@@ -31,6 +31,11 @@ class Lineage:
         """Return the root of a trace and what the root span itself says, or None while it has not arrived."""
         found = self._roots.get(trace_id)
         return None if found is None else (found[1], found[2])
+
+    def root_key(self, trace_id: bytes) -> SpanKey | None:
+        """Return the key of the root of a trace, or None while it has not arrived."""
+        found = self._roots.get(trace_id)
+        return None if found is None else found[0]
 
     def parent(self, key: SpanKey) -> SpanKey | None:
         """Return the key of the parent, whether or not that span has arrived."""
@@ -139,11 +144,12 @@ def _roots(
             offer(key, link.root, link.attribution)
     for key, call in calls.items():
         if call.parent_span_id is None:
-            offer(key, _root_of_call(call), call.attribution)
+            offer(key, root_of_call(call), call.attribution)
     return found
 
 
-def _root_of_call(call: Call) -> Root:
+def root_of_call(call: Call) -> Root:
+    """Return what a call says as the root of its trace."""
     return Root(
         started_at_unix_ns=call.started_at_unix_ns,
         ended_at_unix_ns=call.ended_at_unix_ns,

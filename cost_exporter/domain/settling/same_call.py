@@ -22,21 +22,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 
 from cost_exporter.domain.settling.agreement import (
-    BEDROCK,
     CACHED,
-    COMPARED,
     agree,
     agree_but_for_cache,
     agree_but_for_model,
     agree_where_both_report,
-    kind_of,
     lacks_output,
     models_agree,
     one_omits_cached_tokens,
     report_the_same,
-    uncached_input,
+    uncached_bucket,
+    usage_bucket,
 )
-from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.domain.settling.identity import Identities
 from cost_exporter.domain.settling.lineage import Lineage
 from cost_exporter.domain.settling.look_alike import (
@@ -151,8 +148,7 @@ def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
     buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
         if call.session_sequence is None:
-            usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in COMPARED))
-            buckets[key[0], base_model(call.usage.model), kind_of(call), usage].append(key)
+            buckets[key[0], usage_bucket(call)].append(key)
     return [keys for keys in buckets.values() if len({calls[key].scope for key in keys}) > 1]
 
 
@@ -160,10 +156,9 @@ def _by_uncached_input(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]
     """Return the spans of one trace and model whose input is alike without what was cached, where one says it was."""
     buckets: defaultdict[object, list[SpanKey]] = defaultdict(list)
     for key, call in calls.items():
-        if call.usage.provider == BEDROCK and call.session_sequence is None:
-            quantities = call.usage.quantities
-            usage = uncached_input(quantities), quantities.get("output_tokens")
-            buckets[key[0], base_model(call.usage.model), kind_of(call), usage].append(key)
+        bucket = uncached_bucket(call)
+        if bucket is not None and call.session_sequence is None:
+            buckets[key[0], bucket].append(key)
     is_uncached = CACHED.isdisjoint
     return [keys for keys in buckets.values() if len({is_uncached(calls[key].usage.quantities) for key in keys}) > 1]
 

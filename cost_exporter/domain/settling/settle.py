@@ -7,7 +7,7 @@ same set gives the same records: that is what makes rollups reproducible (rules 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from cost_exporter.domain.attribution import Attribution
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.cost import UNCATEGORISED, CostRecord, billed_record
 from cost_exporter.domain.money import MAX_MONEY, parse_decimal
 from cost_exporter.domain.quote import Quote
@@ -20,14 +20,18 @@ from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord, copy_usage
 from cost_exporter.domain.value import value
 
-__all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "settle", "workflow_of"]
+__all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "greatest_words", "settle", "workflow_of"]
 
 Price = Callable[[UsageRecord], Quote]
 
 
 @value
 class TraceFacts:
-    """All stored facts of one trace, or of several that report the same provider call."""
+    """All stored facts of one trace, or of several that report the same provider call.
+
+    Of a long trace they may be a part: every call that is there then has all those beside it from which it cannot be
+    judged apart (`component.py`), the spans above them, and the root. What the others say is in the last two fields.
+    """
 
     namespace: str
     tenant_is_trusted: bool
@@ -36,6 +40,10 @@ class TraceFacts:
     links: Mapping[SpanKey, Link]
     shared_keys: frozenset[int] = frozenset()
     """Keys of ids, and of slots of time, that too many calls share to identify one, also calls of other traces."""
+    framing: frozenset[SpanKey] = frozenset()
+    """Spans that only look like calls and are known to have one below them that is not among these."""
+    words: Attribution = NO_ATTRIBUTION
+    """Field by field, the greatest word of the spans of the trace that are not among these."""
 
 
 @value
@@ -58,7 +66,7 @@ def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
     told = facts.calls
     framing: frozenset[SpanKey] = frozenset()
     if any(call.is_look_alike for call in facts.calls.values()):
-        framing = framing_spans(facts.calls, facts.links)
+        framing = framing_spans(facts.calls, facts.links) | facts.framing
         told = {key: call for key, call in facts.calls.items() if not call.is_look_alike}
     calls = told.values()
     repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
@@ -75,7 +83,7 @@ def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
 def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
     """Return what the facts of one trace say about it as a workflow."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
-    said = _fallback_attribution(trace_id, facts)
+    said = greatest_words(trace_id, facts)
     if root is not None:
         said = root[1].with_fallback(said)
     return Workflow(
@@ -84,6 +92,18 @@ def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
         workflow_name=said.workflow_name,
         revenue_usd=_revenue_usd(said),
     )
+
+
+def greatest_words(trace_id: bytes, facts: TraceFacts) -> Attribution:
+    """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
+    spans = (facts.links, facts.calls)
+    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.
+    said = {
+        id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
+    }
+    distinct = {facts.words, *said.values()}
+    fields = zip(*distinct, strict=True)
+    return Attribution(*[max((word for word in field if word is not None), default=None) for field in fields])
 
 
 def better_call(one: Call, other: Call) -> Call:
@@ -140,18 +160,6 @@ def _usage_on_account(usage: UsageRecord, tenant: str, api_key: str, verdict: Ve
         session_before=verdict.session_before,
         vendor_cost_usd=usage.vendor_cost_usd if verdict.vendor_cost_usd is None else verdict.vendor_cost_usd,
     )
-
-
-def _fallback_attribution(trace_id: bytes, facts: TraceFacts) -> Attribution:
-    """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
-    spans = (facts.links, facts.calls)
-    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.
-    said = {
-        id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
-    }
-    distinct = set(said.values())
-    fields = zip(*distinct, strict=True)
-    return Attribution(*[max((word for word in field if word is not None), default=None) for field in fields])
 
 
 def _state(*, has_failed: bool | None, outcome: str | None) -> str:

@@ -14,7 +14,7 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.span import Link, Root, SpanKey
 from cost_exporter.store.codec.fact_json import attribution_from, attribution_words
 
-__all__ = ["NO_LINKS", "PackedLinks", "pack_links", "unpack_links"]
+__all__ = ["NO_LINKS", "PackedLinks", "pack_links", "root_from", "root_json", "unpack_links"]
 
 _ENTRY: Final = struct.Struct(">8s8sH")
 _NO_PARENT: Final = bytes(8)
@@ -43,7 +43,7 @@ def pack_links(links: Iterable[Link]) -> PackedLinks:
         index = index_of.setdefault(link.attribution, len(index_of))
         entries.append(_ENTRY.pack(link.span_id, link.parent_span_id or _NO_PARENT, index))
         if link.root is not None:
-            roots[link.span_id.hex()] = _root_json(link.root)
+            roots[link.span_id.hex()] = root_json(link.root)
     if not entries:
         return NO_LINKS
     said = [attribution_words(each) for each in list(index_of)[1:]]
@@ -68,17 +68,19 @@ def unpack_links(trace_id: bytes, packed: PackedLinks) -> dict[SpanKey, Link]:
             span_id=span_id,
             parent_span_id=None if parent_span_id == _NO_PARENT else parent_span_id,
             attribution=said[index],
-            root=None if root is None else _root_from(root),
+            root=None if root is None else root_from(root),
         )
     return found
 
 
-def _root_json(root: Root) -> list[Any]:
+def root_json(root: Root) -> list[Any]:
+    """Return what only a root says, as a JSON array."""
     resource = attribution_words(root.resource_attribution)
     return [root.started_at_unix_ns, root.ended_at_unix_ns, root.has_failed, resource]
 
 
-def _root_from(content: list[Any]) -> Root:
+def root_from(content: list[Any]) -> Root:
+    """Return the root of such an array."""
     started_at, ended_at, has_failed, resource = content
     return Root(
         started_at_unix_ns=started_at,

@@ -2,6 +2,7 @@
 
     lock     the traces that the batch touches, and load their stored facts           locked_traces.py
     merge    the new facts with them: new, duplicate or conflict                      trace_state.py
+    complete what is settled with them in traces too long to be loaded whole          long_traces.py
     settle   all facts of each trace together, and take the difference                write_set.py, domain/settling/
     write    the difference: records, history, rollups, dead letters                  write.py
     commit
@@ -38,8 +39,10 @@ from cost_exporter.store.ledger.locked_traces import (
     LockedTraces,
     call_hashes,
     lock_and_load,
+    span_ids_of,
     trace_keys_of,
 )
+from cost_exporter.store.ledger.long_traces import complete
 from cost_exporter.store.ledger.timings import write_timings
 from cost_exporter.store.ledger.trace_state import TraceKey, merge
 from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
@@ -217,6 +220,7 @@ class LedgerStore:
                 receipt, refused = merge(locked.states, batch)
                 receipts.append(receipt)
                 all_letters += _letters(batch, refused)
+            complete(connection, locked.states.values())
             write_set = _settled(locked, price)
             if write_set.trace_rows or write_set.revisions:
                 self._write(connection, write_set, locked)
@@ -239,7 +243,7 @@ class LedgerStore:
         keys = trace_keys_of(batches) | extra
         if not keys:
             return LockedTraces(states={})
-        return lock_and_load(connection, keys, call_hashes(batches), bucket_day)
+        return lock_and_load(connection, keys, call_hashes(batches), bucket_day, span_ids_of(batches))
 
     # ---------------------------------------------------------------------------------------------- connection
 

@@ -5,7 +5,7 @@ writers can wait for each other. Which traces belong together is only learned un
 be more than was locked, `lock_and_load` returns the others, and the transaction starts again with all of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -15,12 +15,12 @@ from psycopg.rows import dict_row
 from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.settling.identity import call_key, key_name
 from cost_exporter.domain.settling.look_alike import slot_keys
-from cost_exporter.store.codec.arrays import DateArray, Int8Array, TextArray, UuidArray
-from cost_exporter.store.codec.link_bytes import PackedLinks, unpack_links
-from cost_exporter.store.codec.record_columns import record_from_row
+from cost_exporter.store.codec.arrays import Int8Array
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.loading import key_arrays, load_records, load_whole, state_from
+from cost_exporter.store.ledger.long_traces import load_for_merging
 from cost_exporter.store.ledger.look_alikes import Member, alike_traces, is_crowded, member_of, stored_members
-from cost_exporter.store.ledger.trace_state import TraceKey, TraceState, shared_keys_from
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 
 __all__ = [
     "JOINED_TRACES_MAX",
@@ -29,6 +29,7 @@ __all__ = [
     "NamedCall",
     "call_hashes",
     "lock_and_load",
+    "span_ids_of",
     "trace_keys_of",
 ]
 
@@ -92,6 +93,16 @@ def trace_keys_of(batches: Iterable[Facts]) -> set[TraceKey]:
     }
 
 
+def span_ids_of(batches: Iterable[Facts]) -> dict[TraceKey, set[bytes]]:
+    """Return the ids of the spans of a batch, by trace."""
+    found: dict[TraceKey, set[bytes]] = {}
+    for batch in batches:
+        for spans in (batch.calls, batch.links):
+            for each in spans:
+                found.setdefault((each.trace_id, batch.namespace), set()).add(each.span_id)
+    return found
+
+
 def call_hashes(batches: Iterable[Facts]) -> dict[int, NamedCall]:
     """Return what a batch names under each key, its traces in order."""
     found: dict[int, NamedCall] = {}
@@ -117,13 +128,20 @@ def _add(found: dict[int, NamedCall], call_hash: int, key: TraceKey) -> NamedCal
 
 
 def lock_and_load(
-    connection: Connection, keys: set[TraceKey], hashes: Mapping[int, NamedCall], bucket_day: int
+    connection: Connection,
+    keys: set[TraceKey],
+    hashes: Mapping[int, NamedCall],
+    bucket_day: int,
+    spans: Mapping[TraceKey, set[bytes]] | None = None,
 ) -> LockedTraces | set[TraceKey]:
-    """Lock `keys` and return what is known of them; or the traces that belong to them and have to be locked as well."""
+    """Lock `keys` and return what is known of them; or the traces that belong to them and have to be locked as well.
+
+    Of long traces only these spans are loaded, where any are given; `complete` loads what belongs to them.
+    """
     ordered = sorted(keys)
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
         with connection.pipeline():
-            cursor.execute(statement("lock_traces"), _key_arrays(ordered))
+            cursor.execute(statement("lock_traces"), key_arrays(ordered))
             rows = cursor.fetchall()
             cursor.execute(statement("homes_of_calls"), {"call_hash": Int8Array.of(sorted(hashes))})
             first_traces = {row["call_hash"]: row for row in cursor.fetchall()}
@@ -133,14 +151,29 @@ def lock_and_load(
                 first_traces |= {row["call_hash"]: row for row in cursor.fetchall()}
         states = {key: TraceState(key=key, bucket_day=bucket_day) for key in ordered}
         for row in rows:
-            state = _state_from(row)
+            state = state_from(row)
             states[state.key] = state
         locked = LockedTraces(states=states)
         missing = _join(cursor, locked, hashes, first_traces)
         if missing:
             return missing
-        _load_records(cursor, [state for state in states.values() if state.stored_record_count])
+        _load(cursor, locked, spans)
     return locked
+
+
+def _load(
+    cursor: psycopg.Cursor[dict[str, Any]], locked: LockedTraces, spans: Mapping[TraceKey, set[bytes]] | None
+) -> None:
+    states = [state for state in locked.states.values() if not state.is_purged]
+    load_records(cursor, [state for state in states if state.long is None and state.stored_record_count])
+    long_states = [state for state in states if state.long is not None]
+    # What shares calls with other traces is settled as a whole: which of its calls these touch is not indexed.
+    whole = [state for state in long_states if spans is None or state.is_joined]
+    if whole:
+        load_whole(cursor, whole)
+    load_for_merging(
+        cursor, [(state, spans.get(state.key, set())) for state in long_states if state.partial] if spans else []
+    )
 
 
 def _join(
@@ -155,7 +188,7 @@ def _join(
     asked |= {state.key for state in locked.states.values() if state.is_joined}
     if not asked:
         return set()
-    rows = cursor.execute(statement("joined_traces"), _key_arrays(sorted(asked))).fetchall()
+    rows = cursor.execute(statement("joined_traces"), key_arrays(sorted(asked))).fetchall()
     locked.stored_joins = {
         ((row["trace_id"], row["namespace"]), (row["other_trace_id"], row["namespace"])) for row in rows
     }
@@ -230,47 +263,6 @@ def _refuse_crowds(locked: LockedTraces) -> None:
     for key in {key for each in locked.joins for key in (each.one, each.other)}:
         if key in locked.states and not locked.states[key].is_joined:
             locked.states[key].is_joined = locked.states[key].has_new_keys = True
-
-
-def _load_records(cursor: psycopg.Cursor[dict[str, Any]], states: Sequence[TraceState]) -> None:
-    if not states:
-        return
-    by_key = {state.key: state for state in states}
-    parameters = {
-        **_key_arrays([state.key for state in states]),
-        "bucket": DateArray.of_unix_days([state.bucket_day for state in states]),
-    }
-    for row in cursor.execute(statement("load_records"), parameters):
-        state = by_key[row["trace_id"], row["namespace"]]
-        record = record_from_row(row)
-        key = row["trace_id"], row["span_id"]
-        state.records[key] = record
-        state.calls[key] = record.call
-        state.received_at_us[key] = row["received_at_us"]
-
-
-def _state_from(row: Mapping[str, Any]) -> TraceState:
-    packed = PackedLinks(links=row["links"], attributions=row["attributions"], roots=row["roots"])
-    return TraceState(
-        key=(row["trace_id"], row["namespace"]),
-        bucket_day=row["bucket_day"],
-        is_stored=True,
-        is_purged=row["is_purged"],
-        is_joined=row["is_joined"],
-        is_finalised=row["is_finalised"],
-        is_tenant_trusted=row["is_tenant_trusted"],
-        last_received_at_us=row["last_received_at_us"],
-        stored_record_count=0 if row["is_purged"] else row["record_count"],
-        links=unpack_links(row["trace_id"], packed),
-        shared_keys=shared_keys_from(row["shared_keys"]),
-    )
-
-
-def _key_arrays(keys: Sequence[TraceKey]) -> dict[str, Any]:
-    return {
-        "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
-        "namespace": TextArray.of([namespace for _, namespace in keys]),
-    }
 
 
 def _neighbours(joins: Iterable[tuple[TraceKey, TraceKey]]) -> dict[TraceKey, set[TraceKey]]:

@@ -9,22 +9,67 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
+from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan, Receipt
+from cost_exporter.domain.rollup import Measures
 from cost_exporter.domain.settling.settle import TraceFacts, better_call, better_link
-from cost_exporter.domain.span import Call, Link, SpanKey
+from cost_exporter.domain.span import Call, Link, Root, SpanKey
 from cost_exporter.store.codec.call_json import call_payload
 
-__all__ = ["CALLS_PER_TRACE_MAX", "LINKS_PER_TRACE_MAX", "TraceKey", "TraceState", "merge", "shared_keys_from"]
+__all__ = [
+    "JOINED_CALLS_MAX",
+    "JOINED_LINKS_MAX",
+    "LongTrace",
+    "RootSpan",
+    "TraceKey",
+    "TraceState",
+    "merge",
+    "shared_keys_from",
+]
 
 TraceKey = tuple[bytes, str]
 """(trace id, namespace): in this order traces are locked."""
-CALLS_PER_TRACE_MAX: Final = 20_000
-"""A trace is settled as a whole, so its size bounds what one span may cost; calls beyond are dead letters."""
-LINKS_PER_TRACE_MAX: Final = 20_000
-"""Links beyond these are counted and not kept, but for the root, which ends last and arrives last."""
+JOINED_CALLS_MAX: Final = 20_000
+"""A trace that shares calls with other traces is settled as a whole with them, so its size bounds what one span may
+cost; calls beyond are dead letters."""
+JOINED_LINKS_MAX: Final = 20_000
+"""Links of such a trace beyond these are counted and not kept, but for the root, which ends last and arrives last."""
 
 _KEY_BYTES: Final = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class RootSpan:
+    """The root of a long trace, as its index holds it."""
+
+    key: SpanKey
+    is_link: bool
+    words: Attribution
+    root: Root
+
+
+@dataclass(slots=True, kw_only=True)
+class LongTrace:
+    """What is known of a trace of many spans beside those that are loaded (`long_traces.py`)."""
+
+    number: int
+    words: Attribution = NO_ATTRIBUTION
+    """Field by field, the greatest word of its spans as stored."""
+    root: RootSpan | None = None
+    """As stored, and then as it becomes."""
+    has_gateway: bool = False
+    """Whether a gateway is heard of among its spans as stored."""
+    is_partial: bool = True
+    """Whether only a part of its spans is loaded."""
+    was_tenant_trusted: bool = True
+    started_at_unix_ns: int | None = None
+    ended_at_unix_ns: int | None = None
+    """From when to when the spans are that are not loaded."""
+    totals: dict[str, Measures] = field(default_factory=dict[str, Measures])
+    """What is stored as its totals, by tenant."""
+    framing: set[SpanKey] = field(default_factory=set[SpanKey])
+    """Loaded spans that only look like calls and have one below them that is not loaded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +106,17 @@ class TraceState:
     dropped_link_count: int = 0
     shared_keys: frozenset[int] = frozenset()
     """Keys that calls of this trace have and that too many calls share."""
+    long: LongTrace | None = None
+    new_calls: set[SpanKey] = field(default_factory=set[SpanKey])
+    new_links: set[SpanKey] = field(default_factory=set[SpanKey])
+    """Spans whose content is new or better."""
+    replaced: dict[SpanKey, Attribution] = field(default_factory=dict[SpanKey, Attribution])
+    """Those of them that had another content before, and what that said."""
+
+    @property
+    def partial(self) -> LongTrace | None:
+        """What is known of the rest, where only a part of the trace is loaded."""
+        return self.long if self.long is not None and self.long.is_partial else None
 
     @property
     def facts(self) -> TraceFacts:
@@ -71,6 +127,8 @@ class TraceState:
             calls=self.calls,
             links=self.links,
             shared_keys=self.shared_keys,
+            framing=frozenset() if self.partial is None else frozenset(self.partial.framing),
+            words=NO_ATTRIBUTION if self.partial is None else self.partial.words,
         )
 
     def share(self, keys: AbstractSet[int]) -> bool:
@@ -103,8 +161,8 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
         if state.is_purged:
             letters.append(_letter("too_old", "the records of this trace were purged", call, batch))
             continue
-        if len(state.calls) >= CALLS_PER_TRACE_MAX and (call.trace_id, call.span_id) not in state.calls:
-            detail = f"a trace has {CALLS_PER_TRACE_MAX} calls at most"
+        if not _has_room(state, call):
+            detail = f"a trace that shares calls with others has {JOINED_CALLS_MAX} calls at most"
             letters.append(_letter("trace_too_large", detail, call, batch))
             continue
         outcome = _merge_call(state, call, received_at_us)
@@ -133,6 +191,10 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
     return receipt, letters
 
 
+def _has_room(state: TraceState, call: Call) -> bool:
+    return not state.is_joined or len(state.calls) < JOINED_CALLS_MAX or (call.trace_id, call.span_id) in state.calls
+
+
 def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | None:
     """Return None for a call not known before, True for the same content again, False for a conflict."""
     key = call.trace_id, call.span_id
@@ -142,6 +204,7 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
         state.received_at_us[key] = received_at_us
         state.has_changed = True
         state.new_span_count += 1
+        state.new_calls.add(key)
         return None
     if known.content_hash == call.content_hash:
         return True
@@ -152,6 +215,8 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
     if best is not known:
         state.calls[key] = best
         state.new_span_count += 1
+        state.new_calls.add(key)
+        state.replaced.setdefault(key, known.attribution)
     return False
 
 
@@ -159,8 +224,7 @@ def _merge_look_alikes(states: dict[TraceKey, TraceState], batch: Facts, receive
     """Merge the links that look like calls: they count as links, and become records where nothing is below them."""
     for call in batch.look_alikes:
         state = states[call.trace_id, batch.namespace]
-        is_known = (call.trace_id, call.span_id) in state.calls
-        if not state.is_purged and (is_known or len(state.calls) < CALLS_PER_TRACE_MAX):
+        if not state.is_purged and _has_room(state, call):
             _merge_call(state, call, received_at_us)
 
 
@@ -173,13 +237,17 @@ def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
             continue
         if known is None and key in batch.outgoing:
             state.outgoing_links.append(batch.outgoing[key])
-        if known is None and len(state.links) >= LINKS_PER_TRACE_MAX and not _is_first_root(state, link):
+        is_full = state.is_joined and len(state.links) >= JOINED_LINKS_MAX
+        if known is None and is_full and not _is_first_root(state, link):
             state.dropped_link_count += 1
             continue
         best = link if known is None else better_link(known, link)
         if best is not known:
             state.links[key] = best
             state.has_changed = state.has_new_links = True
+            state.new_links.add(key)
+            if known is not None:
+                state.replaced.setdefault(key, known.attribution)
 
 
 def _is_first_root(state: TraceState, link: Link) -> bool:

@@ -24,15 +24,16 @@ from cost_exporter.store.codec.arrays import (
     TimestampArray,
     UuidArray,
 )
-from cost_exporter.store.codec.link_bytes import NO_LINKS, pack_links
+from cost_exporter.store.codec.link_bytes import NO_LINKS, PackedLinks, pack_links
 from cost_exporter.store.codec.record_columns import record_parameters
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.arrivals import write_arrivals
 from cost_exporter.store.ledger.journal import write_journal
 from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
+from cost_exporter.store.ledger.long_index import keep_headers, packed_root
 from cost_exporter.store.ledger.look_alikes import insert_members
 from cost_exporter.store.ledger.rollups import move_rollups
-from cost_exporter.store.ledger.trace_state import TraceKey
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 from cost_exporter.store.ledger.write_set import RecordChange, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
 
@@ -94,6 +95,7 @@ def write_all(
         if old_changes:
             rest.execute(statement("update_records"), _record_parameters(old_changes))
         _remove_records(rest, write_set.removals)
+        keep_headers(rest, [each.state for each in old_traces], write_set.unindexed)
         write_journal(rest, write_set)
         _count_producers(rest, new_changes)
         if enrich is not None:
@@ -133,7 +135,7 @@ def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]
 
 def _trace_parameters(trace_rows: Sequence[TraceRow]) -> dict[str, Any]:
     states = [each.state for each in trace_rows]
-    packed = [pack_links(state.links.values()) if state.has_new_links else NO_LINKS for state in states]
+    packed = [_packed_links(state) if state.has_new_links else NO_LINKS for state in states]
     workflows = [each.workflow for each in trace_rows]
     return {
         "trace_id": UuidArray.of([state.key[0] for state in states]),
@@ -156,6 +158,10 @@ def _trace_parameters(trace_rows: Sequence[TraceRow]) -> dict[str, Any]:
         "roots": TextArray.of([each.roots for each in packed]),
         "shared_keys": ByteaArray.of([state.shared_key_bytes for state in states]),
     }
+
+
+def _packed_links(state: TraceState) -> PackedLinks:
+    return pack_links(state.links.values()) if state.long is None else packed_root(state)
 
 
 def _record_parameters(changes: Sequence[RecordChange]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from cost_exporter.domain.settling.settle import Price, TraceFacts, Workflow, se
 from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
-from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
+from cost_exporter.store.ledger.trace_state import LongTrace, TraceKey, TraceState
 
 __all__ = [
     "Amendment",
@@ -122,6 +122,8 @@ class WriteSet:
     """Workflows that were final before these changes."""
     parted_traces: set[TraceKey] = field(default_factory=set[TraceKey])
     """Traces that share a key with others which joins them no more."""
+    unindexed: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    """Spans of long traces that have no record, because they only frame calls: number of the trace, span id."""
     reason: str = ""
     """Why records change, where it is not for what arrived: a re-rating or its undoing."""
 
@@ -254,6 +256,8 @@ def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_s
         before = state.records.get(key)
         record = records.get(key)
         if record is None:  # it only frames others
+            if state.long is not None:
+                write_set.unindexed.append((state.long.number, key[1]))
             if before is not None:
                 removals.append(_change(state, before, before))
         elif before is None or _stored_fields(before) != _stored_fields(record) or before.call is not call:
@@ -278,7 +282,7 @@ def _add_trace(state: TraceState, records: Mapping[SpanKey, CostRecord], write_s
     if state.is_parted:
         write_set.parted_traces.add(state.key)
     if state.has_changed or state.has_new_keys or changes:
-        write_set.trace_rows.append(_trace_row(state, records))
+        write_set.trace_rows.append(_trace_row(state, records, changes, removals))
         if state.is_finalised and (changes or removals):
             write_set.final_traces.add(state.key)
             write_set.amendments += _amendments(state, changes, removals)
@@ -326,7 +330,12 @@ def _stored_fields(record: CostRecord) -> tuple[object, ...]:
     )
 
 
-def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> TraceRow:
+def _trace_row(
+    state: TraceState,
+    records: Mapping[SpanKey, CostRecord],
+    changes: Sequence[RecordChange],
+    removals: Sequence[RecordChange],
+) -> TraceRow:
     trace_id = state.key[0]
     facts = state.facts
     kept = {key: call for key, call in state.calls.items() if key in records}
@@ -336,18 +345,29 @@ def _trace_row(state: TraceState, records: Mapping[SpanKey, CostRecord]) -> Trac
         if link.root is not None:
             started.append(link.root.started_at_unix_ns)
             ended.append(link.root.ended_at_unix_ns)
+    tenants, record_count = {records[key].tenant for key in kept}, len(kept)
+    if state.partial is not None:
+        _, now = _totals(state.partial, changes, removals)
+        tenants = {tenant for tenant, total in now.items() if total.request_count or total.duplicate_count}
+        record_count = state.stored_record_count - len(removals) + sum(each.before is None for each in changes)
+        started += _known(state.partial.started_at_unix_ns)
+        ended += _known(state.partial.ended_at_unix_ns)
     start = min(started, default=None)
     return TraceRow(
         state=state,
-        tenant=_tenant_of(facts, trace_id, [records[key].tenant for key in kept]),
+        tenant=_tenant_of(facts, trace_id, tenants),
         workflow=workflow_of(trace_id, facts),
-        record_count=len(kept),
+        record_count=record_count,
         started_at_unix_ns=start,
         ended_at_unix_ns=None if start is None else max(start, *ended),
     )
 
 
-def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> str:
+def _known(instant: int | None) -> list[int]:
+    return [] if instant is None else [instant]
+
+
+def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Iterable[str]) -> str:
     """Return the tenant of the workflow as a whole: the root's, else the smallest name among its calls' tenants."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
     if root is not None and facts.tenant_is_trusted:
@@ -360,10 +380,13 @@ def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Sequence[str]) -> st
 def _amendments(
     state: TraceState, changes: Sequence[RecordChange], removals: Sequence[RecordChange]
 ) -> Iterable[Amendment]:
-    removed = {(each.record.call.trace_id, each.record.call.span_id) for each in removals}
-    after = {key: record for key, record in state.records.items() if key not in removed}
-    after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
-    sums = [_sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())]
+    if state.partial is not None:
+        sums = _totals(state.partial, changes, removals)
+    else:
+        removed = {(each.record.call.trace_id, each.record.call.span_id) for each in removals}
+        after = {key: record for key, record in state.records.items() if key not in removed}
+        after |= {(change.record.call.trace_id, change.record.call.span_id): change.record for change in changes}
+        sums = _sum_by_tenant(state.records.values()), _sum_by_tenant(after.values())
     for tenant in sorted(sums[0].keys() | sums[1].keys()):
         before, now = (each.get(tenant, NOTHING) for each in sums)
         if before != now:
@@ -376,6 +399,26 @@ def _amendments(
                 before_unpriced=before.unpriced_count,
                 after_unpriced=now.unpriced_count,
             )
+
+
+def _totals(
+    rest: LongTrace, changes: Sequence[RecordChange], removals: Sequence[RecordChange]
+) -> tuple[dict[str, Measures], dict[str, Measures]]:
+    """Return the totals of a long trace by tenant, before and after."""
+    return rest.totals, _moved(rest.totals, changes, removals)
+
+
+def _moved(
+    sums: Mapping[str, Measures], changes: Sequence[RecordChange], removals: Sequence[RecordChange]
+) -> dict[str, Measures]:
+    """Return the sums by tenant as these changes leave them."""
+    gone = [change.before for change in changes if change.before is not None] + [each.record for each in removals]
+    moved = dict(sums)
+    for tenant, measures in _sum_by_tenant(change.record for change in changes).items():
+        moved[tenant] = moved.get(tenant, NOTHING).plus(measures)
+    for tenant, measures in _sum_by_tenant(gone).items():
+        moved[tenant] = moved.get(tenant, NOTHING).minus(measures)
+    return moved
 
 
 def _sum_by_tenant(records: Iterable[CostRecord]) -> dict[str, Measures]:

@@ -47,6 +47,12 @@ with empty as (
 ), without_total as (
   delete from callfare.workflow_total as total using empty
   where total.trace_id = empty.trace_id and total.namespace = empty.namespace
+), without_index as (
+  delete from callfare.long_trace using empty
+  where long_trace.trace_id = empty.trace_id and long_trace.namespace = empty.namespace
+  returning long_trace.number
+), without_links as (
+  delete from callfare.long_span using without_index where long_span.number = without_index.number
 )
 delete from callfare.trace using empty
 where trace.trace_id = empty.trace_id and trace.namespace = empty.namespace;

@@ -9,9 +9,13 @@ select
   (extract(epoch from trace.last_received_at) * 1000000)::bigint as last_received_at_us,
   trace.is_tenant_trusted, trace.is_joined, trace.finalised_at is not null as is_finalised, trace.record_count,
   exists (select from callfare.bucket where bucket.bucket = trace.bucket and purged_at is not null) as is_purged,
-  trace.links, trace.attributions::text as attributions, trace.roots::text as roots, trace.shared_keys
+  trace.links, trace.attributions::text as attributions, trace.roots::text as roots, trace.shared_keys,
+  (extract(epoch from trace.started_at) * 1000000)::bigint as started_us,
+  (extract(epoch from trace.ended_at) * 1000000)::bigint as ended_us,
+  long_trace.number, long_trace.words::text as words, long_trace.has_gateway
 from callfare.trace
 join unnest(%(trace_id)b::uuid[], %(namespace)b::text[]) as wanted (trace_id, namespace) using (trace_id, namespace)
+left join callfare.long_trace using (trace_id, namespace)
 order by trace.trace_id, trace.namespace
 for update of trace;
 
@@ -63,6 +67,21 @@ select
 from callfare.record
 join unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[]) as wanted (trace_id, namespace, bucket)
   using (trace_id, namespace, bucket);
+
+-- load_records_of_spans --
+-- The same of some spans.
+select
+  uuid_send(record.trace_id) as trace_id, record.namespace, int8send(span_id) as span_id,
+  int8send(parent_span_id) as parent_span_id, tenant_id, category, operation, provider, model, service_tier, mode,
+  task, tier, user_id, api_key_id, service_name, error_type,
+  (extract(epoch from started_at) * 1000000)::bigint as started_us, started_ns, duration_ns,
+  (extract(epoch from received_at) * 1000000)::bigint as received_at_us,
+  status, cost_usd, reported_cost_usd, int8send(duplicate_of) as duplicate_of,
+  uuid_send(duplicate_trace_id) as duplicate_trace_id, content_hash, book_version,
+  usage::text as usage, lines::text as lines, issues::text as issues, fact::text as fact
+from callfare.record
+join unnest(%(trace_id)b::uuid[], %(namespace)b::text[], %(bucket)b::date[], %(span_id)b::bigint[])
+  as wanted (trace_id, namespace, bucket, span_id) using (trace_id, namespace, bucket, span_id);
 
 -- insert_traces --
 -- New traces. Fewer rows than asked for means that another writer was faster: the batch starts again.

@@ -99,3 +99,14 @@ alter table callfare.record detach partition {partition};
 -- drop_partition --
 -- Delete the records of a month.
 drop table {partition};
+
+-- forget_long_spans --
+-- The index of long traces whose records are gone, some spans at a time.
+delete from callfare.long_span
+where ctid = any(array(
+  select long_span.ctid
+  from callfare.long_trace
+  join callfare.trace using (trace_id, namespace)
+  join callfare.long_span using (number)
+  where trace.bucket = %(bucket)s
+  limit %(count)s));
