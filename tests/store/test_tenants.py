@@ -21,8 +21,9 @@ WITHOUT_TENANT = {
     # Of the service as a whole.
     *("bucket", "schema_migration", "token_ever", "margin_rule", "revenue_rule", "fee_rule"),
     *("price", "price_alias", "price_factor", "price_book_version", "outbox_given_up"),
-    # Only the writer reads these: ids and hashes by trace, and packed spans on their way out. No reader has a grant.
-    *("provider_call", "trace_join", "look_alike", "outbox"),
+    # Only the writer reads these: ids, hashes and words of spans by trace, and packed spans on their way out. No reader
+    # has a grant.
+    *("provider_call", "trace_join", "look_alike", "long_trace", "long_span", "outbox"),
 }
 """Tables that need no tenant, and why. A new table has to be put here or have a `tenant_id`."""
 

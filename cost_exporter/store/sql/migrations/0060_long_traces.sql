@@ -31,11 +31,14 @@ create table callfare.long_span (
   primary key (number, span_id, is_link),
   constraint links_have_no_ties check (not is_link or coalesce(identity, session, usage, uncached) is null)
 );
-create index long_span_below on callfare.long_span (number, parent_span_id);
-create index long_span_identity on callfare.long_span (number, identity) where identity is not null;
-create index long_span_session on callfare.long_span (number, session) where session is not null;
-create index long_span_usage on callfare.long_span (number, usage, length_class, started_ns) where usage is not null;
-create index long_span_uncached on callfare.long_span (number, uncached, length_class, started_ns)
+-- One index a question, each by a hash that only this question asks for: which of two indexes is better is guessed from
+-- sizes, and what is known of these is old while a trace grows.
+create index long_span_below on callfare.long_span (hashint8extended(parent_span_id, number));
+create index long_span_identity on callfare.long_span (hashint8extended(identity, number)) where identity is not null;
+create index long_span_session on callfare.long_span (hashint8extended(session, number)) where session is not null;
+create index long_span_usage on callfare.long_span (hashint8extended(usage, number * 16 + length_class), started_ns)
+  where usage is not null;
+create index long_span_uncached on callfare.long_span (hashint8extended(uncached, number * 16 + length_class), started_ns)
   where uncached is not null;
 create index long_span_roots on callfare.long_span (number, started_ns, span_id)
   where root is not null;
@@ -46,19 +49,22 @@ create index long_span_roots on callfare.long_span (number, started_ns, span_id)
 --   2  a span below one: further down, to the calls below; these spans themselves are not returned
 -- A span that only looks like a call leads nowhere else; below a call it is returned because it inherits.
 --
--- The settings keep to the indexes: what is known of these tables' sizes is old while a trace grows.
+-- The settings keep to the indexes. `number + 0` keeps to the index that the hash is in.
 create function callfare.tied_spans(
   of_number bigint[], of_span_id bigint[], of_way bigint[], untied_number bigint[], untied_identity bigint[],
   lengths_max_ns bigint[], slack_ns bigint
 ) returns table (found_number bigint, found_span_id bigint)
-language sql stable
+language plpgsql stable
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_material = off
 as $$
+begin
+  return query
   with recursive reached (number, span_id, way) as (
-    select number, span_id, way::smallint from unnest(of_number, of_span_id, of_way) as seed (number, span_id, way)
+    select seed.number, seed.span_id, seed.way::smallint
+    from unnest(of_number, of_span_id, of_way) as seed (number, span_id, way)
     union
     select reached.number, next.span_id, next.way
     from reached
@@ -74,11 +80,14 @@ as $$
         when below.usage is not null then '{0}'::smallint[]
         when below.is_look_alike then '{1,2}'
         else '{2}' end) as ways (way)
-      where below.number = reached.number and below.parent_span_id = reached.span_id and reached.way in (0, 2)
+      where hashint8extended(below.parent_span_id, below.number) = hashint8extended(reached.span_id, reached.number)
+        and below.parent_span_id = reached.span_id and below.number + 0 = reached.number and reached.way in (0, 2)
       union all
       select other.span_id, 0::smallint
       from callfare.long_span as here
-      join callfare.long_span as other on other.number = here.number and other.identity = here.identity
+      join callfare.long_span as other
+        on hashint8extended(other.identity, other.number) = hashint8extended(here.identity, here.number)
+        and other.identity = here.identity and other.number + 0 = here.number
       where here.number = reached.number and here.span_id = reached.span_id and reached.way = 0
         and not exists (
           select from unnest(untied_number, untied_identity) as untied (number, identity)
@@ -86,14 +95,18 @@ as $$
       union all
       select other.span_id, 0::smallint
       from callfare.long_span as here
-      join callfare.long_span as other on other.number = here.number and other.session = here.session
+      join callfare.long_span as other
+        on hashint8extended(other.session, other.number) = hashint8extended(here.session, here.number)
+        and other.session = here.session and other.number + 0 = here.number
       where here.number = reached.number and here.span_id = reached.span_id and reached.way = 0
       union all
       select other.span_id, 0::smallint
       from callfare.long_span as here
       cross join lateral unnest(lengths_max_ns) with ordinality as class (length_max_ns, place)
       join callfare.long_span as other
-        on other.number = here.number and other.usage = here.usage and other.length_class = class.place - 1
+        on hashint8extended(other.usage, other.number * 16 + other.length_class)
+          = hashint8extended(here.usage, here.number * 16 + class.place - 1)
+        and other.usage = here.usage and other.number + 0 = here.number and other.length_class = class.place - 1
         and other.started_ns between here.started_ns - class.length_max_ns - slack_ns and here.ended_ns + slack_ns
       where here.number = reached.number and here.span_id = reached.span_id and reached.way = 0
         and other.ended_ns + slack_ns >= here.started_ns
@@ -102,24 +115,29 @@ as $$
       from callfare.long_span as here
       cross join lateral unnest(lengths_max_ns) with ordinality as class (length_max_ns, place)
       join callfare.long_span as other
-        on other.number = here.number and other.uncached = here.uncached and other.length_class = class.place - 1
+        on hashint8extended(other.uncached, other.number * 16 + other.length_class)
+          = hashint8extended(here.uncached, here.number * 16 + class.place - 1)
+        and other.uncached = here.uncached and other.number + 0 = here.number and other.length_class = class.place - 1
         and other.started_ns between here.started_ns - class.length_max_ns - slack_ns and here.ended_ns + slack_ns
       where here.number = reached.number and here.span_id = reached.span_id and reached.way = 0
         and other.ended_ns + slack_ns >= here.started_ns
     ) as next
   )
-  select distinct number, span_id from reached where way < 2
+  select distinct reached.number, reached.span_id from reached where reached.way < 2;
+end
 $$;
 
 -- Which of these spans have a call, or a span that looks like one, below them.
 create function callfare.have_call_below(of_number bigint[], of_span_id bigint[])
 returns table (found_number bigint, found_span_id bigint)
-language sql stable
+language plpgsql stable
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_material = off
 as $$
+begin
+  return query
   select asked.number, asked.span_id
   from unnest(of_number, of_span_id) as asked (number, span_id)
   cross join lateral (
@@ -128,11 +146,14 @@ as $$
       union
       select below.span_id, below.is_link
       from reached
-      join callfare.long_span as below on below.number = asked.number and below.parent_span_id = reached.span_id
+      join callfare.long_span as below
+        on hashint8extended(below.parent_span_id, below.number) = hashint8extended(reached.span_id, asked.number)
+        and below.parent_span_id = reached.span_id and below.number + 0 = asked.number
       where reached.is_link
     )
-    select from reached where not is_link limit 1
-  ) as call
+    select from reached where not reached.is_link limit 1
+  ) as call;
+end
 $$;
 
 -- The index of a long trace holds exactly its records.
