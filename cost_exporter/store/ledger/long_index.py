@@ -78,7 +78,7 @@ def keep_headers(cursor: Cursor, states: Iterable[TraceState], framing: Sequence
 
 
 def has_gateway(calls: Iterable[Call]) -> bool:
-    """Return whether a gateway is heard of: then which ids are made up is asked of all calls that have them."""
+    """Return whether a gateway is among them: then which ids are made up is asked of all calls that have them."""
     return any(call.is_gateway or call.has_gateway_id for call in calls)
 
 

@@ -117,7 +117,7 @@ def _is_seen_otherwise(state: TraceState) -> bool:
     """Return whether every call may be judged or attributed otherwise now, whatever the new spans are tied to."""
     if state.long is None or state.is_tenant_trusted != state.long.was_tenant_trusted:
         return True
-    # Ids that too many calls share tie none, until a gateway is heard of.
+    # Ids that too many calls share tie none, until a gateway is among the calls.
     return bool(state.shared_keys) and not state.long.has_gateway and has_gateway(state.calls.values())
 
 

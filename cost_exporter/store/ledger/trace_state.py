@@ -59,7 +59,7 @@ class LongTrace:
     root: RootSpan | None = None
     """As stored, and then as it becomes."""
     has_gateway: bool = False
-    """Whether a gateway is heard of among its spans as stored."""
+    """Whether a gateway is among its calls as stored."""
     is_partial: bool = True
     """Whether only a part of its spans is loaded."""
     was_tenant_trusted: bool = True
@@ -111,7 +111,7 @@ class TraceState:
     new_links: set[SpanKey] = field(default_factory=set[SpanKey])
     """Spans whose content is new or better."""
     replaced: dict[SpanKey, Attribution] = field(default_factory=dict[SpanKey, Attribution])
-    """Those of them that had another content before, and what that said."""
+    """Those of them that had another content before, and what that stated."""
 
     @property
     def partial(self) -> LongTrace | None:

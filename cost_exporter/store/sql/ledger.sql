@@ -134,14 +134,14 @@ select long_trace.number, int8send(record.span_id) as span_id
 from unnest(
   %(number)b::bigint[], %(bucket)b::date[], %(tenant)b::text[], %(category)b::text[], %(task)b::text[],
   %(tier)b::text[], %(user)b::text[], %(api_key)b::text[]
-) as said (number, bucket, tenant, category, task, tier, user_id, api_key)
+) as stated (number, bucket, tenant, category, task, tier, user_id, api_key)
 join callfare.long_trace using (number)
 join callfare.record using (trace_id, namespace, bucket)
-where record.tenant_id <> said.tenant or record.category <> said.category
-  or (said.task is not null and record.task is distinct from said.task)
-  or (said.tier is not null and record.tier is distinct from said.tier)
-  or (said.user_id is not null and record.user_id is distinct from said.user_id)
-  or (said.api_key is not null and record.api_key_id is distinct from said.api_key);
+where record.tenant_id <> stated.tenant or record.category <> stated.category
+  or (stated.task is not null and record.task is distinct from stated.task)
+  or (stated.tier is not null and record.tier is distinct from stated.tier)
+  or (stated.user_id is not null and record.user_id is distinct from stated.user_id)
+  or (stated.api_key is not null and record.api_key_id is distinct from stated.api_key);
 
 -- long_times --
 -- From when to when the spans of long traces are that count for it, but for the calls given.
@@ -170,7 +170,7 @@ order by trace_id, namespace
 returning number, uuid_send(trace_id) as trace_id, namespace;
 
 -- keep_long_words --
--- The greatest words of long traces, and whether a gateway is heard of in them.
+-- The greatest words of long traces, and whether a gateway is among their calls.
 update callfare.long_trace set words = new.words::jsonb, has_gateway = long_trace.has_gateway or new.has_gateway
 from unnest(%(number)b::bigint[], %(words)b::text[], %(has_gateway)b::boolean[]) as new (number, words, has_gateway)
 where long_trace.number = new.number
