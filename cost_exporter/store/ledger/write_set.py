@@ -32,7 +32,7 @@ from cost_exporter.domain.settling.settle import Price, TraceFacts, Workflow, se
 from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.domain.value import value
-from cost_exporter.store.ledger.trace_state import LongTrace, TraceKey, TraceState
+from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 
 __all__ = [
     "Amendment",
@@ -347,8 +347,8 @@ def _trace_row(
             ended.append(link.root.ended_at_unix_ns)
     tenants, record_count = {records[key].tenant for key in kept}, len(kept)
     if state.partial is not None:
-        _, now = _totals(state.partial, changes, removals)
-        tenants = {tenant for tenant, total in now.items() if total.request_count or total.duplicate_count}
+        totals = _moved(state.partial.totals, changes, removals)
+        tenants = {tenant for tenant, total in totals.items() if total.request_count or total.duplicate_count}
         record_count = state.stored_record_count - len(removals) + sum(each.before is None for each in changes)
         started += _known(state.partial.started_at_unix_ns)
         ended += _known(state.partial.ended_at_unix_ns)
@@ -381,7 +381,7 @@ def _amendments(
     state: TraceState, changes: Sequence[RecordChange], removals: Sequence[RecordChange]
 ) -> Iterable[Amendment]:
     if state.partial is not None:
-        sums = _totals(state.partial, changes, removals)
+        sums = state.partial.totals, _moved(state.partial.totals, changes, removals)
     else:
         removed = {(each.record.call.trace_id, each.record.call.span_id) for each in removals}
         after = {key: record for key, record in state.records.items() if key not in removed}
@@ -399,13 +399,6 @@ def _amendments(
                 before_unpriced=before.unpriced_count,
                 after_unpriced=now.unpriced_count,
             )
-
-
-def _totals(
-    rest: LongTrace, changes: Sequence[RecordChange], removals: Sequence[RecordChange]
-) -> tuple[dict[str, Measures], dict[str, Measures]]:
-    """Return the totals of a long trace by tenant, before and after."""
-    return rest.totals, _moved(rest.totals, changes, removals)
 
 
 def _moved(
