@@ -19,7 +19,13 @@ from cost_exporter.store.database.connection import connect_ledger
 from cost_exporter.store.finalise import forget_empty_traces
 from cost_exporter.store.ledger import long_traces
 from cost_exporter.store.ledger.ledger import LedgerStore
-from cost_exporter.store.ledger.locked_traces import call_hashes, lock_and_load, span_ids_of, trace_keys_of
+from cost_exporter.store.ledger.locked_traces import (
+    LockedTraces,
+    call_hashes,
+    lock_and_load,
+    span_ids_of,
+    trace_keys_of,
+)
 from cost_exporter.store.ledger.long_traces import complete
 from cost_exporter.store.ledger.trace_state import merge
 from cost_exporter.store.retention import purge_before
@@ -59,7 +65,7 @@ def calls(draw: st.DrawFn) -> Call:
         start_ms=start_ms,
         end_ms=start_ms + draw(st.sampled_from([0, 50, 4_200, 700_000])),
         scope=draw(st.sampled_from(["scope.a", "scope.b"])),
-        detail=draw(st.sampled_from([EmitterRank.PLAIN, EmitterRank.FRAMEWORK, EmitterRank.NATIVE])),
+        emitter_rank=draw(st.sampled_from([EmitterRank.PLAIN, EmitterRank.FRAMEWORK, EmitterRank.NATIVE])),
         provider=draw(st.sampled_from(["openai", "openai", "aws"])),
         model=draw(st.sampled_from(["gpt-4o-mini", "openai/gpt-4o-mini", "gpt-4o"])),
         operation=draw(st.sampled_from(["chat", "chat", "speech_to_text"])),
@@ -247,10 +253,10 @@ SHAPES: dict[str, list[Span]] = {
     ],
     "a framework above vendors that came first": [
         link("side"),
-        call("a", parent="step", detail=EmitterRank.NATIVE, quantities={"input_tokens": 7}),
+        call("a", parent="step", emitter_rank=EmitterRank.NATIVE, quantities={"input_tokens": 7}),
         link("step", parent="f"),
-        call("b", parent="f", detail=EmitterRank.NATIVE),
-        call("f", detail=EmitterRank.FRAMEWORK, quantities={"input_tokens": 1207, "output_tokens": 345}),
+        call("b", parent="f", emitter_rank=EmitterRank.NATIVE),
+        call("f", emitter_rank=EmitterRank.FRAMEWORK, quantities={"input_tokens": 1207, "output_tokens": 345}),
     ],
     "a price of a phone call that comes later": [
         link("side"),
@@ -278,7 +284,7 @@ SHAPES: dict[str, list[Span]] = {
         call("a", quantities={}, parent="f"),
         call("b", parent="a"),
         call("c", parent="g"),
-        call("f", detail=EmitterRank.FRAMEWORK, attribution=_SAID),
+        call("f", emitter_rank=EmitterRank.FRAMEWORK, attribution=_SAID),
         call("g", attribution=Attribution(category="g")),
         call("a", parent="g"),
     ],
@@ -356,6 +362,7 @@ def loaded(database_url: str, *spans: Span) -> int:
     facts = arriving(*spans)
     with connect_ledger(database_url) as connection:
         locked = lock_and_load(connection, trace_keys_of([facts]), call_hashes([facts]), 0, span_ids_of([facts]))
+        assert isinstance(locked, LockedTraces)
         merge(locked.states, facts)
         complete(connection, locked.states.values())
         connection.rollback()
