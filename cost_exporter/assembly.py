@@ -98,6 +98,10 @@ class LedgerIngest:
         """Read, settle and store the spans of a request. Raises `StoreUnavailable` or `Overloaded`."""
         return self._pipeline(request)
 
+    def begin(self, request: DecodedRequest, done: Callable[[Receipt | Exception], object]) -> bool:
+        """Begin to store a request; `done` gets what a call returns or raises. False, and no more, without room."""
+        return self._pipeline.begin(request, done)
+
     def submit(self, facts: Facts) -> Receipt:
         """Settle and store facts that were read before. Raises as a call."""
         return self._committer.submit(facts)

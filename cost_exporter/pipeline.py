@@ -13,6 +13,7 @@ A request is acknowledged after COMMIT and not before. An error either concerns 
 while the other spans are stored, or it is temporary, and the sender retries.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -30,6 +31,10 @@ class Ledger(Protocol):
 
     def submit(self, facts: Facts) -> Receipt:
         """Store the facts durably and return after COMMIT."""
+        ...
+
+    def begin(self, facts: Facts, done: Callable[[Receipt | Exception], object]) -> bool:
+        """Begin to store the facts; `done` gets what `submit` returns or raises. False where there is no room."""
         ...
 
 
@@ -67,6 +72,17 @@ class Pipeline:
         receipt = self._ledger.submit(facts)
         self._observe(facts, receipt)
         return receipt
+
+    def begin(self, request: DecodedRequest, done: Callable[[Receipt | Exception], object]) -> bool:
+        """Begin to store one request; `done` gets what a call returns or raises. False, and no more, without room."""
+        facts = self._read(request)
+
+        def observed(told: Receipt | Exception) -> None:
+            if isinstance(told, Receipt):
+                self._observe(facts, told)
+            done(told)
+
+        return self._ledger.begin(facts, observed)
 
     def _read(self, request: DecodedRequest) -> Facts:
         facts = read_request(

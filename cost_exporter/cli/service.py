@@ -28,6 +28,8 @@ from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
 from cost_exporter.receive.admission.admission import Admission
+from cost_exporter.receive.connections import OpenConnections, raise_file_limit
+from cost_exporter.receive.event_loop import receiving_loop
 from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.http.receiver import HttpReceiver
 from cost_exporter.receive.http.server import HttpServer
@@ -48,7 +50,7 @@ from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
-from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.reading import Reader, ReaderPool
 from cost_exporter.store.rerate import RerateRunning, retry_unpriced
 from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.token_directory import TokenDirectory
@@ -113,7 +115,7 @@ class Service:
             intake = self._make_intake()
             self._start_background()
             collect_garbage_less_often()
-            return self._start_receivers(intake) | {"web": self._start_web()}
+            return self._start_receivers(intake) | {"web": self._start_web(intake)}
         except BaseException:
             self.stop()
             raise
@@ -157,10 +159,15 @@ class Service:
             sender.start()
 
     def _start_receivers(self, intake: Intake) -> dict[str, Address]:
-        admission, refused = Admission(), self._metrics.refused
-        grpc = GrpcReceiver(intake, authenticate=self._tokens, admission=admission, count_refused=refused)
-        http = HttpReceiver(intake, authenticate=self._tokens, admission=admission, count_refused=refused)
-        http_server = HttpServer(http.app, option="--http")
+        raise_file_limit()
+        shared: dict[str, Any] = {
+            "authenticate": self._tokens,
+            "admission": Admission(),
+            "count_refused": self._metrics.refused,
+            "connections": OpenConnections(),
+        }
+        grpc, http = GrpcReceiver(intake, **shared), HttpReceiver(intake, **shared)
+        http_server = HttpServer(http.app, option="--http", loop=receiving_loop(), connections=shared["connections"])
         self._stopped_by(http, HttpReceiver.close)
         self._stops.append(lambda: _at_once(lambda: grpc.stop(_DRAIN_SECONDS_MAX), http_server.stop))
         return {
@@ -168,7 +175,7 @@ class Service:
             "http": http_server.start(self._settings.otlp_http_addr, self._tls),
         }
 
-    def _start_web(self) -> Address:
+    def _start_web(self, intake: Intake) -> Address:
         app = create_app(
             lend=self._readers.lend,
             lend_stream=self._readers.lend_stream,
@@ -178,6 +185,7 @@ class Service:
             metrics=self._metrics,
             authenticate=self._tokens,
             is_local=self._settings.web_addr.is_loopback,
+            is_receiving=lambda: intake.is_ready,
         )
         server = self._stopped_by(HttpServer(app, option="--web", grace_seconds=5), HttpServer.stop)
         return server.start(self._settings.web_addr, self._tls)
@@ -239,7 +247,8 @@ class Service:
             sweep_reservations(connection)
 
     def _check_rollups(self) -> None:
-        with self._readers.lend() as reader:
+        # A connection of its own, which waits as long as it takes.
+        with Reader.connect(self._database_url) as reader:
             found = reader.mismatches()
         self._metrics.checked_rollups(len(found))
         if found:

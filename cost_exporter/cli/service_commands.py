@@ -66,9 +66,9 @@ def up(
     web: WebAddress = None,
     insecure: Insecure = None,
 ) -> None:
-    """Run everything in one process: database, receivers, API and page."""
+    """Run everything: database, receivers, API and page."""
     settings = load_settings(database_url=db, otlp_grpc_addr=grpc, otlp_http_addr=http, web_addr=web, insecure=insecure)
-    _run(settings, processes=settings.processes or 1)
+    _run(settings, processes=_processes(settings))
 
 
 def serve(
@@ -91,7 +91,12 @@ def serve(
     )
     if settings.database_url is None:
         raise SettingsError("serve needs a database: set CALLFARE_DATABASE_URL or --db, or use `callfare up`")
-    _run(settings, processes=settings.processes or min(usable_cpu_count(), _PROCESSES_MAX))
+    _run(settings, processes=_processes(settings))
+
+
+def _processes(settings: Settings) -> int:
+    """Return in how many processes ingest works: where there are cores, in workers."""
+    return settings.processes or min(usable_cpu_count(), _PROCESSES_MAX)
 
 
 def _run(settings: Settings, *, processes: int) -> None:

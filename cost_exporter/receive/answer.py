@@ -32,16 +32,13 @@ from cost_exporter.errors import (
     UnsupportedMedia,
 )
 from cost_exporter.read.otlp.wire_shape import varint
+from cost_exporter.receive.admission.arrivals import SlowSender
 from cost_exporter.receive.ingest import Refusal
 
-__all__ = ["Answer", "SlowSender", "answer_to", "success"]
+__all__ = ["Answer", "answer_to", "success"]
 
 _RETRY_DELAY_MS: Final = (500, 2_000)
 _INVALID_ARGUMENT, _PERMISSION_DENIED, _RESOURCE_EXHAUSTED, _UNAVAILABLE, _UNAUTHENTICATED = 3, 7, 8, 14, 16
-
-
-class SlowSender(Overloaded):
-    """The request did not arrive in time; its slot was needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final
 from cost_exporter.errors import PermissionDenied
 from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.store.token_directory import Authenticate, bearer_token
-from cost_exporter.store.tokens import TokenScope
+from cost_exporter.store.tokens import Credential, TokenScope
 
 __all__ = ["TENANT_HEADER", "sender_of"]
 
@@ -25,8 +25,14 @@ def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_t
     if credential.scope not in (TokenScope.INGEST, TokenScope.RELAY):
         raise PermissionDenied(f"a token of scope {credential.scope} may not send spans; create one of scope ingest")
     if credential.scope is TokenScope.RELAY and stated_tenant:
-        return SenderIdentity(namespace=_stated(stated_tenant), tenant_is_trusted=False)
-    return SenderIdentity(namespace=credential.tenant, tenant_is_trusted=False)
+        return _identity(_stated(stated_tenant), credential)
+    return _identity(credential.tenant, credential)
+
+
+def _identity(namespace: str, credential: Credential) -> SenderIdentity:
+    # Each tenant that a relay states has a share of its own.
+    share = f"{credential.token_id}/{namespace}"
+    return SenderIdentity(namespace=namespace, tenant_is_trusted=False, credential=share)
 
 
 def _stated(tenant: str) -> str:

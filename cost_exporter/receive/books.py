@@ -41,10 +41,10 @@ class RefreshedBooks:
         Afterwards the book is at most a second old. Callers wait for a refresh that is running: a record priced with an
         outdated book would not be re-rated.
         """
-        if self._is_fresh():
+        if self.is_fresh:
             return
         with self._refreshing:
-            if self._is_fresh():
+            if self.is_fresh:
                 return
             try:
                 self._connection = self._connection or self._connect()
@@ -59,11 +59,13 @@ class RefreshedBooks:
         with self._refreshing:
             self._disconnect()
 
-    def _is_fresh(self) -> bool:
+    @property
+    def is_fresh(self) -> bool:
+        """Whether `refresh` has nothing to do."""
         return time.monotonic() - self._refreshed_at_seconds < _REFRESH_SECONDS
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self._database_url, autocommit=True)
+        return connect(self._database_url, autocommit=True, is_impatient=True)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -25,8 +25,9 @@ from cost_exporter.receive.ingest import Ingest
 from cost_exporter.receive.stuck import StuckBatches, batch_name
 from cost_exporter.store.ledger.isolate import sum_of
 
-__all__ = ["Gate", "place_of"]
+__all__ = ["BeginIngest", "Gate", "is_our_fault", "place_of"]
 
+BeginIngest = Callable[[DecodedRequest, Callable[[Receipt | Exception], object]], bool]
 _LOG = logging.getLogger(__name__)
 _TRACE_ID_BYTES: Final = 16
 _DECODERS: Final = 2
@@ -46,11 +47,16 @@ class Gate:
         limits: Limits | None = None,
         stuck: StuckBatches | None = None,
         store_dead_letters: Ingest | None = None,
+        begin_ingest: BeginIngest | None = None,
         now_unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`store_dead_letters` stores an abandoned batch, which holds dead letters only; by default `ingest` does."""
+        """`store_dead_letters` stores an abandoned batch, which holds dead letters only; by default `ingest` does.
+
+        With `begin_ingest`, which begins to store a request and calls back with what became of it, `begin` works.
+        """
         self.limits = limits or Limits()
         self._ingest = ingest
+        self._begin_ingest = begin_ingest
         self._store_dead_letters = store_dead_letters or ingest
         self._stuck = stuck or StuckBatches()
         self._now_unix_ns = now_unix_ns
@@ -63,12 +69,37 @@ class Gate:
             request = self._decoded(body, encoding, sender)
             receipt = self._ingest(request)
         except Exception as error:
-            if not _is_our_fault(error):
+            if not is_our_fault(error):
                 raise
             return self._after_our_fault(error, body, encoding, request, sender)
         if not self._stuck.is_empty:
             self._stuck.forget(batch_name(sender.namespace, body))
         return receipt
+
+    def begin(
+        self, body: bytes, encoding: Encoding, sender: SenderIdentity, done: Callable[[Receipt | Exception], object]
+    ) -> bool:
+        """Begin to take a request without waiting for its commit. False, and no more, where `take` should take it.
+
+        `done` gets the receipt, an error that `take` would raise, or one for which `take` should be asked again: then
+        it is our fault.
+        """
+        assert self._begin_ingest is not None
+
+        def told(outcome: Receipt | Exception) -> None:
+            if isinstance(outcome, Receipt) and not self._stuck.is_empty:
+                self._stuck.forget(batch_name(sender.namespace, body))
+            done(outcome)
+
+        try:
+            return self._begin_ingest(self._decoded(body, encoding, sender), told)
+        except (ReceiveError, StoreUnavailable) as error:
+            if is_our_fault(error):
+                return False
+            done(error)
+            return True
+        except Exception:  # noqa: BLE001 - `take` meets it again, and knows what to do
+            return False
 
     def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Store a request that crashes its worker as one dead letter. Raises as `take`.
@@ -148,14 +179,14 @@ def _detail_of(error: Exception) -> str:
     return str(error) if isinstance(error, CallfareError) else place_of(error)
 
 
-def _is_our_fault(error: Exception) -> bool:
+def is_our_fault(error: Exception) -> bool:
     """Return whether an error is neither the sender's mistake nor bound to pass."""
     return isinstance(error, StoreFault) or not isinstance(error, ReceiveError | StoreUnavailable)
 
 
 def _may_blame(error: Exception) -> bool:
     """Return whether an error may be due to the one span that is tried: also where it alone is refused for good."""
-    return _is_our_fault(error) or (isinstance(error, ReceiveError) and not isinstance(error, Overloaded))
+    return is_our_fault(error) or (isinstance(error, ReceiveError) and not isinstance(error, Overloaded))
 
 
 def _dead_letters(

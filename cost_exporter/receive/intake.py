@@ -5,20 +5,26 @@ in several. Behind either are the same gate and the same ingest, which `assembly
 spans, a replay of dead letters too, gets the same prices and the same way to the forward endpoint.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, Protocol
 
 from cost_exporter.assembly import IngestOptions, LedgerIngest
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.read.otlp.decoded import DecodedRequest
+from cost_exporter.receive.admission.admission import Permit
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
 from cost_exporter.store.ledger.committer import WRITERS
 
-__all__ = ["Intake", "LocalIntake"]
+__all__ = ["Intake", "LocalIntake", "stored"]
+
+_THREADS: Final = 32
+"""What waits in them shares a commit."""
 
 
 class Intake(Protocol):
@@ -33,6 +39,15 @@ class Intake(Protocol):
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         ...
 
+    def begin(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> "Future[Receipt]":
+        """Begin to take the request and return at once; the future gets what `take` returns or raises."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the processes that do the work give signs of life."""
+        ...
+
 
 class LocalIntake:
     """Decodes, settles and commits in this process. Thread-safe; requests that wait together share a commit."""
@@ -45,9 +60,12 @@ class LocalIntake:
         *,
         writers: int = WRITERS,
         before: Callable[[], object] | None = None,
+        is_prepared: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`before` is called before each request is stored."""
+        """`before` is called before each request is stored; while `is_prepared`, it has nothing to do."""
         self._before = before
+        self._is_prepared = is_prepared
+        self._threads = ThreadPoolExecutor(_THREADS, "intake")
         self._behind = LedgerIngest(
             options,
             price,
@@ -55,7 +73,7 @@ class LocalIntake:
             observe=Watch(observer.stored),
             observe_commit_seconds=observer.committed,
         )
-        self._gate = Gate(self._ingest)
+        self._gate = Gate(self._ingest, begin_ingest=self._behind.begin)
 
     @property
     def limits(self) -> Limits:
@@ -65,6 +83,21 @@ class LocalIntake:
     def take(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> Receipt:
         """Return what became of the request, after COMMIT. Raises only `ReceiveError` and `StoreUnavailable`."""
         return self._gate.take(body, encoding, sender)
+
+    def begin(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> "Future[Receipt]":
+        """Begin to take the request in a thread; the future gets what `take` returns or raises."""
+        return self._threads.submit(self.take, body, encoding, sender)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process that does the work gives signs of life: it is this one."""
+        return True
+
+    def begin_here(
+        self, body: bytes, encoding: Encoding, sender: SenderIdentity, done: Callable[[Receipt | Exception], object]
+    ) -> bool:
+        """Decode and read the request in this thread, and wait for nothing; see `Gate.begin`."""
+        return self._is_prepared() and self._gate.begin(body, encoding, sender, done)
 
     def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Keep of what ends its worker each time that there was one. Raises as `take`."""
@@ -84,6 +117,7 @@ class LocalIntake:
     def close(self) -> None:
         """Commit what is on its way, for a bounded time, and let go of the database."""
         self._behind.close()
+        self._threads.shutdown(wait=False)
 
     def _ingest(self, request: DecodedRequest) -> Receipt:
         self._prepare()
@@ -92,3 +126,17 @@ class LocalIntake:
     def _prepare(self) -> None:
         if self._before is not None:
             self._before()
+
+
+async def stored(intake: Intake, body: bytes, encoding: Encoding, sender: SenderIdentity, permit: Permit) -> Receipt:
+    """Return what became of an admitted request, and give its permit back then, whether its sender still waits or not.
+
+    On the event loop. Work that has begun is done to its end: who hangs up must not make room for more than there is.
+    """
+    try:
+        answered = asyncio.wrap_future(intake.begin(body, encoding, sender))
+    except BaseException:
+        permit.leave()
+        raise
+    answered.add_done_callback(lambda _: permit.leave())
+    return await asyncio.shield(answered)

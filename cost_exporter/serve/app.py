@@ -30,6 +30,7 @@ from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.pages.render import error_page, wants_page
 from cost_exporter.serve.pages.routes import page_routes
+from cost_exporter.serve.readiness import Readiness
 from cost_exporter.serve.web import LendBudgets, LendReader, Web, no_budgets
 from cost_exporter.store.token_directory import Authenticate, anyone
 
@@ -50,19 +51,22 @@ def create_app(
     authenticate: Authenticate = anyone,
     is_local: bool = True,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    is_receiving: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
     """Return the application; `is_local` where only this machine can reach it.
 
-    Its routes are plain functions: FastAPI runs them in threads, off the event loop.
+    `is_receiving` is whether spans can be taken, apart from the database. Routes that read are plain functions: FastAPI
+    runs them in threads, off the event loop.
     """
+    readiness = Readiness(lend, is_receiving)
 
-    def health(_: Request) -> Response:
+    # Both on the event loop: the threads may all wait for a database that hangs.
+    async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    def ready(_: Request) -> Response:
-        with lend() as reader:
-            reader.is_alive()
-        return PlainTextResponse("ready\n")
+    async def ready(request: Request) -> Response:
+        problem = await readiness.problem()
+        return _away(request, problem) if problem else PlainTextResponse("ready\n")
 
     def metrics_text(request: Request) -> Response:
         require_metrics_scope(request, authenticate, is_local=is_local)
@@ -130,8 +134,12 @@ def _not_readable(request: Request, error: Exception) -> Response:
 
 def _store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, CallfareError)
+    return _away(request, str(error))
+
+
+def _away(request: Request, problem: str) -> Response:
     headers = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-    return _refusal(request, 503, "database_unavailable", str(error), headers)
+    return _refusal(request, 503, "database_unavailable", problem, headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

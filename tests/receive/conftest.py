@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.admission import Admission, AdmissionLimits
+from cost_exporter.receive.connections import OpenConnections
+from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
+from cost_exporter.receive.event_loop import receiving_loop
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.http.receiver import HttpReceiver
@@ -52,6 +56,25 @@ class FakeIngest:
         return [letter for request in self.requests for letter in request.dead_letters]
 
 
+class InThreads:
+    """An `Intake` that takes each request in a thread."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.take = gate.take
+        self.limits = gate.limits
+        self._threads = ThreadPoolExecutor(64)
+
+    def begin(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> "Future[Receipt]":
+        return self._threads.submit(self.take, body, encoding, sender)
+
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
 @dataclass
 class Service:
     """Both receivers, running."""
@@ -89,14 +112,23 @@ def start() -> Iterator[Start]:
             ingest = FakeIngest()
             refused: list[Refusal] = []
             gate = Gate(ingest, **gate_options)
+            intake = InThreads(gate)
+            stack.callback(intake.close)
             shared: dict[str, Any] = {
                 "authenticate": authenticate,
                 "admission": Admission(limits),
                 "count_refused": refused.append,
+                "connections": OpenConnections(),
             }
-            grpc_receiver = GrpcReceiver(gate, **shared, **(grpc_options or {}))
-            http_receiver = HttpReceiver(gate, **shared, **(http_options or {}))
-            http_server = HttpServer(http_receiver.app, option="--http", header_seconds_max=header_seconds_max)
+            grpc_receiver = GrpcReceiver(intake, **shared, **(grpc_options or {}))
+            http_receiver = HttpReceiver(intake, **shared, **(http_options or {}))
+            http_server = HttpServer(
+                http_receiver.app,
+                option="--http",
+                header_seconds_max=header_seconds_max,
+                loop=receiving_loop(),
+                connections=shared["connections"],
+            )
             stack.callback(http_receiver.close)
             grpc_address = grpc_receiver.start(LOOPBACK, tls)
             stack.callback(grpc_receiver.stop, 5)

@@ -18,7 +18,7 @@ from cost_exporter.receive.ingest import Refusal
 from cost_exporter.settings import Address
 from cost_exporter.store.token_directory import anyone
 from tests.receive import bodies
-from tests.receive.conftest import FakeIngest, Service, Start
+from tests.receive.conftest import FakeIngest, InThreads, Service, Start
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -251,7 +251,7 @@ def test_stopping_lets_calls_in_flight_commit_and_refuses_new_ones(service: Serv
 
 def receiver() -> GrpcReceiver:
     return GrpcReceiver(
-        Gate(FakeIngest()), authenticate=anyone, admission=Admission(), count_refused=lambda _reason: None
+        InThreads(Gate(FakeIngest())), authenticate=anyone, admission=Admission(), count_refused=lambda _reason: None
     )
 
 

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from cost_exporter.errors import Overloaded, SettingsError, StoreUnavailable
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.admission import AdmissionLimits
+from cost_exporter.receive.admission.arrivals import Arrivals
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.ingest import Refusal
@@ -260,7 +261,8 @@ def test_bytes_in_flight_are_bounded(start: Start) -> None:
 def test_a_slow_body_is_answered_503_and_its_slot_is_free(start: Start) -> None:
     """A body that does not come in time is refused with a status that clients retry: never 408."""
     service = start(
-        http_options={"body_seconds_max": 0.2}, limits=AdmissionLimits(slots=1, wait_seconds_max=PATIENCE_SECONDS)
+        http_options={"arrivals": Arrivals(seconds_max=0.2)},
+        limits=AdmissionLimits(slots=1, wait_seconds_max=PATIENCE_SECONDS),
     )
     with connected(service.http_address) as connection:
         connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n")

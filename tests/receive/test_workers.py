@@ -151,12 +151,50 @@ def test_what_workers_observe_is_told(pool: Pool) -> None:
     assert len(seen.commit_seconds) == 2
 
 
-def test_requests_at_the_same_time_go_to_all_workers(pool: Pool, database_url: str) -> None:
-    """Each worker gets as many as the other."""
+def test_one_worker_is_filled_before_the_next(pool: Pool, database_url: str) -> None:
+    """Small requests at the same time gather in one, where they share its commits."""
     with takes_in_flight(pool[0], database_url, 6) as (sent, held):
-        assert sorted(pool[0].in_flight_counts.values()) == [3, 3]
+        assert sorted(pool[0].in_flight_counts.values()) == [0, 6]
         held.close()
-        assert [each.result(PATIENCE_SECONDS).accepted for each in sent] == [1] * 6
+        assert sum(each.result(PATIENCE_SECONDS).accepted for each in sent) == 6
+
+
+def test_large_requests_at_the_same_time_go_to_all_workers(pool: Pool, database_url: str) -> None:
+    """A worker that has enough is not given more while another has less."""
+    with ThreadPoolExecutor(4) as senders, database_held(database_url):
+        large = bodies.body(bodies.span(1) + bodies.attribute(b"a", bodies.field(1, b"x" * 300_000)))
+        sent = [senders.submit(pool[0].take, large, Encoding.PROTOBUF, SenderIdentity()) for _ in range(4)]
+        wait_until("both are at work", lambda: sorted(pool[0].in_flight_counts.values()) == [2, 2])
+    assert sum(each.result(PATIENCE_SECONDS).received for each in sent) == 4
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PROTOBUF, Encoding.JSON])
+def test_what_is_begun_is_answered_as_what_is_taken(pool: Pool, encoding: Encoding) -> None:
+    """Without a thread that waits for each request: the same receipts, and the same errors."""
+    good = bodies.body(*map(bodies.span, range(3))) if encoding is Encoding.PROTOBUF else b'{"resourceSpans": []}'
+    begun = [pool[0].begin(good, encoding, SenderIdentity()) for _ in range(40)]
+    received = [each.result(PATIENCE_SECONDS).received for each in begun]
+    assert received == [3 if encoding is Encoding.PROTOBUF else 0] * 40
+    with pytest.raises(Undecodable):
+        pool[0].begin(b"{nonsense", encoding, SenderIdentity()).result(PATIENCE_SECONDS)
+
+
+def test_a_hung_worker_is_replaced_and_its_requests_are_refused_for_the_moment(database_url: str) -> None:
+    """One that was stopped, or is stuck, gives no sign of life: its senders do not wait for ever."""
+    options = IngestOptions(database_url=as_url(database_url))
+    workers = WorkerPool(options, Seen(), count=1, silent_seconds_max=2.0)
+    try:
+        (pid,) = workers.in_flight_counts
+        os.kill(pid, signal.SIGSTOP)
+        held = workers.begin(bodies.body(bodies.span(1)), Encoding.PROTOBUF, SenderIdentity())
+        wait_until("it is known", lambda: not workers.is_ready or pid not in workers.in_flight_counts)
+        with pytest.raises(StoreUnavailable):
+            held.result(PATIENCE_SECONDS)
+        wait_until("there is another", lambda: workers.in_flight_counts and pid not in workers.in_flight_counts)
+        assert take(workers, 1).accepted == 1
+        assert workers.is_ready
+    finally:
+        workers.close()
 
 
 def test_small_requests_share_commits(pool: Pool, database_url: str) -> None:
@@ -169,20 +207,19 @@ def test_small_requests_share_commits(pool: Pool, database_url: str) -> None:
 
 
 def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url: str) -> None:
-    """Its senders are told to try again, the others notice nothing; what is sent again is stored once."""
+    """Its senders are told to try again, the other notices nothing; what is sent again is stored once."""
     workers, _ = pool
     with takes_in_flight(workers, database_url, 4) as (sent, held):
-        victim, other = sorted(workers.in_flight_counts)
+        victim, other = sorted(workers.in_flight_counts, key=lambda pid: -workers.in_flight_counts[pid])
         os.kill(victim, signal.SIGKILL)
-        wait_until("its senders know", lambda: sum(each.done() for each in sent) == 2)
-        failed = [each.exception() for each in sent if each.done()]
+        wait_until("its senders know", lambda: all(each.done() for each in sent))
+        failed = [each.exception() for each in sent]
         assert {type(each) for each in failed} == {WorkerEnded}
         assert {str(each) for each in failed} == {"a worker ended; try again"}
         wait_until("there is another worker", lambda: len(workers.in_flight_counts) == 2)
         assert victim not in workers.in_flight_counts
         assert other in workers.in_flight_counts
         held.close()
-        wait_until("the rest is answered", lambda: all(each.done() for each in sent))
     assert take(workers, 0, 1, 2, 3).received == 4
     assert take(workers, 0, 1, 2, 3).duplicate == 4
     with psycopg.connect(database_url) as connection:

@@ -32,6 +32,8 @@ class SenderIdentity:
 
     namespace: str = "default"
     tenant_is_trusted: bool = True
+    credential: str = ""
+    """Whose share of the service the request is taken from."""
 
 
 def decode(

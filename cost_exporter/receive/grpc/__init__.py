@@ -1,1 +1,1 @@
-"""OTLP over gRPC: `receiver.py` is the service, `bounded_pool.py` its threads, which answer also when all are busy."""
+"""OTLP over gRPC."""

@@ -5,8 +5,8 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
+from cost_exporter.receive.admission.arrivals import Arrivals
 from cost_exporter.receive.admission.bounds import Limits, require_size
-from cost_exporter.receive.answer import SlowSender
 
 __all__ = ["Body"]
 
@@ -20,17 +20,15 @@ class Body:
         self._request = request
         self._is_complete = False
 
-    async def read(self, limits: Limits, seconds_max: float) -> bytes:
+    async def read(self, limits: Limits, arrivals: Arrivals) -> bytes:
         """Return the whole body. Raises `TooLarge`, `SlowSender` or `ClientDisconnect`."""
         body = bytearray()
-        try:
-            async with asyncio.timeout(seconds_max):
-                while not self._is_complete:
-                    chunk = await self._chunk()
-                    require_size(len(body) + len(chunk), limits)
-                    body += chunk
-        except TimeoutError as error:
-            raise SlowSender("the request did not arrive in time; try again") from error
+        async with arrivals.arriving() as deadline:
+            while not self._is_complete:
+                chunk = await self._chunk()
+                require_size(len(body) + len(chunk), limits)
+                body += chunk
+                deadline.received(len(body))
         return bytes(body)
 
     async def drain(self, bytes_max: int) -> None:

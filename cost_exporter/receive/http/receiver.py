@@ -1,16 +1,14 @@
 """OTLP/HTTP: `POST /v1/traces` in protobuf or JSON, as a Starlette application.
 
-A client is answered in its own content type. The event loop only moves bytes: decoding and storing happen in
-threads, as many as there are admission slots. Bodies may come in chunks without a length, as from JavaScript.
+A client is answered in its own content type. The event loop only moves bytes: compressed ones are inflated in a few
+threads, and the intake decodes and stores. Bodies may come in chunks without a length, as from JavaScript.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -18,25 +16,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cost_exporter.domain.facts import Receipt
-from cost_exporter.errors import Overloaded, UnsupportedMedia
+from cost_exporter.errors import UnsupportedMedia
 from cost_exporter.receive.admission.admission import Admission, Permit
+from cost_exporter.receive.admission.arrivals import Arrivals
 from cost_exporter.receive.admission.bounds import require_size
 from cost_exporter.receive.admission.inflate import inflate, require_known
 from cost_exporter.receive.answer import Answer, answer_to, success
-from cost_exporter.receive.auth import TENANT_HEADER, sender_of
-from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
+from cost_exporter.receive.auth import TENANT_HEADER
+from cost_exporter.receive.connections import OpenConnections
+from cost_exporter.receive.decoding.decode import Encoding
 from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.http.body import Body
 from cost_exporter.receive.ingest import CountRefused, Refusal
-from cost_exporter.receive.intake import Intake
+from cost_exporter.receive.intake import Intake, stored
+from cost_exporter.receive.senders import Senders
 from cost_exporter.store.token_directory import Authenticate
 
 __all__ = ["HttpReceiver"]
 
 _LOG = logging.getLogger(__name__)
-T = TypeVar("T")
-_BODY_SECONDS_MAX: Final = 30.0
-_POLL_SECONDS: Final = 0.02
+_BODY_SECONDS_MAX: Final = 60.0
+_INFLATERS: Final = 2
+"""Inflating takes a processor: more at a time would only hold more memory."""
 _CONTENT_TYPES: Final = {
     "application/x-protobuf": Encoding.PROTOBUF,
     "application/protobuf": Encoding.PROTOBUF,
@@ -54,19 +55,22 @@ class HttpReceiver:
         authenticate: Authenticate,
         admission: Admission,
         count_refused: CountRefused,
-        body_seconds_max: float = _BODY_SECONDS_MAX,
+        connections: OpenConnections | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._intake = intake
-        self._authenticate = authenticate
+        self._senders = Senders(authenticate)
         self._admission = admission
         self._count_refused = count_refused
-        self._body_seconds_max = body_seconds_max
-        self._threads = ThreadPoolExecutor(admission.limits.slots, "otlp-http")
+        self._connections = connections or OpenConnections()
+        self._arrivals = arrivals or Arrivals(seconds_max=_BODY_SECONDS_MAX)
+        self._inflaters = ThreadPoolExecutor(_INFLATERS, "otlp-inflate")
         self.app = Starlette(routes=[Route("/v1/traces", self._export, methods=["POST"])])
 
     def close(self) -> None:
         """Let the threads end, once the server is stopped."""
-        self._threads.shutdown(wait=False)
+        self._inflaters.shutdown(wait=False)
+        self._senders.close()
 
     async def _export(self, request: Request) -> Response:
         encoding = _CONTENT_TYPES.get(_media_type(request))
@@ -84,6 +88,8 @@ class HttpReceiver:
             return _refused(answer, encoding)
 
     async def _take(self, request: Request, body: Body, encoding: Encoding | None) -> Receipt:
+        if request.client is not None:
+            self._connections.used((request.client.host, request.client.port))
         if encoding is None:
             raise UnsupportedMedia("content-type must be application/x-protobuf or application/json")
         headers = request.headers
@@ -91,33 +97,26 @@ class HttpReceiver:
         require_known(content_encoding)
         length = headers.get("content-length", "")
         require_size(int(length) if length.isdecimal() else 0, self._intake.limits)
-        permit = await self._permit()
-        with permit:
-            sender = await self._in_thread(
-                partial(sender_of, self._authenticate, headers.getlist("authorization"), headers.get(TENANT_HEADER))
-            )
-            content = await body.read(self._intake.limits, self._body_seconds_max)
-            return await self._in_thread(partial(self._store, content, content_encoding, encoding, sender, permit))
+        sender = await self._senders.sender(headers.getlist("authorization"), headers.get(TENANT_HEADER))
+        content = await body.read(self._intake.limits, self._arrivals)
+        permit = await self._admission.enter(sender.credential, len(content))
+        if content_encoding not in ("", "identity"):
+            content = await self._inflated(content, content_encoding, permit)
+        return await stored(self._intake, content, encoding, sender, permit)
 
-    async def _permit(self) -> Permit:
-        """Return a slot, polling for it: the event loop must not block."""
-        deadline_seconds = asyncio.get_running_loop().time() + self._admission.limits.wait_seconds_max
-        while (permit := self._admission.try_enter()) is None:
-            if asyncio.get_running_loop().time() >= deadline_seconds:
-                raise Overloaded("too busy (no free slot); try again")
-            await asyncio.sleep(_POLL_SECONDS)
-        return permit
-
-    def _store(
-        self, body: bytes, content_encoding: str, encoding: Encoding, sender: SenderIdentity, permit: Permit
-    ) -> Receipt:
-        permit.hold(len(body))
-        inflated = inflate(body, content_encoding, self._intake.limits.body_bytes_max, permit.hold)
-        return self._intake.take(inflated, encoding, sender)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        # A thread is always free: there are as many as slots, and who is here has a slot.
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _inflated(self, body: bytes, content_encoding: str, permit: Permit) -> bytes:
+        """Return the body without its encoding. Gives the permit back where that fails."""
+        inflating = asyncio.get_running_loop().run_in_executor(
+            self._inflaters, inflate, body, content_encoding, self._intake.limits.body_bytes_max, permit.hold
+        )
+        try:
+            return await asyncio.shield(inflating)
+        except asyncio.CancelledError:
+            inflating.add_done_callback(lambda _: permit.leave())
+            raise
+        except BaseException:
+            permit.leave()
+            raise
 
 
 def _media_type(request: Request) -> str:

@@ -1,6 +1,10 @@
-"""Serve an ASGI application from a thread: the real port known at once, slow senders cut off, drained at the end."""
+"""Serve an ASGI application: the real port known at once, slow senders cut off, drained at the end.
+
+In a thread of its own, or on the loop that receives for the whole process.
+"""
 
 import asyncio
+import socket
 import threading
 import time
 from typing import Final
@@ -10,6 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cost_exporter.errors import SettingsError
+from cost_exporter.receive.connections import OpenConnections
 from cost_exporter.receive.listen import bind, unavailable
 from cost_exporter.receive.own_host import OwnHostOnly
 from cost_exporter.settings import Address, TlsFiles
@@ -26,15 +31,28 @@ class HttpServer:
     """Listens from `start` until `stop`, in a thread of its own."""
 
     def __init__(
-        self, app: ASGIApp, *, option: str, header_seconds_max: float = _HEADER_SECONDS_MAX, grace_seconds: int = 20
+        self,
+        app: ASGIApp,
+        *,
+        option: str,
+        header_seconds_max: float = _HEADER_SECONDS_MAX,
+        grace_seconds: int = 20,
+        loop: asyncio.AbstractEventLoop | None = None,
+        connections: OpenConnections | None = None,
     ) -> None:
-        """`option` is what a person types to choose the address; it is named where the address is not free."""
+        """`option` is what a person types to choose the address; it is named where the address is not free.
+
+        With `loop`, the application runs there; `connections`, which belong to it, are closed when they are too many.
+        """
         self._app = app
+        self._loop = loop
+        self._connections = connections
+        self._port = 0
+        self._is_over = threading.Event()
         self._option = option
         self._protocol = type("TimedProtocol", (_TimedProtocol,), {"header_seconds_max": header_seconds_max})
         self._grace_seconds = grace_seconds
         self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
 
     def start(self, address: Address, tls: TlsFiles | None = None) -> Address:
         """Listen, and return the address with its real port. Raises `SettingsError` where that is not possible."""
@@ -46,19 +64,48 @@ class HttpServer:
             listener.close()
             raise unavailable(address, self._option, error) from error
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="otlp-http", daemon=True)
-        thread.start()
-        _wait_for_start(server, thread)
-        self._server, self._thread = server, thread
-        return address.with_port(listener.getsockname()[1])
+        self._is_over.clear()
+        if self._loop is None:
+            threading.Thread(target=self._run, args=(server, listener), name="web", daemon=True).start()
+        else:
+            asyncio.run_coroutine_threadsafe(self._serve(server, listener), self._loop)
+        self._wait_for_start(server)
+        self._server = server
+        self._port = listener.getsockname()[1]
+        if self._connections is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._connections.watch, self._port)
+        return address.with_port(self._port)
 
     def stop(self) -> None:
         """Accept no more, let the requests in flight be answered, and stop."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
         self._server.should_exit = True
-        self._thread.join(self._grace_seconds + 2)
-        self._server = self._thread = None
+        self._is_over.wait(self._grace_seconds + 2)
+        self._server = None
+        if self._connections is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._connections.forget, self._port)
+
+    def _run(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            self._is_over.set()
+
+    async def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        try:
+            await server.serve(sockets=[listener])
+        except SystemExit:  # uvicorn's way to say that it could not start; it has logged why
+            return
+        finally:
+            self._is_over.set()
+
+    def _wait_for_start(self, server: uvicorn.Server) -> None:
+        deadline_seconds = time.monotonic() + _START_SECONDS_MAX
+        while not server.started:
+            if self._is_over.is_set() or time.monotonic() > deadline_seconds:
+                raise SettingsError("the HTTP server did not start; its log says why")
+            time.sleep(0.005)
 
     def _config(self, app: ASGIApp, tls: TlsFiles | None) -> uvicorn.Config:
         config = uvicorn.Config(
@@ -77,14 +124,6 @@ class HttpServer:
         config.load()
         config.ssl = None if tls is None else tls.server_context()
         return config
-
-
-def _wait_for_start(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline_seconds = time.monotonic() + _START_SECONDS_MAX
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > deadline_seconds:
-            raise SettingsError("the HTTP server did not start; its log says why")
-        time.sleep(0.005)
 
 
 class _TimedProtocol(H11Protocol):

@@ -21,9 +21,10 @@ from typing import BinaryIO, Final
 import psycopg
 
 from cost_exporter.assembly import IngestOptions, price_by
+from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, Overloaded, StoreUnavailable
 from cost_exporter.receive.books import RefreshedBooks
-from cost_exporter.receive.gate import place_of
+from cost_exporter.receive.gate import is_our_fault, place_of
 from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.process import collect_garbage_less_often, start_logging
@@ -43,6 +44,7 @@ _LOG = logging.getLogger(__name__)
 _THREADS: Final = 32
 """As many as the service admits at a time: what waits here shares a commit."""
 _DRAIN_SECONDS_MAX: Final = 18.0
+_SMALL_BYTES: Final = 32 * 1024
 _CANNOT_ANSWER: Final = 70
 
 
@@ -90,7 +92,13 @@ class _Worker:
         self._observed: list[Observed] = []
         self._commit_seconds: list[float] = []
         self._books = RefreshedBooks(options.database_url, options.prices)
-        self._intake = LocalIntake(options, price_by(lambda: self._books.book), self, before=self._books.refresh)
+        self._intake = LocalIntake(
+            options,
+            price_by(lambda: self._books.book),
+            self,
+            before=self._books.refresh,
+            is_prepared=lambda: self._books.is_fresh,
+        )
 
     def work(self, requests: BinaryIO) -> None:
         """Answer requests until there are no more to come."""
@@ -98,7 +106,10 @@ class _Worker:
         self._answer(WorkerReply(number=READY))
         with ThreadPoolExecutor(_THREADS, "worker") as threads:
             while (request := read_request(requests)) is not None:
-                threads.submit(self._take, request)
+                if request.number == READY:  # asks whether we live
+                    self._answer(WorkerReply(number=READY))
+                elif not self._is_begun(request, threads):
+                    threads.submit(self._take, request)
             _end_in(_DRAIN_SECONDS_MAX)
         self._intake.close()
         self._books.close()
@@ -112,6 +123,28 @@ class _Worker:
         """Remember how long a commit took, until the next reply."""
         with self._lock:
             self._commit_seconds.append(duration_seconds)
+
+    def _is_begun(self, request: WorkerRequest, threads: ThreadPoolExecutor) -> bool:
+        """Begin a small request here, which costs less than to hand it to a thread. False where a thread should."""
+        if request.is_given_up or len(request.body) > _SMALL_BYTES:
+            return False
+
+        def done(told: Receipt | Exception) -> None:
+            if isinstance(told, Receipt):
+                self._answer(WorkerReply(number=request.number, receipt=told))
+            elif isinstance(told, CallfareError) and not is_our_fault(told):
+                self._answer(WorkerReply(number=request.number, error=told))
+            else:
+                self._resubmit(request, threads)
+
+        return self._intake.begin_here(request.body, request.encoding, request.sender, done)
+
+    def _resubmit(self, request: WorkerRequest, threads: ThreadPoolExecutor) -> None:
+        try:
+            threads.submit(self._take, request)
+        except RuntimeError:  # its threads end: the service stops
+            error = StoreUnavailable("the service is shutting down")
+            self._answer(WorkerReply(number=request.number, error=error))
 
     def _take(self, request: WorkerRequest) -> None:
         try:

@@ -23,11 +23,7 @@ def connect_ledger(database_url: str) -> psycopg.Connection[Any]:
     connection = connect(
         database_url,
         options=_SESSION_OPTIONS,
-        # A server that vanished without a word is noticed within the patience of a sender.
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=15_000,
+        is_impatient=True,
     )
     try:
         check_schema(connection)

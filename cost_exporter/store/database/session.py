@@ -4,8 +4,9 @@ A day is a UTC day. The database, the role, the URL and `PGTZ` can each put a se
 which a date would mean other instants: a day's report would then hold the calls of other hours, or none.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool
@@ -13,12 +14,56 @@ from psycopg_pool import ConnectionPool
 __all__ = ["connect", "in_utc", "open_pool"]
 
 _CONNECT_SECONDS_MAX: Final = 5
+_ANSWER_SECONDS_MAX: Final = 30.0
+_VANISHED: Final = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+"""A server that vanished without a word is noticed within the patience of a sender."""
 Connection = psycopg.Connection[Any]
+T = TypeVar("T")
 
 
-def connect(database_url: str, *, connect_timeout: int = _CONNECT_SECONDS_MAX, **options: Any) -> Connection:
-    """Connect in UTC. Raises `psycopg.Error` as psycopg does."""
-    connection: Connection = psycopg.connect(database_url, connect_timeout=connect_timeout, **options)
+class ImpatientConnection(psycopg.Connection[Any]):
+    """A connection that does not wait for ever.
+
+    A server that is stopped, or whose disk hangs, acknowledges every byte and answers none: neither its own time-outs
+    nor those of TCP help. After half a minute, longer than any statement here may take, the connection is closed.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for an answer. Raises `psycopg.OperationalError` where none comes."""
+        deadline_seconds = time.monotonic() + (timeout or _ANSWER_SECONDS_MAX)
+        try:
+            return super().wait(_until(gen, deadline_seconds), interval)
+        except _NoAnswer:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"the database has not answered for {_ANSWER_SECONDS_MAX:.0f} s; is its server stopped?"
+            ) from None
+
+
+class _NoAnswer(Exception):
+    """The time is over."""
+
+
+def _until(gen: Generator[Any, Any, T], deadline_seconds: float) -> Generator[Any, Any, T]:
+    """Return the generator of an operation, with an end. It is resumed at least at each interval."""
+    sent: Any = None
+    try:
+        while True:
+            sent = yield gen.send(sent)
+            if not sent and time.monotonic() > deadline_seconds:
+                gen.close()
+                raise _NoAnswer
+    except StopIteration as end:
+        return end.value
+
+
+def connect(
+    database_url: str, *, connect_timeout: int = _CONNECT_SECONDS_MAX, is_impatient: bool = False, **options: Any
+) -> Connection:
+    """Connect in UTC. Raises `psycopg.Error` as psycopg does. One that `is_impatient` gives a silent server up."""
+    connect_to = ImpatientConnection.connect if is_impatient else psycopg.connect
+    options = _VANISHED | options
+    connection: Connection = connect_to(database_url, connect_timeout=connect_timeout, **options)
     try:
         in_utc(connection)
     except BaseException:
@@ -45,7 +90,8 @@ def open_pool(
 
     return ConnectionPool[Connection](
         database_url,
-        kwargs={"autocommit": True, "connect_timeout": _CONNECT_SECONDS_MAX, **options},
+        connection_class=ImpatientConnection,
+        kwargs={"autocommit": True, "connect_timeout": _CONNECT_SECONDS_MAX, **_VANISHED, **options},
         configure=prepare,
         min_size=0,
         max_size=size_max,

@@ -2,7 +2,8 @@
 
 Requests wait in one bounded queue. Each writer takes everything that has gathered, up to a size that commits
 quickly, stores it in one transaction and gives every request its own receipt. The busier it gets the larger the
-groups, and the cheaper each request: a commit costs a disk flush whatever its size.
+groups, and the cheaper each request: a commit costs a disk flush whatever its size. So little is not committed beside
+another commit, and waits a few milliseconds for company after one (`linger.py`).
 
 When the queue is full a request waits for a moment and is then refused as `Overloaded`: memory stays bounded.
 """
@@ -11,12 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cost_exporter.domain.facts import Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.errors import Overloaded, StoreFault, StoreUnavailable
+from cost_exporter.store.ledger.linger import Linger
 
 __all__ = ["Committer", "Store"]
 
@@ -25,6 +28,10 @@ QUEUED_SPANS_MAX: Final = 65_536
 WRITERS: Final = 2
 """One settles while the other one waits for the database."""
 QUEUE_WAIT_SECONDS_MAX: Final = 2.0
+_WORTH_A_COMMIT_SPANS: Final = 512
+"""As much as this is committed at once, whatever else is under way."""
+_OTHER_COMMIT_SECONDS_MAX: Final = 0.1
+"""A commit beside which others wait no longer: it may wait for a lock itself."""
 
 
 class Store(Protocol):
@@ -45,9 +52,8 @@ class _Ticket:
 
     facts: Facts
     span_count: int
-    is_done: threading.Event = field(default_factory=threading.Event)
-    receipt: Receipt | None = None
-    error: Exception | None = None
+    done: Callable[[Receipt | Exception], object]
+    """Called once, as a rule by a writer: it must not wait for another commit."""
 
 
 class Committer:
@@ -68,6 +74,9 @@ class Committer:
         self._queue: deque[_Ticket] = deque()
         self._queued_spans = 0
         self._is_closing = False
+        self._linger = Linger()
+        self._commits_begun_at_seconds: dict[int, float] = {}
+        """Of the commits under way, by the thread of their writer."""
         self._threads = [
             threading.Thread(target=self._write, args=(open_store(),), name=f"callfare-writer-{number}", daemon=True)
             for number in range(writers)
@@ -81,13 +90,23 @@ class Committer:
         Raises `Overloaded` when the queue stays full, `StoreUnavailable` when the database cannot take them: in
         both cases nothing was stored, or what was stored will be recognised when it is sent again.
         """
-        ticket = _Ticket(facts, max(1, len(facts.calls) + len(facts.links) + len(facts.dead_letters)))
-        self._enqueue(ticket)
-        ticket.is_done.wait()
-        if ticket.error is not None:
-            raise ticket.error
-        assert ticket.receipt is not None
-        return ticket.receipt
+        outcome = Future[Receipt]()
+        self._enqueue(_ticket(facts, lambda told: _settle(outcome, told)))
+        return outcome.result()
+
+    def begin(self, facts: Facts, done: Callable[[Receipt | Exception], object]) -> bool:
+        """Begin to store the facts; `done` gets what `submit` returns or raises. False, and no more, without room.
+
+        `done` is called by a writer, and must not wait for another commit.
+        """
+        ticket = _ticket(facts, done)
+        with self._changed:
+            if self._is_closing or not self._has_room(ticket):
+                return False
+            self._queue.append(ticket)
+            self._queued_spans += ticket.span_count
+            self._changed.notify_all()
+        return True
 
     def close(self, *, timeout_seconds: float = 20.0) -> None:
         """Store what is queued, refuse what comes later, and stop the writers."""
@@ -99,9 +118,10 @@ class Committer:
             thread.join(max(0.0, deadline - time.monotonic()))
         # Whatever a stuck writer left in the queue: its sender must not wait for ever.
         with self._changed:
-            for ticket in self._queue:
-                _fail(ticket, StoreUnavailable("the service is shutting down"))
+            left = list(self._queue)
             self._queue.clear()
+        for ticket in left:
+            ticket.done(StoreUnavailable("the service is shutting down"))
 
     # ------------------------------------------------------------------------------------------------ the queue
 
@@ -124,7 +144,12 @@ class Committer:
     def _next_group(self) -> list[_Ticket]:
         """Return everything that has gathered, up to the size of a group; nothing once closed and drained."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._is_closing)
+            while True:
+                self._changed.wait_for(lambda: self._queue or self._is_closing)
+                wait_seconds = self._wait_seconds(time.monotonic())
+                if wait_seconds <= 0:
+                    break
+                self._changed.wait(wait_seconds)
             group: list[_Ticket] = []
             spans = 0
             while self._queue and (not group or spans + self._queue[0].span_count <= GROUP_SPANS_MAX):
@@ -132,8 +157,23 @@ class Committer:
                 spans += ticket.span_count
                 group.append(ticket)
             self._queued_spans -= spans
+            if group:
+                now_seconds = time.monotonic()
+                self._linger.begin(len(group), now_seconds)
+                self._commits_begun_at_seconds[threading.get_ident()] = now_seconds
             self._changed.notify_all()
             return group
+
+    def _wait_seconds(self, now_seconds: float) -> float:
+        """Return for how long what is queued should wait before it is committed."""
+        if self._is_closing or self._queued_spans >= _WORTH_A_COMMIT_SPANS:
+            return 0.0
+        if self._commits_begun_at_seconds:
+            began_at_seconds = max(self._commits_begun_at_seconds.values())
+            other_seconds = began_at_seconds + _OTHER_COMMIT_SECONDS_MAX - now_seconds
+            if other_seconds > 0:
+                return other_seconds  # its end comes first, as a rule, and wakes us
+        return self._linger.seconds(len(self._queue), now_seconds)
 
     # ---------------------------------------------------------------------------------------------- the writers
 
@@ -141,6 +181,9 @@ class Committer:
         try:
             while group := self._next_group():
                 self._commit(store, group)
+                with self._changed:
+                    del self._commits_begun_at_seconds[threading.get_ident()]
+                    self._changed.notify_all()
         finally:
             store.close()
 
@@ -164,13 +207,18 @@ class Committer:
             return
         if isinstance(outcome, StoreUnavailable):
             for ticket in group:
-                _fail(ticket, outcome)
+                ticket.done(outcome)
             return
         for ticket, receipt in zip(group, outcome, strict=True):
-            ticket.receipt = receipt
-            ticket.is_done.set()
+            ticket.done(receipt)
 
 
-def _fail(ticket: _Ticket, error: Exception) -> None:
-    ticket.error = error
-    ticket.is_done.set()
+def _ticket(facts: Facts, done: Callable[[Receipt | Exception], object]) -> _Ticket:
+    return _Ticket(facts, max(1, len(facts.calls) + len(facts.links) + len(facts.dead_letters)), done)
+
+
+def _settle(outcome: "Future[Receipt]", told: Receipt | Exception) -> None:
+    if isinstance(told, Exception):
+        outcome.set_exception(told)
+    else:
+        outcome.set_result(told)

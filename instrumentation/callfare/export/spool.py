@@ -8,6 +8,7 @@ oldest batches make room, counted and logged. Several processes may share a fold
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -55,6 +56,8 @@ class Spool:
         self._numbers = count(1)
         self._held: set[Path] = set()
         self._held_bytes = 0
+        self._oldest: deque[Parcel] = deque()
+        """What makes room first."""
         self._unseen_bytes = bytes_max  # look before the first batch
         self._dropped_count = 0
         self._dropped = metrics.get_meter("callfare").create_counter(
@@ -96,6 +99,10 @@ class Spool:
         found = (parcel for parcel in self._parcels() if parcel.path.suffix == _WAITING)
         return sorted(parcel for parcel in found if parcel.path not in self._held)
 
+    def has_waiting(self) -> bool:
+        """Whether there are batches that nobody has taken, such as of a run before."""
+        return any(parcel.path.suffix == _WAITING and parcel.path not in self._held for parcel in self._parcels())
+
     def leave(self, parcel: Parcel) -> None:
         """Release a held batch: its author does not send it, so it waits."""
         self._held.discard(parcel.path)
@@ -126,12 +133,15 @@ class Spool:
         if self._unseen_bytes * _LOOK_AFTER >= self._bytes_max:
             self._held_bytes = sum(_size_bytes(parcel.path) for parcel in self._parcels())
             self._unseen_bytes = 0
-        if self._held_bytes + wanted_bytes <= self._bytes_max:
-            return
-        for parcel in sorted(self._parcels()):
-            self._give_up(parcel)
-            if self._held_bytes + wanted_bytes <= self._bytes_max:
-                return
+        has_looked = False
+        while self._held_bytes + wanted_bytes > self._bytes_max:
+            if not self._oldest:  # a look costs as much as there is, and a full folder gives one up for each new one
+                if has_looked:
+                    return
+                self._oldest.extend(sorted(self._parcels()))
+                has_looked = True
+            if self._oldest:
+                self._give_up(self._oldest.popleft())
 
     def _give_up(self, parcel: Parcel) -> None:
         size_bytes = _size_bytes(parcel.path)

@@ -65,7 +65,7 @@ class SpooledExporter(SpanExporter):
         wait_seconds: float = _WAIT_SECONDS,
         retry_seconds_min: float = _RETRY_SECONDS_MIN,
     ) -> None:
-        """Start nothing yet: the thread that sends begins with the first batch."""
+        """The thread that sends begins with the first batch, or now where an earlier run left some."""
         self._delegate = delegate
         self._spool = spool
         self._wait_seconds = wait_seconds
@@ -73,6 +73,9 @@ class SpooledExporter(SpanExporter):
         self._backlog = _Backlog(spool, retry_seconds_min)
         self.reset_after_fork()
         reset_after_fork(self)
+        if spool.has_waiting():
+            with self._changed:
+                self._has_sender()
 
     def reset_after_fork(self) -> None:
         """Forget who is sending: in a forked child that is the parent's business."""
@@ -182,6 +185,8 @@ class _Backlog:
         self._retry_seconds = retry_seconds_min
         self._next_at_seconds: float | None = time.monotonic()
         """When to look again, monotonic; None: when something was taken."""
+        self._waiting: deque[Parcel] = deque()
+        """What is left of the last look at the folder, oldest first: a look costs as much as there is."""
         self._tried: set[Path] = set()
         """Without success since the last pause."""
         self._failed: set[Path] = set()
@@ -208,6 +213,7 @@ class _Backlog:
     def postpone(self) -> None:
         """Nothing is taken: try again after a pause, each time a longer one."""
         self._tried.clear()
+        self._waiting.clear()
         self._next_at_seconds = time.monotonic() + self._retry_seconds
         self._retry_seconds = min(2 * self._retry_seconds, _RETRY_SECONDS_MAX)
 
@@ -216,10 +222,8 @@ class _Backlog:
 
         Say whether it was taken; None where there was none, or its failure may be its own.
         """
-        waiting = self._spool.waiting()
-        parcel = next((each for each in waiting if each.path not in self._tried and _is_idle(each)), None)
-        if parcel is None or not self._is_ours():
-            self._pause(is_empty=not waiting)
+        parcel = self._next()
+        if parcel is None:
             return None
         spans = self._read(parcel)
         if spans is None:
@@ -231,7 +235,7 @@ class _Backlog:
             return True
         self._tried.add(parcel.path)
         self._failed.add(parcel.path)
-        if len(self._tried) == 1 < len(waiting):
+        if len(self._tried) == 1 and self._waiting:
             return None  # it may be this batch's fault
         self.postpone()
         return False
@@ -241,6 +245,21 @@ class _Backlog:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _next(self) -> Parcel | None:
+        """Return the oldest batch to try; None where there is none, or another process sends: then pause."""
+        is_empty = False
+        if not self._waiting:
+            self._waiting.extend(self._spool.waiting())
+            is_empty = not self._waiting
+        while self._waiting:
+            parcel = self._waiting.popleft()
+            if parcel.path not in self._tried and _is_idle(parcel):
+                if self._is_ours():
+                    return parcel
+                break
+        self._pause(is_empty=is_empty)
+        return None
 
     def _pause(self, *, is_empty: bool) -> None:
         if is_empty:
