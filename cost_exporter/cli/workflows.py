@@ -21,6 +21,7 @@ from cost_exporter.cli.options import (
 )
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
+from cost_exporter.report.budgets import budget_lines
 from cost_exporter.report.margin import margin_lines
 from cost_exporter.report.voice import voice_lines
 from cost_exporter.report.workflow import WorkflowReport, top_sheet, trace_json, workflow_json
@@ -63,7 +64,11 @@ def trace(
     wanted, places = parse_trace_id(trace_id), places_of(rounding)
     with open_reader() as reader:
         reports = read_trace(reader, wanted, tenant)
+        tenants = sorted({str(report.workflow["tenant_id"]) for report in reports})
+        budgets = [] if as_json else [row for each in tenants for row in reader.budgets(tenant=each)]
     print_trace(reports, explain=explain, shows_call=True, places=places, is_wide=wide, as_json=as_json)
+    for line in budget_lines(budgets):
+        print_line(line)
 
 
 def top(

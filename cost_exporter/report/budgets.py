@@ -8,7 +8,7 @@ from cost_exporter.domain.money import to_plain
 from cost_exporter.report.amounts import jsonable, time_text
 from cost_exporter.report.sheet import Sheet
 
-__all__ = ["budget_json", "budget_sheet", "calls_of", "reached_percent"]
+__all__ = ["budget_json", "budget_lines", "budget_sheet", "calls_of", "reached_percent"]
 
 Row = dict[str, Any]
 _DIMENSIONS: Final = ("api_key_id", "user_id", "category", "provider", "model")
@@ -34,6 +34,15 @@ def reached_percent(row: Row) -> str | None:
     spent_usd, limit_usd = row["spent_usd"], row["limit_usd"]
     reached = [each for each in row["thresholds"] if spent_usd and spent_usd * 100 >= limit_usd * each]
     return to_plain(max(reached)) if reached else None
+
+
+def budget_lines(rows: Sequence[Row]) -> list[str]:
+    """Return one line for each budget: how much of it is used in the window that runs."""
+    return [
+        f"budget {row['name']} of {row['tenant_id']}: {_used(row, '≥ ' if row['unpriced_count'] else '')} of"
+        f" {to_plain(row['limit_usd'])} USD this {row['window']}".replace("this total", "in all")
+        for row in rows
+    ]
 
 
 def calls_of(row: Row) -> str:

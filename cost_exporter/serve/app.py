@@ -75,6 +75,7 @@ def create_app(
     web = Web(
         lend=lend,
         lend_budgets=lend_budgets,
+        count_exceeded=metrics.budget_exceeded,
         lend_stream=lend_stream or lend,
         book=book,
         authenticate=authenticate,

@@ -52,6 +52,9 @@ class ServiceMetrics:
             registry=self.registry,
         )
         self._refused = Counter("callfare_refused", "Requests refused.", ["reason"], registry=self.registry)
+        self._budget_exceeded = Counter(
+            "callfare_budget_exceeded", "Calls that a budget of the service refused.", registry=self.registry
+        )
         self._claims_ignored = Counter(
             "callfare_tenant_claims_ignored",
             "Spans whose tenant attribute disagreed with their credential.",
@@ -90,6 +93,10 @@ class ServiceMetrics:
     def refused(self, reason: str) -> None:
         """Count a refused request."""
         self._refused.labels(str(reason)).inc()
+
+    def budget_exceeded(self) -> None:
+        """Count a call that a budget refused."""
+        self._budget_exceeded.inc()
 
     def checked_rollups(self, mismatch_count: int) -> None:
         """Set how many keys differed. The gauge exists from the first check on: no check is not "all is well"."""

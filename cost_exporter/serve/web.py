@@ -28,6 +28,10 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
+def _count_nothing() -> None:
+    """Count nothing: there are no metrics here."""
+
+
 def no_budgets() -> AbstractContextManager[psycopg.Connection[Any]]:
     """Stand for a connection where none is lent. Raises `StoreUnavailable`."""
     raise StoreUnavailable("this application has no connection to reserve by; run `callfare serve`")
@@ -45,6 +49,8 @@ class Web:
     """Returns the price book in force."""
     lend_budgets: LendBudgets = no_budgets
     """Lends a connection that reserves."""
+    count_exceeded: Callable[[], object] = _count_nothing
+    """Counts a call that a budget refuses."""
     authenticate: Authenticate = anyone
     today: Callable[[], date] = _today
     jaeger_url: str | None = None

@@ -9,7 +9,7 @@ import pytest
 from cost_exporter.store.budgets.accounts import CallScope
 from cost_exporter.store.budgets.reserving import reserve
 from tests.cli.running import Ran, run_command
-from tests.support.stored import as_url
+from tests.support.stored import SUPPORT_CALL, as_url, filling, running_service, send
 
 SET = ("budget", "set", "acme-day", "--tenant", "acme", "--window", "day", "--limit", "5")
 
@@ -100,3 +100,15 @@ def test_an_exceeded_budget_exits_1(callfare: Any, own_database: str) -> None:
     assert ran.exit_code == 1
     (budget,) = ran.json["budgets"]
     assert (budget["remaining_usd"], budget["utilisation"], budget["reached_percent"]) == ("-1", "120", "100")
+
+
+def test_a_trace_ends_with_the_budgets_of_its_tenant(callfare: Any, own_database: str) -> None:
+    """How much of each is used in the window that runs."""
+    with running_service(own_database) as addresses:
+        send(addresses["grpc"], filling(1_790_000_000 * 10**9))
+    callfare("budget", "set", "acme-total", "--tenant", "acme", "--window", "total", "--limit", "1")
+    shown: Ran = callfare("trace", SUPPORT_CALL.hex())
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("budget ")]
+    assert line.startswith("budget acme-total of acme: ≥ ")
+    assert line.endswith(" % of 1 USD in all")
+    assert "budgets" not in callfare("trace", SUPPORT_CALL.hex(), "--json").json

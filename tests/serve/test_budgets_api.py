@@ -89,6 +89,7 @@ def test_a_refused_reservation_is_429_with_all_figures(web: TestClient) -> None:
     assert error["request_id"]
     assert 1 <= int(refused.headers["retry-after"]) <= 86_400
     assert reserve(web, "0.20").status_code == 200
+    assert "callfare_budget_exceeded_total 1.0" in web.get("/metrics").text
 
 
 def test_a_call_without_a_price_is_refused_by_a_hard_budget(web: TestClient) -> None:

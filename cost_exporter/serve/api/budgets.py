@@ -124,6 +124,7 @@ def _calls(router: APIRouter, web: Web) -> None:
                 request_key=idempotency_key,
             )
         if not outcome.is_allowed:
+            web.count_exceeded()
             return _exceeded(refusals(outcome.short)[0])
         return answer(_checked(outcome) | {"reservation_id": outcome.reservation_id})
 
