@@ -23,6 +23,7 @@ MEANINGS = {
     "/workflows": "Page: workflows, searched, filtered and sorted.",
     "/workflows/{trace_id}": "Page: one workflow with its calls.",
     "/spend": "Page: spend by one or two dimensions, beside the period before.",
+    "/budgets": "Page: budgets, and what is spent and reserved of them.",
     "/unpriced": "Page: calls without a cost, and what is missing.",
     "/unread": "Page: usage and call-like spans that were not understood.",
     "/prices": "Page: the price book, searched.",

@@ -7,6 +7,7 @@ from decimal import Decimal as D
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from starlette.testclient import TestClient
 
@@ -16,6 +17,9 @@ from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.serve.pages.render import NAVIGATION, page
 from cost_exporter.serve.pages.workflow import workflow_content
 from cost_exporter.serve.pages.workflows import listed_rows
+from cost_exporter.settings.budget_rule import BudgetRule
+from cost_exporter.store.budgets.definitions import put_budget
+from cost_exporter.store.budgets.rules import spec_of
 from tests.serve.conftest import client
 from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
 
@@ -121,6 +125,7 @@ def test_overview_shows_what_was_spent_and_what_came_last(web: TestClient) -> No
         ("/workflows", "Choose an earlier start"),
         ("/workflows?tenant=acme", "remove all filters"),
         ("/spend", "Choose another period"),
+        ("/budgets", "There is no budget yet"),
         ("/unpriced", "Every cost is known"),
         ("/unread", "Everything was read"),
         ("/prices?q=no+such+price", "Write fewer words"),
@@ -233,3 +238,19 @@ def test_a_column_of_costs_has_the_same_places_in_every_row() -> None:
     (unknown,) = listed_rows([workflow(total_cost_usd=D(0), unpriced_count=2)])
     assert "-" in words_of(str(unknown["cost"]))
     assert "$" not in str(unknown["cost"])
+
+
+def test_a_budget_shows_what_is_spent_and_left(empty_web: TestClient, database_url: str) -> None:
+    """With its window, its kind, and when it begins again; the name is text."""
+    add_budget(database_url)
+    text = empty_web.get("/budgets").text
+    assert "&lt;b&gt;day" in text
+    assert data("5", "$5.00") in text
+    assert "calls: all · refuses calls" in words_of(text)
+
+
+def add_budget(database_url: str) -> None:
+    """Set one of five dollars a day."""
+    with psycopg.connect(database_url) as connection:
+        rule = {"name": "<b>day", "tenant": "acme", "window": "day", "limit_usd": "5", "hard": True}
+        put_budget(connection, spec_of(BudgetRule.model_validate(rule)))

@@ -49,12 +49,18 @@ def running_service(database_url: str, *, processes: int = 1, **changed: Any) ->
 @contextmanager
 def filled_database(postgres_url: str, name: str) -> Iterator[str]:
     """Lend the URL of a database with two workflows in it, one of them with an unpriced call, and a dead letter."""
-    url = make_conninfo(postgres_url, dbname=name)
+    with new_database(postgres_url, name) as url:
+        with running_service(url) as addresses:
+            send(addresses["grpc"], filling(time.time_ns()))
+        yield url
+
+
+@contextmanager
+def new_database(postgres_url: str, name: str) -> Iterator[str]:
+    """Lend the URL of an empty database."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        with running_service(as_url(url)) as addresses:
-            send(addresses["grpc"], filling(time.time_ns()))
-        yield as_url(url)
+        yield as_url(make_conninfo(postgres_url, dbname=name))
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 

@@ -29,6 +29,7 @@ NAVIGATION: Final = (
     ("/", "Overview"),
     ("/workflows", "Workflows"),
     ("/spend", "Spend"),
+    ("/budgets", "Budgets"),
     ("/unpriced", "Unpriced"),
     ("/unread", "Unread"),
     ("/prices", "Prices"),

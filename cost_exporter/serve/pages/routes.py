@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from cost_exporter.serve.access import Access, access_of
 from cost_exporter.serve.asked import trace_id_of
+from cost_exporter.serve.pages.budgets import budgets_page
 from cost_exporter.serve.pages.catalogue import prices_page, unpriced_page, unread_page
 from cost_exporter.serve.pages.overview import overview
 from cost_exporter.serve.pages.render import page
@@ -24,6 +25,7 @@ _PAGES: Final[dict[str, tuple[str, Fill]]] = {
     "/": ("overview.html", lambda web, access, _: overview(web, access)),
     "/workflows": ("workflows.html", workflow_list),
     "/spend": ("spend.html", spend_page),
+    "/budgets": ("budgets.html", budgets_page),
     "/unpriced": ("unpriced.html", unpriced_page),
     "/unread": ("unread.html", unread_page),
     "/prices": ("prices.html", prices_page),

@@ -1,0 +1,45 @@
+"""The budgets: what each allows in its window, what is spent and reserved of it, and when it begins again."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from starlette.requests import Request
+
+from cost_exporter.report.budgets import calls_of, reached_percent
+from cost_exporter.serve.access import Access
+from cost_exporter.serve.pages.figures import UNKNOWN, at_least, column_places, figure, percent
+from cost_exporter.serve.web import Web
+
+__all__ = ["budgets_page"]
+
+Row = Mapping[str, Any]
+_MONEY = ("limit_usd", "spent_usd", "reserved_usd", "remaining_usd")
+
+
+def budgets_page(web: Web, access: Access, _: Request) -> dict[str, Any]:
+    """Return what fills the page."""
+    with web.lend() as reader:
+        rows = reader.budgets(tenant=access.tenant)
+    places = column_places(row[name] for row in rows for name in _MONEY)
+    return {"budgets": [_budget(row, places) for row in rows]}
+
+
+def _budget(row: dict[str, Any], places: int) -> dict[str, Any]:
+    spent_usd: Decimal = row["spent_usd"] or Decimal(0)
+    reached = reached_percent(row)
+    return {
+        "name": row["name"],
+        "tenant_id": row["tenant_id"],
+        "calls": calls_of(row),
+        "window": row["window"],
+        "enforcement": {"hard": "refuses calls", "soft": "warns"}.get(row["enforcement"], "shadow: only counts"),
+        "limit": figure(row["limit_usd"], places),
+        "spent": at_least(row["spent_usd"], row["unpriced_count"], places),
+        "reserved": UNKNOWN if row["reserved_usd"] is None else figure(row["reserved_usd"], places),
+        "remaining": UNKNOWN if row["remaining_usd"] is None else figure(row["remaining_usd"], places),
+        "used": percent(spent_usd, row["limit_usd"]),
+        "share": min(1000, int(1000 * spent_usd / row["limit_usd"])) if row["limit_usd"] else 0,
+        "reached": "" if reached is None else f"{reached} % reached",
+        "resets_at": row["resets_at"],
+    }
