@@ -18,7 +18,7 @@ up: run-environment  ## run the service: database, OTLP receivers, web address
 	@$(BIN)callfare up
 
 test: environment  ## run all tests, with the coverage that domain/ and read/ must have
-	@$(BIN)python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+	@$(BIN)python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 lint: environment  ## check style, formatting and who imports whom
 	@$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)lint-imports --no-cache

@@ -14,7 +14,7 @@ A reader that sees the vendor's last event may call `call.end()` itself; later e
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context as context_api
 
@@ -34,6 +34,7 @@ else:
 
 __all__ = [
     "AsyncStream",
+    "Finishable",
     "OnChunk",
     "OnEnd",
     "SyncStream",
@@ -49,12 +50,35 @@ OnEnd = Callable[[CallSpan], None]
 """Sums up just before the call is finished, however it ended."""
 
 
+class Finishable(Protocol):
+    """A call that a stream finishes; only the first of its ends counts."""
+
+    has_output: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has ended."""
+        ...
+
+    def end(self) -> None:
+        """The answer is complete."""
+        ...
+
+    def interrupt(self) -> None:
+        """The application stopped listening."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """The vendor or the network failed."""
+        ...
+
+
 def ended_by_application(error: BaseException) -> bool:
     """Whether the application stopped the call itself, as in a barge-in."""
     return isinstance(error, (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt, SystemExit))
 
 
-def finish(call: CallSpan, error: BaseException | None = None) -> None:
+def finish(call: Finishable, error: BaseException | None = None) -> None:
     """Finish a call by what ended it: nothing, the application, or an error."""
     if error is None:
         call.end()
@@ -69,7 +93,9 @@ class _Watched:
 
     __slots__ = ("_call", "_last", "_read")
 
-    def __init__(self, call: CallSpan, read: OnChunk | None, last: OnEnd | None) -> None:
+    def __init__(
+        self, call: Finishable, read: Callable[[Any, Any], None] | None, last: Callable[[Any], None] | None
+    ) -> None:
         self._call = call
         self._read = read
         self._last = last
@@ -190,7 +216,14 @@ async def _aclose(source: AsyncIterator[Any]) -> None:
 class _Stream(_ObjectProxy):
     """A vendor's stream object, watched. Iterate it, use it in `with`, close it: all as before."""
 
-    def __init__(self, stream: Any, call: CallSpan, read: OnChunk | None = None, last: OnEnd | None = None) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        call: Finishable,
+        read: Callable[[Any, Any], None] | None = None,
+        last: Callable[[Any], None] | None = None,
+    ) -> None:
+        """`read` and `last` take the call that is given here."""
         super().__init__(stream)
         self._self_call = call
         self._self_watched = _Watched(call, read, last)

@@ -1,0 +1,206 @@
+"""A call of a model's SDK under a budget: reserved before it is sent, settled exactly once.
+
+The guards make no span. What a call used is read from its answer; the bill is read from whichever span there is. Where
+the answer states nothing, because a stream was left or nobody asked for its usage, the call is settled by what was sent
+and what came back, in characters. A refusal by the vendor gives the money back.
+"""
+
+import asyncio
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+from callfare import attributes as names
+from callfare.calls.admission import Hold, gate_in
+from callfare.calls.failure import is_refusal
+from callfare.calls.span import AttributeValue, CallRequest, seen_of
+from callfare.calls.stream import finish
+from callfare.calls.wrapping import MakeWrapper, Wrapper
+from callfare.guard import note_internal_error
+from callfare.guards.request_size import tokens_of_characters
+
+__all__ = ["GuardedCall", "ReadAnswer", "ReadRequest", "guard", "guard_async", "is_refused_by_status"]
+
+ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | None]
+"""instance, arguments -> what goes out; None means: nothing that is paid by tokens."""
+ReadAnswer = Callable[["GuardedCall", Any], Any]
+"""Reads the usage of an answer. Returning something other than None hands that to the application instead, a watched
+stream, and leaves finishing the call to it."""
+
+_INSIDE: Final = context_api.create_key("callfare-guarded")
+
+
+class GuardedCall:
+    """A call under way, and what is known of its usage so far. Every method is quiet, and only the first end counts."""
+
+    __slots__ = (
+        "__weakref__", "_finalise", "_hold", "_request", "_stated", "has_output", "is_sent", "received_characters",
+    )  # fmt: skip
+
+    def __init__(self, hold: Hold, request: CallRequest) -> None:
+        self._hold = hold
+        self._request = request
+        self._stated: dict[str, AttributeValue] = {}
+        self.has_output = False
+        """Set at the first piece of the answer: from here on a failure is billed."""
+        self.is_sent = True
+        """False while a generator that sends the request has not been started."""
+        self.received_characters = 0
+        """Length of the text that came back, for a stream that states no usage."""
+        # A call that nobody finishes, nor can any more, was sent all the same.
+        self._finalise = weakref.finalize(self, hold.settle, _as_sent(request, 0))
+        self._finalise.atexit = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has ended."""
+        return not self._finalise.alive
+
+    def state(self, usage: Mapping[str, AttributeValue]) -> None:
+        """Take what the vendor states; later statements replace earlier ones."""
+        self._stated.update(usage)
+
+    def end(self) -> None:
+        """Finish: the answer is complete."""
+        self._settle(is_complete=True)
+
+    def interrupt(self) -> None:
+        """Finish: the application stopped listening. The vendor bills what it did until then."""
+        self._settle(is_complete=False)
+
+    def fail(self, error: BaseException) -> None:
+        """Finish: the vendor or the network failed. Before any output, a refusal costs nothing."""
+        if not self.has_output and (is_refusal(error) or is_refused_by_status(error)):
+            if self._finalise.detach() is not None:
+                self._hold.release()
+        else:
+            self._settle(is_complete=False)
+
+    def keep(self) -> None:
+        """Finish at an unknown cost: the estimate stays reserved."""
+        if self._finalise.detach() is not None:
+            self._hold.settle({})
+
+    def _settle(self, *, is_complete: bool) -> None:
+        if self._finalise.detach() is None:
+            return
+        if not self.is_sent:
+            self._hold.release()
+        else:
+            sent = _as_sent(self._request, self.received_characters)
+            is_stated = is_complete and self._stated.keys() >= sent.keys() - {names.USAGE_SOURCE}
+            self._hold.settle(self._stated if is_stated else _at_least(sent, self._stated))
+
+
+def _as_sent(request: CallRequest, received_characters: int) -> dict[str, AttributeValue]:
+    """The usage of a call by the lengths of what was sent and received."""
+    sent: dict[str, AttributeValue] = {
+        names.INPUT_TOKENS: int(request.quantities.get(names.INPUT_TOKENS, 0)),
+        names.USAGE_SOURCE: "estimated",
+    }
+    if request.operation != "embeddings":
+        sent[names.OUTPUT_TOKENS] = tokens_of_characters(received_characters)
+    return sent
+
+
+def _at_least(sent: dict[str, AttributeValue], stated: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """What was stated, and of the output no less than what came back: a stream states its output at its end."""
+    found = {**sent, **stated}
+    outputs = [each.get(names.OUTPUT_TOKENS) for each in (sent, stated)]
+    known = [output for output in outputs if isinstance(output, int)]
+    if known:
+        found[names.OUTPUT_TOKENS] = max(known)
+    return found
+
+
+def guard(read: ReadRequest, read_answer: ReadAnswer) -> MakeWrapper:
+    """A wrapper for a method that returns an answer, or a stream that `read_answer` watches."""
+
+    def make(_tracer: object) -> Wrapper:
+        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            call = _admitted(read, instance, args, kwargs)
+            if call is None:
+                return wrapped(*args, **kwargs)
+            token = context_api.attach(context_api.set_value(_INSIDE, True))  # noqa: FBT003 - a flag in a context
+            try:
+                answer = wrapped(*args, **kwargs)
+            except BaseException as error:
+                finish(call, error)
+                raise
+            finally:
+                context_api.detach(token)
+            return _answered(call, read_answer, answer)
+
+        return wrapper
+
+    return make
+
+
+def guard_async(read: ReadRequest, read_answer: ReadAnswer) -> MakeWrapper:
+    """The same for a coroutine function."""
+
+    def make(_tracer: object) -> Wrapper:
+        async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            call = _admitted(read, instance, args, kwargs)
+            if call is None:
+                return await wrapped(*args, **kwargs)
+            token = context_api.attach(context_api.set_value(_INSIDE, True))  # noqa: FBT003 - a flag in a context
+            try:
+                answer = await wrapped(*args, **kwargs)
+            except BaseException as error:
+                finish(call, error)
+                raise
+            finally:
+                context_api.detach(token)
+            return _answered(call, read_answer, answer)
+
+        return wrapper
+
+    return make
+
+
+def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> GuardedCall | None:
+    """Reserve for the call; None where no budget applies to it. Raises `BudgetExceeded` where one refuses it."""
+    context = context_api.get_current()
+    gate = gate_in(context)
+    if gate is None or _is_counted_elsewhere(context):
+        return None
+    try:
+        request = read(instance, args, kwargs)
+    except Exception as error:  # noqa: BLE001 - the call goes out unguarded
+        note_internal_error("reading a request", error)
+        return None
+    return None if request is None else GuardedCall(gate.admit(request, context), request)
+
+
+def _is_counted_elsewhere(context: Context) -> bool:
+    """Whether an SDK around this one is guarded, or a framework's span counts the call when it ends."""
+    return context_api.get_value(_INSIDE, context) is True or seen_of(context) is not None
+
+
+def _answered(call: GuardedCall, read_answer: ReadAnswer, answer: Any) -> Any:
+    """What the application gets; the call ends here unless a watched stream took it over."""
+    try:
+        replaced = read_answer(call, answer)
+    except Exception as error:  # noqa: BLE001 - the answer is the application's
+        note_internal_error("reading an answer", error)
+        replaced = None
+    if replaced is not None:
+        return replaced
+    call.end()
+    return answer
+
+
+def is_refused_by_status(error: BaseException) -> bool:
+    """Whether an error of botocore states an HTTP status: it keeps the answer in a dictionary."""
+    if isinstance(error, asyncio.CancelledError):
+        return False
+    response = getattr(error, "response", None)
+    if not isinstance(response, Mapping):
+        return False
+    metadata = response.get("ResponseMetadata")
+    status = metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
+    return isinstance(status, int) and status >= 400  # noqa: PLR2004 - HTTP's own border
