@@ -1,6 +1,7 @@
 """`callfare unread`: usage that nothing reads, and spans that look like calls but report none, by emitter."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated, Any
 
 import typer
@@ -51,7 +52,7 @@ def unread_sheet(rows: Sequence[dict[str, Any]]) -> Sheet:
                 row["kind"],
                 row["attributes"],
                 str(row["record_count"]),
-                str(jsonable(row["last_seen_at"])),
+                row["last_seen_at"].astimezone(UTC).strftime("%Y-%m-%d %H:%MZ"),  # short: the names need the width
             )
             for row in rows
         ),
