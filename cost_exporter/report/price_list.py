@@ -7,13 +7,15 @@ one is in force, and the imported one shows what a public price library states.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from cost_exporter.domain.money import CONTEXT
+from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.rows import PriceRow
 from cost_exporter.prices.rows_json import row_json
 
-__all__ = ["ListedPrice", "listed_prices"]
+__all__ = ["ListedPrice", "listed_book", "listed_prices", "searched_prices"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +30,33 @@ class ListedPrice:
         return row_json(self.row) | {"disagrees_with": [row.price_id for row in self.disagrees_with]}
 
 
-def listed_prices(rows: Iterable[PriceRow], words: str, *, only_disagreeing: bool = False) -> list[ListedPrice]:
-    """Return the rows in which all words occur, by provider and model."""
-    wanted = words.lower().split()
-    found = [row for row in rows if all(word in f"{row.provider} {row.model} {row.unit} {row.book}" for word in wanted)]
+@lru_cache(maxsize=2)
+def listed_book(book: PriceBook) -> tuple[ListedPrice, ...]:
+    """Return every row of a book, in order. Ten thousand rows, so it is done once a book."""
+    return tuple(listed_prices(book.rows))
+
+
+def listed_prices(rows: Iterable[PriceRow]) -> list[ListedPrice]:
+    """Return rows by provider, model, unit and time, each with those that state another price."""
     alike: dict[tuple[str, ...], list[PriceRow]] = {}
-    for row in found:
+    for row in rows:
         alike.setdefault(_subject(row), []).append(row)
-    listed = [ListedPrice(row=row, disagrees_with=_others(row, alike[_subject(row)])) for row in found]
-    if only_disagreeing:
-        listed = [each for each in listed if each.disagrees_with]
+    listed = [ListedPrice(row=row, disagrees_with=_others(row, group)) for group in alike.values() for row in group]
     return sorted(listed, key=lambda each: (*_subject(each.row), each.row.valid_from_unix_ns, each.row.is_imported))
+
+
+def searched_prices(listed: Iterable[ListedPrice], words: str, *, only_disagreeing: bool = False) -> list[ListedPrice]:
+    """Return the prices in which all words occur, in the order they have."""
+    wanted = words.lower().split()
+    return [
+        each
+        for each in listed
+        if (each.disagrees_with or not only_disagreeing) and all(word in _text(each.row) for word in wanted)
+    ]
+
+
+def _text(row: PriceRow) -> str:
+    return f"{row.provider} {row.model} {row.unit} {row.book}"
 
 
 def _subject(row: PriceRow) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import yaml
 
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.rows import PriceRow
-from cost_exporter.report.price_list import listed_prices
+from cost_exporter.report.price_list import listed_prices, searched_prices
 from cost_exporter.report.unpriced import missing_units, nearest_model, price_rows_to_fill_in
 from cost_exporter.report.workflow_list import cost_per_minute_usd
 
@@ -28,8 +28,8 @@ def price(**changed: Any) -> PriceRow:
 def test_prices_are_found_by_all_words() -> None:
     """In provider, model, unit and book, in any order and case."""
     rows = [price(), price(unit="output_tokens"), price(provider="azure")]
-    assert [each.row.unit for each in listed_prices(rows, "OUTPUT openai")] == ["output_tokens"]
-    assert len(listed_prices(rows, "")) == 3
+    assert [each.row.unit for each in searched_prices(listed_prices(rows), "OUTPUT openai")] == ["output_tokens"]
+    assert len(searched_prices(listed_prices(rows), "")) == 3
 
 
 def test_only_another_price_of_the_same_is_a_disagreement() -> None:
@@ -37,9 +37,9 @@ def test_only_another_price_of_the_same_is_a_disagreement() -> None:
     ours, theirs = price(), price(is_imported=True, price_usd=D("0.003"), per=D(1_000))
     same = price(is_imported=True, price_usd=D("0.0025"), per=D(1_000))
     past = price(is_imported=True, price_usd=D(9), valid_to_unix_ns=0)
-    assert [each.disagrees_with for each in listed_prices([ours, theirs], "")] == [(theirs,), (ours,)]
-    assert listed_prices([ours, same], "", only_disagreeing=True) == []
-    assert listed_prices([price(valid_from_unix_ns=0), past], "", only_disagreeing=True) == []
+    assert [each.disagrees_with for each in listed_prices([ours, theirs])] == [(theirs,), (ours,)]
+    assert searched_prices(listed_prices([ours, same]), "", only_disagreeing=True) == []
+    assert searched_prices(listed_prices([price(valid_from_unix_ns=0), past]), "", only_disagreeing=True) == []
 
 
 @pytest.mark.parametrize("model", ["house-1", "a: b", 'quo"te', "yes", "1.5", "back\\slash", "- x", "#c", "\u202ex"])

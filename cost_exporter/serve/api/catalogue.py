@@ -1,16 +1,16 @@
 """`/v1/prices`, `/v1/unpriced` and `/v1/unread`: the price book, and what it or the reading of spans leaves open."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cost_exporter.domain.pricing.rows import LIST, OPERATOR, PriceRow
+from cost_exporter.domain.pricing.rows import LIST, OPERATOR
 from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.report.amounts import jsonable
-from cost_exporter.report.price_list import listed_prices
+from cost_exporter.report.price_list import ListedPrice, listed_book, searched_prices
 from cost_exporter.report.unpriced import unpriced_body
 from cost_exporter.serve.access import Access, access_of
 from cost_exporter.serve.answers import BadRequest, answer, quoted
@@ -51,10 +51,10 @@ def catalogue_router(web: Web) -> APIRouter:
         access = access_of(request, web.authenticate)
         count, start = limit_of(limit, _COUNT, _COUNT_MAX), offset_of(offset)
         only_disagreeing, book = flag_of(disagreeing, "disagreeing"), web.book()
-        rows = visible_prices(book.rows, access)
+        listed = visible_prices(listed_book(book), access)
         if provider:
-            rows = [row for row in rows if row.provider == canonical_provider(provider)]
-        found = listed_prices(rows, q or "", only_disagreeing=only_disagreeing)
+            listed = [each for each in listed if each.row.provider == canonical_provider(provider)]
+        found = searched_prices(listed, q or "", only_disagreeing=only_disagreeing)
         following = start + count if len(found) > start + count else None
         shown = [each.as_json() for each in found[start : start + count]]
         return answer({"book_version": book.version, "prices": shown, "next_offset": following})
@@ -97,12 +97,12 @@ def catalogue_router(web: Web) -> APIRouter:
     return router
 
 
-def visible_prices(rows: Iterable[PriceRow], access: Access) -> list[PriceRow]:
-    """Return the rows that a sender may see: those of other tenants, and of API keys, are for tokens of all tenants."""
+def visible_prices(listed: Sequence[ListedPrice], access: Access) -> Sequence[ListedPrice]:
+    """Return the prices that a sender may see: other tenants' and API keys' are for tokens of all tenants."""
     if access.tenant is None:
-        return list(rows)
+        return listed
     books = {LIST, OPERATOR, f"tenant:{access.tenant}"}
-    return [row for row in rows if row.book in books]
+    return [each for each in listed if each.row.book in books]
 
 
 def offset_of(asked: str | None) -> int:

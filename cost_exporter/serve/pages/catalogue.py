@@ -8,7 +8,7 @@ from markupsafe import escape
 from starlette.requests import Request
 
 from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, PriceRow, instant_text
-from cost_exporter.report.price_list import ListedPrice, listed_prices
+from cost_exporter.report.price_list import ListedPrice, listed_book, searched_prices
 from cost_exporter.report.unit_price import unit_price_text
 from cost_exporter.report.unpriced import nearest_model, price_rows_to_fill_in
 from cost_exporter.serve.access import Access
@@ -62,9 +62,8 @@ def prices_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
     asked = {name: request.query_params.get(name, "") for name in ("q", "disagreeing")}
     words, start = text_of(asked["q"], "the search") or "", offset_of(request.query_params.get("offset"))
     book = web.book()
-    found = listed_prices(
-        visible_prices(book.rows, access), words, only_disagreeing=flag_of(asked["disagreeing"], "disagreeing")
-    )
+    listed = visible_prices(listed_book(book), access)
+    found = searched_prices(listed, words, only_disagreeing=flag_of(asked["disagreeing"], "disagreeing"))
     shown = found[start : start + _COUNT]
     return {
         "asked": asked,
