@@ -16,6 +16,7 @@ from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.database.migrate import check_schema
+from cost_exporter.store.database.roles import problems_of_roles
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.price_books import latest_versions
@@ -97,6 +98,7 @@ def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Fi
         if row is None or row[0] not in ("on", "remote_apply", "remote_write", "local"):
             text = f"{name} is off: an acknowledged span can be lost in a crash; turn it on"
             yield Finding(level="wrong", subject="database", text=text)
+    yield from _roles(connection)
     yield from _what_is_missing(connection)
     asked_at = datetime.now(UTC)
     row = connection.execute("select clock_timestamp()").fetchone()
@@ -106,6 +108,15 @@ def _examined(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Fi
     level: Level = "ok" if offset_seconds <= _CLOCK_OFFSET_SECONDS_MAX else "wrong"
     text = f"{offset_seconds:.1f} s between the database's clock and ours"
     yield Finding(level=level, subject="clock", text=text if level == "ok" else f"{text}; let NTP set both")
+
+
+def _roles(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
+    """Look whether the database keeps tenants apart for the API and the pages."""
+    problems = problems_of_roles(connection)
+    for problem in problems:
+        yield Finding(level="wrong", subject="tenants", text=f"{problem}; then run `callfare migrate`")
+    if not problems:
+        yield Finding(level="ok", subject="tenants", text="row-level security keeps them apart for API and pages")
 
 
 def _seconds_outside(moment: datetime, begin: datetime, end: datetime) -> float:

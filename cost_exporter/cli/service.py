@@ -15,7 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from psycopg_pool import ConnectionPool
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
@@ -66,6 +67,7 @@ _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _SWEEP_RESERVATIONS_EVERY_SECONDS: Final = 60.0
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
+_WRITE_LAST_USE_EVERY_SECONDS: Final = 60.0
 _POOL_CONNECTIONS_MAX: Final = 4
 _FIRST_CONNECTION_SECONDS_MAX: Final = 30.0
 """At the start the database was reachable a moment ago. Later, requests are answered with "try again" sooner."""
@@ -152,6 +154,8 @@ class Service:
         often = min(_FINALISE_EVERY_SECONDS_MAX, self._settings.finalise_after / 4)
         self._repeat("finalise", self._finalise, every_seconds=often)
         self._repeat("sweep-reservations", self._sweep_reservations, every_seconds=_SWEEP_RESERVATIONS_EVERY_SECONDS)
+        self._stopped_by(self._tokens, _write_last_use)
+        self._repeat("token-use", self._tokens.write_last_use, every_seconds=_WRITE_LAST_USE_EVERY_SECONDS)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
         if self._settings.forward_endpoint is not None:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
@@ -177,8 +181,8 @@ class Service:
 
     def _start_web(self, intake: Intake) -> Address:
         app = create_app(
-            lend=self._readers.lend,
-            lend_stream=self._readers.lend_stream,
+            lend=self._readers.lend_to,
+            lend_stream=self._readers.lend_stream_to,
             book=lambda: self._book_keeper.book,
             jaeger_url=self._settings.jaeger_url,
             lend_budgets=lender_of(self._budget_pool),
@@ -313,6 +317,14 @@ def _addresses(settings: Settings) -> dict[str, Address]:
 def _is_local(settings: Settings) -> bool:
     """Whether only this machine can connect."""
     return all(address.is_loopback for address in _addresses(settings).values())
+
+
+def _write_last_use(tokens: TokenDirectory) -> None:
+    """Write it a last time. A database that is away at the end loses a minute of it, and stops nothing."""
+    try:
+        tokens.write_last_use()
+    except (psycopg.Error, PoolTimeout):
+        _log.info("the last use of tokens was not written: the database is away")
 
 
 def _at_once(*stops: Callable[[], object]) -> None:

@@ -48,7 +48,7 @@ class KnownTenants:
         # A relay may name any number of tenants that have no token: they share one look into the table.
         if tenant not in self._vouched and self._monotonic_seconds() - self._read_at_seconds >= _SECONDS_MAX:
             with self._connect() as connection:
-                self._vouched |= {token.tenant for token in list_all(connection)}
+                self._vouched |= {tenant for token in list_all(connection) for tenant in token.tenants}
             self._read_at_seconds = self._monotonic_seconds()
         return tenant in self._vouched
 

@@ -30,9 +30,12 @@ tokens = typer.Typer(help="Credentials for sending and reading.", no_args_is_hel
 def create(
     *,
     tenant: Annotated[
-        str, typer.Option(metavar="NAME", help="The tenant its bearer sends for, or reads; '*' reads all of them.")
+        list[str],
+        typer.Option(metavar="NAME", help="The tenant it sends for, or one it reads; again for more; '*': all."),
     ],
-    scope: Annotated[TokenScope, typer.Option(help="What its bearer may do.")] = TokenScope.INGEST,
+    scope: Annotated[
+        list[TokenScope] | None, typer.Option(help="What its bearer may do; again for more. [default: ingest]")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help="When it ends: YYYY-MM-DD (UTC), or in 90d or 12h. [never]")
     ] = None,
@@ -41,7 +44,7 @@ def create(
     """Make a token and show it, this once. From the first one on, every sender and reader needs one."""
     expires_at = None if expires is None else expiry_of(expires, datetime.now(UTC))
     with _connection() as connection:
-        token = credentials.create(connection, tenant, scope, expires_at)
+        token = credentials.create(connection, tenant, scope or [TokenScope.INGEST], expires_at)
     if as_json:
         print_json({"token": token})
     else:
@@ -91,27 +94,41 @@ def _connection() -> Generator[psycopg.Connection[TupleRow]]:
 def _token_json(token: Token) -> dict[str, object]:
     return {
         "token_id": token.token_id,
-        "tenant": token.tenant,
-        "scope": token.scope.value,
+        "tenant": _tenants_text(token),
+        "scope": _scopes_text(token),
+        "tenants": list(token.tenants),
+        "scopes": [scope.value for scope in token.scopes],
         "created_at": jsonable(token.created_at),
         "revoked_at": jsonable(token.revoked_at),
         "expires_at": jsonable(token.expires_at),
+        "last_used_at": jsonable(token.last_used_at),
     }
 
 
 def _token_sheet(found: list[Token]) -> Sheet:
     return Sheet(
         title="Tokens",
-        columns=("id", "tenant", "scope", "created_at", "revoked_at", "expires_at"),
+        columns=("id", "tenant", "scope", "created_at", "revoked_at", "expires_at", "last_used_at"),
         rows=tuple(
             (
                 str(token.token_id),
-                token.tenant,
-                token.scope.value,
+                _tenants_text(token),
+                _scopes_text(token),
                 time_text(token.created_at),
-                "" if token.revoked_at is None else time_text(token.revoked_at),
-                "" if token.expires_at is None else time_text(token.expires_at),
+                *("" if each is None else time_text(each) for each in _times(token)),
             )
             for token in found
         ),
     )
+
+
+def _tenants_text(token: Token) -> str:
+    return ",".join(token.tenants)
+
+
+def _scopes_text(token: Token) -> str:
+    return ",".join(token.scopes)
+
+
+def _times(token: Token) -> tuple[datetime | None, ...]:
+    return token.revoked_at, token.expires_at, token.last_used_at

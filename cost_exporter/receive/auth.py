@@ -22,11 +22,11 @@ def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_t
     credential = authenticate(bearer_token(*authorization))
     if credential is None:
         return SenderIdentity()
-    if credential.scope not in (TokenScope.INGEST, TokenScope.RELAY):
-        raise PermissionDenied(f"a token of scope {credential.scope} may not send spans; create one of scope ingest")
-    if credential.scope is TokenScope.RELAY and stated_tenant:
+    if not credential.may(TokenScope.INGEST, TokenScope.RELAY):
+        raise PermissionDenied(f"a token of {credential.what_it_may} may not send spans; create one of scope ingest")
+    if credential.may(TokenScope.RELAY) and stated_tenant:
         return _identity(_stated(stated_tenant), credential)
-    return _identity(credential.tenant, credential)
+    return _identity(credential.namespace, credential)
 
 
 def _identity(namespace: str, credential: Credential) -> SenderIdentity:

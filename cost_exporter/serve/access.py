@@ -1,7 +1,7 @@
 """Read access: open where no tokens are configured, else for the bearer of a token of scope read or admin.
 
-A token of one tenant sees that tenant alone; what belongs to another is as if it did not exist. A token of all
-tenants sees everything, and each of its reads is logged.
+A token of some tenants sees those alone; what belongs to another is as if it did not exist. A token of all tenants
+sees everything, and each of its reads is logged.
 """
 
 import logging
@@ -13,25 +13,32 @@ from starlette.requests import Request
 from cost_exporter.domain.cost import DEFAULT_TENANT
 from cost_exporter.errors import PermissionDenied
 from cost_exporter.serve.answers import NotFound
+from cost_exporter.serve.scopes import CALLING_SCOPES, READING_SCOPES
 from cost_exporter.store.token_directory import Authenticate, bearer_token
-from cost_exporter.store.tokens import ALL_TENANTS, TokenScope
+from cost_exporter.store.tokens import Credential, TokenScope
 
 __all__ = ["OPEN", "Access", "Caller", "access_of", "caller_of", "require_admin", "require_metrics_scope"]
-
-_CALLING_SCOPES: Final = frozenset({TokenScope.INGEST, TokenScope.RELAY, TokenScope.ADMIN})
-_READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """The tenants that the sender of a request may read."""
 
-    tenant: str | None
-    """The only tenant; None for all of them."""
+    tenants: frozenset[str] | None
+    """The only tenants; None for all of them."""
+
+    @property
+    def tenant(self) -> str | None:
+        """The only tenant; None where there are several, to which a reader is then limited."""
+        return next(iter(self.tenants)) if self.tenants is not None and len(self.tenants) == 1 else None
+
+    def sees(self, tenant: str) -> bool:
+        """Return whether this tenant may be seen."""
+        return self.tenants is None or tenant in self.tenants
 
 
 _audit: Final = logging.getLogger("cost_exporter.audit")
-OPEN: Final = Access(tenant=None)
+OPEN: Final = Access(tenants=None)
 
 
 def access_of(request: Request, authenticate: Authenticate) -> Access:
@@ -39,12 +46,12 @@ def access_of(request: Request, authenticate: Authenticate) -> Access:
     credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
     if credential is None:
         return OPEN
-    if credential.scope not in _READING_SCOPES:
-        raise PermissionDenied(f"a token of scope {credential.scope} may not read; create one of scope read")
-    if credential.tenant == ALL_TENANTS:
+    if not credential.may(*READING_SCOPES):
+        raise PermissionDenied(f"a token of {credential.what_it_may} may not read; create one of scope read")
+    if credential.is_of_all_tenants:
         _audit.info("token %d reads across tenants: %s %s", credential.token_id, request.method, request.url.path)
         return OPEN
-    return Access(tenant=credential.tenant)
+    return Access(tenants=credential.tenants)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +73,17 @@ def caller_of(request: Request, authenticate: Authenticate, stated_tenant: str |
     credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
     if credential is None:
         return Caller(tenant=stated_tenant or DEFAULT_TENANT, namespace=DEFAULT_TENANT, only_namespace=DEFAULT_TENANT)
-    if credential.scope not in _CALLING_SCOPES:
+    if not credential.may(*CALLING_SCOPES):
         raise PermissionDenied(
-            f"a token of scope {credential.scope} may not reserve; use the one that the application sends spans with"
+            f"a token of {credential.what_it_may} may not reserve; use the one that the application sends spans with"
         )
-    if credential.tenant == ALL_TENANTS or (credential.scope is TokenScope.RELAY and stated_tenant):
+    if credential.is_of_all_tenants or (credential.may(TokenScope.RELAY) and stated_tenant):
         tenant = stated_tenant or DEFAULT_TENANT
         return Caller(tenant=tenant, namespace=tenant, only_namespace=None)
-    if stated_tenant not in {None, credential.tenant}:
+    tenant = stated_tenant or _only_tenant(credential)
+    if tenant not in credential.tenants:
         raise NotFound
-    return Caller(tenant=credential.tenant, namespace=credential.tenant, only_namespace=credential.tenant)
+    return Caller(tenant=tenant, namespace=tenant, only_namespace=tenant)
 
 
 def require_admin(request: Request, authenticate: Authenticate) -> str | None:
@@ -83,10 +91,17 @@ def require_admin(request: Request, authenticate: Authenticate) -> str | None:
     credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
     if credential is None:
         return None
-    if credential.scope is not TokenScope.ADMIN:
-        raise PermissionDenied(f"a token of scope {credential.scope} may not change budgets; create one of scope admin")
+    if not credential.may(TokenScope.ADMIN):
+        raise PermissionDenied(f"a token of {credential.what_it_may} may not change budgets; create one of scope admin")
     _audit.info("token %d changes budgets: %s %s", credential.token_id, request.method, request.url.path)
-    return None if credential.tenant == ALL_TENANTS else credential.tenant
+    return None if credential.is_of_all_tenants else _only_tenant(credential)
+
+
+def _only_tenant(credential: Credential) -> str:
+    """Return the tenant of a token. Raises `PermissionDenied` where it has several: one cannot be chosen for it."""
+    if len(credential.tenants) > 1:
+        raise PermissionDenied("a token of several tenants does not say whose budget it is; use one of one tenant")
+    return credential.namespace
 
 
 def require_metrics_scope(request: Request, authenticate: Authenticate, *, is_local: bool) -> None:
@@ -98,8 +113,8 @@ def require_metrics_scope(request: Request, authenticate: Authenticate, *, is_lo
     if token is None and is_local:
         return
     credential = authenticate(token)
-    if credential is not None and credential.scope is not TokenScope.METRICS:
+    if credential is not None and not credential.may(TokenScope.METRICS):
         raise PermissionDenied(
-            f"a token of scope {credential.scope} may not read metrics, which show every tenant;"
+            f"a token of {credential.what_it_may} may not read metrics, which show every tenant;"
             " create one of scope metrics"
         )

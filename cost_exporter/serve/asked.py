@@ -52,11 +52,11 @@ def columns_of(group_by: str) -> tuple[str, ...]:
 
 
 def tenant_of(access: Access, asked: str | None) -> str | None:
-    """Return the only tenant to show, None for all. Raises `NotFound` for one that the sender may not see."""
+    """Return the only tenant to show, None for all that the sender sees. Raises `NotFound` for any other."""
     named = text_of(asked, "tenant")
-    if access.tenant is not None and named not in {None, access.tenant}:
+    if named is not None and not access.sees(named):
         raise NotFound
-    return access.tenant or named
+    return named or access.tenant
 
 
 def text_of(asked: str | None, name: str) -> str | None:

@@ -44,7 +44,7 @@ class Readiness:
         if not self._is_receiving():
             return "no worker gives a sign of life; hung ones are replaced within a minute"
         try:
-            with self._lend() as reader:
+            with self._lend(None) as reader:
                 reader.is_alive()
         except StoreError as error:
             return str(error)

@@ -21,7 +21,8 @@ from cost_exporter.store.token_directory import Authenticate, anyone
 __all__ = ["LendBudgets", "LendReader", "Web", "find_workflows", "no_budgets"]
 
 LendBudgets = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
-LendReader = Callable[[], AbstractContextManager[Reader]]
+LendReader = Callable[[frozenset[str] | None], AbstractContextManager[Reader]]
+"""Lends a reader that sees these tenants, None for all: `Access.tenants`."""
 
 
 def _today() -> date:

@@ -21,6 +21,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import PoolTimeout
 
 from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.database.roles import TenantLimits
 from cost_exporter.store.database.session import connect, open_pool
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
@@ -58,6 +59,12 @@ class Reader:
         with connection:
             _keep_decimals(connection)
             yield cls(connection)
+
+    @contextmanager
+    def limited_to(self, tenants: frozenset[str] | None, limits: TenantLimits) -> Generator[None]:
+        """Let the database keep from this reader what is not of these tenants; None: it may see all of them."""
+        with limits.only(self._connection, tenants):
+            yield
 
     def workflows(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
         """Return the rows of `workflow_cost` of one trace: one a tenant, none if it is unknown."""
@@ -159,6 +166,7 @@ class ReaderPool:
 
     def __init__(self, database_url: str) -> None:
         """Prepare; nothing is connected before the first use."""
+        self._limits = TenantLimits()
         self._pool = open_pool(
             database_url,
             size_max=_POOL_CONNECTIONS_MAX,
@@ -171,8 +179,23 @@ class ReaderPool:
         self._streams = threading.BoundedSemaphore(_STREAMS_MAX)
 
     @contextmanager
+    def lend_to(self, tenants: frozenset[str] | None) -> Generator[Reader]:
+        """Lend a reader from which the database keeps what is not of these tenants; None: it may see all of them.
+
+        Raises as `lend`.
+        """
+        try:
+            with self._pool.connection() as connection, self._limits.only(connection, tenants):
+                yield Reader(connection)
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise unreachable(error) from error
+
+    @contextmanager
     def lend(self) -> Generator[Reader]:
-        """Lend a reader. Raises `StoreUnavailable` if no connection is free in time."""
+        """Lend a reader that sees everything, for the service itself.
+
+        Raises `StoreUnavailable` if no connection is free in time.
+        """
         try:
             with self._pool.connection() as connection:
                 yield Reader(connection)
@@ -180,12 +203,15 @@ class ReaderPool:
             raise unreachable(error) from error
 
     @contextmanager
-    def lend_stream(self) -> Generator[Reader]:
-        """Lend a reader for as long as somebody takes to read a stream. Raises `StoreUnavailable` if too many do."""
+    def lend_stream_to(self, tenants: frozenset[str] | None) -> Generator[Reader]:
+        """Lend as `lend_to`, for as long as somebody takes to read a stream.
+
+        Raises `StoreUnavailable` if too many do.
+        """
         if not self._streams.acquire(timeout=_POOL_WAIT_SECONDS_MAX):
             raise StoreUnavailable(f"{_STREAMS_MAX} exports are being read already; try again when one has ended")
         try:
-            with Reader.connect(self._database_url) as reader:
+            with Reader.connect(self._database_url) as reader, reader.limited_to(tenants, self._limits):
                 yield reader
         finally:
             self._streams.release()

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import psycopg
 
 from cost_exporter.errors import StoreError, StoreUnavailable, Unauthenticated
-from cost_exporter.store.tokens import Connection, Credential, in_force, token_hash
+from cost_exporter.store.tokens import Connection, Credential, in_force, token_hash, write_last_use
 
 __all__ = ["Authenticate", "TokenDirectory", "anyone", "bearer_token"]
 
@@ -111,6 +112,7 @@ class TokenDirectory:
         self._begun_count = 0
         self._last = _Reading(number=0, is_done=False)
         self._read_at_seconds: float | None = None
+        self._used_at: dict[int, datetime] = {}
 
     def __call__(self, token: str | None) -> Credential | None:
         """Return who presents the token; None where there is no token and none is needed."""
@@ -128,7 +130,15 @@ class TokenDirectory:
             credential = self._known.credentials.get(hashed)
         if credential is None:
             raise Unauthenticated("the token is unknown or revoked; create one with `callfare token create`")
+        self._used_at[credential.token_id] = datetime.now(UTC)
         return credential
+
+    def write_last_use(self) -> None:
+        """Keep when the tokens were used since the last time. Called once a minute, and at the end."""
+        used_at, self._used_at = self._used_at, {}
+        if used_at:
+            with self._connect() as connection:
+                write_last_use(connection, used_at)
 
     @property
     def has_tokens(self) -> bool:

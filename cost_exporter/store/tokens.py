@@ -6,7 +6,7 @@ the table. A slow password hash would add nothing: nobody can guess 256 bits.
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -29,6 +29,7 @@ __all__ = [
     "list_all",
     "revoke",
     "token_hash",
+    "write_last_use",
 ]
 
 Connection = psycopg.Connection[TupleRow]
@@ -40,7 +41,7 @@ ALL_TENANTS: Final = "*"
 
 
 class TokenScope(StrEnum):
-    """What a token may do for its tenant."""
+    """What a token may do for its tenants. It may have several."""
 
     INGEST = "ingest"
     READ = "read"
@@ -51,16 +52,38 @@ class TokenScope(StrEnum):
     """Prometheus: /metrics, with the totals of every tenant, and nothing else."""
 
 
-_READING_SCOPES: Final = frozenset({TokenScope.READ, TokenScope.ADMIN, TokenScope.METRICS})
+_SENDING_SCOPES: Final = frozenset({TokenScope.INGEST, TokenScope.RELAY})
+_TENANT_LENGTH_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """The tenant and scope of a token."""
+    """The tenants and scopes of a token."""
 
-    tenant: str
-    scope: TokenScope
+    tenants: frozenset[str]
+    scopes: frozenset[TokenScope]
     token_id: int = 0
+
+    @property
+    def namespace(self) -> str:
+        """The tenant that its bearer sends for; a token that may send has one."""
+        (tenant,) = self.tenants
+        return tenant
+
+    @property
+    def is_of_all_tenants(self) -> bool:
+        """Whether it reads every tenant."""
+        return ALL_TENANTS in self.tenants
+
+    @property
+    def what_it_may(self) -> str:
+        """Its scopes, for a message."""
+        names = [scope.value for scope in TokenScope if scope in self.scopes]
+        return f"{'scope' if len(names) == 1 else 'scopes'} {', '.join(names)}"
+
+    def may(self, *scopes: TokenScope) -> bool:
+        """Return whether it has one of these scopes."""
+        return not self.scopes.isdisjoint(scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +91,13 @@ class Token:
     """A token as it is listed: everything but the token."""
 
     token_id: int
-    tenant: str
-    scope: TokenScope
+    tenants: tuple[str, ...]
+    scopes: tuple[TokenScope, ...]
     created_at: datetime
     revoked_at: datetime | None = None
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """A minute behind at most; None before its first use."""
 
 
 def token_hash(token: str) -> bytes:
@@ -80,23 +105,41 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def create(connection: Connection, tenant: str, scope: TokenScope, expires_at: datetime | None = None) -> str:
+def create(
+    connection: Connection,
+    tenants: Iterable[str],
+    scopes: Iterable[TokenScope],
+    expires_at: datetime | None = None,
+) -> str:
     """Return a new token. It cannot be shown again."""
-    if not tenant.strip():
-        raise CallfareError("a token needs a tenant: --tenant NAME")
-    if tenant.strip() == ALL_TENANTS and scope not in _READING_SCOPES:
-        raise CallfareError(f"a token of scope {scope} is for one tenant: --tenant NAME; only readers may have '*'")
+    of, may = _checked(tenants, scopes)
     token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
     connection.execute(
         statement("insert_token"),
-        {
-            "token_hash": token_hash(token),
-            "tenant": tenant.strip(),
-            "scope": scope.value,
-            "expires_at": expires_at,
-        },
+        {"token_hash": token_hash(token), "tenants": of, "scopes": may, "expires_at": expires_at},
     )
     return token
+
+
+def _checked(tenants: Iterable[str], scopes: Iterable[TokenScope]) -> tuple[list[str], list[str]]:
+    """Return tenants and scopes in order, each once. Raises `CallfareError` where they do not go together."""
+    of = sorted({tenant.strip() for tenant in tenants})
+    may = [scope for scope in TokenScope if scope in set(scopes)]
+    if not of or not all(of):
+        raise CallfareError("a token needs a tenant: --tenant NAME")
+    if not may:
+        raise CallfareError("a token needs a scope: --scope read")
+    for tenant in of:
+        if len(tenant) > _TENANT_LENGTH_MAX or not tenant.isprintable():
+            raise CallfareError(f"--tenant is no tenant's name; write up to {_TENANT_LENGTH_MAX} printable characters")
+    if ALL_TENANTS in of and len(of) > 1:
+        raise CallfareError("--tenant '*' is every tenant; leave out the others")
+    sending = [scope for scope in may if scope in _SENDING_SCOPES]
+    if sending and (len(of) > 1 or ALL_TENANTS in of):
+        raise CallfareError(
+            f"a token of scope {sending[0]} sends for one tenant: --tenant NAME; only readers may have several or '*'"
+        )
+    return of, [scope.value for scope in may]
 
 
 def list_all(connection: Connection) -> list[Token]:
@@ -105,14 +148,21 @@ def list_all(connection: Connection) -> list[Token]:
     return [
         Token(
             token_id=token_id,
-            tenant=tenant,
-            scope=TokenScope(scope),
+            tenants=tuple(tenants),
+            scopes=tuple(map(TokenScope, scopes)),
             created_at=created_at,
             revoked_at=revoked_at,
             expires_at=expires_at,
+            last_used_at=last_used_at,
         )
-        for token_id, tenant, scope, created_at, revoked_at, expires_at in found
+        for token_id, tenants, scopes, created_at, revoked_at, expires_at, last_used_at in found
     ]
+
+
+def write_last_use(connection: Connection, used_at: Mapping[int, datetime]) -> None:
+    """Keep when tokens were used; an older time changes nothing."""
+    parameters = {"token_ids": list(used_at), "used_at": list(used_at.values())}
+    connection.execute(statement("write_last_use"), parameters)
 
 
 def revoke(connection: Connection, token_id: int) -> bool:
@@ -128,8 +178,10 @@ def in_force(connection: Connection) -> tuple[dict[bytes, Credential], bool]:
     """
     rows: Sequence[tuple[Any, ...]] = connection.execute(statement("token_hashes")).fetchall()
     credentials = {
-        bytes(hashed): Credential(tenant=tenant, scope=TokenScope(scope), token_id=token_id)
-        for hashed, tenant, scope, token_id, is_in_force in rows
+        bytes(hashed): Credential(
+            tenants=frozenset(tenants), scopes=frozenset(map(TokenScope, scopes)), token_id=token_id
+        )
+        for hashed, tenants, scopes, token_id, is_in_force in rows
         if is_in_force
     }
     return credentials, bool(rows) or connection.execute(statement("token_ever")).fetchone() is not None

@@ -8,17 +8,19 @@ from starlette.routing import Route
 
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
+from cost_exporter.serve.scopes import scopes_of
+from cost_exporter.store.tokens import TokenScope
 from scripts.reference.markdown import ROOT, code, described, table
 
 WHERE = "scripts/reference/http_api.py"
 
 MEANINGS = {
-    "/healthz": "200 while the process runs. No token.",
-    "/readyz": "200 while the database answers, else 503. No token.",
+    "/healthz": "200 while the process runs.",
+    "/readyz": "200 while the database answers, else 503.",
     "/metrics": "Metrics, see [Metrics](metrics.md).",
-    "/openapi.json": "This API as OpenAPI, with examples. No token.",
-    "/docs": "Page: this API, to read and to try out. No token.",
-    "/assets/{name:path}": "Files that the pages load. No token.",
+    "/openapi.json": "This API as OpenAPI, with examples.",
+    "/docs": "Page: this API, to read and to try out.",
+    "/assets/{name:path}": "Files that the pages load.",
     "/": "Page: overview of today and the month.",
     "/workflows": "Page: workflows, searched, filtered and sorted.",
     "/workflows/{trace_id}": "Page: one workflow with its calls.",
@@ -28,6 +30,7 @@ MEANINGS = {
     "/unread": "Page: usage and call-like spans that were not understood.",
     "/prices": "Page: the price book, searched.",
 }
+SENDING = f"{code(TokenScope.INGEST)} or {code(TokenScope.RELAY)}"
 ERRORS = {
     "unauthenticated": "401. No token, or one that is not known.",
     "permission_denied": "403. The token's scope does not allow this.",
@@ -44,7 +47,7 @@ def page() -> list[str]:
     app = application()
     lines = [
         'On the web address (127.0.0.1:4319). JSON answers are `{"success": true, "data": …, "meta": {"currency": "USD"}}`; money is a',
-        "string. Where tokens exist, send `Authorization: Bearer TOKEN` with scope `read`. A trace id has 32 hex digits, with or without",
+        "string. Where tokens exist, send `Authorization: Bearer TOKEN`. A token needs one of the scopes of an address. A trace id has 32 hex digits, with or without",
         "dashes. `/openapi.json` has the same with the shapes of the answers; `/docs` shows it in a browser.",
         "",
         "## Addresses of the API",
@@ -56,8 +59,11 @@ def page() -> list[str]:
         for method, each in methods.items()
     ]
     lines += table(
-        ["method", "address", "answer"],
-        [(code(method), code(path), described(each.get("summary"), path, WHERE)) for method, path, each in operations],
+        ["method", "address", "scope", "answer"],
+        [
+            (code(method), code(path), scopes_text(method, path), described(each.get("summary"), path, WHERE))
+            for method, path, each in operations
+        ],
     )
     for method, path, each in operations:
         asked = [parameter for parameter in each.get("parameters", []) if parameter["in"] == "query"]
@@ -75,17 +81,20 @@ def page() -> list[str]:
     for path in MEANINGS:
         assert path in found, f"{WHERE} describes {path}, which is not a route"
     lines += table(
-        ["address", "methods", "answer"],
-        [(code(path), methods, described(MEANINGS.get(path), path, WHERE)) for path, methods in found.items()],
+        ["address", "methods", "scope", "answer"],
+        [
+            (code(path), methods, scopes_text(methods, path), described(MEANINGS.get(path), path, WHERE))
+            for path, methods in found.items()
+        ],
     )
     lines += ["## Errors", '`{"success": false, "error": {"code": …, "message": …}}`', ""]
     lines += table(["code", "status and meaning"], checked(ERRORS, error_codes(), "error code"))
     lines += ["## OTLP", ""]
     lines += table(
-        ["address", "what"],
+        ["address", "scope", "what"],
         [
-            (code("127.0.0.1:4317"), "gRPC: `opentelemetry.proto.collector.trace.v1.TraceService/Export`."),
-            (code("http://127.0.0.1:4318/v1/traces"), "HTTP `POST`: protobuf or JSON, gzip or deflate."),
+            (code("127.0.0.1:4317"), SENDING, "gRPC: `opentelemetry.proto.collector.trace.v1.TraceService/Export`."),
+            (code("http://127.0.0.1:4318/v1/traces"), SENDING, "HTTP `POST`: protobuf or JSON, gzip or deflate."),
         ],
     )
     return [
@@ -96,10 +105,16 @@ def page() -> list[str]:
     ]
 
 
+def scopes_text(method: str, path: str) -> str:
+    """Return the scopes of which a token needs one."""
+    scopes = scopes_of(method, path)
+    return "none" if scopes is None else " or ".join(code(scope) for scope in TokenScope if scope in scopes)
+
+
 def application() -> FastAPI:
     """Return the application, which no request is made of."""
 
-    def lend() -> None:
+    def lend(_: object) -> None:
         raise AssertionError("no request is made")
 
     return create_app(lend=lend, metrics=ServiceMetrics())

@@ -68,6 +68,49 @@ def test_api_shows_a_tenant_its_own_alone(callfare: Any, own_database: str) -> N
         assert status_of(f"http://{addresses['web']}/healthz", None) == 200
 
 
+def test_a_token_can_have_several_scopes_and_tenants(callfare: Any) -> None:
+    """Both options are given again for more; the list has them in one order, each once."""
+    several = ("--tenant", "b", "--tenant", "a", "--tenant", "b", "--scope", "admin", "--scope", "read")
+    assert callfare("token", "create", *several).exit_code == 0
+    assert callfare("token", "create", "--tenant", "a", "--scope", "read", "--scope", "ingest").exit_code == 0
+    newest, oldest = callfare("token", "list", "--json").json["tokens"]
+    assert (newest["tenants"], newest["scopes"]) == (["a"], ["ingest", "read"])
+    assert (oldest["tenants"], oldest["scopes"]) == (["a", "b"], ["read", "admin"])
+    assert (oldest["tenant"], oldest["scope"]) == ("a,b", "read,admin")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--tenant", "a", "--tenant", "b"),
+        ("--tenant", "a", "--tenant", "b", "--scope", "read", "--scope", "relay"),
+        ("--tenant", "*", "--scope", "read", "--scope", "ingest"),
+        ("--tenant", "*", "--tenant", "a", "--scope", "read"),
+        ("--tenant", "a\nb"),
+        ("--tenant", "x" * 257),
+        (),
+    ],
+)
+def test_tenants_and_scopes_that_do_not_go_together_are_refused(callfare: Any, arguments: tuple[str, ...]) -> None:
+    """Who sends does it for one tenant; '*' stands alone."""
+    refused: Ran = callfare("token", "create", *arguments)
+    assert refused.exit_code in {1, 2}
+    assert "--tenant" in refused.err
+    assert callfare("token", "list", "--json").json["tokens"] == []
+
+
+def test_the_last_use_of_a_token_is_listed(callfare: Any, own_database: str) -> None:
+    """Written when the service stops at the latest; a token that nobody uses has none."""
+    used = callfare("token", "create", "--tenant", "acme", "--scope", "read", "--json").json["token"]
+    callfare("token", "create", "--tenant", "beta", "--scope", "read")
+    with running_service(own_database) as addresses:
+        assert status_of(f"http://{addresses['web']}/v1/costs", used) == 200
+    unused, known = callfare("token", "list", "--json").json["tokens"]
+    assert unused["last_used_at"] is None
+    age = datetime.now(UTC) - datetime.fromisoformat(known["last_used_at"])
+    assert timedelta(seconds=-5) < age < timedelta(minutes=10)
+
+
 @pytest.mark.parametrize("scope", ["ingest", "relay"])
 def test_no_sender_is_of_all_tenants(callfare: Any, scope: str) -> None:
     """Spans belong to one tenant."""

@@ -16,11 +16,14 @@ from tests.receive.conftest import Service, Start
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "tls"
 GOOD = bodies.body(bodies.span(1))
-CREDENTIALS = {scope.value: Credential(tenant="acme", scope=scope) for scope in TokenScope}
+CREDENTIALS = {
+    "+".join(scopes): Credential(tenants=frozenset({"acme"}), scopes=frozenset(scopes))
+    for scopes in [*((scope,) for scope in TokenScope), (TokenScope.INGEST, TokenScope.READ)]
+}
 
 
 def authenticate(token: str | None) -> Credential | None:
-    """Each scope's name is a token of it; `away` finds the database away."""
+    """Each scope's name is a token of it, several with a plus; `away` finds the database away."""
     if token == "away":
         raise StoreUnavailable("cannot read the tokens")
     if token not in CREDENTIALS:
@@ -60,6 +63,8 @@ def over_http(service: Service, headers: dict[str, str], body: bytes = GOOD) -> 
         ({"authorization": "Bearer ingest"}, grpc.StatusCode.OK, 200, "acme"),
         ({"authorization": "bearer  ingest"}, grpc.StatusCode.OK, 200, "acme"),
         ({"authorization": "Bearer ingest", "x-callfare-tenant": "other"}, grpc.StatusCode.OK, 200, "acme"),
+        ({"authorization": "Bearer ingest+read"}, grpc.StatusCode.OK, 200, "acme"),
+        ({"authorization": "Bearer ingest+read", "x-callfare-tenant": "other"}, grpc.StatusCode.OK, 200, "acme"),
         ({"authorization": "Bearer relay"}, grpc.StatusCode.OK, 200, "acme"),
         ({"authorization": "Bearer relay", "x-callfare-tenant": "other"}, grpc.StatusCode.OK, 200, "other"),
         (

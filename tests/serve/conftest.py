@@ -38,7 +38,7 @@ def web_without_database(metrics: ServiceMetrics) -> Iterator[TestClient]:
 
 def client(url: str, metrics: ServiceMetrics) -> Iterator[TestClient]:
     readers = ReaderPool(url)
-    app = create_app(lend=readers.lend, lend_stream=readers.lend_stream, metrics=metrics)
+    app = create_app(lend=readers.lend_to, lend_stream=readers.lend_stream_to, metrics=metrics)
     try:
         yield TestClient(app, raise_server_exceptions=False)
     finally:

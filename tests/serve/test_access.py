@@ -18,7 +18,7 @@ def authenticate(token: str | None) -> Credential | None:
     """Each scope's name is a token of it."""
     if token not in {scope.value for scope in TokenScope}:
         raise Unauthenticated("a token is needed")
-    return Credential(tenant="acme", scope=TokenScope(token))
+    return Credential(tenants=frozenset({"acme"}), scopes=frozenset({TokenScope(token)}))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def authenticate(token: str | None) -> Credential | None:
 def test_metrics_need_their_scope(metrics: ServiceMetrics, token: str | None, status: int, *, is_local: bool) -> None:
     """Not even an administrator of one tenant sees what the others spend; a presented token is never ignored."""
     readers = ReaderPool("postgresql://127.0.0.1:1/nowhere")
-    app = create_app(lend=readers.lend, metrics=metrics, authenticate=authenticate, is_local=is_local)
+    app = create_app(lend=readers.lend_to, metrics=metrics, authenticate=authenticate, is_local=is_local)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         client = TestClient(app, raise_server_exceptions=False)
@@ -49,7 +49,7 @@ def test_metrics_need_their_scope(metrics: ServiceMetrics, token: str | None, st
 def test_a_token_for_metrics_reads_nothing_else(metrics: ServiceMetrics) -> None:
     """Whoever scrapes does not see calls."""
     readers = ReaderPool("postgresql://127.0.0.1:1/nowhere")
-    client = TestClient(create_app(lend=readers.lend, metrics=metrics, authenticate=authenticate, is_local=False))
+    client = TestClient(create_app(lend=readers.lend_to, metrics=metrics, authenticate=authenticate, is_local=False))
     try:
         for path in ("/", "/v1/costs", f"/v1/workflows/{'f' * 32}/cost"):
             assert client.get(path, headers={"Authorization": "Bearer metrics"}).status_code == 403
@@ -57,13 +57,20 @@ def test_a_token_for_metrics_reads_nothing_else(metrics: ServiceMetrics) -> None
         readers.close()
 
 
-@pytest.mark.parametrize(("tenant", "access", "logged"), [("*", OPEN, 1), ("acme", Access(tenant="acme"), 0)])
+ACME, BOTH = frozenset({"acme"}), frozenset({"acme", "beta"})
+
+
+@pytest.mark.parametrize(
+    ("tenants", "access", "logged"),
+    [(frozenset({"*"}), OPEN, 1), (ACME, Access(tenants=ACME), 0), (BOTH, Access(tenants=BOTH), 0)],
+)
 def test_reads_across_tenants_are_logged(
-    tenant: str, access: Access, logged: int, caplog: pytest.LogCaptureFixture
+    tenants: frozenset[str], access: Access, logged: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token of all tenants sees them all, and the log says which token read what."""
     request = Request({"type": "http", "method": "GET", "path": "/v1/costs", "query_string": b"", "headers": []})
+    credential = Credential(tenants=tenants, scopes=frozenset({TokenScope.READ}), token_id=7)
     with caplog.at_level(logging.INFO, "cost_exporter.audit"):
-        found = access_of(request, lambda _: Credential(tenant=tenant, scope=TokenScope.READ, token_id=7))
+        found = access_of(request, lambda _: credential)
     assert found == access
     assert ["token 7" in line and "GET /v1/costs" in line for line in caplog.messages] == [True] * logged

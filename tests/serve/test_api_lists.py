@@ -122,7 +122,7 @@ def test_a_stream_gives_its_connection_back_when_the_reader_leaves(filled: str) 
     pool = ReaderPool(filled)
     try:
         for _ in range(5):
-            with pool.lend_stream() as reader:
+            with pool.lend_stream_to(None) as reader:
                 rows = reader.stream("call_list", everything(), {})
                 assert next(rows)
                 assert isinstance(rows, Iterator)

@@ -17,11 +17,11 @@ from cost_exporter.store.reading import ReaderPool
 from cost_exporter.store.tokens import Credential, TokenScope
 
 TOKENS = {
-    "acme": Credential(tenant="acme", scope=TokenScope.INGEST),
-    "globex": Credential(tenant="globex", scope=TokenScope.INGEST),
-    "read": Credential(tenant="acme", scope=TokenScope.READ),
-    "admin": Credential(tenant="acme", scope=TokenScope.ADMIN),
-    "all": Credential(tenant="*", scope=TokenScope.ADMIN),
+    "acme": Credential(tenants=frozenset({"acme"}), scopes=frozenset({TokenScope.INGEST})),
+    "globex": Credential(tenants=frozenset({"globex"}), scopes=frozenset({TokenScope.INGEST})),
+    "read": Credential(tenants=frozenset({"acme"}), scopes=frozenset({TokenScope.READ})),
+    "admin": Credential(tenants=frozenset({"acme"}), scopes=frozenset({TokenScope.ADMIN})),
+    "all": Credential(tenants=frozenset({"*"}), scopes=frozenset({TokenScope.ADMIN})),
 }
 DAY = {"tenant": "acme", "window": "day", "limit_usd": "1.00"}
 
@@ -38,7 +38,7 @@ def served(database_url: str) -> Iterator[Any]:
     readers, pool = ReaderPool(database_url), open_budget_pool(database_url)
 
     def make(**given: Any) -> TestClient:
-        app = create_app(lend=readers.lend, lend_budgets=lender_of(pool), metrics=ServiceMetrics(), **given)
+        app = create_app(lend=readers.lend_to, lend_budgets=lender_of(pool), metrics=ServiceMetrics(), **given)
         return TestClient(app, raise_server_exceptions=False)
 
     yield make

@@ -63,10 +63,10 @@ def test_without_tokens_everybody_is_let_in(directory: TokenDirectory) -> None:
 
 def test_with_tokens_only_their_holders_are_let_in(directory: TokenDirectory, database: Any) -> None:
     """From the first token on, none and wrong ones are refused."""
-    token = create(database, "acme", TokenScope.INGEST)
+    token = create(database, ["acme"], [TokenScope.INGEST])
     found = directory(token)
     assert isinstance(found, Credential)
-    assert (found.tenant, found.scope, directory.has_tokens) == ("acme", TokenScope.INGEST, True)
+    assert (found.tenants, found.scopes, directory.has_tokens) == ({"acme"}, {TokenScope.INGEST}, True)
     for wrong in (None, "", "wrong", token[:-1]):
         with pytest.raises(Unauthenticated):
             directory(wrong)
@@ -76,7 +76,7 @@ def test_changes_are_seen_after_a_moment_and_not_asked_for_before(
     directory: TokenDirectory, door: Door, clock: Clock, database: Any
 ) -> None:
     """Once there are tokens, the database is read once a moment, not once a request."""
-    token = create(database, "acme", TokenScope.INGEST)
+    token = create(database, ["acme"], [TokenScope.INGEST])
     for _ in range(3):
         assert directory(token) is not None
     assert door.lent == 1
@@ -93,7 +93,7 @@ def test_changes_are_seen_after_a_moment_and_not_asked_for_before(
 
 def test_revoking_the_last_token_does_not_open_the_door(directory: TokenDirectory, database: Any) -> None:
     """Once there were tokens, a stranger stays a stranger."""
-    create(database, "acme", TokenScope.INGEST)
+    create(database, ["acme"], [TokenScope.INGEST])
     revoke(database, list_all(database)[0].token_id)
     assert directory.has_tokens
     with pytest.raises(Unauthenticated):
@@ -104,7 +104,7 @@ def test_while_the_database_is_away_known_tokens_stay_in_force(
     directory: TokenDirectory, door: Door, clock: Clock, database: Any
 ) -> None:
     """A sender must not take a failing database for a refusal and drop its data."""
-    token = create(database, "acme", TokenScope.INGEST)
+    token = create(database, ["acme"], [TokenScope.INGEST])
     assert directory(token) is not None
     door.is_shut, clock.seconds = True, 60.0
     assert directory(token) is not None
@@ -133,9 +133,9 @@ def test_a_token_counts_from_the_moment_it_was_created(directory: TokenDirectory
     """The clock stands still: neither the first token nor a later one waits for the next reading."""
     assert directory(None) is None
     for tenant in ("acme", "beta"):
-        found = directory(create(database, tenant, TokenScope.INGEST))
+        found = directory(create(database, [tenant], [TokenScope.INGEST]))
         assert found is not None
-        assert found.tenant == tenant
+        assert found.namespace == tenant
     with pytest.raises(Unauthenticated):
         directory(None)
 
@@ -143,7 +143,7 @@ def test_a_token_counts_from_the_moment_it_was_created(directory: TokenDirectory
 def test_the_first_token_closes_the_door_at_once(directory: TokenDirectory, database: Any) -> None:
     """The clock stands still: from the moment it exists nobody is let in without a token, not even for a second."""
     assert directory(None) is None
-    create(database, "acme", TokenScope.INGEST)
+    create(database, ["acme"], [TokenScope.INGEST])
     with pytest.raises(Unauthenticated):
         directory(None)
 
@@ -179,7 +179,7 @@ def test_strangers_do_not_queue_at_the_database(
     directory: TokenDirectory, door: Door, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many unknown tokens at once share a reading: two at most for a crowd that came together."""
-    create(database, "acme", TokenScope.INGEST)
+    create(database, ["acme"], [TokenScope.INGEST])
     assert directory.has_tokens
     lock = CountedLock()
     monkeypatch.setattr(directory, "_lock", lock)
@@ -210,7 +210,7 @@ def test_an_emptied_table_does_not_open_the_door(
     directory: TokenDirectory, clock: Clock, database: Any, emptied_by: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A restore of a backup without tokens leaves a running service closed, and says so once."""
-    token = create(database, "acme", TokenScope.INGEST)
+    token = create(database, ["acme"], [TokenScope.INGEST])
     assert directory(token) is not None
     database.execute(emptied_by)
     for seconds in (1.0, 2.0, 3.0):
@@ -220,12 +220,12 @@ def test_an_emptied_table_does_not_open_the_door(
                 directory(presented)
     assert directory.has_tokens
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert directory(create(database, "acme", TokenScope.INGEST)) is not None
+    assert directory(create(database, ["acme"], [TokenScope.INGEST])) is not None
 
 
 def test_a_service_started_on_an_emptied_table_is_closed(door: Door, database: Any) -> None:
     """The database remembers that there were tokens."""
-    create(database, "acme", TokenScope.INGEST)
+    create(database, ["acme"], [TokenScope.INGEST])
     database.execute("truncate callfare.token")
     directory = TokenDirectory(door)
     assert directory.has_tokens
@@ -239,16 +239,16 @@ def test_outside_loopback_nobody_is_let_in_without_a_token(door: Door, database:
     with pytest.raises(Unauthenticated):
         directory(None)
     assert not directory.has_tokens
-    assert directory(create(database, "acme", TokenScope.INGEST)) is not None
+    assert directory(create(database, ["acme"], [TokenScope.INGEST])) is not None
 
 
 def test_an_unknown_token_is_not_refused_while_the_database_is_away(
     directory: TokenDirectory, door: Door, database: Any
 ) -> None:
     """It may have been created a moment ago: its sender is asked to try again, and keeps its data."""
-    token = create(database, "acme", TokenScope.INGEST)
+    token = create(database, ["acme"], [TokenScope.INGEST])
     assert directory(token) is not None
-    newer = create(database, "acme", TokenScope.INGEST)
+    newer = create(database, ["acme"], [TokenScope.INGEST])
     door.is_shut = True
     with pytest.raises(StoreUnavailable):
         directory(newer)

@@ -65,7 +65,7 @@ def _definitions(router: APIRouter, web: Web) -> None:
     def budgets(request: Request) -> Response:
         """List the budgets of the tenants that the token may read, in the window that runs."""
         access = access_of(request, web.authenticate)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             rows = reader.budgets(tenant=access.tenant)
         return answer({"budgets": [budget_json(row) for row in rows]})
 

@@ -72,7 +72,7 @@ def catalogue_router(web: Web) -> APIRouter:
         access = access_of(request, web.authenticate)
         period, only = period_of(start_date, end_date, web.today()), tenant_of(access, tenant)
         count, book = limit_of(limit, _COUNT, _COUNT_MAX), web.book()
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             rows = unpriced_list(reader, period, only, count=count)
         return answer({"unpriced": [unpriced_body(row, book) for row in rows]})
 
@@ -90,7 +90,7 @@ def catalogue_router(web: Web) -> APIRouter:
         """Return attributes and spans that were not understood, by the instrumentation that made them."""
         access = access_of(request, web.authenticate)
         period, only = period_of(start_date, end_date, web.today()), tenant_of(access, tenant)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             rows = reader.unread(period, count=limit_of(limit, _COUNT, _COUNT_MAX), tenant=only)
         return answer({"unread": [jsonable(row) for row in rows]})
 
@@ -99,9 +99,9 @@ def catalogue_router(web: Web) -> APIRouter:
 
 def visible_prices(listed: Sequence[ListedPrice], access: Access) -> Sequence[ListedPrice]:
     """Return the prices that a sender may see: other tenants' and API keys' are for tokens of all tenants."""
-    if access.tenant is None:
+    if access.tenants is None:
         return listed
-    books = {LIST, OPERATOR, f"tenant:{access.tenant}"}
+    books = {LIST, OPERATOR, *(f"tenant:{tenant}" for tenant in access.tenants)}
     return [each for each in listed if each.row.book in books]
 
 

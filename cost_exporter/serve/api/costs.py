@@ -50,11 +50,11 @@ def costs_router(web: Web) -> APIRouter:
         """Sum up the costs of a period by group, by day and by model, or return those of one workflow."""
         access = access_of(request, web.authenticate)
         if workflow_id:
-            with web.lend() as reader:
+            with web.lend(access.tenants) as reader:
                 return answer(trace_json(find_workflows(reader, trace_id_of(workflow_id), access)))
         period, columns = period_of(start_date, end_date, web.today()), columns_of(group_by)
         only, form = tenant_of(access, tenant), form_of(format)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             spend = grouped(reader, period, columns, only)
             if form != "json":
                 return streamed(iter(spend.as_json()["groups"]), spend.rows().columns, form, "costs")
@@ -85,7 +85,7 @@ def costs_router(web: Web) -> APIRouter:
             rows = spend_of_api_key(reader, period, by, key or "", only)
             return spend_of(rows, since=period.since, until=period.until, columns=by)
 
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             spend, by_day = of_key(reader, columns), of_key(reader, ("day",))
         if not by_day.groups:
             raise NotFound
@@ -98,7 +98,7 @@ def costs_router(web: Web) -> APIRouter:
     def usage_stats(request: Request, trace_id: str) -> Response:
         """Return cost by category, tokens and models of one workflow."""
         access, trace = access_of(request, web.authenticate), trace_id_of(trace_id)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             rows = reader.usage_stats(trace, access.tenant)
         if not rows:
             raise NotFound

@@ -11,7 +11,7 @@ from cost_exporter.domain.cost import leg_of
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.report.workflow import trace_json
 from cost_exporter.report.workflow_list import WORKFLOW_COLUMNS, listed_workflow
-from cost_exporter.serve.access import access_of
+from cost_exporter.serve.access import Access, access_of
 from cost_exporter.serve.answers import answer
 from cost_exporter.serve.api.cursor import cursor_of, place_of
 from cost_exporter.serve.api.parameters import (
@@ -102,10 +102,10 @@ def workflows_router(web: Web) -> APIRouter:
         )
         form = form_of(format)
         if form != "json":
-            rows = _listed(web, wanted)
+            rows = _listed(web, access, wanted)
             return streamed(rows, WORKFLOW_COLUMNS, form, "workflows")
         order, count = sort_of(sort), limit_of(limit, _COUNT, _COUNT_MAX)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             after = place_of(cursor, order, wanted)
             found = list_workflows(reader, wanted, sort=order, count=count + 1, after=after)
         shown = found[:count]
@@ -140,7 +140,7 @@ def workflows_router(web: Web) -> APIRouter:
             user=text_of(user, "user"),
             api_key=text_of(api_key, "api_key"),
         )
-        return streamed(_calls(web, wanted), CALL_COLUMNS, form, "calls")
+        return streamed(_calls(web, access, wanted), CALL_COLUMNS, form, "calls")
 
     @router.get(
         "/v1/workflows/{trace_id}/cost", response_model=Envelope[Workflow], summary="What one workflow cost, by call"
@@ -148,19 +148,19 @@ def workflows_router(web: Web) -> APIRouter:
     def workflow_cost(request: Request, trace_id: str) -> Response:
         """Return one workflow with its records and their lines; one entry for each tenant that pays for it."""
         access = access_of(request, web.authenticate)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             return answer(trace_json(find_workflows(reader, trace_id_of(trace_id), access)))
 
     return router
 
 
-def _listed(web: Web, wanted: WorkflowFilter) -> Iterator[dict[str, Any]]:
-    with web.lend_stream() as reader:
+def _listed(web: Web, access: Access, wanted: WorkflowFilter) -> Iterator[dict[str, Any]]:
+    with web.lend_stream(access.tenants) as reader:
         for row in stream_workflows(reader, wanted):
             yield listed_workflow(row)
 
 
-def _calls(web: Web, wanted: WorkflowFilter) -> Iterator[dict[str, Any]]:
-    with web.lend_stream() as reader:
+def _calls(web: Web, access: Access, wanted: WorkflowFilter) -> Iterator[dict[str, Any]]:
+    with web.lend_stream(access.tenants) as reader:
         for row in list_calls(reader, wanted):
             yield {**jsonable(row), "leg": leg_of(row["operation"] or "")}

@@ -32,7 +32,7 @@ _KINDS: Final = {
 def unpriced_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
     """Return what fills the page of calls without a cost."""
     asked, period, only = _asked(web, access, request)
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         found = unpriced_list(reader, period, only, count=_COUNT)
     book = web.book()
     rows = [
@@ -52,7 +52,7 @@ def unpriced_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
 def unread_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
     """Return what fills the page of what was not understood."""
     asked, period, only = _asked(web, access, request)
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         rows = reader.unread(period, count=_COUNT, tenant=only)
     return {"asked": asked, "has_tenants": access.tenant is None, "rows": rows, "kinds": _KINDS}
 

@@ -30,7 +30,7 @@ def overview(web: Web, access: Access) -> dict[str, Any]:
     month = Period(since=_midnight(today.replace(day=1)), until=_midnight(today + timedelta(days=1)))
     shown_since = today - timedelta(days=_CHART_DAYS - 1)
     days = Period(since=_midnight(min(shown_since, today.replace(day=1))), until=month.until)
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         by_leg = _spend(reader, days, ("day", "operation"), tenant)
         tenants = _spend(reader, month, ("tenant_id",), tenant)
         models = _spend(reader, month, ("provider", "model"), tenant)

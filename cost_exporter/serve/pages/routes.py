@@ -50,7 +50,7 @@ def _handler(web: Web, path: str, template: str, fill: Fill) -> Callable[[Reques
 def _workflow_handler(web: Web) -> Callable[[Request], Response]:
     def handle(request: Request) -> Response:
         access = access_of(request, web.authenticate)
-        with web.lend() as reader:
+        with web.lend(access.tenants) as reader:
             reports = find_workflows(reader, trace_id_of(request.path_params["trace_id"]), access)
         return page("workflow.html", "/workflows", workflow_content(reports, web.book(), web.jaeger_url))
 

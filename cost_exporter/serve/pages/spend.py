@@ -37,7 +37,7 @@ def spend_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
     only = tenant_of(access, asked["tenant"])
     columns = columns_of(",".join(name for name in (asked["by"], asked["then"]) if name))
     before = _before(period)
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         now = _spend(reader, period, columns, only)
         then = _spend(reader, before, columns, only)
     # Groups that are named by a time are not those of the period before: they are not compared one by one.

@@ -44,7 +44,7 @@ def workflow_list(web: Web, access: Access, request: Request) -> dict[str, Any]:
         only_unpriced=flag_of(asked["unpriced"], "unpriced"),
     )
     sort = sort_of(asked["sort"])
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         after = place_of(request.query_params.get("cursor"), sort, wanted)
         found = list_workflows(reader, wanted, sort=sort, count=_COUNT + 1, after=after)
     shown = found[:_COUNT]

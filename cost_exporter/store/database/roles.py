@@ -1,0 +1,173 @@
+"""The roles that reading runs in, so that the database itself keeps tenants apart (row-level security).
+
+    callfare_reader           one tenant: `set_config('callfare.tenant', NAME, true)`
+    callfare_reader_several   some tenants: the same with an array, `{acme,beta}`
+    callfare_reader_all       every tenant
+
+Without the setting the first two see no row. None of them can log in, owns anything, writes anything or reads what
+belongs to no tenant. A connection of the service takes one for a transaction (`set_config('role', …, true)`), which
+also works through a pooler. They are of the whole server, so a restored or copied database may lack its grants:
+`migrate` makes what is missing each time it runs.
+"""
+
+import logging
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from cost_exporter.errors import StoreUnavailable
+from cost_exporter.store.database.statements import statement
+
+__all__ = ["ALL", "ONE", "SEVERAL", "TenantLimits", "make_roles", "problems_of_roles"]
+
+ONE: Final = "callfare_reader"
+SEVERAL: Final = "callfare_reader_several"
+ALL: Final = "callfare_reader_all"
+_ROLES: Final = (ONE, SEVERAL, ALL)
+_TENANT: Final = "nullif(current_setting('callfare.tenant', true), '')"
+_CONDITION_BY_ROLE: Final[dict[str, LiteralString]] = {
+    ONE: f"tenant_id = {_TENANT}",
+    SEVERAL: f"tenant_id = any({_TENANT}::text[])",
+    ALL: "true",
+}
+_OF_EVERY_TENANT: Final = ("budget",)
+"""Tables in which a row of tenant `*` is for each tenant that has none of its own."""
+_OF_NO_TENANT: Final = ("fee_rule", "margin_rule", "revenue_rule", "schema_migration")
+"""Tables without a tenant that views need, and that hold nothing of one."""
+_ATTEMPTS_MAX: Final = 20
+_WAIT_SECONDS: Final = 0.05
+_AT_ONCE: Final = (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation, psycopg.errors.InternalError_)
+_log = logging.getLogger(__name__)
+Connection = psycopg.Connection[Any]
+
+
+def make_roles(connection: Connection) -> None:
+    """Make the roles, their policies and their grants where they are missing. The owner of the schema does it.
+
+    Who may not make roles gets a warning: the service works, with nothing but its own conditions between tenants.
+    """
+    for attempt in range(_ATTEMPTS_MAX):
+        try:
+            with connection.transaction():
+                _make_missing_roles(connection)
+                _protect_relations(connection)
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
+            _log.warning(
+                "the roles for reading cannot be made (%s): only the service's own conditions keep tenants apart;"
+                " `callfare doctor` says what is missing",
+                str(error).splitlines()[0],
+            )
+        except _AT_ONCE:
+            # Roles are of the whole server: another database of it makes them at this moment.
+            if attempt + 1 == _ATTEMPTS_MAX:
+                raise
+            time.sleep(_WAIT_SECONDS)
+        else:
+            return
+
+
+def problems_of_roles(connection: Connection) -> list[str]:
+    """Return why the database would not keep tenants apart; nothing where it does."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        known = {
+            name: (bypasses, can_take)
+            for name, bypasses, can_take in cursor.execute(statement("reading_roles"), {"names": list(_ROLES)})
+        }
+        unprotected = cursor.execute(statement("unprotected"), {"names": list(_ROLES)}).fetchall()
+    problems = [f"the role {name} is missing" for name in _ROLES if name not in known]
+    for name, (bypasses, can_take) in known.items():
+        if bypasses:
+            problems.append(f"the role {name} goes around row-level security: it is a superuser, has BYPASSRLS or owns")
+        if not can_take:
+            problems.append(f"the service's user may not take the role {name}: `grant {name} to` it")
+    problems += [f"callfare.{relation} can be read by {name} without a policy" for relation, name in unprotected]
+    return problems
+
+
+class TenantLimits:
+    """Keeps what is read through connections of one database to some tenants."""
+
+    def __init__(self) -> None:
+        self._are_kept = False
+        self._last_problems: list[str] = []
+
+    @contextmanager
+    def only(self, connection: Connection, tenants: frozenset[str] | None) -> Generator[None]:
+        """Limit what is read meanwhile to these tenants; None for all of them.
+
+        Where the database cannot do it, the caller's conditions have to; they are written for one tenant. Raises
+        `StoreUnavailable` for several then.
+        """
+        if self._can(connection):
+            with connection.transaction():
+                _take_role(connection, tenants)
+                yield
+        elif tenants is None or len(tenants) == 1:
+            yield
+        else:
+            raise StoreUnavailable(
+                "a token of several tenants reads by row-level security, which this database lacks;"
+                " `callfare doctor` says why"
+            )
+
+    def _can(self, connection: Connection) -> bool:
+        if not self._are_kept:
+            problems = problems_of_roles(connection)
+            if problems and problems != self._last_problems:
+                _log.error("only the service's own conditions keep tenants apart: %s", "; ".join(problems))
+            self._last_problems = problems
+            self._are_kept = not problems
+        return self._are_kept
+
+
+def _take_role(connection: Connection, tenants: frozenset[str] | None) -> None:
+    """Limit the rest of the transaction. Raises `StoreUnavailable` where the role is not there any more."""
+    try:
+        if tenants is None:
+            connection.execute(statement("take_role"), {"role": ALL, "tenant": ""})
+        elif len(tenants) == 1:
+            connection.execute(statement("take_role"), {"role": ONE, "tenant": next(iter(tenants))})
+        else:
+            connection.execute(statement("take_role_of_several"), {"role": SEVERAL, "tenants": sorted(tenants)})
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege) as error:
+        raise StoreUnavailable("the roles for reading are gone from the database; run `callfare migrate`") from error
+
+
+def _make_missing_roles(connection: Connection) -> None:
+    found = connection.execute(statement("reading_roles"), {"names": list(_ROLES)}).fetchall()
+    known = {name: can_take for name, _, can_take in found}
+    for name in _ROLES:
+        role = sql.Identifier(name)
+        if name not in known:
+            connection.execute(sql.SQL(statement("make_role")).format(role=role))
+        if not known.get(name):
+            connection.execute(sql.SQL(statement("let_take_role")).format(role=role))
+
+
+def _protect_relations(connection: Connection) -> None:
+    parameters = {"names": list(_ROLES), "of_no_tenant": list(_OF_NO_TENANT)}
+    found = connection.execute(statement("relations_to_protect"), parameters).fetchall()
+    if found:
+        for name in _ROLES:
+            connection.execute(sql.SQL(statement("let_enter_schema")).format(role=sql.Identifier(name)))
+    for relation, kind, has_tenant in found:
+        table = sql.Identifier("callfare", relation)
+        if has_tenant and kind != "v":
+            _make_policies(connection, table, shows_common=relation in _OF_EVERY_TENANT)
+        roles = sql.SQL(", ").join(map(sql.Identifier, _ROLES))
+        connection.execute(sql.SQL(statement("let_read")).format(table=table, roles=roles))
+
+
+def _make_policies(connection: Connection, table: sql.Identifier, *, shows_common: bool) -> None:
+    connection.execute(sql.SQL(statement("protect_table")).format(table=table))
+    for name, condition in _CONDITION_BY_ROLE.items():
+        role = sql.Identifier(name)
+        rows = sql.SQL("({}) or tenant_id = '*'" if shows_common else "{}").format(sql.SQL(condition))
+        connection.execute(sql.SQL(statement("drop_policy")).format(role=role, table=table))
+        policy = sql.SQL(statement("make_policy"))
+        connection.execute(policy.format(role=role, table=table, condition=rows))
