@@ -68,6 +68,12 @@ def _budgets(app: typer.Typer) -> None:
     app.add_typer(budgets, name="budget")
 
 
+def _audit(app: typer.Typer) -> None:
+    from cost_exporter.cli.audit import audit
+
+    app.add_typer(audit, name="audit")
+
+
 def _dead_letters(app: typer.Typer) -> None:
     from cost_exporter.cli.deadletters import deadletters
 
@@ -119,6 +125,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "prices": (_prices, "The price book: look at it, check it, change it, price by it."),
     "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
     "budget": (_budgets, "Budgets: what calls may cost in an hour, a day, a month or in all."),
+    "audit": (_audit, "Who changed prices, budgets, tokens and re-ratings."),
     "token": (_tokens, "Credentials for sending and reading."),
     "deadletter": (_dead_letters, "Spans that could not be kept as records."),
 }

@@ -58,7 +58,7 @@ def create_app(
     `is_receiving` is whether spans can be taken, apart from the database. Routes that read are plain functions: FastAPI
     runs them in threads, off the event loop.
     """
-    readiness = Readiness(lend, is_receiving)
+    readiness = Readiness(lambda: lend(None), is_receiving)
 
     # Both on the event loop: the threads may all wait for a database that hangs.
     async def health(_: Request) -> Response:

@@ -8,10 +8,11 @@ one question: a database that hangs keeps one connection busy and not one for ea
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Final
 
 from cost_exporter.errors import StoreError
-from cost_exporter.serve.web import LendReader
+from cost_exporter.store.reading import Reader
 
 __all__ = ["Readiness"]
 
@@ -22,7 +23,7 @@ class Readiness:
     """Answers `/readyz`."""
 
     def __init__(
-        self, lend: LendReader, is_receiving: Callable[[], bool], *, seconds_max: float = _SECONDS_MAX
+        self, lend: Callable[[], AbstractContextManager[Reader]], is_receiving: Callable[[], bool], *, seconds_max: float = _SECONDS_MAX
     ) -> None:
         self._lend = lend
         self._is_receiving = is_receiving
@@ -44,7 +45,7 @@ class Readiness:
         if not self._is_receiving():
             return "no worker gives a sign of life; hung ones are replaced within a minute"
         try:
-            with self._lend(None) as reader:
+            with self._lend() as reader:
                 reader.is_alive()
         except StoreError as error:
             return str(error)

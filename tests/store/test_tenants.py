@@ -13,7 +13,17 @@ Database = psycopg.Connection[Any]
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_TENANT = {
     # Of the service as a whole.
-    *("bucket", "schema_migration", "token", "token_ever", "margin_rule", "revenue_rule", "fee_rule"),
+    *(
+        "bucket",
+        "schema_migration",
+        "audit",
+        "token",
+        "token_ever",
+        "web_session",
+        "margin_rule",
+        "revenue_rule",
+        "fee_rule",
+    ),
     *("price", "price_alias", "price_factor", "price_book_version", "outbox_given_up"),
     # Only the writer reads these: ids, hashes and words of spans by trace, and packed spans on their way out. No reader
     # has a grant.

@@ -4,6 +4,8 @@ A day is a UTC day. The database, the role, the URL and `PGTZ` can each put a se
 which a date would mean other instants: a day's report would then hold the calls of other hours, or none.
 """
 
+import getpass
+import os
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
@@ -62,7 +64,7 @@ def connect(
 ) -> Connection:
     """Connect in UTC. Raises `psycopg.Error` as psycopg does. One that `is_impatient` gives a silent server up."""
     connect_to = ImpatientConnection.connect if is_impatient else psycopg.connect
-    options = _VANISHED | options
+    options = {"fallback_application_name": _program_name()} | _VANISHED | options
     connection: Connection = connect_to(database_url, connect_timeout=connect_timeout, **options)
     try:
         in_utc(connection)
@@ -100,6 +102,14 @@ def open_pool(
         open=True,
         name=name,
     )
+
+
+def _program_name() -> str:
+    """Return what the server shows of us, and keeps in the audit log: the program and the account that runs it."""
+    try:
+        return f"callfare: {getpass.getuser()}"
+    except (OSError, KeyError):  # an account without a name, as in some containers
+        return f"callfare: {os.getuid()}"
 
 
 def in_utc(connection: psycopg.Connection[Any]) -> None:

@@ -245,6 +245,8 @@ comment on view callfare.record_measure is 'What each record adds to the rollups
 comment on table callfare.price_factor is 'Factors of loaded price files.';
 comment on table callfare.price_alias is 'Aliases of loaded price files.';
 comment on view callfare.price_in_force is 'The latest row of each price.';
+comment on table callfare.web_session is 'Sessions of browsers as hashes, with the token that was shown for each.';
+comment on table callfare.audit is 'Changes of prices, budgets, tokens and re-ratings; only added to.';
 comment on table callfare.token is 'API tokens as hashes, with the tenants and scopes of each.';
 comment on table callfare.outbox is 'Spans that wait to be forwarded with their cost.';
 comment on table callfare.outbox_given_up is 'How many spans were dropped from the outbox.';

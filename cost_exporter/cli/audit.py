@@ -1,0 +1,67 @@
+"""`callfare audit list`: who changed prices, budgets, tokens and re-ratings, and when."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.options import AsJson
+from cost_exporter.cli.output import print_json, print_sheet
+from cost_exporter.report.amounts import jsonable, time_text
+from cost_exporter.report.forms import Sheet
+from cost_exporter.store.audit import Change, newest_changes
+
+__all__ = ["audit"]
+
+_COUNT_MAX = 10_000
+audit = typer.Typer(help="Who changed prices, budgets, tokens and re-ratings.", no_args_is_help=True)
+
+
+@audit.callback()
+def _only_with_a_command() -> None:
+    """Make `list` a command of its own."""
+
+
+@audit.command(name="list")
+def list_changes(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=_COUNT_MAX, help="How many changes to show.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the last changes, the newest first."""
+    with open_database() as url, connect(url) as connection:
+        found = newest_changes(connection, count=limit)
+    if as_json:
+        print_json({"changes": [_change_json(change) for change in found]})
+    else:
+        print_sheet(_sheet(found))
+
+
+def _change_json(change: Change) -> dict[str, object]:
+    return {
+        "audit_id": change.audit_id,
+        "happened_at": jsonable(change.happened_at),
+        "database_user": change.database_user,
+        "program": change.program,
+        "action": change.action,
+        "subject": change.subject,
+        "details": change.details,
+    }
+
+
+def _sheet(found: list[Change]) -> Sheet:
+    return Sheet(
+        title="Changes",
+        columns=("happened_at", "action", "subject", "by", "details"),
+        rows=tuple(
+            (
+                time_text(change.happened_at),
+                change.action,
+                change.subject,
+                f"{change.program} as {change.database_user}",
+                json.dumps(change.details.get("after", change.details), ensure_ascii=False),
+            )
+            for change in found
+        ),
+    )
