@@ -55,6 +55,7 @@ from cost_exporter.store.reading import Reader, ReaderPool
 from cost_exporter.store.rerate import RerateRunning, retry_unpriced
 from cost_exporter.store.rules import sync_rules
 from cost_exporter.store.token_directory import TokenDirectory
+from cost_exporter.store.web_sessions import WebSessions
 
 __all__ = ["Service"]
 
@@ -188,6 +189,7 @@ class Service:
             lend_budgets=lender_of(self._budget_pool),
             metrics=self._metrics,
             authenticate=self._tokens,
+            sessions=WebSessions(self._pool.connection),
             is_local=self._settings.web_addr.is_loopback,
             is_receiving=lambda: intake.is_ready,
         )

@@ -14,6 +14,7 @@ from cost_exporter.domain.cost import DEFAULT_TENANT
 from cost_exporter.errors import PermissionDenied
 from cost_exporter.serve.answers import NotFound
 from cost_exporter.serve.scopes import CALLING_SCOPES, READING_SCOPES
+from cost_exporter.serve.session import session_credential
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import Credential, TokenScope
 
@@ -41,9 +42,16 @@ _audit: Final = logging.getLogger("cost_exporter.audit")
 OPEN: Final = Access(tenants=None)
 
 
+def _credential_of(request: Request, authenticate: Authenticate) -> Credential | None:
+    """Return the credential of the bearer, or of the browser's session; None where none is needed."""
+    token = bearer_token(*request.headers.getlist("authorization"))
+    credential = session_credential(request) if token is None else None
+    return credential or authenticate(token)
+
+
 def access_of(request: Request, authenticate: Authenticate) -> Access:
     """Return what the sender of a request may see. Raises `Unauthenticated` or `PermissionDenied`."""
-    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
+    credential = _credential_of(request, authenticate)
     if credential is None:
         return OPEN
     if not credential.may(*READING_SCOPES):
@@ -70,7 +78,7 @@ def caller_of(request: Request, authenticate: Authenticate, stated_tenant: str |
 
     Raises `Unauthenticated`, `PermissionDenied`, or `NotFound` for another tenant's.
     """
-    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
+    credential = _credential_of(request, authenticate)
     if credential is None:
         return Caller(tenant=stated_tenant or DEFAULT_TENANT, namespace=DEFAULT_TENANT, only_namespace=DEFAULT_TENANT)
     if not credential.may(*CALLING_SCOPES):
@@ -88,7 +96,7 @@ def caller_of(request: Request, authenticate: Authenticate, stated_tenant: str |
 
 def require_admin(request: Request, authenticate: Authenticate) -> str | None:
     """Return the tenant whose budgets the sender may change, None for all. Raises `PermissionDenied`."""
-    credential = authenticate(bearer_token(*request.headers.getlist("authorization")))
+    credential = _credential_of(request, authenticate)
     if credential is None:
         return None
     if not credential.may(TokenScope.ADMIN):

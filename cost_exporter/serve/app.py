@@ -27,12 +27,15 @@ from cost_exporter.serve.api.costs import costs_router
 from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
 from cost_exporter.serve.api.workflows import workflows_router
 from cost_exporter.serve.assets import asset_routes
+from cost_exporter.serve.attempts import Attempts
+from cost_exporter.serve.login import LoginPages, login_page
 from cost_exporter.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from cost_exporter.serve.pages.render import error_page, wants_page
 from cost_exporter.serve.pages.routes import page_routes
 from cost_exporter.serve.readiness import Readiness
 from cost_exporter.serve.web import LendBudgets, LendReader, Web, no_budgets
 from cost_exporter.store.token_directory import Authenticate, anyone
+from cost_exporter.store.web_sessions import WebSessions
 
 __all__ = ["create_app"]
 
@@ -49,6 +52,8 @@ def create_app(
     book: Callable[[], PriceBook] = load_book,
     jaeger_url: str | None = None,
     authenticate: Authenticate = anyone,
+    sessions: WebSessions | None = None,
+    attempts: Attempts | None = None,
     is_local: bool = True,
     today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     is_receiving: Callable[[], bool] = lambda: True,
@@ -57,6 +62,7 @@ def create_app(
 
     `is_receiving` is whether spans can be taken, apart from the database. Routes that read are plain functions: FastAPI
     runs them in threads, off the event loop.
+    With `sessions`, a browser can log in with a token.
     """
     readiness = Readiness(lambda: lend(None), is_receiving)
 
@@ -82,6 +88,7 @@ def create_app(
         today=today,
         jaeger_url=jaeger_url,
     )
+    login = None if sessions is None else LoginPages(authenticate, sessions, is_local=is_local, attempts=attempts)
     app = FastAPI(
         **DESCRIPTION,
         routes=[
@@ -91,8 +98,11 @@ def create_app(
             *asset_routes(),
             *docs_routes(),
             *page_routes(web),
+            *([] if login is None else login.routes),
         ],
     )
+    if sessions is not None:
+        app.state.sessions = sessions
     for kind, respond in _RESPONSES.items():
         app.add_exception_handler(kind, respond)
     for router in (costs_router, workflows_router, catalogue_router, budgets_router):
@@ -110,6 +120,9 @@ def _refusal(
 
 
 def _unauthenticated(request: Request, error: Exception) -> Response:
+    if wants_page(request) and hasattr(request.app.state, "sessions"):
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return login_page(next_path=path, status=401)
     return _refusal(request, 401, "unauthenticated", str(error), {"WWW-Authenticate": "Bearer"})
 
 

@@ -23,7 +23,11 @@ class Readiness:
     """Answers `/readyz`."""
 
     def __init__(
-        self, lend: Callable[[], AbstractContextManager[Reader]], is_receiving: Callable[[], bool], *, seconds_max: float = _SECONDS_MAX
+        self,
+        lend: Callable[[], AbstractContextManager[Reader]],
+        is_receiving: Callable[[], bool],
+        *,
+        seconds_max: float = _SECONDS_MAX,
     ) -> None:
         self._lend = lend
         self._is_receiving = is_receiving

@@ -11,7 +11,9 @@ CALLING_SCOPES: Final = frozenset({TokenScope.INGEST, TokenScope.RELAY, TokenSco
 """Of applications that ask their budgets: they have a token to send spans with."""
 _CHANGING_SCOPES: Final = frozenset({TokenScope.ADMIN})
 _METRICS_SCOPES: Final = frozenset({TokenScope.METRICS})
-_FOR_EVERYBODY: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/assets/{name:path}"})
+_FOR_EVERYBODY: Final = frozenset(
+    {"/healthz", "/readyz", "/openapi.json", "/docs", "/assets/{name:path}", "/login", "/logout"}
+)
 
 
 def scopes_of(method: str, path: str) -> frozenset[TokenScope] | None:

@@ -10,6 +10,7 @@ from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.serve.scopes import scopes_of
 from cost_exporter.store.tokens import TokenScope
+from cost_exporter.store.web_sessions import WebSessions
 from scripts.reference.markdown import ROOT, code, described, table
 
 WHERE = "scripts/reference/http_api.py"
@@ -21,6 +22,8 @@ MEANINGS = {
     "/openapi.json": "This API as OpenAPI, with examples.",
     "/docs": "Page: this API, to read and to try out.",
     "/assets/{name:path}": "Files that the pages load.",
+    "/login": "Page: a browser logs in with a token that may read.",
+    "/logout": "Ends the browser's session; from the login page.",
     "/": "Page: overview of today and the month.",
     "/workflows": "Page: workflows, searched, filtered and sorted.",
     "/workflows/{trace_id}": "Page: one workflow with its calls.",
@@ -117,7 +120,10 @@ def application() -> FastAPI:
     def lend(_: object) -> None:
         raise AssertionError("no request is made")
 
-    return create_app(lend=lend, metrics=ServiceMetrics())
+    def no_connection() -> None:
+        raise AssertionError("no request is made")
+
+    return create_app(lend=lend, metrics=ServiceMetrics(), sessions=WebSessions(no_connection))
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
