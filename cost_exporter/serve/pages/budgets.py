@@ -19,7 +19,7 @@ _MONEY = ("limit_usd", "spent_usd", "reserved_usd", "remaining_usd")
 
 def budgets_page(web: Web, access: Access, _: Request) -> dict[str, Any]:
     """Return what fills the page."""
-    with web.lend() as reader:
+    with web.lend(access.tenants) as reader:
         rows = reader.budgets(tenant=access.tenant)
     places = column_places(row[name] for row in rows for name in _MONEY)
     return {"budgets": [_budget(row, places) for row in rows]}
