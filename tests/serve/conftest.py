@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from starlette.testclient import TestClient
 
@@ -38,7 +39,12 @@ def web_without_database(metrics: ServiceMetrics) -> Iterator[TestClient]:
 
 def client(url: str, metrics: ServiceMetrics) -> Iterator[TestClient]:
     readers = ReaderPool(url)
-    app = create_app(lend=readers.lend_to, lend_stream=readers.lend_stream_to, metrics=metrics)
+    app = create_app(
+        lend=readers.lend_to,
+        lend_stream=readers.lend_stream_to,
+        lend_budgets=lambda: psycopg.connect(url, autocommit=True),
+        metrics=metrics,
+    )
     try:
         yield TestClient(app, raise_server_exceptions=False)
     finally:
