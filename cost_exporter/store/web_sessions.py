@@ -1,7 +1,7 @@
 """Sessions of browsers: who showed a token on the login page, until when. Stored hashed, in the database.
 
 A session can do what its token can, and ends with it: revoking the token or reaching its end is enough. Sessions are
-rows and not memory, so that they outlive a restart and several services may stand behind one address.
+rows and not memory, so that they outlive a restart and several services may share one address.
 """
 
 import hashlib
