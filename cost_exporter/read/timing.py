@@ -45,7 +45,7 @@ def timing_of(
 
     `keys` are those of `TIMING_KEYS` that the span carries; `call` is the provider call it reports, if it reports one.
     """
-    if call is not None and not call.is_billable and call.detail is EmitterRank.FRAMEWORK:
+    if call is not None and not call.is_billable and call.emitter_rank is EmitterRank.FRAMEWORK:
         return None  # the framework's own tracing, where our instrumentation describes the same call
     leg = "" if call is None else leg_of(call.usage.operation)
     first_piece = _first_piece_seconds(attributes, keys) if leg in {"llm", "tts"} else None

@@ -134,7 +134,7 @@ def test_a_duplicate_claims_nothing(ledger: LedgerStore, database: Database) -> 
     """The framework's own span of a call that another span bills."""
     set_budget(database)
     reservation_id = take(database)
-    billed = spent_call("a", 10_000, None, call_id="response:1", detail=4, scope="x")
+    billed = spent_call("a", 10_000, None, call_id="response:1", emitter_rank=4, scope="x")
     other = spent_call("b", 10_000, reservation_id, call_id="response:1", scope="y")
     ledger.commit([request(billed)], price)
     ledger.commit([request(other)], price)
