@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
+from cost_exporter.read.fields.failure import http_status_in_words
 from cost_exporter.read.fields.vendor_usage import object_of
 from cost_exporter.read.layout import WANTED
 from cost_exporter.read.otlp import wire
@@ -96,6 +97,8 @@ def _request(
     kept.start_time_unix_nano = span.start_time_unix_nano
     kept.end_time_unix_nano = span.end_time_unix_nano
     kept.status.code = span.status.code
+    if http_status := http_status_in_words(span):
+        kept.status.message = b"status code %d" % http_status  # a refusal stays one; the words may quote a prompt
     for key, kept_value in _stripped(SpanAttributes(span.attributes), text_length_max):
         kept.attributes[key] = kept_value.SerializeToString()
     _copy_exceptions(span, kept)

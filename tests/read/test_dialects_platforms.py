@@ -208,10 +208,10 @@ def strands(attributes: dict[str, Any]) -> Call:
 
 
 def test_strands_names_itself_and_the_model_tells_who_was_asked() -> None:
-    """LiteLLM's prefixes are left to the price book."""
+    """So does the route of a gateway."""
     assert strands({"gen_ai.request.model": "gpt-4o-mini"}).usage.provider == "openai"
     assert strands({"gen_ai.request.model": "us.amazon.nova-lite-v1:0"}).usage.provider == "aws"
-    assert strands({"gen_ai.request.model": "groq/llama-3.3-70b"}).usage.provider == ""
+    assert strands({"gen_ai.request.model": "groq/llama-3.3-70b"}).usage.provider == "groq"
     assert strands({"gen_ai.request.model": "gpt-4o", "gen_ai.system": "azure.ai.openai"}).usage.provider == "azure"
 
 

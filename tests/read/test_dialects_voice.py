@@ -55,7 +55,7 @@ def test_livekit_names_a_provider_by_its_host(named: str, provider: str, host: s
 def test_pipecats_spans_are_never_current(scope: str, is_detached: bool) -> None:
     """So a vendor's span of the same call is the root of another trace."""
     found = call({**CHAT, INPUT: 5}, scope=scope, name="pipecat.llm")
-    assert (found.is_detached, found.detail) == (is_detached, EmitterRank.FRAMEWORK)
+    assert (found.is_detached, found.emitter_rank) == (is_detached, EmitterRank.FRAMEWORK)
 
 
 def test_pipecat_states_anthropic_net_of_cache() -> None:

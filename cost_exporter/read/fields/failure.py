@@ -9,9 +9,10 @@ import re
 from typing import Final
 
 from cost_exporter.read.fields.reading import Reading
+from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.values import text_of
 
-__all__ = ["Failure", "exception_type", "failure_of"]
+__all__ = ["Failure", "exception_type", "failure_of", "http_status_in_words"]
 
 _ERROR: Final = 2
 _EVENTS_MAX: Final = 64
@@ -210,18 +211,27 @@ def exception_type(reading: Reading) -> str:
 
 def _status_in_words(reading: Reading, error_type: str) -> int:
     """Return the HTTP status in what was written of an error: `401: bad key`, `status_code: 400`; 0 where none is."""
-    texts = (
-        error_type[:_WORDS_BYTES_MAX],
-        reading.span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace"),
-        reading.first_text(reading.layout.texts.get("error_text", ())),
-        _exception_words(reading),
+    return (
+        _status_in(error_type[:_WORDS_BYTES_MAX])
+        or _status_in(reading.span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace"))
+        or _status_in(reading.first_text(reading.layout.texts.get("error_text", ())))
+        or _status_in(_exception_words(reading.span))
     )
-    found = (_STATUS.search(text) for text in texts)
-    return next((int(match[1] or match[2]) for match in found if match), 0)
 
 
-def _exception_words(reading: Reading) -> str:
-    for event in reversed(reading.span.events[:_EVENTS_MAX]):
+def http_status_in_words(span: wire.Span) -> int:
+    """Return the HTTP status in the messages of a span's status and last exception; 0 where none is."""
+    message = span.status.message[:_WORDS_BYTES_MAX].decode("utf-8", "replace")
+    return _status_in(message) or _status_in(_exception_words(span))
+
+
+def _status_in(text: str) -> int:
+    match = _STATUS.search(text)
+    return int(match[1] or match[2]) if match else 0
+
+
+def _exception_words(span: wire.Span) -> str:
+    for event in reversed(span.events[:_EVENTS_MAX]):
         found = event.attributes.get("exception.message") if event.name == "exception" else None
         if found is not None:
             return text_of(found)[:_WORDS_BYTES_MAX]

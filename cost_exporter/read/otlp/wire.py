@@ -88,7 +88,7 @@ class Scope(Protocol):
 
 
 class Status(Protocol):
-    """0 unset, 1 ok, 2 error. The message is read for an HTTP status, and never kept."""
+    """0 unset, 1 ok, 2 error. The message is read for an HTTP status, and of its words nothing else is kept."""
 
     code: int
     message: bytes
