@@ -99,7 +99,7 @@ def _migrate(app: typer.Typer) -> None:
 
 
 COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
-    "up": (_service, "Run everything in one process: database, receivers, API and page."),
+    "up": (_service, "Run everything: database, receivers, API and page."),
     "serve": (_service, "Run the service on a database of yours: for containers."),
     "demo": (_demo, "Answer one phone call against local fakes of four vendors and show what each part of it cost."),
     "trace": (_workflows, "Show one workflow by leg: quantity, unit, unit price, cost, status."),

@@ -370,10 +370,10 @@ def test_a_command_without_its_arguments_shows_its_help(
 def test_doctor_refuses_a_configuration_without_effect(
     callfare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A budget that nothing enforces is wrong to the doctor as it is to the service."""
+    """An alert that nothing sends is wrong to the doctor as it is to the service."""
     path = tmp_path / "callfare.yaml"
-    path.write_text("budgets: []\n")
+    path.write_text("alerts: []\n")
     monkeypatch.setenv("CALLFARE_CONFIG", str(path))
     ran = callfare("doctor", "--json")
     assert ran.exit_code != 0
-    assert f"{path}:1: budgets: " in ran.out
+    assert f"{path}:1: alerts: " in ran.out

@@ -200,7 +200,7 @@ def test_a_database_that_is_away_is_unavailable_and_then_used_again(database_url
     """A killed connection fails the batch as passing; the next one connects again and stores it."""
     store = LedgerStore(database_url)
     store.commit([request(call("a"))], price_by_sum)
-    database.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callfare'")
+    database.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'callfare:%'")
     with pytest.raises(StoreUnavailable):
         store.commit([request(call("b"))], price_by_sum)
     assert store.commit([request(call("b"))], price_by_sum) == [Receipt(received=1, accepted=1)]

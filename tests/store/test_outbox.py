@@ -1,5 +1,6 @@
 """Spans wait in the outbox of the transaction that stored their records, and leave it once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,8 +57,8 @@ def forwarding(database_url: str):
 
 def commit(ledger: LedgerStore, *spans: Any, sent: dict[str, str]) -> None:
     facts = request(*spans)
-    facts.outgoing = {key(name): outgoing(shown) for name, shown in sent.items()}
-    ledger.commit([facts], price_by_sum)
+    waiting = {key(name): outgoing(shown) for name, shown in sent.items()}
+    ledger.commit([replace(facts, outgoing=waiting)], price_by_sum)
 
 
 def test_a_new_record_leaves_with_its_cost_once(forwarding: LedgerStore, outbox: PostgresOutbox) -> None:
@@ -82,11 +83,11 @@ def test_spans_of_one_origin_share_a_row(forwarding: LedgerStore, outbox: Postgr
     """Resource and scope are written once for the spans of a transaction, and never for those of another."""
     names_sent = {"a": "1", "b": "2", "c": "3"}
     facts = request(*(call(name, model=name) for name in names_sent))
-    facts.outgoing = {
+    waiting = {
         key(name): OutgoingSpan(b"", Scope(name="z" if name == "c" else "y").SerializeToString(), named(shown))
         for name, shown in names_sent.items()
     }
-    forwarding.commit([facts], price_by_sum)
+    forwarding.commit([replace(facts, outgoing=waiting)], price_by_sum)
     with outbox.claim() as claim:
         rows = [ExportTraceServiceRequest.FromString(each).resource_spans[0].scope_spans[0] for each in claim.requests]
         found = {row.scope.name: sorted(span.name for span in row.spans) for row in rows}

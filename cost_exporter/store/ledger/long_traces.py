@@ -4,13 +4,14 @@ A trace that is added to again and again, the work of an agent, would cost more 
 whole. Its spans are rows of an index (`long_span`) instead, by what ties calls together
 (`domain/settling/component.py`), and this loads
 
-- the components of the calls that are new or have another content now, as they were and as they become,
+- the components of the calls that are new,
 - the spans above these, and the root of the trace,
 - what is below a new span from which it inherits something,
 - the records that a new root attributes otherwise.
 
-So each loaded call has its whole component beside it and is judged as it would be among all. What is asked of the
-trace as a whole, such as its totals and its first start, is read where it is stored.
+Where a span has come again with another content, all of the trace is loaded. So each loaded call has its whole
+component beside it and is judged as it would be among all. What is asked of the trace as a whole, such as its totals
+and its first start, is read where it is stored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -96,17 +97,16 @@ def _begin(cursor: Cursor, states: Sequence[TraceState]) -> None:
 
 def _complete(cursor: Cursor, states: Sequence[TraceState]) -> None:
     partial = [state for state in states if state.partial]
-    replaced = {seed for state in partial for key in state.replaced for seed in _everything_at(state, key)}
-    before = _tied(cursor, partial, replaced)
     keep_spans(cursor, states)
-    whole = [state for state in partial if _lost_words(state) or _is_seen_otherwise(state)]
-    load_whole(cursor, whole)
-    _load(cursor, partial, [*before, *_tied(cursor, partial, {seed for state in partial for seed in _seeds(state)})])
+    # A span with another content may have been above, below or like any other: it is seldom, and never in a hurry.
+    load_whole(cursor, [state for state in partial if state.replaced or _is_seen_otherwise(state)])
+    partial = [state for state in partial if state.partial]
+    _load(cursor, partial, _tied(cursor, partial, {seed for state in partial for seed in _seeds(state)}))
     further: _Seeds = set()
     for state in [state for state in partial if state.partial]:
         further |= _below_what_is_inherited(state)
     roots_before = {state.key: state.long.root for state in partial if state.long is not None}
-    _take_new_roots(cursor, [state for state in partial if state.partial])
+    _take_new_roots([state for state in partial if state.partial])
     for state in [state for state in partial if state.partial]:
         further |= _by_new_root(cursor, state, roots_before[state.key])
     _load(cursor, partial, _tied(cursor, partial, further))
@@ -121,15 +121,6 @@ def _is_seen_otherwise(state: TraceState) -> bool:
     return bool(state.shared_keys) and not state.long.has_gateway and has_gateway(state.calls.values())
 
 
-def _lost_words(state: TraceState) -> bool:
-    """Return whether a span says less than before: the greatest word may have been that one."""
-    for key, said in state.replaced.items():
-        now = [each.attribution for each in (state.calls.get(key), state.links.get(key)) if each is not None]
-        if any(word is not None and word not in (each[place] for each in now) for place, word in enumerate(said)):
-            return True
-    return False
-
-
 # ---------------------------------------------------------------------------------------------------- what to load
 
 
@@ -138,17 +129,11 @@ def _number(state: TraceState) -> int:
     return state.long.number
 
 
-def _everything_at(state: TraceState, key: SpanKey) -> _Seeds:
-    return {(_number(state), key[1], way) for way in (_CALL, _ABOVE, _BELOW)}
-
-
 def _seeds(state: TraceState) -> _Seeds:
     """Return the spans of which this batch says something, and the root."""
     number = _number(state)
     seeds: _Seeds = {(number, span_id, _ABOVE) for _, span_id in state.links.keys() | state.calls.keys()}
     seeds |= {(number, key[1], _CALL) for key, call in state.calls.items() if not call.is_look_alike}
-    for key in state.replaced:
-        seeds |= _everything_at(state, key)
     return seeds
 
 
@@ -223,15 +208,12 @@ def _load_roots(cursor: Cursor, states: Sequence[TraceState]) -> None:
             load_records_of_spans(cursor, [(state, row["span_id"])])
 
 
-def _take_new_roots(cursor: Cursor, states: Sequence[TraceState]) -> None:
+def _take_new_roots(states: Sequence[TraceState]) -> None:
     """Find the roots as they are now."""
     for state in states:
         assert state.long is not None
         offered = [each for each in (state.long.root, *_offered_roots(state)) if each is not None]
         state.long.root = min(offered, key=_root_rank, default=None)
-    again = [state for state in states if state.replaced]
-    if again:
-        _load_roots(cursor, again)
 
 
 def _offered_roots(state: TraceState) -> Iterable[RootSpan]:
@@ -329,7 +311,7 @@ def _load_totals(cursor: Cursor, states: Sequence[TraceState]) -> None:
 
 def _may_end_otherwise(state: TraceState) -> bool:
     """Return whether the first start or the last end that is stored may be that of a span that no longer counts."""
-    return bool(state.replaced) or any(record.call.is_look_alike for record in state.records.values())
+    return any(record.call.is_look_alike for record in state.records.values())
 
 
 def _load_times(cursor: Cursor, states: Sequence[TraceState]) -> None:
