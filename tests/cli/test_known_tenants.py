@@ -27,14 +27,14 @@ def test_tenants_of_a_relay_share_one_look_at_the_tokens(database: psycopg.Conne
         looks[0] += 1
         yield database
 
-    create(database, "acme", TokenScope.RELAY)
+    create(database, ["acme"], [TokenScope.RELAY])
     tokens = TokenDirectory(connect, monotonic_seconds=lambda: now_seconds[0])
     known = KnownTenants(tokens, connect, monotonic_seconds=lambda: now_seconds[0])
     assert known("acme")
     before = looks[0]
     assert not any(known(f"tenant-{number}") for number in range(1_500))
     assert looks[0] - before <= 1
-    create(database, "tenant-7", TokenScope.INGEST)
+    create(database, ["tenant-7"], [TokenScope.INGEST])
     now_seconds[0] += 1
     assert known("tenant-7")
     assert known("acme")
