@@ -99,7 +99,7 @@ def _complete(cursor: Cursor, states: Sequence[TraceState]) -> None:
     partial = [state for state in states if state.partial]
     keep_spans(cursor, states)
     # A span with another content may have been above, below or like any other: it is seldom, and never in a hurry.
-    load_whole(cursor, [state for state in partial if state.replaced or _is_seen_otherwise(state)])
+    load_whole(cursor, [state for state in partial if state.has_replaced or _is_seen_otherwise(state)])
     partial = [state for state in partial if state.partial]
     _load(cursor, partial, _tied(cursor, partial, {seed for state in partial for seed in _seeds(state)}))
     further: _Seeds = set()

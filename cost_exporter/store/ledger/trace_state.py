@@ -110,8 +110,8 @@ class TraceState:
     new_calls: set[SpanKey] = field(default_factory=set[SpanKey])
     new_links: set[SpanKey] = field(default_factory=set[SpanKey])
     """Spans whose content is new or better."""
-    replaced: dict[SpanKey, Attribution] = field(default_factory=dict[SpanKey, Attribution])
-    """Those of them that had another content before, and what that stated."""
+    has_replaced: bool = False
+    """Whether one of them had another content before."""
 
     @property
     def partial(self) -> LongTrace | None:
@@ -216,7 +216,7 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
         state.calls[key] = best
         state.new_span_count += 1
         state.new_calls.add(key)
-        state.replaced.setdefault(key, known.attribution)
+        state.has_replaced = True
     return False
 
 
@@ -246,8 +246,7 @@ def _merge_links(states: dict[TraceKey, TraceState], batch: Facts) -> None:
             state.links[key] = best
             state.has_changed = state.has_new_links = True
             state.new_links.add(key)
-            if known is not None:
-                state.replaced.setdefault(key, known.attribution)
+            state.has_replaced |= known is not None
 
 
 def _is_first_root(state: TraceState, link: Link) -> bool:
