@@ -6,6 +6,7 @@ an HTTP status, and whether a connection ever came about.
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 from callfare import attributes as names
 
@@ -58,7 +59,17 @@ def http_status_of(error: BaseException) -> int | None:
                 status = getattr(holder, name, None)
                 if isinstance(status, int) and 100 <= status <= 599:  # noqa: PLR2004 - HTTP's range
                     return status
+        status = _botocore_status(response)
+        if status is not None:
+            return status
     return None
+
+
+def _botocore_status(response: Any) -> int | None:
+    """Return the status in `{"ResponseMetadata": {"HTTPStatusCode": 400}}`."""
+    metadata = response.get("ResponseMetadata") if isinstance(response, dict) else None
+    status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
+    return status if isinstance(status, int) else None
 
 
 def _origin(error: BaseException) -> str:

@@ -8,15 +8,17 @@ vendor is asked the budgets are: `BudgetExceeded` reaches the application, and t
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context as context_api
+from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare.calls.admission import admit
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
-from callfare.calls.stream import OnChunk, finish, watch_async_generator, watch_generator
+from callfare.calls.stream import Finishable, OnChunk, finish, watch_async_generator, watch_generator
 from callfare.guard import note_internal_error
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ else:
     from wrapt import ObjectProxy as _ObjectProxy
 
 __all__ = [
+    "BeginCall",
     "MakeWrapper",
     "ReadAnswer",
     "ReadRequest",
@@ -42,6 +45,8 @@ __all__ = [
     "around_context",
     "around_generator",
     "begin",
+    "sending",
+    "sending_async",
 ]
 
 Wrapper = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
@@ -52,6 +57,18 @@ ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | Non
 ReadAnswer = Callable[[CallSpan, Any], Any]
 """Reads the answer into the call. Returning something other than None hands the application that instead (a
 watched stream) and leaves finishing to it; returning None ends the call."""
+
+
+class SentCall(Finishable, Protocol):
+    """A call under way."""
+
+    def context(self) -> Context:
+        """The context for the time in which the request is being sent."""
+        ...
+
+
+BeginCall = Callable[[Any, tuple[Any, ...], dict[str, Any]], SentCall | None]
+"""instance, arguments -> the call; None means: leave it alone."""
 
 
 def begin(
@@ -72,7 +89,7 @@ def begin(
     return open_call(tracer, request, context=context, hold=hold)
 
 
-def _answer(call: CallSpan, read: ReadAnswer | None, answer: Any) -> Any:
+def _answer(call: SentCall, read: Callable[[Any, Any], Any] | None, answer: Any) -> Any:
     """Return the answer for the application. The call ends here unless a watched stream took it over."""
     replaced = None
     if read is not None:
@@ -86,50 +103,54 @@ def _answer(call: CallSpan, read: ReadAnswer | None, answer: Any) -> Any:
     return replaced
 
 
+def sending(begin_call: BeginCall, read_answer: Callable[[Any, Any], Any] | None) -> Wrapper:
+    """Return a wrapper for a plain method that sends and returns the answer. `read_answer` takes the call begun."""
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = begin_call(instance, args, kwargs)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        token = context_api.attach(call.context())
+        try:
+            answer = wrapped(*args, **kwargs)
+        except BaseException as error:
+            finish(call, error)
+            raise
+        finally:
+            context_api.detach(token)
+        return _answer(call, read_answer, answer)
+
+    return wrapper
+
+
+def sending_async(begin_call: BeginCall, read_answer: Callable[[Any, Any], Any] | None) -> Wrapper:
+    """Return the same for a coroutine method."""
+
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = begin_call(instance, args, kwargs)
+        if call is None:
+            return await wrapped(*args, **kwargs)
+        token = context_api.attach(call.context())
+        try:
+            answer = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            finish(call, error)
+            raise
+        finally:
+            context_api.detach(token)
+        return _answer(call, read_answer, answer)
+
+    return wrapper
+
+
 def around_call(read_request: ReadRequest, read_answer: ReadAnswer | None = None) -> MakeWrapper:
     """For a plain method that sends and returns the answer."""
-
-    def make(tracer: Tracer) -> Wrapper:
-        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = begin(tracer, read_request, instance, args, kwargs)
-            if call is None:
-                return wrapped(*args, **kwargs)
-            token = context_api.attach(call.context())
-            try:
-                answer = wrapped(*args, **kwargs)
-            except BaseException as error:
-                finish(call, error)
-                raise
-            finally:
-                context_api.detach(token)
-            return _answer(call, read_answer, answer)
-
-        return wrapper
-
-    return make
+    return lambda tracer: sending(partial(begin, tracer, read_request), read_answer)
 
 
 def around_async_call(read_request: ReadRequest, read_answer: ReadAnswer | None = None) -> MakeWrapper:
     """For a coroutine method. The span begins when it is awaited."""
-
-    def make(tracer: Tracer) -> Wrapper:
-        async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = begin(tracer, read_request, instance, args, kwargs)
-            if call is None:
-                return await wrapped(*args, **kwargs)
-            token = context_api.attach(call.context())
-            try:
-                answer = await wrapped(*args, **kwargs)
-            except BaseException as error:
-                finish(call, error)
-                raise
-            finally:
-                context_api.detach(token)
-            return _answer(call, read_answer, answer)
-
-        return wrapper
-
-    return make
+    return lambda tracer: sending_async(partial(begin, tracer, read_request), read_answer)
 
 
 def around_generator(read_request: ReadRequest, read_chunk: OnChunk | None = None) -> MakeWrapper:

@@ -4,16 +4,16 @@
 
 | SDK | guarded |
 |---|---|
-| `openai` | chat, completions, responses, embeddings; `parse`, `stream`, raw answers; Azure and compatible hosts |
-| `anthropic` | messages, completions; `stream`, raw answers |
+| `openai` | chat, responses, embeddings; `parse`, `stream`, raw answers; Azure and compatible hosts |
+| `anthropic` | messages; `stream` |
 | `google-genai` | generated contents, whole and streamed, each request of automatic function calling |
 | `botocore` | Bedrock's Converse and InvokeModel, whole and streamed |
-Synchronous and asyncio. Where no budget applies, a guard costs one look-up in the context. A call that is refused
-raises `BudgetExceeded` from the SDK's own method, and nothing is sent. The estimate is the length of the request and
-the output limit it states; the call is settled by the usage of its answer. A stream that states none, because it was
-left or because its host was not asked, is settled by the length of what was sent and received. What is read by
-`with_streaming_response` is not seen: its estimate stays reserved. Calls inside Pipecat and LiveKit are counted by
-their own spans.
+Synchronous and, but for botocore, asyncio. Where no budget applies, a guard costs one look-up in the context. A call
+that is refused raises `BudgetExceeded` from the SDK's own method, and nothing is sent. The estimate is the length of
+the request and the output limit it states; the call is settled by the usage of its answer. A stream that states none,
+because it was left or because its host was not asked, is settled by the length of what was sent and received. What is
+read by `with_streaming_response` is not seen: its estimate stays reserved. Calls inside Pipecat and LiveKit are counted
+by their own spans.
 """
 
 from typing import Any, ClassVar
@@ -68,7 +68,7 @@ _GUARDS = (_OpenAIGuard, _AnthropicGuard, _GoogleGenAIGuard, _BedrockGuard)
 
 
 class BudgetInstrumentor(CallfareInstrumentor):
-    """Installs every guard whose SDK is there, each for the versions that it was tried with."""
+    """Installs every guard whose SDK is there, each for the versions whose methods it knows."""
 
     name: ClassVar[str] = "budget"
 

@@ -5,9 +5,9 @@ the answer states nothing, because a stream was left or nobody asked for its usa
 and what came back, in characters. A refusal by the vendor gives the money back.
 """
 
-import asyncio
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry import context as context_api
@@ -17,15 +17,12 @@ from callfare import attributes as names
 from callfare.calls.admission import Hold, gate_in
 from callfare.calls.failure import is_refusal
 from callfare.calls.span import AttributeValue, CallRequest, seen_of
-from callfare.calls.stream import finish
-from callfare.calls.wrapping import MakeWrapper, Wrapper
+from callfare.calls.wrapping import MakeWrapper, ReadRequest, sending, sending_async
 from callfare.guard import note_internal_error
 from callfare.guards.request_size import tokens_of_characters
 
-__all__ = ["GuardedCall", "ReadAnswer", "ReadRequest", "guard", "guard_async", "is_refused_by_status"]
+__all__ = ["GuardedCall", "ReadAnswer", "guard", "guard_async"]
 
-ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | None]
-"""instance, arguments -> what goes out; None means: nothing that is paid by tokens."""
 ReadAnswer = Callable[["GuardedCall", Any], Any]
 """Reads the usage of an answer. Returning something other than None hands that to the application instead, a watched
 stream, and leaves finishing the call to it."""
@@ -59,6 +56,10 @@ class GuardedCall:
         """Whether the call has ended."""
         return not self._finalise.alive
 
+    def context(self) -> Context:
+        """The context for the time in which the request is being sent: guards below leave it alone."""
+        return context_api.set_value(_INSIDE, True)  # noqa: FBT003 - a flag in a context
+
     def state(self, usage: Mapping[str, AttributeValue]) -> None:
         """Take what the vendor states; later statements replace earlier ones."""
         self._stated.update(usage)
@@ -73,7 +74,7 @@ class GuardedCall:
 
     def fail(self, error: BaseException) -> None:
         """Finish: the vendor or the network failed. Before any output, a refusal costs nothing."""
-        if not self.has_output and (is_refusal(error) or is_refused_by_status(error)):
+        if not self.has_output and is_refusal(error):
             if self._finalise.detach() is not None:
                 self._hold.release()
         else:
@@ -117,49 +118,13 @@ def _at_least(sent: dict[str, AttributeValue], stated: Mapping[str, AttributeVal
 
 
 def guard(read: ReadRequest, read_answer: ReadAnswer) -> MakeWrapper:
-    """A wrapper for a method that returns an answer, or a stream that `read_answer` watches."""
-
-    def make(_tracer: object) -> Wrapper:
-        def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = _admitted(read, instance, args, kwargs)
-            if call is None:
-                return wrapped(*args, **kwargs)
-            token = context_api.attach(context_api.set_value(_INSIDE, True))  # noqa: FBT003 - a flag in a context
-            try:
-                answer = wrapped(*args, **kwargs)
-            except BaseException as error:
-                finish(call, error)
-                raise
-            finally:
-                context_api.detach(token)
-            return _answered(call, read_answer, answer)
-
-        return wrapper
-
-    return make
+    """Return a wrapper for a method that returns an answer, or a stream that `read_answer` watches."""
+    return lambda _: sending(partial(_admitted, read), read_answer)
 
 
 def guard_async(read: ReadRequest, read_answer: ReadAnswer) -> MakeWrapper:
-    """The same for a coroutine function."""
-
-    def make(_tracer: object) -> Wrapper:
-        async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            call = _admitted(read, instance, args, kwargs)
-            if call is None:
-                return await wrapped(*args, **kwargs)
-            token = context_api.attach(context_api.set_value(_INSIDE, True))  # noqa: FBT003 - a flag in a context
-            try:
-                answer = await wrapped(*args, **kwargs)
-            except BaseException as error:
-                finish(call, error)
-                raise
-            finally:
-                context_api.detach(token)
-            return _answered(call, read_answer, answer)
-
-        return wrapper
-
-    return make
+    """Return the same for a coroutine function."""
+    return lambda _: sending_async(partial(_admitted, read), read_answer)
 
 
 def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> GuardedCall | None:
@@ -179,28 +144,3 @@ def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: d
 def _is_counted_elsewhere(context: Context) -> bool:
     """Whether an SDK around this one is guarded, or a framework's span counts the call when it ends."""
     return context_api.get_value(_INSIDE, context) is True or seen_of(context) is not None
-
-
-def _answered(call: GuardedCall, read_answer: ReadAnswer, answer: Any) -> Any:
-    """What the application gets; the call ends here unless a watched stream took it over."""
-    try:
-        replaced = read_answer(call, answer)
-    except Exception as error:  # noqa: BLE001 - the answer is the application's
-        note_internal_error("reading an answer", error)
-        replaced = None
-    if replaced is not None:
-        return replaced
-    call.end()
-    return answer
-
-
-def is_refused_by_status(error: BaseException) -> bool:
-    """Whether an error of botocore states an HTTP status: it keeps the answer in a dictionary."""
-    if isinstance(error, asyncio.CancelledError):
-        return False
-    response = getattr(error, "response", None)
-    if not isinstance(response, Mapping):
-        return False
-    metadata = response.get("ResponseMetadata")
-    status = metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
-    return isinstance(status, int) and status >= 400  # noqa: PLR2004 - HTTP's own border

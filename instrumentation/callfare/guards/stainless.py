@@ -19,12 +19,11 @@ _ReadUsage = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _OPENAI_OPERATIONS: Final = {
     "/chat/completions": "chat",
-    "/completions": "text_completion",
     "/responses": "chat",
     "/embeddings": "embeddings",
 }
-_ANTHROPIC_OPERATIONS: Final = {"/v1/messages": "chat", "/messages": "chat", "/v1/complete": "text_completion"}
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens", "max_tokens_to_sample")
+_ANTHROPIC_OPERATIONS: Final = {"/v1/messages": "chat"}
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _INPUTS: Final = (
     "messages", "input", "prompt", "instructions", "system", "tools", "functions", "response_format", "text",
 )  # fmt: skip
