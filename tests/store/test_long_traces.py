@@ -150,6 +150,19 @@ def check(ledger: LedgerStore, database: psycopg.Connection[Any], spans: list[Sp
         assert found[table] == lines, table
 
 
+def staying(spans: list[Span]) -> list[Span]:
+    """Return the spans, each with one parent where some of them only look like calls.
+
+    Of a span that only frames calls no content is kept. So it gets no record where the last call below it comes again
+    with another parent, which no tracer does.
+    """
+    if not any(isinstance(span, Call) and span.is_look_alike for span in spans):
+        return spans
+    parents: dict[bytes, bytes | None] = {}
+    moved = [replace(each, parent_span_id=parents.setdefault(each.span_id, each.parent_span_id)) for each in spans]
+    return [with_true_hash(each) if isinstance(each, Call) else each for each in moved]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @settings(
@@ -165,7 +178,7 @@ def test_a_long_trace_is_what_settling_all_of_it_at_once_makes_it(
     """The law, with every trace long from its second commit on."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(long_traces, "LONG_TRACE_SPANS", 0)
-        check(ledger, database, spans, randomness)
+        check(ledger, database, staying(spans), randomness)
 
 
 # What random spans seldom are. Each is told one span at a time, in the order given, and all at once.
