@@ -137,7 +137,7 @@ def _call(cell: Cell, folder: Path, otlp_url: str, fake: str, tenant: str) -> in
         "HOME": str(folder),
         "LANG": "C.UTF-8",
         "PYTHONPATH": os.pathsep.join(
-            [str(site if site.exists() else metadata_folder(site)), str(ROOT / "instrumentation")]
+            [str(site if site.exists() else metadata_folder(site)), str(ROOT / "instrumentation"), str(ROOT)]
         ),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONWARNINGS": "ignore",
