@@ -6,15 +6,20 @@ from all facts of a trace together, so that the order of arrival cannot matter.
 
 from decimal import Decimal
 from enum import IntEnum
+from typing import Final
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.domain.quantity import Quantities
+from cost_exporter.domain.usage import CHAT_OPERATIONS, UsageRecord
 from cost_exporter.domain.value import fills, new, value
 
-__all__ = ["Call", "EmitterRank", "Link", "Root", "SpanKey", "copy_call", "plain_link"]
+__all__ = ["ESTIMATED_BY_US", "Call", "EmitterRank", "Link", "Root", "SpanKey", "copy_call", "plain_link"]
 
 SpanKey = tuple[bytes, bytes]
 """(trace id, span id), within one namespace."""
+
+ESTIMATED_BY_US: Final = frozenset({"estimated_from_length", "estimated_from_text"})
+"""Issues of a call whose usage nobody states."""
 
 
 class EmitterRank(IntEnum):
@@ -86,6 +91,14 @@ class Call:
     """Short codes of what was repaired or ignored while reading, e.g. `exclusive_input`."""
     content_hash: int = 0
     """Signed 64-bit hash of everything above: equal hash, equal content."""
+
+    @property
+    def measured_quantities(self) -> Quantities:
+        """The quantities that other spans of the call may state as well: an estimate of an answer is ours alone."""
+        usage = self.usage
+        if usage.is_estimated and usage.operation in CHAT_OPERATIONS and not ESTIMATED_BY_US.isdisjoint(self.issues):
+            return {}
+        return usage.quantities
 
 
 @fills(Call)

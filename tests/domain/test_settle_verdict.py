@@ -161,6 +161,25 @@ def test_a_framework_without_usage_yields_to_a_vendor_without_usage() -> None:
     ]
 
 
+def test_an_estimate_of_an_interrupted_answer_is_of_the_call_that_others_saw_without_usage() -> None:
+    """Nobody states the usage, and one emitter's lengths are no second call."""
+    observer = call("a", scope="openinference", emitter_rank=FRAMEWORK, end_ms=80, quantities={})
+    framework = call("b", scope="pipecat", emitter_rank=FRAMEWORK, end_ms=82, quantities={})
+    vendor = call("c", parent="b", scope="traceloop", start_ms=1, end_ms=900, quantities={})
+    ours = call(
+        "d",
+        scope="callfare",
+        emitter_rank=EmitterRank.GENAI,
+        end_ms=83,
+        quantities={"input_tokens": 313, "output_tokens": 4},
+        is_estimated=True,
+        issues=("estimated_from_length",),
+    )
+    records = in_each_order(observer, framework, vendor, ours)
+    assert [each for each, record in records.items() if record.duplicate_of is None] == [key("d")]
+    assert records[key("d")].quantities == {"input_tokens": 313, "output_tokens": 4}
+
+
 def test_one_vendor_span_with_usage_is_enough_to_bill_the_vendors() -> None:
     """The other call's usage is unknown; the framework's sum is not billed for it."""
     records = in_each_order(

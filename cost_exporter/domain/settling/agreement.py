@@ -36,7 +36,7 @@ _PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 def usage_bucket(call: Call) -> tuple[object, ...]:
     """Return what spans of one call agree on in model and usage, output tokens aside."""
-    usage = tuple(sorted((name, n) for name, n in call.usage.quantities.items() if name in _COMPARED))
+    usage = tuple(sorted((name, n) for name, n in call.measured_quantities.items() if name in _COMPARED))
     return base_model(call.usage.model), _kind(call), usage
 
 
@@ -44,7 +44,7 @@ def uncached_bucket(call: Call) -> tuple[object, ...] | None:
     """Return the same with the input that was not cached, for the provider whose spans may leave the rest out."""
     if call.usage.provider != _BEDROCK:
         return None
-    quantities = call.usage.quantities
+    quantities = call.measured_quantities
     return base_model(call.usage.model), _kind(call), _uncached_input(quantities), quantities.get("output_tokens")
 
 
@@ -57,7 +57,7 @@ def agree_but_for_model(one: Call, other: Call) -> bool:
     """Return whether the kind and the usage agree as far as both spans report them."""
     if _kind(one) != _kind(other):
         return False
-    mine, theirs = one.usage.quantities, other.usage.quantities
+    mine, theirs = one.measured_quantities, other.measured_quantities
     if not mine or not theirs:
         return True
     return all(mine.get(name) == theirs.get(name) for name in _COMPARED) and agree_where_both_report(one, other)
@@ -65,7 +65,7 @@ def agree_but_for_model(one: Call, other: Call) -> bool:
 
 def agree_where_both_report(one: Call, other: Call) -> bool:
     """Return whether the parts and the output agree, as far as both calls report them; a part of 0 is none."""
-    mine, theirs = one.usage.quantities, other.usage.quantities
+    mine, theirs = one.measured_quantities, other.measured_quantities
     for name in _PARTS:
         part, other_part = mine.get(name), theirs.get(name)
         if part and other_part and part != other_part:
@@ -93,7 +93,7 @@ def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
     """
     if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
         return False
-    said, all_said = part.usage.quantities, whole.usage.quantities
+    said, all_said = part.measured_quantities, whole.measured_quantities
     return (
         not CACHED.intersection(said)
         and "output_tokens" in said
@@ -113,13 +113,13 @@ def _uncached_input(quantities: Quantities) -> Quantity | None:
 
 def report_the_same(one: Call, other: Call) -> bool:
     """Return whether two calls that agree report the same parts."""
-    mine, theirs = one.usage.quantities, other.usage.quantities
+    mine, theirs = one.measured_quantities, other.measured_quantities
     return mine.get("cache_read_tokens") == theirs.get("cache_read_tokens") and lacks_output(one) == lacks_output(other)
 
 
 def lacks_output(call: Call) -> bool:
     """Return whether no output is stated."""
-    return "output_tokens" not in call.usage.quantities
+    return "output_tokens" not in call.measured_quantities
 
 
 def models_agree(one: Call, other: Call) -> bool:

@@ -74,7 +74,7 @@ def bucket_of(call: Call) -> Bucket | None:
         return None
     if not call.is_billable or usage.is_refused or len(_slots(call)) > _SLOTS_MAX:
         return None
-    size = _size_of(usage.quantities)
+    size = _size_of(call.measured_quantities)
     return None if size is None else (base_model(usage.model), *size, call.service_name)
 
 
@@ -90,7 +90,7 @@ def _size_of(quantities: Quantities) -> tuple[str, int] | None:
 
 def look_alike(call: Call) -> LookAlike:
     """Return what is compared of a call that has a bucket."""
-    quantities = call.usage.quantities
+    quantities = call.measured_quantities
     output_tokens = quantities.get("output_tokens")
     size_tokens = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
     return LookAlike(

@@ -102,7 +102,7 @@ def same_call_evidence(
 def _guessed_evidence(mine: Call, theirs: Call, place: str) -> str:
     if not models_agree(mine, theirs) and (mine.is_gateway or theirs.is_gateway):
         return "gateway"
-    if not mine.usage.quantities or not theirs.usage.quantities:
+    if not mine.measured_quantities or not theirs.measured_quantities:
         return "usage_lost"
     if one_omits_cached_tokens(mine, theirs):
         return "cache_unsaid"
@@ -160,7 +160,7 @@ def _by_uncached_input(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]
         if bucket is not None and call.session_sequence is None:
             buckets[key[0], bucket].append(key)
     is_uncached = CACHED.isdisjoint
-    return [keys for keys in buckets.values() if len({is_uncached(calls[key].usage.quantities) for key in keys}) > 1]
+    return [keys for keys in buckets.values() if len({is_uncached(calls[key].measured_quantities) for key in keys}) > 1]
 
 
 def _overlapping(
@@ -201,7 +201,7 @@ def _look_alike(one: Call, other: Call) -> _Evidence | None:
     if one.session_sequence is not None or other.session_sequence is not None:
         return None
     if agree(one, other):
-        if not one.usage.quantities or not other.usage.quantities:
+        if not one.measured_quantities or not other.measured_quantities:
             # One of the two emitters lost the usage of this call (a stream, mostly).
             return None if one.scope == other.scope else _Evidence.USAGE_LOST
         if report_the_same(one, other):

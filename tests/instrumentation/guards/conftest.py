@@ -114,7 +114,7 @@ def clients(fake: ModelsFake) -> Iterator[Clients]:
     made.close()
 
 
-PROMPT = "p" * 400
+PROMPT = "canary ".ljust(400, "p")
 CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 20}
 MESSAGE: dict[str, Any] = {**CHAT, "model": "claude-opus-5"}
 RESPONSE: dict[str, Any] = {"model": "gpt-4o-mini", "input": PROMPT, "max_output_tokens": 20}
