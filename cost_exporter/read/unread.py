@@ -10,7 +10,8 @@ from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Reading
-from cost_exporter.read.otlp.values import number_of
+from cost_exporter.read.otlp.values import number_of, text_of
+from cost_exporter.read.otlp.wire import AnyValue
 from cost_exporter.read.vocabulary.usage_names import UsageName, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
@@ -24,7 +25,7 @@ def name_unread_usage(reading: Reading) -> None:
         number = number_of(reading.attributes[key])
         if number is not None:
             _judge(reading, key, number, meaning)
-        elif may_show_value(key) and reading.text(key)[:1].isdigit():  # a number with its unit, perhaps
+        elif may_show_value(key) and _holds_numbers(reading.attributes[key]):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = reading.is_incomplete = True
     for name in reading.identity.redacted:
@@ -35,6 +36,13 @@ def name_unread_usage(reading: Reading) -> None:
             meaning = None if path in read else usage_name(path, is_in_container=True)
             if meaning is not None:
                 _judge(reading, f"{name}.{path}", number, meaning)
+
+
+def _holds_numbers(value: AnyValue) -> bool:
+    """Return whether a value is a list of numbers, or the text of one, or begins as a number with its unit does."""
+    if value.WhichOneof("value") == "array_value":
+        return any(number_of(each) is not None for each in value.array_value.values)
+    return text_of(value).lstrip("[ ")[:1].isdigit()
 
 
 def _judge(reading: Reading, name: str, number: Quantity, meaning: UsageName) -> None:

@@ -71,6 +71,10 @@ def book() -> PriceBook:
         ("gen_ai.usage.foo_code", 8, False, False),
         ("gen_ai.usage.requests", 8, False, False),
         ("gen_ai.tool.file_search.calls", 2, True, True),
+        ("gen_ai.tool.code_interpreter.sessions", 2, True, True),
+        ("gen_ai.code_execution.runs", 2, True, True),
+        ("gen_ai.usage.foo_tokens", [12, 30], True, True),
+        ("gen_ai.usage.foo_tokens", "[12, 30]", True, True),
         ("llm.tools.web_search_requests", 2, True, True),
         ("ai.search_queries", 2, True, True),
         # Said again under another name, nothing, or no usage at all.

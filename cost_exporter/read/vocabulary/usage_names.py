@@ -73,7 +73,9 @@ _HARMLESS: Final[dict[str, str]] = {
 """Words that make a name harmless, and why."""
 _HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "value", "number"})
 """Content too, but for the leaf of a usage object, and where the name says that they were counted."""
-_COUNTS: Final = frozenset({"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations"})
+_COUNTS: Final = frozenset(
+    {"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations", "runs", "sessions"}
+)
 """How the name of a count ends: `gen_ai.tool.web_search.count`."""
 _CONTENT: Final = frozenset({"content", "contents"})
 _CODE, _RUNS = frozenset({"code"}), frozenset({"execution", "interpreter"})
@@ -164,6 +166,8 @@ def _speaks(name: str, known: frozenset[str]) -> bool:
     """Return whether a name outside of any usage object is a name of usage."""
     if not known.isdisjoint(_TOKENS):
         return True
+    if not known.isdisjoint(_CODE) and not known.isdisjoint(_RUNS):  # code that the vendor ran, by run or by session
+        return _words(name)[-1] in _COUNTS
     return not known.isdisjoint(_SPEAKING) and ("." not in name or _FAMILIES.match(name) is not None)
 
 
