@@ -1,4 +1,4 @@
-"""`callfare audit list`: who changed prices, budgets, tokens and re-ratings, and when."""
+"""`callfare audit list`: who changed prices, budgets, tokens, re-ratings and closed months, and when."""
 
 import json
 from typing import Annotated
@@ -15,7 +15,7 @@ from cost_exporter.store.audit import Change, newest_changes
 __all__ = ["audit"]
 
 _COUNT_MAX = 10_000
-audit = typer.Typer(help="Who changed prices, budgets, tokens and re-ratings.", no_args_is_help=True)
+audit = typer.Typer(help="Who changed prices, budgets, tokens, re-ratings and closed months.", no_args_is_help=True)
 
 
 @audit.callback()

@@ -68,6 +68,12 @@ def _budgets(app: typer.Typer) -> None:
     app.add_typer(budgets, name="budget")
 
 
+def _periods(app: typer.Typer) -> None:
+    from cost_exporter.cli.periods import periods
+
+    app.add_typer(periods, name="period")
+
+
 def _audit(app: typer.Typer) -> None:
     from cost_exporter.cli.audit import audit
 
@@ -125,7 +131,8 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "prices": (_prices, "The price book: look at it, check it, change it, price by it."),
     "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
     "budget": (_budgets, "Budgets: what calls may cost in an hour, a day, a month or in all."),
-    "audit": (_audit, "Who changed prices, budgets, tokens and re-ratings."),
+    "period": (_periods, "Close months: from then on they change only by corrections."),
+    "audit": (_audit, "Who changed prices, budgets, tokens, re-ratings and closed months."),
     "token": (_tokens, "Credentials for sending and reading."),
     "deadletter": (_dead_letters, "Spans that could not be kept as records."),
 }

@@ -25,6 +25,7 @@ from cost_exporter.serve.api.budgets import budgets_router
 from cost_exporter.serve.api.catalogue import catalogue_router
 from cost_exporter.serve.api.costs import costs_router
 from cost_exporter.serve.api.description import DESCRIPTION, docs_routes
+from cost_exporter.serve.api.periods import periods_router
 from cost_exporter.serve.api.workflows import workflows_router
 from cost_exporter.serve.assets import asset_routes
 from cost_exporter.serve.attempts import Attempts
@@ -105,7 +106,7 @@ def create_app(
         app.state.sessions = sessions
     for kind, respond in _RESPONSES.items():
         app.add_exception_handler(kind, respond)
-    for router in (costs_router, workflows_router, catalogue_router, budgets_router):
+    for router in (costs_router, workflows_router, catalogue_router, periods_router, budgets_router):
         app.include_router(router(web))
     return app
 

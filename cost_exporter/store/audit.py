@@ -1,4 +1,4 @@
-"""The audit log: who changed prices, budgets, tokens and re-ratings. Triggers write it; here it is only read."""
+"""The audit log: who changed prices, budgets, tokens, re-ratings and closed months. Triggers write it."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -63,6 +63,7 @@ def snapshot(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 
 FILLED_BY_SPANS = (
+    "correction",
     *("trace", "trace_join", "provider_call", "look_alike", "record", "journal", "timing", "dead_letter"),
     *("long_trace", "long_span"),
     *("workflow_rollup", "workflow_total", "daily_rollup", "hourly_rollup", "spend_rollup"),

@@ -203,6 +203,29 @@ class Unread(_Shape):
     unread: list[dict[str, Any]]
 
 
+class ClosedPeriod(_Shape):
+    """A closing of a month for one tenant: what it cost then, and what corrections have added since."""
+
+    closing_id: Count
+    month: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+    closed_for: Annotated[str, Field(description="The tenant that was closed; `*`: every tenant.")]
+    tenant_id: Annotated[str | None, Field(description="Null where the month has no calls.")]
+    closed_at: Instant
+    reopened_at: Annotated[Instant | None, Field(description="Null while it is in force.")]
+    closed_cost_usd: Money | None
+    closed_unpriced_count: Count | None
+    correction_count: Count | None
+    correction_usd: Annotated[Money | None, Field(description="May be negative.")]
+    cost_usd: Money | None
+    unpriced_count: Count | None
+
+
+class Periods(_Shape):
+    """Closed months, the newest first."""
+
+    periods: list[ClosedPeriod]
+
+
 CostsOrWorkflow = Costs | Workflow
 
 

@@ -9,7 +9,7 @@ from cost_exporter.domain.quote import Quote
 from cost_exporter.store.codec.fact_json import loads_exactly, quantities_json, with_member
 from cost_exporter.store.codec.record_columns import lines_from, lines_json
 
-__all__ = ["decision_json", "quote_from", "quote_json"]
+__all__ = ["billed_json", "decision_json", "quote_from", "quote_json"]
 
 
 def quote_json(quote: Quote) -> str:
@@ -38,6 +38,13 @@ def decision_json(record: CostRecord) -> str:
         "duplicate_trace_id": None if record.duplicate_trace_id is None else record.duplicate_trace_id.hex(),
     }
     return with_member(json.dumps(content), "usage", quantities_json(record.quantities))
+
+
+def billed_json(record: CostRecord) -> str:
+    """Return what an export says of a record beyond its posting: lines, version of the book, and how it was served."""
+    usage = record.call.usage
+    served = {"service_tier": usage.service_tier or None, "mode": usage.mode or None}
+    return json.dumps(_quote(record.quote) | served)
 
 
 def _quote(quote: Quote) -> dict[str, Any]:

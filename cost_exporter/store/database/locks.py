@@ -27,6 +27,8 @@ class Lock(IntEnum):
     """One replay of dead letters at a time."""
     PARTITIONS = 7_263_905_114_117_005
     """One process makes the partition of a month."""
+    PERIODS = 7_263_905_114_117_018
+    """Writers share it; who closes or reopens a period has it alone."""
 
 
 def lock_session(connection: Executor, lock: Lock) -> None:

@@ -35,7 +35,7 @@ _CONDITION_BY_ROLE: Final[dict[str, LiteralString]] = {
     SEVERAL: f"tenant_id = any({_TENANT}::text[])",
     ALL: "true",
 }
-_OF_EVERY_TENANT: Final = ("budget",)
+_OF_EVERY_TENANT: Final = ("budget", "closing")
 """Tables in which a row of tenant `*` is for each tenant that has none of its own."""
 _OF_NO_TENANT: Final = ("fee_rule", "margin_rule", "revenue_rule", "schema_migration")
 """Tables without a tenant that views need, and that hold nothing of one."""

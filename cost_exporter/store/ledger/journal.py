@@ -5,7 +5,7 @@ one without looking anywhere else. It is written in the transaction of the chang
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,11 +14,12 @@ import psycopg
 from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.quote import is_unpriced
 from cost_exporter.domain.span import Call
-from cost_exporter.store.codec.arrays import Int8Array, TextArray, TimestampArray, UuidArray
+from cost_exporter.store.codec.arrays import BoolArray, Int8Array, TextArray, TimestampArray, UuidArray
 from cost_exporter.store.codec.fact_json import compact_json, quantities_json
-from cost_exporter.store.codec.quote_json import decision_json
+from cost_exporter.store.codec.quote_json import billed_json, decision_json
 from cost_exporter.store.codec.record_columns import fact_json
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.closings import Closings
 from cost_exporter.store.ledger.write_set import RecordChange, Revision, WriteSet, decision_of
 
 __all__ = ["write_journal"]
@@ -27,25 +28,32 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 Value = TypeVar("Value")
 
 
-def write_journal(cursor: Cursor, write_set: WriteSet) -> None:
-    """Append what these changes replace, and what they do to workflows that were final."""
+def write_journal(cursor: Cursor, write_set: WriteSet, closings: Closings) -> None:
+    """Append what these changes replace, and what they do to workflows that were final and to closed periods."""
     if write_set.revisions:
         _write_contents(cursor, write_set.revisions)
     if write_set.amendments:
         _write_amendments(cursor, write_set)
-    corrections = _corrections(write_set)
+    corrections = _corrections(write_set, closings)
     if corrections:
         cursor.execute(statement("insert_corrections"), _correction_parameters(corrections))
+    sides = [side for each in corrections for side in _closed_sides(each)]
+    if sides:
+        cursor.execute(statement("insert_closed_sides"), _side_parameters(sides))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Correction:
-    """A final record before and after; None where there was none, or is none any more."""
+    """A record before and after; None where there was none, or is none any more."""
 
+    kind: str
+    """`record` where it was final; `closed` where it was not, and a period that it is or was in is closed."""
     reason: str
     namespace: str
     before: CostRecord | None
     now: CostRecord | None
+    old_closing_id: int | None = None
+    new_closing_id: int | None = None
 
     @property
     def call(self) -> Call:
@@ -55,23 +63,32 @@ class _Correction:
         return record.call
 
 
-def _corrections(write_set: WriteSet) -> list[_Correction]:
+def _corrections(write_set: WriteSet, closings: Closings) -> list[_Correction]:
     final = write_set.final_traces
-    changed = [
-        _Correction(reason=_reason(each, write_set), namespace=each.namespace, before=each.before, now=each.record)
-        for each in write_set.changes
-        if (each.record.call.trace_id, each.namespace) in final
-    ]
-    removed = [
-        _Correction(reason="settled", namespace=each.namespace, before=each.record, now=None)
-        for each in write_set.removals
-        if (each.record.call.trace_id, each.namespace) in final
-    ]
-    return changed + removed
+    if not final and not closings:
+        return []
+    found = [(each, each.before, each.record) for each in write_set.changes]
+    found += [(each, each.record, None) for each in write_set.removals]
+    corrections: list[_Correction] = []
+    for each, before, now in found:
+        is_final = (each.record.call.trace_id, each.namespace) in final
+        old_closing_id, new_closing_id = closings.of(before), closings.of(now)
+        if is_final or old_closing_id is not None or new_closing_id is not None:
+            correction = _Correction(
+                kind="record" if is_final else "closed",
+                reason="settled" if now is None else _reason(each, write_set),
+                namespace=each.namespace,
+                before=before,
+                now=now,
+                old_closing_id=old_closing_id,
+                new_closing_id=new_closing_id,
+            )
+            corrections.append(correction)
+    return corrections
 
 
 def _reason(change: RecordChange, write_set: WriteSet) -> str:
-    """Return why a final record changed."""
+    """Return why a record changed."""
     record, before = change.record, change.before
     if write_set.reason:
         return write_set.reason
@@ -90,6 +107,7 @@ def _reason(change: RecordChange, write_set: WriteSet) -> str:
 def _correction_parameters(corrections: Sequence[_Correction]) -> dict[str, Any]:
     calls = [each.call for each in corrections]
     return {
+        "kind": TextArray.of([each.kind for each in corrections]),
         "reason": TextArray.of([each.reason for each in corrections]),
         "namespace": TextArray.of([each.namespace for each in corrections]),
         "trace_id": UuidArray.of([call.trace_id for call in calls]),
@@ -113,6 +131,40 @@ def _side(side: str, records: Sequence[CostRecord | None]) -> dict[str, Any]:
         f"{side}_started_at": TimestampArray.of_unix_us(column(_started_us)),
         f"{side}_quantities": TextArray.of(column(_quantities_json)),
         f"{side}_labels": TextArray.of(column(_labels_json)),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ClosedSide:
+    """One side of a posting, in a closed period."""
+
+    namespace: str
+    record: CostRecord
+    closing_id: int
+    is_reversal: bool
+
+
+def _closed_sides(correction: _Correction) -> Iterator[_ClosedSide]:
+    sides = (correction.before, correction.old_closing_id, True), (correction.now, correction.new_closing_id, False)
+    for record, closing_id, is_reversal in sides:
+        if record is not None and closing_id is not None:
+            yield _ClosedSide(
+                namespace=correction.namespace, record=record, closing_id=closing_id, is_reversal=is_reversal
+            )
+
+
+def _side_parameters(sides: Sequence[_ClosedSide]) -> dict[str, Any]:
+    calls = [each.record.call for each in sides]
+    return {
+        "namespace": TextArray.of([each.namespace for each in sides]),
+        "trace_id": UuidArray.of([call.trace_id for call in calls]),
+        "span_id": Int8Array.of_ids([call.span_id for call in calls]),
+        "is_reversal": BoolArray.of([each.is_reversal for each in sides]),
+        "closing_id": Int8Array.of([each.closing_id for each in sides]),
+        "tenant_id": TextArray.of([each.record.tenant for each in sides]),
+        "cost_usd": TextArray.of([_cost(each.record) for each in sides]),
+        "unpriced_count": Int8Array.of([_unpriced_count(each.record) for each in sides]),
+        "quote": TextArray.of([billed_json(each.record) for each in sides]),
     }
 
 

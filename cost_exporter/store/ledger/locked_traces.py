@@ -16,7 +16,9 @@ from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.settling.identity import call_key, key_name
 from cost_exporter.domain.settling.look_alike import slot_keys
 from cost_exporter.store.codec.arrays import Int8Array
+from cost_exporter.store.database.locks import Lock
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.closings import NO_CLOSINGS, Closings
 from cost_exporter.store.ledger.loading import key_arrays, load_records, load_whole, state_from
 from cost_exporter.store.ledger.long_traces import load_for_merging
 from cost_exporter.store.ledger.look_alikes import Member, alike_traces, is_crowded, member_of, stored_members
@@ -70,6 +72,8 @@ class LockedTraces:
     """Keys that turned out to be shared by too many calls."""
     members: dict[int, list[Member]] = field(default_factory=dict[int, list[Member]])
     """Calls that are looked for in other traces, by their keys."""
+    closings: Closings = NO_CLOSINGS
+    """The closed periods, which stay as they are until the end of the transaction."""
 
     def components(self) -> list[list[TraceState]]:
         """Return the traces that are settled together, each component in the order of its keys."""
@@ -139,8 +143,12 @@ def lock_and_load(
     Of long traces only these spans are loaded, where any are given; `complete` loads what belongs to them.
     """
     ordered = sorted(keys)
-    with connection.cursor(row_factory=dict_row, binary=True) as cursor:
+    with (
+        connection.cursor(row_factory=dict_row, binary=True) as periods,
+        connection.cursor(row_factory=dict_row, binary=True) as cursor,
+    ):
         with connection.pipeline():
+            periods.execute(statement("closings_for_writing"), {"lock": int(Lock.PERIODS)})
             cursor.execute(statement("lock_traces"), key_arrays(ordered))
             rows = cursor.fetchall()
             cursor.execute(statement("homes_of_calls"), {"call_hash": Int8Array.of(sorted(hashes))})
@@ -153,7 +161,7 @@ def lock_and_load(
         for row in rows:
             state = state_from(row)
             states[state.key] = state
-        locked = LockedTraces(states=states)
+        locked = LockedTraces(states=states, closings=Closings(periods.fetchall()))
         missing = _join(cursor, locked, hashes, first_traces)
         if missing:
             return missing

@@ -96,7 +96,7 @@ def write_all(
             rest.execute(statement("update_records"), _record_parameters(old_changes))
         _remove_records(rest, write_set.removals)
         keep_headers(rest, [each.state for each in old_traces], write_set.unindexed)
-        write_journal(rest, write_set)
+        write_journal(rest, write_set, locked.closings)
         _count_producers(rest, new_changes)
         if enrich is not None:
             insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))

@@ -429,29 +429,52 @@ from unnest(
 ) as new (reason, namespace, tenant_id, trace_id, span_count, before_usd, after_usd, before_unpriced, after_unpriced)
 join callfare.trace using (trace_id, namespace);
 
+-- closings_for_writing --
+-- The closed periods, under the lock that keeps them as they are until this transaction has ended.
+select closing_id, tenant_id, month from callfare.closings_for_writing(%(lock)s);
+
 -- insert_corrections --
--- Records of finalised workflows that changed, both sides of each.
+-- Records of finalised workflows or of closed periods that changed, both sides of each.
 insert into callfare.journal (
   kind, reason, namespace, tenant_id, trace_id, span_id, finalised_at,
   old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
   new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
 select
-  'record', reason, namespace, coalesce(new_tenant_id, old_tenant_id), trace_id, span_id, trace.finalised_at,
+  kind, reason, namespace, coalesce(new_tenant_id, old_tenant_id), trace_id, span_id,
+  case when kind = 'record' then trace.finalised_at end,
   old_tenant_id, old_status, old_cost_usd::numeric, old_unpriced_count, old_started_at, old_quantities::jsonb,
   old_labels::jsonb, new_tenant_id, new_status, new_cost_usd::numeric, new_unpriced_count, new_started_at,
   new_quantities::jsonb, new_labels::jsonb
 from unnest(
-  %(reason)b::text[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[],
+  %(kind)b::text[], %(reason)b::text[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[],
   %(old_tenant_id)b::text[], %(old_status)b::text[], %(old_cost_usd)b::text[], %(old_unpriced_count)b::bigint[],
   %(old_started_at)b::timestamptz[], %(old_quantities)b::text[], %(old_labels)b::text[],
   %(new_tenant_id)b::text[], %(new_status)b::text[], %(new_cost_usd)b::text[], %(new_unpriced_count)b::bigint[],
   %(new_started_at)b::timestamptz[], %(new_quantities)b::text[], %(new_labels)b::text[]
 ) as new (
-  reason, namespace, trace_id, span_id,
+  kind, reason, namespace, trace_id, span_id,
   old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
   new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
 join callfare.trace using (trace_id, namespace)
 order by trace_id, span_id, namespace;
+
+-- insert_closed_sides --
+-- The sides of this transaction's postings that lie in closed periods. They are billed in the month that is running:
+-- a month is closed after its end, so it has none of its corrections to come.
+insert into callfare.correction (
+  posting_id, is_reversal, closing_id, tenant_id, billed_month, cost_usd, unpriced_count, quote)
+select
+  posting_id, is_reversal, closing_id, side.tenant_id,
+  date_trunc('month', clock_timestamp() at time zone 'UTC')::date,
+  case when is_reversal then -side.cost_usd::numeric else side.cost_usd::numeric end,
+  case when is_reversal then -unpriced_count else unpriced_count end, quote::jsonb
+from unnest(
+  %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[], %(is_reversal)b::boolean[],
+  %(closing_id)b::bigint[], %(tenant_id)b::text[], %(cost_usd)b::text[], %(unpriced_count)b::bigint[], %(quote)b::text[]
+) as side (namespace, trace_id, span_id, is_reversal, closing_id, tenant_id, cost_usd, unpriced_count, quote)
+join callfare.journal using (trace_id, span_id, namespace)
+where journal.transaction_id = pg_current_xact_id() and journal.kind in ('record', 'closed')
+order by posting_id, is_reversal;
 
 -- count_arrivals --
 -- What stored spans cost that went out by a reservation or lease of the same credential. A call's reservation holds
