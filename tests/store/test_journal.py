@@ -18,7 +18,7 @@ from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.rerate import ReratedPeriod, apply_rerate, undo_rerate
 from tests.domain.builders import call, link, price_by_sum, span_id
 from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows
-from tests.store.test_history import NEW
+from tests.store.test_later_changes import NEW
 from tests.store.test_shared_ids import BOUND, one_after_the_other
 
 Database = psycopg.Connection[Any]
