@@ -21,7 +21,7 @@ from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
 from tests.instrumentation.fakes.twilio import ACCOUNT, FakeTwilio
 from tests.instrumentation.fakes.vectors import FakePinecone, FakeQdrant
 from tests.instrumentation.instrumented_app import ROOT, run
-from tests.instrumentation.recording import Recorded
+from tests.support.recording import Recorded
 
 pytestmark = pytest.mark.slow
 SENTENCE = "Your order leaves today."

@@ -11,7 +11,7 @@ from tests.instrumentation.fakes.deepgram import FakeDeepgram
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.instrumentation.fakes.otlp import OtlpFake, attributes_of
 from tests.instrumentation.instrumented_app import run, started
-from tests.instrumentation.recording import until
+from tests.support.recording import until
 from tests.support.waiting import PATIENCE_SECONDS
 
 CALLS = """

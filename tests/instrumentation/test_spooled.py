@@ -21,7 +21,7 @@ from callfare.export.spooled import SpooledExporter, spooled
 from callfare.provider import hook
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.instrumentation.instrumented_app import run, started
-from tests.instrumentation.recording import until
+from tests.support.recording import until
 from tests.support.waiting import PATIENCE_SECONDS
 
 

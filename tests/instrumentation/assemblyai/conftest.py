@@ -6,7 +6,7 @@ import pytest
 
 from callfare.instrumentation.assemblyai import AssemblyAIInstrumentor, _wrap
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from callfare import attributes as names
 from callfare.instrumentation.assemblyai import AssemblyAIInstrumentor
 from tests.instrumentation.assemblyai.sdk import MAJOR, client_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
-from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.recording import Recorded, recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"

@@ -10,8 +10,8 @@ import pytest
 from callfare import attributes as names
 from tests.instrumentation.assemblyai.sdk import client_of, settings_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
-from tests.instrumentation.recording import Recorded, until
 from tests.instrumentation.releases import is_too_old
+from tests.support.recording import Recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"

@@ -9,8 +9,8 @@ import pytest
 from callfare import attributes as names
 from tests.instrumentation.assemblyai.sdk import client_of, settings_of
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
-from tests.instrumentation.recording import Recorded
 from tests.instrumentation.releases import is_too_old
+from tests.support.recording import Recorded
 from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of pydantic

@@ -13,8 +13,8 @@ from azure.cognitiveservices.speech.speech import SpeechRecognizer, SpeechSynthe
 from callfare import attributes as names
 from callfare.instrumentation.azure_speech import AzureSpeechInstrumentor
 from callfare.instrumentation.azure_speech._usage import ssml_request
-from tests.instrumentation.recording import Recorded, recorded
 from tests.support.ports import free_ports
+from tests.support.recording import Recorded, recorded
 
 CANARY = "canary naïve 🦜 42"
 CHUNK = b"\x00\x00" * 1600  # 0.1 s

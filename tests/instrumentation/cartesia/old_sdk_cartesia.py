@@ -13,7 +13,7 @@ from cartesia.tts._websocket import TtsWebsocket
 from callfare import attributes as names
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
-from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.recording import Recorded, recorded, until
 
 CANARY = "canary naïve 🦜 42"
 SPEECH: dict[str, Any] = {

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from callfare import attributes as names
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
-from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.recording import Recorded, recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 VERSION = tuple(int(part) for part in metadata.version("cartesia").split(".")[:2])

@@ -7,7 +7,7 @@ import pytest
 
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 
 @pytest.fixture

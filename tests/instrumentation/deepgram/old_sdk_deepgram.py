@@ -17,7 +17,7 @@ from deepgram import (
 
 from callfare import attributes as names
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded, until
+from tests.support.recording import Recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 CANARY = "canary naïve 🦜 42"

@@ -7,7 +7,7 @@ import pytest
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from tests.instrumentation.deepgram.sdk import CANARY, CHUNK, LIVE, client_of, send, speak, wav
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old names of websockets
 

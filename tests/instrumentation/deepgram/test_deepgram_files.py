@@ -17,7 +17,7 @@ from tests.instrumentation.deepgram.sdk import (
     wav,
 )
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded
+from tests.support.recording import Recorded
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old names of websockets

@@ -20,7 +20,7 @@ from tests.instrumentation.deepgram.sdk import (
     send,
 )
 from tests.instrumentation.fakes.deepgram import FakeDeepgram
-from tests.instrumentation.recording import Recorded, until
+from tests.support.recording import Recorded, until
 from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old names of websockets

@@ -16,7 +16,7 @@ from tests.instrumentation.deepgram.sdk import (
     speak,
 )
 from tests.instrumentation.fakes.deepgram import SPOKEN, FakeDeepgram
-from tests.instrumentation.recording import Recorded, until
+from tests.support.recording import Recorded, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old names of websockets
 

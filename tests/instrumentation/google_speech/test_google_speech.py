@@ -15,7 +15,7 @@ from google.cloud.speech_v2.services.speech.transports import SpeechGrpcTranspor
 from callfare import attributes as names
 from callfare.instrumentation.google_speech import GoogleSpeechInstrumentor
 from tests.instrumentation.fakes.google import FakeGoogle
-from tests.instrumentation.recording import Recorded, recorded, until
+from tests.support.recording import Recorded, recorded, until
 
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
 RECOGNIZER = "projects/p/locations/global/recognizers/_"

@@ -17,7 +17,7 @@ from callfare import attributes as names
 from callfare.instrumentation.google_texttospeech import GoogleTextToSpeechInstrumentor
 from callfare.instrumentation.google_texttospeech._usage import characters_of, model_of, voice_of
 from tests.instrumentation.fakes.google import FakeGoogle
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 CANARY = "canary naïve 🦜 42"
 VOICE = {"language_code": "en-US", "name": "en-US-Chirp3-HD-Aoede"}

@@ -14,7 +14,7 @@ from opentelemetry.trace import StatusCode
 from callfare import attributes as names
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
-from tests.instrumentation.recording import until
+from tests.support.recording import until
 
 AUDIO = Path(__file__).parents[2] / "fixtures" / "audio"
 TEXT = "Héllo wörld 👋🏽"  # 14 code points, more UTF-16 units, more bytes

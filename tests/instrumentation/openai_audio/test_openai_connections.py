@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import trace
 
 from callfare import attributes as names
-from tests.instrumentation.recording import until
+from tests.support.recording import until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:connect\\(\\) must be used:DeprecationWarning"),  # the SDK's own business

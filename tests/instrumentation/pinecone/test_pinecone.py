@@ -13,7 +13,7 @@ from callfare import attributes as names
 from callfare.instrumentation.pinecone import PineconeInstrumentor
 from callfare.instrumentation.pinecone._usage import index_of
 from tests.instrumentation.fakes.vectors import FakePinecone
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 MAJOR = int(metadata.version("pinecone").split(".")[0])
 VECTOR = [0.1, 0.2]

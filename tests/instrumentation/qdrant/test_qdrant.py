@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from callfare import attributes as names
 from callfare.instrumentation.qdrant import QdrantInstrumentor
 from tests.instrumentation.fakes.vectors import FakeQdrant
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 REQUESTS, VECTORS = f"{names.USAGE_PREFIX}requests", f"{names.USAGE_PREFIX}vectors"
 POINTS = [models.PointStruct(id=number, vector=[0.1, 0.2], payload={"text": "canary"}) for number in range(3)]

@@ -19,7 +19,7 @@ from callfare.instrumentation.twilio import (
 )
 from callfare.instrumentation.twilio._usage import leg_of_form
 from tests.instrumentation.fakes.twilio import ACCOUNT, FakeTwilio
-from tests.instrumentation.recording import Recorded, recorded
+from tests.support.recording import Recorded, recorded
 
 MAJOR = int(twilio.__version__.split(".")[0])
 TO, FROM = "+15550006789", "+15550001234"
