@@ -11,11 +11,12 @@ from pathlib import Path
 
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
-from scripts.reference import attributes, cli, database, decisions, files, http_api, metrics, python_api
+from scripts.reference import attributes, cli, database, decisions, files, help_pages, http_api, metrics, python_api
 from scripts.reference.markdown import ROOT, Undescribed
 
 FOLDER = ROOT / "docs" / "reference"
 DECISIONS = "../adr/index.md"
+HELP = "../../cost_exporter/cli/help_pages.txt"
 MADE = "<!-- Made from the code by `make reference`: edit the code, not this page. -->"
 PAGES: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "cli.md": ("Command line", cli.page),
@@ -33,7 +34,7 @@ PAGES: dict[str, tuple[str, Callable[[], list[str]]]] = {
 def pages(database_url: str) -> dict[str, str]:
     """Return the text of every page by its file name."""
     made = {name: render(title, make()) for name, (title, make) in PAGES.items()}
-    return made | {"sql.md": render("SQL tables and views", database.page(database_url))}
+    return made | {"sql.md": render("SQL tables and views", database.page(database_url)), HELP: help_pages.text()}
 
 
 def render(title: str, lines: list[str]) -> str:
@@ -57,12 +58,16 @@ def main() -> int:
             server.stop()
     different = [name for name, text in made.items() if not is_current(name, text)]
     if "--check" in sys.argv:
-        sys.stderr.write("".join(f"docs/reference/{name} is not current: run make reference\n" for name in different))
+        sys.stderr.write("".join(f"{_path(name)} is not current: run make reference\n" for name in different))
         return 1 if different else 0
     for name in different:
         (FOLDER / name).write_text(made[name], encoding="utf-8")
-        sys.stdout.write(f"wrote docs/reference/{name}\n")
+        sys.stdout.write(f"wrote {_path(name)}\n")
     return 0
+
+
+def _path(name: str) -> Path:
+    return (FOLDER / name).resolve().relative_to(ROOT)
 
 
 def is_current(name: str, text: str) -> bool:

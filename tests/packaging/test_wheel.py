@@ -48,6 +48,7 @@ def test_wheel_holds_everything_that_is_read_at_run_time(wheel: Path) -> None:
         "cost_exporter/store/sql/reading.sql",
         "cost_exporter/store/sql/migrations/0001_ledger.sql",
         "cost_exporter/serve/templates/workflow.html",
+        "cost_exporter/cli/help_pages.txt",
         "cost_exporter/cli/demo_app/callfare.yaml",
         "cost_exporter/cli/demo_app/insights.py",
         "cost_exporter/cli/demo_app/voice_agent.py",

@@ -22,7 +22,7 @@ def made(postgres_url: str, template_database: str) -> dict[str, str]:
     return reference.pages(psycopg.conninfo.make_conninfo(postgres_url, dbname=template_database))
 
 
-@pytest.mark.parametrize("name", [*reference.PAGES, "sql.md"])
+@pytest.mark.parametrize("name", [*reference.PAGES, "sql.md", reference.HELP])
 def test_a_page_is_current(name: str, made: dict[str, str]) -> None:
     """The page in the repository is the one that the code makes."""
     assert (reference.FOLDER / name).read_text() == made[name], "run: make reference"
