@@ -4,10 +4,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal as D
-from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.support import otlp
 
 SPANS_PER_TRACE = 20
 SPANS_PER_BATCH = 40
@@ -84,36 +84,27 @@ def _span(chance: random.Random, trace_id: bytes) -> SpanSent:
 
 
 def _payload(spans: list[SpanSent], started_at_unix_ns: int) -> bytes:
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    scope.scope.name = "opentelemetry.instrumentation.openai.v1"
-    for sent in spans:
-        _fill(scope.spans.add(), sent, started_at_unix_ns)
-    return request.SerializeToString()
+    return otlp.request(_span_of(sent, started_at_unix_ns) for sent in spans)
 
 
-def _fill(span: Span, sent: SpanSent, started_at_unix_ns: int) -> None:
-    span.trace_id, span.span_id, span.name = sent.trace_id, sent.span_id, "openai.chat"
-    # The same parent for all: it is never sent, as a root that a crash of the application swallowed.
-    span.parent_span_id = b"\x01" * 8
-    span.start_time_unix_nano = started_at_unix_ns
-    span.end_time_unix_nano = started_at_unix_ns + 250_000_000
-    attributes: dict[str, Any] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-4o-mini",
-        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
-        "gen_ai.response.id": f"chatcmpl-{sent.span_id.hex()}",
-        "gen_ai.usage.input_tokens": sent.input_tokens,
-        "gen_ai.usage.cache_read.input_tokens": sent.cached_tokens,
-        "gen_ai.usage.output_tokens": sent.output_tokens,
-        "callfare.tenant.id": f"tenant-{sent.trace_id[0] % 4}",
-        "callfare.category": "bot",
-    }
-    for name, content in attributes.items():
-        attribute = span.attributes.add()
-        attribute.key = name
-        if isinstance(content, int):
-            attribute.value.int_value = content
-        else:
-            attribute.value.string_value = content
+def _span_of(sent: SpanSent, started_at_unix_ns: int) -> Span:
+    return otlp.span(
+        sent.trace_id,
+        sent.span_id,
+        # The same parent for all: it is never sent, as a root that a crash of the application swallowed.
+        parent=b"\x01" * 8,
+        started_at_unix_ns=started_at_unix_ns,
+        duration_ns=250_000_000,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+            "gen_ai.response.id": f"chatcmpl-{sent.span_id.hex()}",
+            "gen_ai.usage.input_tokens": sent.input_tokens,
+            "gen_ai.usage.cache_read.input_tokens": sent.cached_tokens,
+            "gen_ai.usage.output_tokens": sent.output_tokens,
+            "callfare.tenant.id": f"tenant-{sent.trace_id[0] % 4}",
+            "callfare.category": "bot",
+        },
+    )

@@ -1,20 +1,15 @@
 """Spans of a plausible application, and a sender that repeats a batch until it is acknowledged."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support import otlp
+from tests.support.otlp import METHOD, Attributes
 from tests.support.waiting import PATIENCE_SECONDS
-
-METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-Attributes = Mapping[str, str | int | float | bool]
 
 CHAT: Attributes = {
     "gen_ai.operation.name": "chat",
@@ -37,17 +32,17 @@ def span(
     duration_seconds: float = 0.5,
 ) -> Span:
     """Span `number` of trace `trace`; a root where it has no parent."""
-    start_unix_ns = time.time_ns() - int(duration_seconds * 1e9)
-    return Span(
-        trace_id=trace.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        parent_span_id=parent.to_bytes(8, "big") if parent else b"",
+    duration_ns = int(duration_seconds * 1e9)
+    return otlp.span(
+        trace.to_bytes(16, "big"),
+        number,
+        parent=parent,
         name=name,
         kind=Span.SPAN_KIND_CLIENT if parent else Span.SPAN_KIND_SERVER,
-        start_time_unix_nano=start_unix_ns,
-        end_time_unix_nano=start_unix_ns + int(duration_seconds * 1e9),
-        attributes=key_values(attributes),
-        status=Status(code=Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET),
+        started_at_unix_ns=time.time_ns() - duration_ns,
+        duration_ns=duration_ns,
+        attributes=attributes,
+        failed=failed,
     )
 
 
@@ -77,13 +72,7 @@ def batches(
 
 def request(spans: Iterable[Span], *, service: str = "shop", resource: Attributes | None = None) -> bytes:
     """One serialised export request of one application."""
-    message = ExportTraceServiceRequest()
-    resource_spans = message.resource_spans.add()
-    resource_spans.resource.attributes.extend(key_values({"service.name": service, **(resource or {})}))
-    scope = resource_spans.scope_spans.add()
-    scope.scope.name = "shop.llm"
-    scope.spans.extend(spans)
-    return message.SerializeToString()
+    return otlp.request(spans, scope="shop.llm", resource={"service.name": service, **(resource or {})})
 
 
 def send(port: int, body: bytes, *, metadata: Iterable[tuple[str, str]] = ()) -> None:
@@ -116,17 +105,3 @@ def send_once(
             METHOD, request_serializer=None, response_deserializer=ExportTraceServiceResponse.FromString
         )
         export(body, timeout=60, metadata=tuple(metadata), compression=grpc.Compression.Gzip)
-
-
-def key_values(attributes: Attributes) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
-
-
-def _any(value: str | float | bool) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    return AnyValue(string_value=value)

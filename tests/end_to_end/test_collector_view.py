@@ -16,6 +16,7 @@ from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import RunCollector
 from tests.fixtures import otlp_json
+from tests.support import otlp
 from tests.support.waiting import wait_until
 
 pytestmark = needs_go
@@ -99,7 +100,7 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
     call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **said, **mixed})
     call.status.message = f"bad request: {CANARY}"
     event = call.events.add(name="gen_ai.user.message", time_unix_nano=call.start_time_unix_nano)
-    event.attributes.extend(otlp_sender.key_values({"content": CANARY}))
+    event.attributes.extend(otlp.key_values({"content": CANARY}))
     otlp_sender.send(collector.grpc, otlp_sender.request([call], resource={"process.command_args": CANARY}))
     (arrived,) = wait_until("the span", lambda: cost.spans)
     summary = {key: word for key, word in _attributes(arrived).items() if key.startswith("redaction.")}
@@ -160,7 +161,7 @@ def test_attributes_of_links_are_beyond_the_collectors_reach(
     collector = run_collector(["base", "dev", "redact"])
     call = otlp_sender.span(1, 2, parent=1)
     link = call.links.add(trace_id=b"\1" * 16, span_id=b"\2" * 8)
-    link.attributes.extend(otlp_sender.key_values({"content": CANARY}))
+    link.attributes.extend(otlp.key_values({"content": CANARY}))
     otlp_sender.send(collector.grpc, otlp_sender.request([call]))
     (arrived,) = wait_until("the span", lambda: cost.spans)
     assert arrived.links[0].attributes[0].value.string_value == CANARY

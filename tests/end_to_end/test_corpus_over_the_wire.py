@@ -33,8 +33,9 @@ from tests.read.test_corpus import (
     traces_of_emitter,
     truth_of,
 )
-from tests.support.stored import METHOD, running_service
+from tests.support.otlp import METHOD
 from tests.support.stored import as_url as url_of
+from tests.support.stored import running_service
 
 SEEDS_AND_PROCESSES = ((1, 1), (2, 2))
 BILLED = {

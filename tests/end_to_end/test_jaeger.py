@@ -6,6 +6,7 @@ from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.otlp_sink import OtlpSink
 from tests.end_to_end.running import Jaeger, RunCollector
+from tests.support import otlp
 from tests.support.waiting import wait_until
 
 pytestmark = needs_go
@@ -66,7 +67,7 @@ def test_a_trace_over_the_hop_is_whole_and_single(run_collector: RunCollector, j
     for each in forwarded:
         kept = [a for a in each.attributes if a.key != "callfare.view"]
         del each.attributes[:]
-        each.attributes.extend([*kept, *otlp_sender.key_values(DEAR)])
+        each.attributes.extend([*kept, *otlp.key_values(DEAR)])
     otlp_sender.send(collector.enriched, otlp_sender.request(forwarded))
     wait_until("the whole trace", lambda: len(_span_ids(jaeger, 6)) == len(spans))
     shown = [each["spanId"] for each in jaeger.spans(f"{6:032x}")]

@@ -15,6 +15,7 @@ from tests.end_to_end.binaries import needs_go
 from tests.end_to_end.exposed import Secrets, loopback_addresses
 from tests.end_to_end.running import Collector, Jaeger, Program
 from tests.end_to_end.service import CostExporter
+from tests.support import otlp
 from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
@@ -91,7 +92,7 @@ def test_what_people_said_is_nowhere_in_the_database(
     said = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY}
     spans = otlp_sender.conversation(1, attributes={**otlp_sender.CHAT, **said})
     event = spans[-1].events.add(name="gen_ai.user.message", time_unix_nano=1)
-    event.attributes.extend(otlp_sender.key_values({"content": CANARY}))
+    event.attributes.extend(otlp.key_values({"content": CANARY}))
     broken = otlp_sender.span(0, 7, attributes={**otlp_sender.CHAT, **said})  # an id of zeros: dead-lettered
     otlp_sender.send(collector.grpc, otlp_sender.request([*spans, broken]))
     exporter.wait_for_records(CALLS_PER_TRACE)

@@ -1,12 +1,12 @@
 """OTLP bodies for tests: good ones by opentelemetry's own messages, bad ones byte by byte."""
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cost_exporter.domain.facts import DeadLetter
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.wire_shape import varint
+from tests.support import otlp
 
 NOW_UNIX_NS = 1_790_000_000_123_456_789
 
@@ -21,20 +21,20 @@ def span_id(number: int) -> bytes:
 
 def span(number: int, *, tokens: int = 12) -> bytes:
     """Return the bytes of a good span."""
-    message = Span(
-        trace_id=trace_id(0),
-        span_id=span_id(number),
+    made = otlp.span(
+        trace_id(0),
+        span_id(number),
         name="chat gpt-4o",
         kind=Span.SPAN_KIND_CLIENT,
-        start_time_unix_nano=NOW_UNIX_NS,
-        end_time_unix_nano=NOW_UNIX_NS + 1_000_000,
-        attributes=[
-            KeyValue(key="gen_ai.system", value=AnyValue(string_value="openai")),
-            KeyValue(key="gen_ai.request.model", value=AnyValue(string_value="gpt-4o")),
-            KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=tokens)),
-        ],
+        started_at_unix_ns=NOW_UNIX_NS,
+        duration_ns=1_000_000,
+        attributes={
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.input_tokens": tokens,
+        },
     )
-    return message.SerializeToString()
+    return made.SerializeToString()
 
 
 def field(number: int, content: bytes) -> bytes:

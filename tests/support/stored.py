@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 
 import grpc
 import psycopg
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cost_exporter.cli.service import Service
 from cost_exporter.settings import Address, Settings
+from tests.support import otlp
 
-METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 ANYWHERE = Address(host="127.0.0.1", port=0)
 
 SUPPORT_CALL = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
@@ -86,31 +86,22 @@ def open_folder() -> Iterator[Path]:
 
 def filling(started_at_unix_ns: int) -> bytes:
     """Return the request that fills the database."""
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    scope.scope.name = "opentelemetry.instrumentation.openai.v1"
-    when = {"start_time_unix_nano": started_at_unix_ns, "end_time_unix_nano": started_at_unix_ns + 10**9}
-
-    def add(trace_id: bytes, span_id: int, name: str, parent: int, attributes: dict[str, str | int]) -> None:
-        parent_id = parent.to_bytes(8, "big") if parent else b""
-        ids = {"trace_id": trace_id, "span_id": span_id.to_bytes(8, "big"), "parent_span_id": parent_id}
-        span = scope.spans.add(name=name, **ids, **when)
-        for key, content in attributes.items():
-            attribute = span.attributes.add(key=key)
-            if isinstance(content, int):
-                attribute.value.int_value = content
-            else:
-                attribute.value.string_value = content
-
     acme: dict[str, str | int] = {"callfare.tenant.id": "acme", "callfare.category": "bot"}
-    add(SUPPORT_CALL, 1, "support-call", 0, {**acme, "callfare.workflow.name": "support-call"})
-    add(SUPPORT_CALL, 2, "openai.chat", 1, {**chat("gpt-4o-mini-2024-07-18", 1_234, 87), CACHED: 1_024, **acme})
-    add(SUPPORT_CALL, 3, "openai.chat", 1, {**chat("=no-such-model", 10, 10), **acme})
     embedding = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 2_000}
     model = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "text-embedding-3-small"}
-    add(OTHER_CALL, 4, "openai.embeddings", 0, {**embedding, **model, "callfare.tenant.id": "beta"})
-    scope.spans.add(trace_id=OTHER_CALL, span_id=b"\0" * 8, name="openai.chat", **when)
-    return request.SerializeToString()
+
+    def made(trace_id: bytes, span_id: int, name: str, parent: int, attributes: otlp.Attributes | None = None) -> Span:
+        when = {"started_at_unix_ns": started_at_unix_ns}
+        return otlp.span(trace_id, span_id, name=name, parent=parent, attributes=attributes, **when)
+
+    spans = [
+        made(SUPPORT_CALL, 1, "support-call", 0, {**acme, "callfare.workflow.name": "support-call"}),
+        made(SUPPORT_CALL, 2, "openai.chat", 1, {**chat("gpt-4o-mini-2024-07-18", 1_234, 87), CACHED: 1_024, **acme}),
+        made(SUPPORT_CALL, 3, "openai.chat", 1, {**chat("=no-such-model", 10, 10), **acme}),
+        made(OTHER_CALL, 4, "openai.embeddings", 0, {**embedding, **model, "callfare.tenant.id": "beta"}),
+        made(OTHER_CALL, 0, "openai.chat", 0),
+    ]
+    return otlp.request(spans)
 
 
 CACHED = "gen_ai.usage.cache_read.input_tokens"
@@ -131,4 +122,4 @@ def chat(model: str, input_tokens: int, output_tokens: int) -> dict[str, str | i
 def send(address: Address, request: bytes) -> None:
     """Send one request and return after its acknowledgement."""
     with grpc.insecure_channel(str(address), options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        channel.unary_unary(METHOD)(request, timeout=60)
+        channel.unary_unary(otlp.METHOD)(request, timeout=60)

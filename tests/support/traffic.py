@@ -13,6 +13,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support import otlp
+
 __all__ = ["PRICE_FILE", "Call", "Traffic", "random_traffic"]
 
 RATES = {
@@ -143,16 +145,20 @@ def _add_span(
 ) -> None:
     (trace_id, span, parent), (at, seconds) = ids, when
     first = int.from_bytes(trace_id[:6], "big") * 100
-    added = scope.spans.add(trace_id=trace_id, span_id=(first + span).to_bytes(8, "big"), name=name)
-    if parent:
-        added.parent_span_id = (first + parent).to_bytes(8, "big")
-    start = int(at.timestamp() * 1_000_000) * 1_000
-    added.start_time_unix_nano, added.end_time_unix_nano = start, start + int(seconds * 1e9)
-    for key, content in said.items():
-        attribute = added.attributes.add(key=key)
-        if isinstance(content, D) and content == content.to_integral_value() and not key.endswith("seconds"):
-            attribute.value.int_value = int(content)
-        elif isinstance(content, D):
-            attribute.value.double_value = float(content)
-        else:
-            attribute.value.string_value = str(content)
+    added = otlp.span(
+        trace_id,
+        first + span,
+        parent=first + parent if parent else 0,
+        name=name,
+        started_at_unix_ns=int(at.timestamp() * 1_000_000) * 1_000,
+        duration_ns=int(seconds * 1e9),
+        attributes={key: _stated(key, content) for key, content in said.items()},
+    )
+    scope.spans.append(added)
+
+
+def _stated(key: str, content: Any) -> Any:
+    """Return counts as whole numbers and seconds as doubles, as instrumentations state them."""
+    if isinstance(content, D) and content == content.to_integral_value() and not key.endswith("seconds"):
+        return int(content)
+    return content if isinstance(content, D) else str(content)
