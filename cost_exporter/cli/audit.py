@@ -1,15 +1,15 @@
 """`callfare audit list`: who changed prices, budgets, tokens, re-ratings and closed months, and when."""
 
 import json
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_sheet
-from cost_exporter.report.amounts import jsonable, time_text
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.amounts import jsonable, short_time_text
+from cost_exporter.report.forms import Fold, Sheet
 from cost_exporter.store.audit import Change, newest_changes
 
 __all__ = ["audit"]
@@ -52,16 +52,33 @@ def _change_json(change: Change) -> dict[str, object]:
 
 def _sheet(found: list[Change]) -> Sheet:
     return Sheet(
-        title="Changes",
+        title="Changes (UTC)",
         columns=("happened_at", "action", "subject", "by", "details"),
         rows=tuple(
             (
-                time_text(change.happened_at),
+                short_time_text(change.happened_at),
                 change.action,
                 change.subject,
                 f"{change.program} as {change.database_user}",
-                json.dumps(change.details.get("after", change.details), ensure_ascii=False),
+                _details_text(change.details.get("after", change.details)),
             )
             for change in found
         ),
+        unbroken=frozenset({"happened_at", "action"}),
+        folds=(
+            Fold(columns=("action", "subject"), into="action", separator=" "),
+            Fold(columns=("happened_at", "action", "by"), into="change", separator="\n"),
+        ),
     )
+
+
+def _details_text(details: object) -> str:
+    """Return what a change holds, as `name: value` where it has names."""
+    if not isinstance(details, dict):
+        return json.dumps(details, ensure_ascii=False)
+    named = cast("dict[str, object]", details)
+    return ", ".join(f"{name}: {_value_text(value)}" for name, value in named.items())
+
+
+def _value_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -15,7 +15,7 @@ from cost_exporter.domain.money import to_plain
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import time_text
 from cost_exporter.report.budgets import budget_json, budget_sheet, calls_of
-from cost_exporter.report.sheet import Sheet
+from cost_exporter.report.sheet import Fold, Sheet
 from cost_exporter.settings.budget_rule import BudgetRule
 from cost_exporter.store.budgets.definitions import BudgetSpec, all_budgets, put_budget, remove_budget
 from cost_exporter.store.budgets.expiry import Held, held_by_the_expired
@@ -210,6 +210,14 @@ def _specs_sheet(found: list[BudgetSpec]) -> Sheet:
         ),
         right_aligned=frozenset({"limit_usd"}),
         unbroken=frozenset({"budget"}),
+        folds=(
+            Fold(columns=("tenant", "calls"), into="tenant / calls", separator="\n"),
+            Fold(
+                columns=("window", "hard", "set by"), into="window", separator="\n", words=("", " (hard)", " (set by)")
+            ),
+            Fold(columns=("reports", "unpriced"), into="reports", separator="\n", words=("", " unpriced")),
+            Fold(columns=("budget", "tenant / calls", "window"), into="budget", separator="\n"),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ import typer
 from cost_exporter.cli.database import open_reader
 from cost_exporter.cli.diagnosis import Finding, diagnose
 from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_json, print_line
+from cost_exporter.cli.output import print_json, print_line, print_lines
 from cost_exporter.report.amounts import jsonable
 
 __all__ = ["register"]
@@ -39,8 +39,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"findings": [finding.as_json() for finding in findings]})
     else:
-        for finding in findings:
-            print_line(_line(finding))
+        print_lines(map(_line, findings))
     if any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(_EXIT_FOUND_WRONG)
 

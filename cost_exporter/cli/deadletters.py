@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from typing import Annotated
 
 import psycopg
@@ -18,14 +19,20 @@ from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.receive.intake import LocalIntake
 from cost_exporter.receive.observed import Unobserved
-from cost_exporter.report.amounts import jsonable
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.amounts import jsonable, short_time_text
+from cost_exporter.report.forms import Fold, Sheet
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.dead_letters import Replayed, WaitingLetter, replay
 
 __all__ = ["deadletters"]
 
 _EXIT_FOUND_WRONG = 1
+_FOLDS = (
+    Fold(columns=("namespace", "reason", "detail"), into="reason", separator="\n"),
+    Fold(columns=("trace_id", "span_id"), into="trace_id / span_id", separator="\n"),
+    Fold(columns=("received_at", "replayed_at"), into="received_at", separator="\n", words=("", " replayed")),
+    Fold(columns=("received_at", "trace_id / span_id"), into="received_at", separator="\n"),
+)
 _COLUMNS = ("dead_letter_id", "received_at", "namespace", "reason", "detail", "trace_id", "span_id", "replayed_at")
 
 OnlyIds = Annotated[
@@ -49,7 +56,15 @@ def list_letters(
         print_json({"dead_letters": jsonable(found)})
         return
     rows = tuple(tuple(_cell(letter[name]) for name in _COLUMNS) for letter in found)
-    print_sheet(Sheet(title="Dead letters", columns=_COLUMNS, rows=rows))
+    print_sheet(
+        Sheet(
+            title="Dead letters (times are UTC)",
+            columns=("id", *_COLUMNS[1:]),
+            rows=rows,
+            unbroken=frozenset({"id", "received_at", "replayed_at", "trace_id", "span_id"}),
+            folds=_FOLDS,
+        )
+    )
 
 
 @deadletters.command(name="replay")
@@ -98,4 +113,6 @@ def _replayed(
 
 
 def _cell(content: object) -> str:
+    if isinstance(content, datetime):
+        return short_time_text(content)
     return "" if content is None else str(jsonable(content))

@@ -7,8 +7,11 @@ import codecs
 import io
 import json
 import os
+import re
 import shutil
 import sys
+import textwrap
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +27,15 @@ __all__ = [
     "print_json",
     "print_json_line",
     "print_line",
+    "print_lines",
     "print_notice",
     "print_sheet",
 ]
+
+
+_NAME = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")
+"""The name at the beginning of a line, up to its text."""
+_TEXT_WIDTH_MIN = 20
 
 
 class Form(StrEnum):
@@ -53,6 +62,16 @@ def prepare_output() -> None:
 def print_line(text: str) -> None:
     """Print a line, or several, without buffering: a program that started this one may wait for it."""
     _write("\n".join(map(for_terminal, text.split("\n"))))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that a name and blanks begin, `  profit  $1`; what is wider than the terminal goes on below its text.
+
+    A word that is longer than a line, such as an id, is never broken.
+    """
+    width = _terminal_width()
+    for line in lines:
+        print_line(line if width is None else _fitted(line, width))
 
 
 def print_json(body: Any) -> None:
@@ -91,6 +110,22 @@ def print_notice(text: str) -> None:
 def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def _fitted(line: str, width: int) -> str:
+    name = _NAME.match(line)
+    indent = len(name[0]) if name else len(line) - len(line.lstrip()) + 2
+    return "\n".join(
+        textwrap.wrap(
+            line,
+            max(width, indent + _TEXT_WIDTH_MIN),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        or [""]
+    )
 
 
 def _terminal_width() -> int | None:

@@ -12,7 +12,6 @@ from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_error, print_json, print_json_line, print_line, print_notice, print_sheet
 from cost_exporter.cli.price_book import book_in_force
 from cost_exporter.cli.price_changes import diff, finding_text, import_prices, load
-from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.match import nearest
 from cost_exporter.domain.pricing.rows import ALWAYS, FOREVER, PriceRow, instant_text
@@ -23,13 +22,16 @@ from cost_exporter.prices.lint import lint_book, lint_rows
 from cost_exporter.prices.price_file import read_price_file
 from cost_exporter.prices.quote_line import QuoteDesk
 from cost_exporter.prices.rows_json import row_json
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.forms import Fold, Sheet
+from cost_exporter.report.sheet import without_empty
+from cost_exporter.report.unit_price import unit_price_text
 from cost_exporter.settings import load_settings
 
 __all__ = ["prices"]
 
 EXIT_FOUND_WRONG = 1
 _ANY_MODEL = ".+"
+_COLUMNS = ("book", "provider", "model", "unit", "price", "conditions", "valid_from", "valid_to", "confidence")
 """Rows of vector stores price every index: they answer to any name, and are not what somebody asks for by name."""
 
 prices = typer.Typer(help="The price book: look at it, check it, change it, price by it.", no_args_is_help=True)
@@ -173,19 +175,22 @@ def _print_rows(title: str, rows: Sequence[PriceRow], *, as_json: bool) -> None:
     if as_json:
         print_json([row_json(row) for row in rows])
         return
-    columns = (
-        "book",
-        "provider",
-        "model",
-        "unit",
-        "price",
-        "per",
-        "conditions",
-        "valid_from",
-        "valid_to",
-        "confidence",
+    sheet = Sheet(
+        title=title,
+        columns=_COLUMNS,
+        rows=tuple(_cells(row) for row in rows),
+        right_aligned=frozenset({"price"}),
+        unbroken=frozenset({"unit", "valid_from", "valid_to"}),
+        folds=(
+            Fold(columns=("provider", "model"), into="model", separator=" "),
+            Fold(columns=("valid_from", "valid_to"), into="valid", separator="\n", words=(" on", " end")),
+            Fold(columns=("book", "confidence"), into="book", separator="\n"),
+            Fold(columns=("unit", "price"), into="price", separator="\n"),
+            Fold(columns=("price", "valid"), into="price", separator="\n"),
+            Fold(columns=("model", "book"), into="model", separator="\n"),
+        ),
     )
-    print_sheet(Sheet(title=title, columns=columns, rows=tuple(_cells(row) for row in rows)))
+    print_sheet(without_empty(sheet, frozenset({"conditions", "valid_from", "valid_to"})))
 
 
 def _cells(row: PriceRow) -> tuple[str, ...]:
@@ -193,6 +198,6 @@ def _cells(row: PriceRow) -> tuple[str, ...]:
     model = row.model if row.match == "exact" else f"{row.match}: {row.model}"
     return (
         *(f"{row.book} (imported)" if row.is_imported else row.book, row.provider, model, row.unit),
-        *(f"${to_plain(row.price_usd)}", to_plain(row.per), row.conditions_key),
+        *(unit_price_text(row.unit, row.price_usd, row.per), row.conditions_key),
         *(said["valid_from"] or "", said["valid_to"] or "", row.confidence),
     )

@@ -12,8 +12,8 @@ from cost_exporter.cli.options import AsJson, OnlyTenant, period_of
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.cli.price_book import book_in_database
 from cost_exporter.domain.money import to_plain
-from cost_exporter.report.amounts import cost_text, time_text
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.amounts import cost_text, short_time_text
+from cost_exporter.report.forms import Fold, Sheet
 from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.rerate import (
     ReratedPeriod,
@@ -86,8 +86,20 @@ def list_past(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"rerates": [_rerate_json(row) for row in found]})
         return
-    columns = ("id", "state", "created_at", "since", "until", "tenant", "records", "before", "after")
-    print_sheet(Sheet(title="Re-ratings", columns=columns, rows=tuple(_cells(row) for row in found)))
+    print_sheet(
+        Sheet(
+            title="Re-ratings (times are UTC)",
+            columns=("id", "state", "created_at", "since", "until", "tenant", "records", "before", "after"),
+            rows=tuple(_cells(row) for row in found),
+            right_aligned=frozenset({"records", "before", "after"}),
+            unbroken=frozenset({"created_at", "since", "until"}),
+            folds=(
+                Fold(columns=("since", "until"), into="period", separator="\n", words=(" from", " until")),
+                Fold(columns=("state", "created_at"), into="state", separator="\n"),
+                Fold(columns=("before", "after"), into="before / after", separator="\n"),
+            ),
+        )
+    )
 
 
 def _steps(
@@ -183,8 +195,12 @@ def _rerate_json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    period = ("unpriced, any time", "") if row["only_unpriced"] else (time_text(row["since"]), time_text(row["until"]))
+    period = (
+        ("unpriced, any time", "")
+        if row["only_unpriced"]
+        else (short_time_text(row["since"]), short_time_text(row["until"]))
+    )
     return (
-        *(str(row["rerate_id"]), row["state"], time_text(row["created_at"]), *period, row["tenant_id"] or "all"),
+        *(str(row["rerate_id"]), row["state"], short_time_text(row["created_at"]), *period, row["tenant_id"] or "all"),
         *(str(row["records"]), cost_text(row["before_usd"]), cost_text(row["after_usd"])),
     )

@@ -14,8 +14,8 @@ from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
-from cost_exporter.report.amounts import jsonable, time_text
-from cost_exporter.report.forms import Sheet
+from cost_exporter.report.amounts import jsonable, short_time_text
+from cost_exporter.report.forms import Fold, Sheet
 from cost_exporter.store import tokens as credentials
 from cost_exporter.store.tokens import Token, TokenScope
 
@@ -107,17 +107,26 @@ def _token_json(token: Token) -> dict[str, object]:
 
 def _token_sheet(found: list[Token]) -> Sheet:
     return Sheet(
-        title="Tokens",
+        title="Tokens (times are UTC)",
         columns=("id", "tenant", "scope", "created_at", "revoked_at", "expires_at", "last_used_at"),
         rows=tuple(
             (
                 str(token.token_id),
                 _tenants_text(token),
                 _scopes_text(token),
-                time_text(token.created_at),
-                *("" if each is None else time_text(each) for each in _times(token)),
+                *map(short_time_text, (token.created_at, token.revoked_at, token.expires_at, token.last_used_at)),
             )
             for token in found
+        ),
+        unbroken=frozenset({"created_at", "revoked_at", "expires_at", "last_used_at"}),
+        folds=(
+            Fold(columns=("tenant", "scope"), into="tenant", separator="\n"),
+            Fold(
+                columns=("created_at", "revoked_at", "expires_at", "last_used_at"),
+                into="times",
+                separator="\n",
+                words=(" created", " revoked", " expires", " last used"),
+            ),
         ),
     )
 
@@ -128,7 +137,3 @@ def _tenants_text(token: Token) -> str:
 
 def _scopes_text(token: Token) -> str:
     return ",".join(token.scopes)
-
-
-def _times(token: Token) -> tuple[datetime | None, ...]:
-    return token.revoked_at, token.expires_at, token.last_used_at

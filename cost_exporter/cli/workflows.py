@@ -19,7 +19,7 @@ from cost_exporter.cli.options import (
     period_of,
     places_of,
 )
-from cost_exporter.cli.output import print_json, print_line, print_sheet
+from cost_exporter.cli.output import print_json, print_lines, print_sheet
 from cost_exporter.errors import CallfareError
 from cost_exporter.report.budgets import budget_lines
 from cost_exporter.report.margin import margin_lines
@@ -67,8 +67,7 @@ def trace(
         tenants = sorted({str(report.workflow["tenant_id"]) for report in reports})
         budgets = [] if as_json else [row for each in tenants for row in reader.budgets(tenant=each)]
     print_trace(reports, explain=explain, shows_call=True, places=places, is_wide=wide, as_json=as_json)
-    for line in budget_lines(budgets):
-        print_line(line)
+    print_lines(budget_lines(budgets))
 
 
 def top(
@@ -120,9 +119,6 @@ def print_trace(
         return
     for report in reports:
         print_sheet(report.sheet(places), is_wide=is_wide)
-        for line in margin_lines(report.workflow, report.records, places):
-            print_line(line)
-        for line in voice_lines(report.call, places) if shows_call and report.call is not None else ():
-            print_line(line)
-        for line in report.explanation() if explain else ():
-            print_line(line)
+        print_lines(margin_lines(report.workflow, report.records, places))
+        print_lines(voice_lines(report.call, places) if shows_call and report.call is not None else ())
+        print_lines(report.explanation() if explain else ())

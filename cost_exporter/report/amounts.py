@@ -12,7 +12,7 @@ from uuid import UUID
 
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["bound_text", "cost_text", "jsonable", "time_text", "total_text", "with_thousands"]
+__all__ = ["bound_text", "cost_text", "jsonable", "short_time_text", "time_text", "total_text", "with_thousands"]
 
 
 def cost_text(cost_usd: Decimal | None, places: int | None = None) -> str:
@@ -51,6 +51,11 @@ def with_thousands(number_text: str) -> str:
 def time_text(moment: datetime) -> str:
     """Return an instant as RFC 3339 in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def short_time_text(moment: datetime | None) -> str:
+    """Return an instant to the second, UTC, for the cells of a table; nothing where there is none."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def jsonable(something: Any) -> Any:

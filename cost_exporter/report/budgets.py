@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.money import to_plain
-from cost_exporter.report.amounts import jsonable, time_text
-from cost_exporter.report.sheet import Sheet
+from cost_exporter.report.amounts import jsonable, short_time_text
+from cost_exporter.report.sheet import Fold, Sheet
 
 __all__ = ["budget_json", "budget_lines", "budget_sheet", "calls_of", "reached_percent"]
 
@@ -61,7 +61,19 @@ def budget_sheet(rows: Sequence[Row]) -> Sheet:
         ),
         rows=tuple(_cells(row) for row in rows),
         right_aligned=frozenset({"limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "used"}),
-        unbroken=frozenset({"budget"}),
+        unbroken=frozenset({"budget", "resets_at"}),
+        folds=(
+            Fold(columns=("window", "resets_at"), into="window", separator="\n", words=("", " reset")),
+            Fold(columns=("tenant", "calls"), into="tenant / calls", separator="\n"),
+            Fold(columns=("used", "hard"), into="used", separator="\n", words=("", " (hard)")),
+            Fold(
+                columns=("limit_usd", "spent_usd", "reserved_usd", "remaining_usd"),
+                into="usd",
+                separator="\n",
+                words=(" limit", " spent", " reserved", " remaining"),
+            ),
+            Fold(columns=("budget", "tenant / calls", "window"), into="budget", separator="\n"),
+        ),
         total=_total(rows),
     )
 
@@ -79,7 +91,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _usd(row["remaining_usd"]),
         _used(row, bound),
         {"hard": "yes", "soft": "no"}.get(row["enforcement"], "shadow"),
-        "never" if row["resets_at"] is None else time_text(row["resets_at"]),
+        "never" if row["resets_at"] is None else short_time_text(row["resets_at"]),
     )
 
 

@@ -8,7 +8,7 @@ left out, no figure is cut off and no id is broken. What a name contains is made
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 
 from rich.cells import cell_len, chop_cells
@@ -25,6 +25,8 @@ _TEXT_WIDTH_FAIR = 24
 _GAP = "  "
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
 """A trace id, also within a text: it is never split, so that it can be copied."""
+_BETWEEN_FIGURES = ", "
+"""Where a cell of several figures may be broken, as `1,341 tokens, 60 s call`: never within one of them."""
 
 
 def table_form(sheet: Sheet, *, width: int | None = None) -> str:
@@ -75,7 +77,10 @@ def _fitting(sheet: Sheet, width: int | None) -> Sheet:
 def _column_widths(sheet: Sheet, width: int | None) -> list[int]:
     """Return how wide each column becomes. What is missing is taken from the widest columns of text, bit by bit."""
     widths = _natural_widths(sheet)
-    least = _natural_widths(sheet, text_width_max=_TEXT_WIDTH_MIN)
+    least = [
+        min(own, _figure_width(sheet, index))
+        for index, own in enumerate(_natural_widths(sheet, text_width_max=_TEXT_WIDTH_MIN))
+    ]
     while width is not None and _table_width(widths) > width:
         spare = [own if own > minimum else 0 for own, minimum in zip(widths, least, strict=True)]
         if not any(spare):
@@ -95,6 +100,20 @@ def _natural_widths(sheet: Sheet, text_width_max: int | None = None) -> list[int
     return widths
 
 
+def _figure_width(sheet: Sheet, index: int) -> int:
+    """Return what a column of figures takes where each figure of a cell has a line of its own."""
+    rows = (sheet.columns, *sheet.rows)
+    if sheet.columns[index] not in sheet.right_aligned:
+        return _table_width(_natural_widths(sheet))
+    return max(cell_len(part) for row in rows for line in row[index].split("\n") for part in _figures(line))
+
+
+def _figures(line: str) -> list[str]:
+    """Return the figures of a cell, each with the comma that stays behind it."""
+    *firsts, last = line.split(_BETWEEN_FIGURES)
+    return [*(f"{each}," for each in firsts), last]
+
+
 def _is_whole(sheet: Sheet, column: str) -> bool:
     return column in sheet.right_aligned or column in sheet.unbroken
 
@@ -105,7 +124,10 @@ def _table_width(widths: Sequence[int]) -> int:
 
 def _row_lines(sheet: Sheet, cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     """Yield the lines of a row: as many as its tallest cell has."""
-    wrapped = [list(_wrapped(cell, width)) for cell, width in zip(cells, widths, strict=True)]
+    wrapped = [
+        list(_wrapped(cell, width, _figures if name in sheet.right_aligned else str.split))
+        for name, cell, width in zip(sheet.columns, cells, widths, strict=True)
+    ]
     for lines in zip_longest(*wrapped, fillvalue=""):
         laid = [
             _pad(width - cell_len(line)) + line if name in sheet.right_aligned else line + _pad(width - cell_len(line))
@@ -118,23 +140,23 @@ def _pad(count: int) -> str:
     return " " * max(0, count)
 
 
-def _wrapped(cell: str, width: int) -> Iterator[str]:
+def _wrapped(cell: str, width: int, parts_of: Callable[[str], list[str]]) -> Iterator[str]:
     for line in cell.split("\n"):
         if cell_len(line) <= width:
             yield line
         else:
-            yield from _words_wrapped(line, width)
+            yield from _parts_wrapped(parts_of(line), width)
 
 
-def _words_wrapped(line: str, width: int) -> Iterator[str]:
-    """Yield a line's words in lines of this width; a word that is longer is broken."""
+def _parts_wrapped(parts: list[str], width: int) -> Iterator[str]:
+    """Yield the parts of a line in lines of this width; a part that is longer is broken."""
     filled = ""
-    for word in line.split():
-        for part in chop_cells(word, width):
-            joined = f"{filled} {part}" if filled else part
+    for part in parts:
+        for piece in chop_cells(part, width):
+            joined = f"{filled} {piece}" if filled else piece
             if cell_len(joined) <= width:
                 filled = joined
             else:
                 yield filled
-                filled = part
+                filled = piece
     yield filled

@@ -6,13 +6,13 @@ that the rows do not say; an operation of unknown cost has its line, its dash an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.domain.cost import LEGS, leg_of
 from cost_exporter.domain.money import to_plain, total
-from cost_exporter.report.amounts import cost_text, jsonable, total_text, with_thousands
+from cost_exporter.report.amounts import cost_text, jsonable, short_time_text, total_text, with_thousands
 from cost_exporter.report.decisions import issue_explained, told_instead
 from cost_exporter.report.sheet import Fold, Sheet
 from cost_exporter.report.unit_price import unit_price_text
@@ -140,7 +140,7 @@ def _top_row(workflow: Row, places: int | None) -> tuple[str, ...]:
         jsonable(workflow["trace_id"]),
         workflow["tenant_id"],
         workflow["workflow_name"] or "",
-        "" if started_at is None else f"{started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        short_time_text(started_at),
         workflow["state"],
         _duration(started_at, workflow["ended_at"]),
         str(workflow["request_count"]),

@@ -39,8 +39,9 @@ def unread(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: p
     return run
 
 
-def test_it_lists_scopes_and_attributes(unread: Any) -> None:
+def test_it_lists_scopes_and_attributes(unread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The most frequent first, with counts; nothing that was read."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     found = json.loads(unread("unread", "--json").out)["unread"]
     assert [(row["scope"], row["kind"], row["attributes"], row["record_count"]) for row in found] == [
         ("foo.sdk", "unread_usage", "gen_ai.usage.cached_foo_tokens", 2),
