@@ -1,7 +1,7 @@
 """The help of every command as text, so that showing it imports no command: a driver and a server take a second.
 
 `help_pages.txt` is made from the commands by `make reference`, for a terminal of 80 columns or more; typer writes no
-wider. Narrower ones, and whatever else stands on the command line, are left to typer.
+wider. Narrower ones, and every other command line, are left to typer.
 """
 
 import os
