@@ -19,8 +19,8 @@ from cost_exporter.store.periods import close_period, list_periods, reopen_perio
 from cost_exporter.store.rerate import apply_rerate, undo_rerate
 from tests.domain.builders import call, link, price_by_sum
 from tests.store.requests import problems, request, rows
-from tests.store.test_history import NEW
 from tests.store.test_journal import ALL_TIME, COST, corrections, make_final
+from tests.store.test_later_changes import NEW
 
 Database = psycopg.Connection[Any]
 SEPTEMBER, AUGUST = date(2026, 9, 1), date(2026, 8, 1)
