@@ -15,16 +15,17 @@ __all__ = ["MARK", "WIDTH", "stored_help"]
 WIDTH: Final = 80
 MARK: Final = "# "
 """Begins the line that names the command of the page below it."""
+_PROGRAM: Final = "callfare"
 _PAGES: Final = Path(__file__).with_name("help_pages.txt")
 
 
 def stored_help(arguments: Sequence[str]) -> str | None:
     """Return the page that `callfare ARGUMENTS` asks for; None if it is not the help of a command."""
     *command, last = arguments or [""]
-    asks_for_completion = "_CALLFARE_COMPLETE" in os.environ
+    asks_for_completion = f"_{_PROGRAM.upper()}_COMPLETE" in os.environ  # as typer names the variable
     if last != "--help" or asks_for_completion or shutil.get_terminal_size().columns < WIDTH:
         return None
-    return _pages().get(" ".join(["callfare", *command]))
+    return _pages().get(" ".join([_PROGRAM, *command]))
 
 
 def _pages() -> dict[str, str]:
