@@ -17,6 +17,7 @@ from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.forward.cost_log import log_calls, start_cost_log
 from cost_exporter.forward.enrich import cost_attributes
 from cost_exporter.pipeline import Observe, Pipeline
 from cost_exporter.read.otlp.decoded import DecodedRequest
@@ -43,6 +44,7 @@ class IngestOptions:
     estimates_usage: bool | None = None
     """From the text as well; None: from lengths alone; False: not at all."""
     trusted_cost_sources: tuple[str, ...] = ()
+    logs_costs: bool = False
 
 
 def ingest_options(settings: "Settings", config: "Config", database_url: str) -> IngestOptions:
@@ -54,6 +56,7 @@ def ingest_options(settings: "Settings", config: "Config", database_url: str) ->
         forwards_content=settings.forward_content,
         estimates_usage=settings.estimate_usage,
         trusted_cost_sources=config.trusted_cost_sources,
+        logs_costs=settings.log_costs,
     )
 
 
@@ -79,8 +82,14 @@ class LedgerIngest:
         observe_commit_seconds: Callable[[float], None] | None = None,
     ) -> None:
         """`observe` sees what became of each request, `observe_commit_seconds` how long each commit took."""
+        if options.logs_costs:
+            start_cost_log()
         self._committer = Committer(
-            lambda: LedgerStore(options.database_url, enrich=cost_attributes if options.is_forwarding else None),
+            lambda: LedgerStore(
+                options.database_url,
+                enrich=cost_attributes if options.is_forwarding else None,
+                announce=log_calls if options.logs_costs else None,
+            ),
             price,
             writers=writers,
             observe_seconds=observe_commit_seconds,

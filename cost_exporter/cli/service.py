@@ -25,6 +25,7 @@ from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.errors import StoreError
+from cost_exporter.forward.cost_log import log_workflow, start_cost_log
 from cost_exporter.forward.sender import Sender
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
@@ -153,6 +154,8 @@ class Service:
         self._repeat("refresh-book", self._refresh_book, every_seconds=_REFRESH_BOOK_EVERY_SECONDS)
         self._repeat("retry-unpriced", self._retry_unpriced, every_seconds=_RETRY_UNPRICED_EVERY_SECONDS)
         often = min(_FINALISE_EVERY_SECONDS_MAX, self._settings.finalise_after / 4)
+        if self._settings.log_costs:
+            start_cost_log()
         self._repeat("finalise", self._finalise, every_seconds=often)
         self._repeat("sweep-reservations", self._sweep_reservations, every_seconds=_SWEEP_RESERVATIONS_EVERY_SECONDS)
         self._stopped_by(self._tokens, _write_last_use)
@@ -243,6 +246,14 @@ class Service:
             # Committed, so nobody else finalises these; counted without a connection of the pool in hand.
             for each in final:
                 self._final_costs.observe(each.costs)
+                if self._settings.log_costs and each.record_count:
+                    log_workflow(
+                        trace_id=each.trace_id,
+                        tenant=each.tenant,
+                        call_count=each.record_count,
+                        total_cost_usd=each.total_cost_usd,
+                        unpriced_count=each.unpriced_count,
+                    )
             if len(final) < _FINALISED_AT_ONCE:
                 break
         with self._pool.connection(timeout=1) as connection:

@@ -12,6 +12,7 @@ from cost_exporter.domain.quote import Quote
 from cost_exporter.domain.settling.settle import TraceFacts, settle
 from cost_exporter.domain.span import SpanKey
 from cost_exporter.domain.usage import UsageRecord
+from cost_exporter.forward.cost_log import log_calls
 from cost_exporter.forward.enrich import describe_cost
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_order import streamed_spans
@@ -20,7 +21,9 @@ from cost_exporter.read.request import read_request
 __all__ = ["costs_of"]
 
 
-def costs_of(request: bytes, price: Callable[[UsageRecord], Quote]) -> dict[SpanKey, list[tuple[str, str | float]]]:
+def costs_of(
+    request: bytes, price: Callable[[UsageRecord], Quote], *, logs_costs: bool = False
+) -> dict[SpanKey, list[tuple[str, str | float]]]:
     """Return the cost attributes of each provider call in a serialised ExportTraceServiceRequest."""
     facts = read_request(
         wire.parse_request(request).resource_spans,
@@ -35,4 +38,7 @@ def costs_of(request: bytes, price: Callable[[UsageRecord], Quote]) -> dict[Span
         calls={(call.trace_id, call.span_id): call for call in facts.calls},
         links={(link.trace_id, link.span_id): link for link in facts.links},
     )
-    return {key: describe_cost(record) for key, record in settle(batch, price).items()}
+    records = settle(batch, price)
+    if logs_costs:
+        log_calls((record, None) for record in records.values())
+    return {key: describe_cost(record) for key, record in records.items()}

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Address of the Jaeger page, for links from a workflow to its trace."""
     estimate_usage: bool | None = None
     """Estimate calls without usage: 1 from the text on their spans as well, 0 not at all. Unset: from lengths alone."""
+    log_costs: bool = False
+    """Write one log line for each call that is priced, and for each workflow that is final."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     processes: int | None = Field(default=None, ge=1, le=64)

@@ -15,6 +15,7 @@ __all__ = [
     "default_tenant",
     "includes_stream_usage",
     "is_disabled",
+    "logs_costs",
     "price_files",
     "records_all",
     "report_seconds",
@@ -56,6 +57,11 @@ def trusts_baggage() -> bool:
 def captures_content() -> bool:
     """CALLFARE_CAPTURE_CONTENT, default off: texts and transcripts may go onto spans."""
     return _flag("CALLFARE_CAPTURE_CONTENT", default=False)
+
+
+def logs_costs() -> bool:
+    """CALLFARE_LOG_COSTS, default off: one log line for each call that is priced in this process."""
+    return _flag("CALLFARE_LOG_COSTS", default=False)
 
 
 def includes_stream_usage() -> bool | None:

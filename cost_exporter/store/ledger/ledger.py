@@ -14,12 +14,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
 
+from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.errors import StoreFault, StoreUnavailable
@@ -52,6 +53,8 @@ __all__ = ["LedgerStore"]
 
 _log = logging.getLogger(__name__)
 
+Announce = Callable[[Sequence[tuple[CostRecord, CostRecord | None]]], None]
+
 _ATTEMPTS_MAX: Final = 5
 _RETRY_SECONDS_MAX: Final = 0.05
 _PASSING: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, OvertakenError)
@@ -81,10 +84,17 @@ class _UnsettledError(Exception):
 class LedgerStore:
     """One connection to the ledger, made when it is needed and again after it broke. Use from one thread at a time."""
 
-    def __init__(self, database_url: str, *, enrich: Enrich | None = None, seed: int = 0) -> None:
-        """Name the database. `enrich` returns what to append to a forwarded span; None forwards nothing."""
+    def __init__(
+        self, database_url: str, *, enrich: Enrich | None = None, announce: Announce | None = None, seed: int = 0
+    ) -> None:
+        """Name the database.
+
+        `enrich` returns what to append to a forwarded span; None forwards nothing. `announce` is called after each
+        commit with the records that it stored, each with what was stored before; it must not raise.
+        """
         self._database_url = database_url
         self._enrich = enrich
+        self._announce = announce
         self._connection: psycopg.Connection[Any] | None = None
         self._buckets: set[int] = set()
         self._refused: list[str] = []
@@ -227,6 +237,8 @@ class LedgerStore:
             write_timings(connection, batches, bucket_day)
             write_letters(connection, all_letters)
             connection.commit()
+        if self._announce is not None and write_set.changes:
+            self._announce([(change.record, change.before) for change in write_set.changes])
         return receipts
 
     def _write(self, connection: psycopg.Connection[Any], write_set: WriteSet, locked: LockedTraces) -> None:

@@ -102,6 +102,7 @@ def _pricer() -> "Callable[[bytes], CostAttributes] | None":
     if environment.is_disabled():
         return None
     try:
+        from cost_exporter.forward.cost_log import start_cost_log  # noqa: PLC0415 - needs the extra
         from cost_exporter.forward.in_app import costs_of  # noqa: PLC0415 - needs the extra
         from cost_exporter.prices import load_book  # noqa: PLC0415 - needs the extra
     except ImportError as error:
@@ -111,8 +112,10 @@ def _pricer() -> "Callable[[bytes], CostAttributes] | None":
             error,
         )
         return None
-    book = load_book()
-    return lambda request: costs_of(request, book.price_of_call)
+    book, logs_costs = load_book(), environment.logs_costs()
+    if logs_costs:
+        start_cost_log()
+    return lambda request: costs_of(request, book.price_of_call, logs_costs=logs_costs)
 
 
 def _ordinary_exporter() -> SpanExporter:
