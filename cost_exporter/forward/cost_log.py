@@ -30,7 +30,7 @@ _PARTS: Final = {
     "cache_write_tokens": ("input_tokens", "written to the cache"),
     "reasoning_tokens": ("output_tokens", "reasoning"),
 }
-"""Parts of a total, which stand behind it in brackets: the total, and the word."""
+"""Parts that follow their total in brackets: the total, and the word."""
 
 
 def start_cost_log() -> None:
