@@ -75,6 +75,8 @@ def test_a_person_logs_in_with_a_token_and_sees_its_tenant(browse: Browse, datab
     assert (answer.status_code, answer.headers["location"]) == (303, f"/workflows/{SUPPORT_CALL.hex()}")
     page = browser.get("/")
     assert (page.status_code, "acme" in page.text, "beta" in page.text) == (200, True, False)
+    assert 'action="/logout"' in page.text
+    assert 'action="/logout"' in browser.get(f"/workflows/{SUPPORT_CALL.hex()}").text
     assert browser.get(f"/workflows/{OTHER_CALL.hex()}").status_code == 404
     assert browser.get("/v1/costs").status_code == 200
     assert "You are logged in and see acme" in browser.get("/login").text

@@ -1,6 +1,7 @@
 """The pages as text: what they show, that every figure is exact, and that no name becomes markup."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal as D
@@ -21,7 +22,16 @@ from cost_exporter.settings.budget_rule import BudgetRule
 from cost_exporter.store.budgets.definitions import put_budget
 from cost_exporter.store.budgets.rules import spec_of
 from tests.serve.conftest import client
-from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
+from tests.support.stored import (
+    CHAT_COST_USD,
+    EMBEDDING_COST_USD,
+    OTHER_CALL,
+    SUPPORT_CALL,
+    as_url,
+    filling,
+    running_service,
+    send,
+)
 
 TRACE = UUID(int=7)
 PATHS = [path for path, _ in NAVIGATION if path != "/docs"]
@@ -249,8 +259,20 @@ def test_a_budget_shows_what_is_spent_and_left(empty_web: TestClient, database_u
     assert "calls: all · refuses calls" in words_of(text)
 
 
-def add_budget(database_url: str) -> None:
-    """Set one of five dollars a day."""
+def test_the_overview_begins_with_the_budget_that_is_used_most(empty_web: TestClient, database_url: str) -> None:
+    """What is spent is the ledger's, and a call without a cost makes it a lower bound."""
+    with running_service(as_url(database_url)) as addresses:
+        send(addresses["grpc"], filling(time.time_ns()))
+    add_budget(database_url, name="wide", window="total")
+    add_budget(database_url, name="tight", window="total", limit_usd="0.001")
+    text = empty_web.get("/").text
+    assert text.index("tight") < text.index("wide")
+    assert f'value="{CHAT_COST_USD}"' in text[text.index("tight") :]
+    assert '<a href="/budgets">' in text
+
+
+def add_budget(database_url: str, **changed: str) -> None:
+    """Set one, of five dollars a day."""
     with psycopg.connect(database_url) as connection:
-        rule = {"name": "<b>day", "tenant": "acme", "window": "day", "limit_usd": "5", "hard": True}
+        rule = {"name": "<b>day", "tenant": "acme", "window": "day", "limit_usd": "5", "hard": True} | changed
         put_budget(connection, spec_of(BudgetRule.model_validate(rule)))

@@ -1,6 +1,6 @@
 """The budgets: what each allows in its window, what is spent and reserved of it, and when it begins again."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,21 +11,25 @@ from cost_exporter.serve.access import Access
 from cost_exporter.serve.pages.figures import UNKNOWN, at_least, column_places, figure, percent
 from cost_exporter.serve.web import Web
 
-__all__ = ["budgets_page"]
+__all__ = ["budget_rows", "budgets_page"]
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 _MONEY = ("limit_usd", "spent_usd", "reserved_usd", "remaining_usd")
 
 
 def budgets_page(web: Web, access: Access, _: Request) -> dict[str, Any]:
     """Return what fills the page."""
     with web.lend(access.tenants) as reader:
-        rows = reader.budgets(tenant=access.tenant)
+        return {"budgets": budget_rows(reader.budgets(tenant=access.tenant))}
+
+
+def budget_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the cells of budgets: money at the same number of places in each column."""
     places = column_places(row[name] for row in rows for name in _MONEY)
-    return {"budgets": [_budget(row, places) for row in rows]}
+    return [_budget(row, places) for row in rows]
 
 
-def _budget(row: dict[str, Any], places: int) -> dict[str, Any]:
+def _budget(row: Row, places: int) -> dict[str, Any]:
     spent_usd: Decimal = row["spent_usd"] or Decimal(0)
     reached = reached_percent(row)
     return {

@@ -1,6 +1,6 @@
 """The first page: what today and this month cost, what the month will come to, and where the money goes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -11,6 +11,7 @@ from cost_exporter.report.amounts import cost_text
 from cost_exporter.report.forecast import forecast_of
 from cost_exporter.report.spend import Spend, SpendGroup, spend_of
 from cost_exporter.serve.access import Access
+from cost_exporter.serve.pages.budgets import budget_rows
 from cost_exporter.serve.pages.charts import Column, axis_top, stacked_columns
 from cost_exporter.serve.pages.figures import LEG_WORDS, at_least, at_most, column_places, figure
 from cost_exporter.serve.pages.workflows import listed_rows
@@ -36,6 +37,7 @@ def overview(web: Web, access: Access) -> dict[str, Any]:
         models = _spend(reader, month, ("provider", "model"), tenant)
         expensive = reader.top(month, limit=_LISTED, tenant=tenant)
         latest = reader.latest(now=datetime.now(UTC), count=_LISTED, tenant=tenant)
+        budgets = reader.budgets(tenant=tenant)
         margin = margin_of_period(reader, Period(since=_midnight(today), until=month.until), tenant)
     now, so_far = _within(by_leg, today, today), _within(by_leg, today.replace(day=1), today)
     chart = _within(by_leg, shown_since, today)
@@ -54,7 +56,13 @@ def overview(web: Web, access: Access) -> dict[str, Any]:
         "models": _top(models),
         "expensive": listed_rows(expensive),
         "latest": listed_rows(latest),
+        "budgets": budget_rows(sorted(budgets, key=_used_share, reverse=True)[:_LISTED]),
     }
+
+
+def _used_share(budget: Mapping[str, Any]) -> Decimal:
+    spent_usd, limit_usd = budget["spent_usd"] or Decimal(0), budget["limit_usd"]
+    return spent_usd / limit_usd if limit_usd else Decimal(1)
 
 
 def _midnight(day: date) -> datetime:

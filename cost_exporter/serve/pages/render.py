@@ -66,10 +66,12 @@ def _environment() -> jinja2.Environment:
     return template_environment()
 
 
-def page(name: str, path: str, content: Mapping[str, Any], status: int = 200) -> Response:
+def page(
+    name: str, path: str, content: Mapping[str, Any], status: int = 200, *, is_logged_in: bool = False
+) -> Response:
     """Return a page: the template's name, the path it is found under in the navigation, and what fills it."""
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    text = _environment().get_template(name).render(current=path, now=now, **content)
+    text = _environment().get_template(name).render(current=path, now=now, is_logged_in=is_logged_in, **content)
     return HTMLResponse(text, status, headers=PAGE_HEADERS)
 
 

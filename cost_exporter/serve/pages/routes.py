@@ -16,6 +16,7 @@ from cost_exporter.serve.pages.render import page
 from cost_exporter.serve.pages.spend import spend_page
 from cost_exporter.serve.pages.workflow import workflow_content
 from cost_exporter.serve.pages.workflows import workflow_list
+from cost_exporter.serve.session import session_id_of
 from cost_exporter.serve.web import Web, find_workflows
 
 __all__ = ["page_routes"]
@@ -42,7 +43,8 @@ def page_routes(web: Web) -> list[Route]:
 
 def _handler(web: Web, path: str, template: str, fill: Fill) -> Callable[[Request], Response]:
     def handle(request: Request) -> Response:
-        return page(template, path, fill(web, access_of(request, web.authenticate), request))
+        content = fill(web, access_of(request, web.authenticate), request)
+        return page(template, path, content, is_logged_in=session_id_of(request) is not None)
 
     return handle
 
@@ -52,6 +54,7 @@ def _workflow_handler(web: Web) -> Callable[[Request], Response]:
         access = access_of(request, web.authenticate)
         with web.lend(access.tenants) as reader:
             reports = find_workflows(reader, trace_id_of(request.path_params["trace_id"]), access)
-        return page("workflow.html", "/workflows", workflow_content(reports, web.book(), web.jaeger_url))
+        content = workflow_content(reports, web.book(), web.jaeger_url)
+        return page("workflow.html", "/workflows", content, is_logged_in=session_id_of(request) is not None)
 
     return handle
