@@ -28,6 +28,7 @@ NUMBERS_WITHOUT_UNIT = {
     # Counts of what the name says, in the plural.
     *("slots", "slot", "records", "traces", "attempts", "seq", "wire_type", "characters", "channels"),
     *("total_tokens", "input_tokens", "output_tokens", "llm_calls"),
+    "threshold",  # of an alert: percent, dollars, minutes or days, by its kind
 }
 
 

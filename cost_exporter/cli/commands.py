@@ -74,6 +74,12 @@ def _periods(app: typer.Typer) -> None:
     app.add_typer(periods, name="period")
 
 
+def _alerts(app: typer.Typer) -> None:
+    from cost_exporter.cli.alerts import alerts
+
+    app.add_typer(alerts, name="alert")
+
+
 def _audit(app: typer.Typer) -> None:
     from cost_exporter.cli.audit import audit
 
@@ -132,6 +138,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
     "budget": (_budgets, "Budgets: what calls may cost in an hour, a day, a month or in all."),
     "period": (_periods, "Close months: from then on they change only by corrections."),
+    "alert": (_alerts, "Alerts: receivers, and what was delivered to them."),
     "audit": (_audit, "Who changed prices, budgets, tokens, re-ratings and closed months."),
     "token": (_tokens, "Credentials for sending and reading."),
     "deadletter": (_dead_letters, "Spans that could not be kept as records."),

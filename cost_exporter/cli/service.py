@@ -18,6 +18,8 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from cost_exporter.alerts.delivery import Deliverer
+from cost_exporter.alerts.judge import Judge
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.notice import CollisionNotice
@@ -71,6 +73,7 @@ _SWEEP_RESERVATIONS_EVERY_SECONDS: Final = 60.0
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
 _WRITE_LAST_USE_EVERY_SECONDS: Final = 60.0
 _POOL_CONNECTIONS_MAX: Final = 4
+_ALERT_CONNECTIONS_MAX: Final = 3
 _FIRST_CONNECTION_SECONDS_MAX: Final = 30.0
 """At the start the database was reachable a moment ago. Later, requests are answered with "try again" sooner."""
 _log = logging.getLogger(__name__)
@@ -93,6 +96,7 @@ class Service:
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
         self._retries_at_seconds: list[float] = []
+        self._mismatch_count: int | None = None
         pool = open_pool(database_url, size_max=_POOL_CONNECTIONS_MAX, wait_seconds_max=3, name="service")
         self._pool = self._stopped_by(pool, ConnectionPool[Any].close)
         self._readers = self._stopped_by(ReaderPool(database_url), ReaderPool.close)
@@ -161,10 +165,30 @@ class Service:
         self._stopped_by(self._tokens, _write_last_use)
         self._repeat("token-use", self._tokens.write_last_use, every_seconds=_WRITE_LAST_USE_EVERY_SECONDS)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
+        self._start_alerts()
         if self._settings.forward_endpoint is not None:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
             self._stopped_by(sender, Sender.stop)
             sender.start()
+
+    def _start_alerts(self) -> None:
+        rules = self._config.alerts
+        if not rules:
+            return
+        page_url = self._settings.page_url or f"http://{self._settings.web_addr}"
+        self._metrics.watch_receivers(rule.name for rule in rules)
+        pool = open_pool(self._database_url, size_max=_ALERT_CONNECTIONS_MAX, wait_seconds_max=10, name="alerts")
+        lend = self._stopped_by(pool, ConnectionPool[Any].close).connection
+        deliverer = Deliverer(lend, rules, page_url=page_url, count=self._metrics.alert_delivery)
+        judge = Judge(
+            lend,
+            rules,
+            prices_checked_on=lambda: _newest_check(self._book_keeper.book),
+            mismatch_count=lambda: self._mismatch_count,
+            count_given_up=lambda receiver: self._metrics.alert_delivery(receiver, "given_up"),
+        )
+        self._stopped_by(deliverer, Deliverer.stop).start()
+        self._stopped_by(judge, Judge.stop).start()
 
     def _start_receivers(self, intake: Intake) -> dict[str, Address]:
         raise_file_limit()
@@ -268,6 +292,7 @@ class Service:
         with Reader.connect(self._database_url) as reader:
             found = reader.mismatches()
         self._metrics.checked_rollups(len(found))
+        self._mismatch_count = len(found)
         if found:
             _log.error("%d rollup keys differ from their records; `callfare verify` names them", len(found))
 

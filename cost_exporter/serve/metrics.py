@@ -11,7 +11,7 @@ without any priced call has no sample of its cost.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ _LABELS: Final = ("tenant", "category", "operation", "provider", "model")
 _COMBINATIONS_MAX: Final = 1000
 _TOTALS_AGE_SECONDS_MAX: Final = 2.0
 _COMMIT_BUCKETS_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_DELIVERY_RESULTS: Final = ("delivered", "failed", "given_up")
 _RESULTS: Final = ("received", "accepted", "duplicate", "conflict", "ignored", "dead_letter")
 Row = dict[str, Any]
 Labels = tuple[str, ...]
@@ -54,6 +55,12 @@ class ServiceMetrics:
         self._refused = Counter("callfare_refused", "Requests refused.", ["reason"], registry=self.registry)
         self._budget_exceeded = Counter(
             "callfare_budget_exceeded", "Calls that a budget of the service refused.", registry=self.registry
+        )
+        self._deliveries = Counter(
+            "callfare_alert_deliveries",
+            "Attempts to deliver an alert, by receiver: delivered, failed (tried again), given_up (after a day).",
+            ["receiver", "result"],
+            registry=self.registry,
         )
         self._claims_ignored = Counter(
             "callfare_tenant_claims_ignored",
@@ -97,6 +104,16 @@ class ServiceMetrics:
     def budget_exceeded(self) -> None:
         """Count a call that a budget refused."""
         self._budget_exceeded.inc()
+
+    def watch_receivers(self, names: Iterable[str]) -> None:
+        """Show each receiver of alerts from the start on."""
+        for name in names:
+            for result in _DELIVERY_RESULTS:
+                self._deliveries.labels(name, result)
+
+    def alert_delivery(self, receiver: str, result: str) -> None:
+        """Count an attempt to deliver an alert."""
+        self._deliveries.labels(receiver, result).inc()
 
     def checked_rollups(self, mismatch_count: int) -> None:
         """Set how many keys differed. The gauge exists from the first check on: no check is not "all is well"."""

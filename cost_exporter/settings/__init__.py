@@ -4,6 +4,7 @@ A wrong setting raises an error of one line that names the variable or the place
 """
 
 from cost_exporter.settings.address import Address, require_safe_address
+from cost_exporter.settings.alert_rule import AlertRule
 from cost_exporter.settings.budget_rule import BudgetRule
 from cost_exporter.settings.config_file import Config, Fee, Revenue, load_config
 from cost_exporter.settings.environment import Settings, load_settings
@@ -11,6 +12,7 @@ from cost_exporter.settings.tls import TlsFiles
 
 __all__ = [
     "Address",
+    "AlertRule",
     "BudgetRule",
     "Config",
     "Fee",

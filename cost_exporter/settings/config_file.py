@@ -1,4 +1,4 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, trusted cost sources.
+"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, alerts, trusted cost sources.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
 the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from cost_exporter.errors import SettingsError
+from cost_exporter.settings.alert_rule import FOREIGN_ALERT_NAMES, AlertRule
 from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
 from cost_exporter.settings.config_values import DecimalString, Part
 
@@ -22,11 +23,14 @@ __all__ = ["Config", "Fee", "Revenue", "load_config"]
 
 _NOT_BUILT: Final = {
     "tiers": "no budget of a request is enforced",
-    "alerts": "no alert is sent",
     "reports": "no report is sent",
 }
 """Sections that a later version reads, and what does not happen until then."""
-_FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {"budgets": FOREIGN_BUDGET_NAMES}
+Named = BudgetRule | AlertRule
+_FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "budgets": FOREIGN_BUDGET_NAMES,
+    "alerts": FOREIGN_ALERT_NAMES,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -70,17 +74,19 @@ class Config(Part):
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     budgets: tuple[BudgetRule, ...] = Field(default=(), strict=False)
     """What calls may cost in a window."""
+    alerts: tuple[AlertRule, ...] = Field(default=(), strict=False)
+    """Receivers of alerts."""
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
 
-    @field_validator("budgets")
+    @field_validator("budgets", "alerts")
     @classmethod
-    def _have_names_of_their_own(cls, budgets: tuple[BudgetRule, ...]) -> tuple[BudgetRule, ...]:
-        names = [budget.name for budget in budgets]
+    def _have_names_of_their_own(cls, parts: tuple[Named, ...], info: ValidationInfo) -> tuple[Named, ...]:
+        names = [part.name for part in parts]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"two budgets are named {twice!r}; give each a name of its own")
-        return budgets
+            raise ValueError(f"two {info.field_name} are named {twice!r}; give each a name of its own")
+        return parts
 
 
 def load_config(path: Path | None) -> Config:
@@ -143,7 +149,7 @@ def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
 
 
 def _names_at(location: tuple[int | str, ...]) -> str:
-    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee, "budgets": BudgetRule}
+    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee, "budgets": BudgetRule, "alerts": AlertRule}
     return _field_names(Config if len(location) == 1 else parts[str(location[0])])
 
 

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     prices: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
     """Extra price files, separated by commas (or the platform's path separator)."""
     config: Path | None = None
-    """The configuration file: revenue and fee rules, trusted cost sources."""
+    """The configuration file: revenue and fee rules, budgets, alerts, trusted cost sources."""
     forward_endpoint: str | None = None
     """OTLP endpoint to which the spans of calls are forwarded with their cost: `http://host:port` or `https://host:port`.
     HTTP on port 4318 or with the path `/v1/traces`, else gRPC."""
@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
     jaeger_url: str | None = None
     """Address of the Jaeger page, for links from a workflow to its trace."""
+    page_url: str | None = None
+    """Address under which people reach the pages, for links in alerts. Unset: `http://` and the web address."""
     estimate_usage: bool | None = None
     """Estimate calls without usage: 1 from the text on their spans as well, 0 not at all. Unset: from lengths alone."""
     log_costs: bool = False
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
             raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
         return url
 
-    @field_validator("forward_endpoint", "jaeger_url")
+    @field_validator("forward_endpoint", "jaeger_url", "page_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

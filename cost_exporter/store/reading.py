@@ -133,6 +133,10 @@ class Reader:
         """Return the budgets in the window that runs: of a tenant, of a name, or all."""
         return self._rows("budgets", {"tenant": tenant, "name": name})
 
+    def alerts(self, *, tenant: str | None = None, count: int) -> list[Row]:
+        """Return the last alerts, with what became of their deliveries: of a tenant, or all."""
+        return self._rows("latest_alerts", {"tenant": tenant, "count": count})
+
     def dead_letters(self, *, count: int) -> list[Row]:
         """Return the newest dead letters, without their payload."""
         return self._rows("dead_letters", {"count": count})

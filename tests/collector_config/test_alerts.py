@@ -47,6 +47,10 @@ def partition(name: str, number: int, consumer: str = "a") -> str:
     return f'{name}{{topic="otlp_spans", partition="{number}", instance="{consumer}"}}'
 
 
+def attempts(result: str) -> str:
+    return f'callfare_alert_deliveries_total{{receiver="ops", result="{result}"}}'
+
+
 CASES = [
     Case("CallfareSpansLostForGood", {LOST + COST: "_x37 512x30"}, {LOST + VIEW: "_x37 512x30"}),
     Case("CallfareSpansLostForGood", {LOST + COST: "512x37 600x30"}, {LOST + COST: "512x60"}),
@@ -105,6 +109,22 @@ CASES = [
         {"callfare_commit_seconds_bucket" + FAST: "0x60", "callfare_commit_seconds_bucket" + SLOW: "0+10x60"},
         {"callfare_commit_seconds_bucket" + FAST: "0+10x60", "callfare_commit_seconds_bucket" + SLOW: "0+10x60"},
     ),
+    Case(
+        "CallfareBudgetRefuses",
+        {"callfare_budget_exceeded_total": "0x37 1x30"},
+        {"callfare_budget_exceeded_total": "7x60"},
+    ),
+    Case(
+        "CallfareAlertsNotDelivered",
+        {attempts("failed"): "0+1x60", attempts("delivered"): "5x60"},
+        {attempts("failed"): "0+1x60", attempts("delivered"): "0+1x60"},
+    ),
+    Case(
+        "CallfareAlertsGivenUp",
+        {attempts("given_up"): "0x37 1x30"},
+        {attempts("given_up"): "0x60", attempts("failed"): "0+1x60"},
+    ),
+    Case("CallfareAlertsGivenUp", {attempts("given_up"): "_x37 1x30"}, {attempts("given_up"): "_x37 0x30"}),
     Case("CallfarePricesOld", {"callfare_price_book_age_days": "31x60"}, {"callfare_price_book_age_days": "29x60"}),
 ]
 

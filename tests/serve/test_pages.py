@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from cost_exporter.domain.alerting import Alert, Receiver
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.serve.metrics import ServiceMetrics
@@ -19,6 +20,7 @@ from cost_exporter.serve.pages.render import NAVIGATION, page
 from cost_exporter.serve.pages.workflow import workflow_content
 from cost_exporter.serve.pages.workflows import listed_rows
 from cost_exporter.settings.budget_rule import BudgetRule
+from cost_exporter.store.alerts.making import make_alert
 from cost_exporter.store.budgets.definitions import put_budget
 from cost_exporter.store.budgets.rules import spec_of
 from tests.serve.conftest import client
@@ -269,6 +271,24 @@ def test_the_overview_begins_with_the_budget_that_is_used_most(empty_web: TestCl
     assert text.index("tight") < text.index("wide")
     assert f'value="{CHAT_COST_USD}"' in text[text.index("tight") :]
     assert '<a href="/budgets">' in text
+
+
+def test_alerts_show_with_what_became_of_them(empty_web: TestClient, database_url: str) -> None:
+    """What a message said, and whether it was taken; names are text."""
+    assert "None yet" in empty_web.get("/budgets").text
+    facts = {"tenant": "acme", "provider": "openai", "model": "<b>gpt", "day": "2026-11-30", "unpriced_count": 3}
+    at = datetime(2026, 11, 30, tzinfo=UTC)
+    with psycopg.connect(database_url) as connection:
+        alert = Alert(kind="unpriced", tenant="acme", scope="openai/gpt", window_start=at, facts=facts)
+        assert make_alert(connection, alert, [Receiver(name="ops", kinds=frozenset({"unpriced"}))])
+        connection.execute(
+            "update callfare.alert_delivery set state = 'given_up', ended_at = now(), last_error = 'HTTP 500'"
+        )
+    text = empty_web.get("/budgets").text
+    assert "No price for &lt;b&gt;gpt of openai" in text
+    assert "acme, on 2026-11-30 (UTC): 3 calls of unknown cost." in text
+    assert "ops: dropped after 0 attempts (HTTP 500)" in text
+    assert 'href="/unpriced"' in text
 
 
 def add_budget(database_url: str, **changed: str) -> None:

@@ -97,6 +97,7 @@ def _named(connection: Connection, name: str) -> BudgetSpec | None:
 
 
 def _put(connection: Connection, spec: BudgetSpec) -> None:
+    connection.execute(statement("lock_accounts_of_budget"), {"name": spec.name})
     connection.execute(
         statement("put_budget"),
         {
@@ -119,6 +120,7 @@ def _put(connection: Connection, spec: BudgetSpec) -> None:
         },
     )
     connection.execute(statement("open_own_account"), {"name": spec.name})
+    connection.execute(statement("arm_alerts"), {"name": spec.name})
 
 
 def _spec(row: dict[str, Any]) -> BudgetSpec:

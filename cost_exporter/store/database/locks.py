@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-__all__ = ["Lock", "lock_session", "lock_transaction", "try_lock_session", "unlock_session"]
+__all__ = ["Lock", "lock_session", "lock_transaction", "try_lock_session", "try_lock_transaction", "unlock_session"]
 
 Executor = psycopg.Connection[Any] | psycopg.Cursor[Any]
 
@@ -29,6 +29,8 @@ class Lock(IntEnum):
     """One process makes the partition of a month."""
     PERIODS = 7_263_905_114_117_018
     """Writers share it; who closes or reopens a period has it alone."""
+    ALERTS = 7_263_905_114_117_006
+    """One service sweeps for alerts at a time."""
 
 
 def lock_session(connection: Executor, lock: Lock) -> None:
@@ -50,3 +52,9 @@ def unlock_session(connection: Executor, lock: Lock) -> None:
 def lock_transaction(connection: Executor, lock: Lock) -> None:
     """Wait for the lock and hold it until the end of the transaction."""
     connection.execute("select pg_advisory_xact_lock(%s)", (int(lock),))
+
+
+def try_lock_transaction(connection: Executor, lock: Lock) -> bool:
+    """Take the lock as `lock_transaction` does, unless somebody holds it. Return whether it was taken."""
+    row = connection.execute("select pg_try_advisory_xact_lock(%s)", (int(lock),)).fetchone()
+    return row is not None and bool(row[0])

@@ -20,6 +20,8 @@ __all__ = ["move_rollups"]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Moves = Mapping[tuple[str, WorkflowKey], Measures]
 _US_PER_HOUR: Final = 3_600_000_000
+_MARKS_MAX: Final = 256
+"""Of one transaction: services beyond are seen another time. Senders choose their names."""
 _COUNTS: Final = frozenset({"request_count", "unpriced_count", "duplicate_count", "llm_calls"})
 
 
@@ -37,6 +39,7 @@ def move_rollups(cursor: Cursor, write_set: WriteSet) -> None:
     before = [change.before for change in write_set.changes if change.before is not None]
     before += [change.record for change in write_set.removals]
     _move_spend(cursor, spend_moves(hourly_moves, records, before))
+    _mark_spend(cursor, hourly_moves, write_set)
 
 
 def _move_workflows(cursor: Cursor, moves: Moves, *, only_new: bool) -> None:
@@ -181,6 +184,21 @@ def _move_spend(cursor: Cursor, moves: Mapping[SpendKey, SpenderMeasures]) -> No
             **_measure_parameters([spend for _, spend in spends]),
         },
     )
+
+
+def _mark_spend(cursor: Cursor, moves: Mapping[HourlyKey, Measures], write_set: WriteSet) -> None:
+    """Record who spent, and by which services, for the judging of alerts after the commit."""
+    marks: set[tuple[str, str | None]] = {(key.tenant, None) for key in moves}
+    for change in write_set.changes:
+        if change.before is None and change.record.call.service_name and len(marks) < _MARKS_MAX:
+            marks.add((change.record.tenant, change.record.call.service_name))
+    if marks:
+        rows = sorted(marks, key=lambda mark: (mark[0], mark[1] or ""))
+        parameters = {
+            "tenant_id": TextArray.of([tenant for tenant, _ in rows]),
+            "service_name": TextArray.of([service for _, service in rows]),
+        }
+        cursor.execute(statement("mark_spend"), parameters)
 
 
 def _measure_parameters(rows: Sequence[Measures] | Sequence[SpenderMeasures]) -> dict[str, Any]:

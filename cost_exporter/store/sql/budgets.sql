@@ -211,3 +211,18 @@ join callfare.budget_account as account using (account_id)
 join callfare.budget using (budget_id)
 where reservation.state = 'expired' and hold.window_start = callfare.window_start(budget.time_window, coalesce(%(at)s, now()))
 order by budget.name, account.tenant_id, reservation.reservation_id;
+
+-- lock_accounts_of_budget --
+-- The accounts of a budget that is about to change, locked so that nobody judges it meanwhile.
+select account.account_id from callfare.budget_account as account join callfare.budget using (budget_id)
+where budget.name = %(name)s
+order by account.account_id
+for update of account;
+
+-- arm_alerts --
+-- A limit that was raised lets the thresholds above what is spent fire again.
+update callfare.alert set is_armed = true
+from callfare.budget_state(statement_timestamp()) as state
+where state.name = %(name)s and alert.kind = 'budget' and alert.tenant_id = state.tenant_id and alert.scope = state.name
+  and alert.window_start = state.window_start and not alert.is_armed and alert.limit_usd < state.limit_usd
+  and state.spent_usd * 100 < state.limit_usd * alert.threshold;

@@ -284,6 +284,11 @@ comment on table callfare.budget is 'Budgets as they were set.';
 comment on table callfare.budget_account is 'One row for each tenant that a budget applies to: its lock.';
 comment on table callfare.reservation is 'Money promised to a call, or as a lease to a process.';
 comment on table callfare.reservation_hold is 'What a reservation takes from a budget in its window.';
+comment on table callfare.alert is 'One row for each event that receivers hear of once; the key makes one alert of what several services judge.';
+comment on table callfare.alert_delivery is 'What each receiver has to get, and what became of it.';
+comment on table callfare.alert_judge is 'When somebody last judged alerts: marks are made only then.';
+comment on table callfare.service_seen is 'When services sent calls, and how long they were silent at most in between.';
+comment on table callfare.spend_mark is 'Who spent since alerts were last judged.';
 comment on table callfare.reservation_arrival is 'What the stored spans of a reservation cost, in slots.';
 
 comment on view callfare.closed_period is 'Closed months, one row a tenant of each closing. A tenant-limited reader sees its own.';

@@ -138,3 +138,17 @@ select 1 as alive;
 select * from callfare.budget_status
 where (%(tenant)s::text is null or tenant_id = %(tenant)s) and (%(name)s::text is null or name = %(name)s)
 order by name, tenant_id;
+
+-- latest_alerts --
+-- The last alerts, with what became of their deliveries.
+select
+  alert.alert_id::text as alert_id, alert.kind, alert.tenant_id, alert.scope, alert.window_start, alert.threshold,
+  alert.facts, alert.made_at,
+  coalesce((
+    select jsonb_agg(jsonb_build_object(
+      'receiver', receiver, 'state', state, 'attempts', attempts, 'last_error', last_error) order by receiver)
+    from callfare.alert_delivery as delivery where delivery.alert_id = alert.alert_id), '[]') as deliveries
+from callfare.alert
+where %(tenant)s::text is null or alert.tenant_id = %(tenant)s
+order by alert.made_at desc, alert.alert_id
+limit %(count)s;

@@ -176,3 +176,10 @@ on conflict (tenant_id, kind, grain, starts_at, value, slot) do update set
   characters = rollup.characters + excluded.characters,
   audio_seconds = rollup.audio_seconds + excluded.audio_seconds,
   call_seconds = rollup.call_seconds + excluded.call_seconds;
+
+-- mark_spend --
+-- Who spent, for the service that judges alerts after the commit. Nothing where none does.
+insert into callfare.spend_mark (tenant_id, service_name)
+select tenant_id, service_name
+from unnest(%(tenant_id)b::text[], %(service_name)b::text[]) as new (tenant_id, service_name)
+where exists (select from callfare.alert_judge where judged_at > now() - interval '1 hour');

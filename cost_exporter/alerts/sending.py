@@ -1,0 +1,182 @@
+"""Send one message to a webhook, to Slack or to Discord, in bounded time.
+
+Redirects are not followed: a POST would become a GET, and the receiver would choose which address is called. No error
+holds the URL, because it may be a secret.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from cost_exporter.alerts.connecting import connection_for
+from cost_exporter.report.alerts import Message
+from cost_exporter.settings import AlertRule
+
+__all__ = ["SEND_SECONDS_MAX", "Answer", "Outgoing", "send"]
+
+SEND_SECONDS_MAX: Final = 20.0
+"""Less than the minute that a claim holds."""
+_CONNECT_SECONDS_MAX: Final = 10.0
+_ACCEPTED: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+_BUSY: Final = frozenset({429, 503})
+_RETRY_AFTER_MAX: Final = timedelta(hours=1)
+_SLACK_LENGTH_MAX: Final = 3000
+_DISCORD_LENGTH_MAX: Final = 2000
+_SLACK_MARKUP: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_DISCORD_MARKUP: Final = str.maketrans({mark: "\\" + mark for mark in "\\*_~`|>#[]()<"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message and what receivers recognise it by."""
+
+    message_id: str
+    """The same at each attempt: by it a receiver drops what comes twice."""
+    kind: str
+    made_at: datetime
+    facts: Mapping[str, Any]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of one attempt."""
+
+    error: str = ""
+    """Empty: the receiver has it."""
+    retry_after: timedelta | None = None
+    """How long the receiver wants to be left alone."""
+
+
+def send(rule: AlertRule, outgoing: Outgoing, *, timeout_seconds: float = SEND_SECONDS_MAX) -> Answer:
+    """Send a message once. Never raises."""
+    body, headers = _request(rule, outgoing)
+    url = urlsplit(rule.url.get_secret_value())
+    assert url.hostname is not None
+    connection = connection_for(
+        url.scheme,
+        url.hostname,
+        url.port,
+        timeout_seconds=min(_CONNECT_SECONDS_MAX, timeout_seconds),
+        allows_private=rule.allow_private,
+    )
+    deadline = _Deadline(connection, timeout_seconds)
+    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    try:
+        with deadline:
+            connection.request("POST", target, body, headers | _credentials(url.username, url.password))
+            response = connection.getresponse()
+            answer = _answer(response.status, response.headers.get("Retry-After"))
+    except (OSError, HTTPException, UnicodeError, ValueError) as error:
+        answer = Answer(error=_reason(error))
+    finally:
+        connection.close()
+    # An answer that was cut off there is none, whatever it began with.
+    return Answer(error=f"no answer within {timeout_seconds:g} s") if deadline.is_over else answer
+
+
+class _Deadline:
+    """Ends an exchange that goes on for too long, however slowly the receiver sends byte after byte."""
+
+    def __init__(self, connection: HTTPConnection, seconds: float) -> None:
+        self._connection = connection
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self.is_over = False
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.is_over = True
+        with suppress(OSError, AttributeError):  # not connected yet: that has a time-out of its own
+            self._connection.sock.shutdown(2)
+
+
+def _answer(status: int, retry_after: str | None) -> Answer:
+    if status in _ACCEPTED:
+        return Answer()
+    if status in _REDIRECTS:
+        return Answer(error=f"HTTP {status}, a redirect, which is not followed; write the address it leads to")
+    return Answer(error=f"HTTP {status}", retry_after=_wait(retry_after) if status in _BUSY else None)
+
+
+def _wait(retry_after: str | None) -> timedelta | None:
+    """Read Retry-After: seconds, also with a fraction as Discord sends them, or a date. At most an hour."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            until = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        seconds = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(_RETRY_AFTER_MAX, timedelta(seconds=min(seconds, 1e6)))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error.strerror or error}" if isinstance(error, OSError) else type(error).__name__
+
+
+def _credentials(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    encoded = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+    return {"Authorization": f"Basic {encoded}"}
+
+
+# ---------------------------------------------------------------------------------------------------- what is sent
+
+
+def _request(rule: AlertRule, outgoing: Outgoing) -> tuple[bytes, dict[str, str]]:
+    headers = {"Content-Type": "application/json", "User-Agent": "callfare"}
+    if rule.kind == "slack":
+        text = outgoing.message.text.translate(_SLACK_MARKUP)
+        return json.dumps({"text": text[:_SLACK_LENGTH_MAX]}).encode(), headers
+    if rule.kind == "discord":
+        content = {"content": _discord_text(outgoing.message), "allowed_mentions": {"parse": []}}
+        return json.dumps(content).encode(), headers
+    body = json.dumps(
+        {
+            "type": f"callfare.{outgoing.kind}",
+            "timestamp": outgoing.made_at.astimezone(UTC).isoformat(),
+            "data": {**outgoing.facts, "text": outgoing.message.text, "link": outgoing.message.link},
+        }
+    ).encode()
+    return body, headers | _signed(outgoing.message_id, body, rule.key)
+
+
+def _discord_text(message: Message) -> str:
+    """Return the text with its markup escaped; the link stays one."""
+    text = "\n".join([message.title, *message.lines]).translate(_DISCORD_MARKUP)
+    return f"{text[: _DISCORD_LENGTH_MAX - len(message.link) - 1]}\n{message.link}"
+
+
+def _signed(message_id: str, body: bytes, key: bytes | None) -> dict[str, str]:
+    """Return the headers of Standard Webhooks; without a key there is no signature."""
+    timestamp = str(int(time.time()))
+    headers = {"webhook-id": message_id, "webhook-timestamp": timestamp}
+    if key is None:
+        return headers
+    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return headers | {"webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}

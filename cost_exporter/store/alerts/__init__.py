@@ -1,0 +1,1 @@
+"""Alerts in the database: what is worth one, made once, and who still has to get it."""
