@@ -17,6 +17,7 @@ def page() -> list[str]:
         "`GET /metrics` on the web address, in Prometheus' text format. Label `tenant` holds known tenants; others count as `other`,",
         "and so do label combinations beyond a thousand. A metric with labels appears with its first event: in an alert, write",
         "`increase(X[5m]) > 0 or X unless X offset 5m`, as `collector-config/alerts/rules.yaml` does.",
+        "`collector-config/grafana/callfare.json` is a dashboard for Grafana.",
         "",
         "That file holds alerts for Prometheus' `rule_files`, `CallfareUnpriced` on usage without a price among them;",
         "`collector-config/compose/prometheus.yaml` shows how it is loaded and how `/metrics` is scraped with a token, and",
