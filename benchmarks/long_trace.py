@@ -116,7 +116,7 @@ def call(size: int, number: int) -> Call:
 
 def backend_of(connection: psycopg.Connection[tuple[int]]) -> int:
     """Return the process of the ledger's connection."""
-    row = connection.execute("select pid from pg_stat_activity where application_name = 'callfare'").fetchone()
+    row = connection.execute("select pid from pg_stat_activity where application_name like 'callfare%'").fetchone()
     assert row is not None
     return row[0]
 

@@ -52,6 +52,7 @@ from cost_exporter.store.budgets.rules import spec_of
 from cost_exporter.store.database.migrate import migrate
 from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
+from cost_exporter.store.old_calls import move_old_calls
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import Reader, ReaderPool
@@ -71,6 +72,7 @@ _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _SWEEP_RESERVATIONS_EVERY_SECONDS: Final = 60.0
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
+_MOVE_OLD_CALLS_EVERY_SECONDS: Final = 900.0
 _WRITE_LAST_USE_EVERY_SECONDS: Final = 60.0
 _POOL_CONNECTIONS_MAX: Final = 4
 _ALERT_CONNECTIONS_MAX: Final = 3
@@ -166,6 +168,7 @@ class Service:
         self._repeat("token-use", self._tokens.write_last_use, every_seconds=_WRITE_LAST_USE_EVERY_SECONDS)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
         self._start_alerts()
+        self._repeat("move-old-calls", self._move_old_calls, every_seconds=_MOVE_OLD_CALLS_EVERY_SECONDS)
         if self._settings.forward_endpoint is not None:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
             self._stopped_by(sender, Sender.stop)
@@ -286,6 +289,10 @@ class Service:
     def _sweep_reservations(self) -> None:
         with self._budget_pool.connection(timeout=1) as connection:
             sweep_reservations(connection)
+
+    def _move_old_calls(self) -> None:
+        with self._pool.connection(timeout=1) as connection:
+            move_old_calls(connection)
 
     def _check_rollups(self) -> None:
         # A connection of its own, which waits as long as it takes.

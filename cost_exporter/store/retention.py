@@ -18,6 +18,14 @@ from cost_exporter.store.database.statements import statement
 __all__ = ["months_before", "purge_before"]
 
 _AT_ONCE: Final = 10_000
+_FORGETTING: Final = (
+    # In this order: a call that is moved meanwhile is found in the second table.
+    "forget_provider_calls",
+    "forget_old_provider_calls",
+    "forget_look_alikes",
+    "forget_timings",
+    "forget_long_spans",
+)
 
 
 def months_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
@@ -37,7 +45,7 @@ def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
             _purge(connection, month)
         except psycopg.errors.LockNotAvailable as error:
             raise StoreUnavailable(f"the records of {month:%Y-%m} are in use; try again later") from error
-        for name in ("forget_provider_calls", "forget_look_alikes", "forget_timings", "forget_long_spans"):
+        for name in _FORGETTING:
             while connection.execute(statement(name), {"bucket": month, "count": _AT_ONCE}).rowcount:
                 pass
     return months

@@ -65,7 +65,7 @@ def snapshot(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
 FILLED_BY_SPANS = (
     "correction",
     *("trace", "trace_join", "provider_call", "look_alike", "record", "journal", "timing", "dead_letter"),
-    *("long_trace", "long_span"),
+    *("long_trace", "long_span", "provider_call_old"),
     *("workflow_rollup", "workflow_total", "daily_rollup", "hourly_rollup", "spend_rollup"),
 )
 

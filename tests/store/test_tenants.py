@@ -27,7 +27,7 @@ WITHOUT_TENANT = {
     *("price", "price_alias", "price_factor", "price_book_version", "outbox_given_up"),
     # Only the writer reads these: ids, hashes and words of spans by trace, and packed spans on their way out. No reader
     # has a grant.
-    *("provider_call", "trace_join", "look_alike", "long_trace", "long_span", "outbox"),
+    *("provider_call", "provider_call_old", "trace_join", "look_alike", "long_trace", "long_span", "outbox"),
 }
 """Tables that need no tenant, and why. A new table has to be put here or have a `tenant_id`."""
 

@@ -244,6 +244,10 @@ class LedgerStore:
     def _write(self, connection: psycopg.Connection[Any], write_set: WriteSet, locked: LockedTraces) -> None:
         try:
             write_all(connection, write_set, locked, self._enrich)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.table_name != "provider_call":
+                raise
+            raise OvertakenError from error
         except psycopg.errors.CheckViolation as error:
             if not is_missing_partition(error):
                 raise

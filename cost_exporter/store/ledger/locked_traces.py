@@ -68,6 +68,8 @@ class LockedTraces:
     joins: set[Join] = field(default_factory=set[Join])
     """Traces found to report the same call."""
     stored_joins: set[tuple[TraceKey, TraceKey]] = field(default_factory=set[tuple[TraceKey, TraceKey]])
+    slots: set[int] = field(default_factory=set[int])
+    """Those of the keys that are slots of time."""
     shared: set[int] = field(default_factory=set[int])
     """Keys that turned out to be shared by too many calls."""
     members: dict[int, list[Member]] = field(default_factory=dict[int, list[Member]])
@@ -161,7 +163,7 @@ def lock_and_load(
         for row in rows:
             state = state_from(row)
             states[state.key] = state
-        locked = LockedTraces(states=states, closings=Closings(periods.fetchall()))
+        locked = LockedTraces(states=states, closings=Closings(periods.fetchall()), slots=set(alike))
         missing = _join(cursor, locked, hashes, first_traces)
         if missing:
             return missing

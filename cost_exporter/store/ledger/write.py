@@ -76,7 +76,6 @@ def write_all(
     with (
         connection.pipeline(),
         connection.cursor() as traces,
-        connection.cursor() as calls,
         connection.cursor() as rest,
     ):
         if new_traces:
@@ -84,7 +83,7 @@ def write_all(
         if old_traces:
             rest.execute(statement("update_traces"), _trace_parameters(old_traces))
         if first_traces:
-            calls.execute(statement("insert_provider_calls"), _first_trace_parameters(first_traces, locked))
+            rest.execute(statement("insert_provider_calls"), _first_trace_parameters(first_traces, locked))
         if shared:
             _share_keys(rest, sorted(shared), write_set.trace_rows)
         if joins:
@@ -102,7 +101,7 @@ def write_all(
             insert_outgoing(rest, _outgoing(write_set, new_changes, enrich))
         write_arrivals(rest, write_set)
         move_rollups(rest, write_set)
-    if (new_traces and traces.rowcount != len(new_traces)) or (first_traces and calls.rowcount != len(first_traces)):
+    if new_traces and traces.rowcount != len(new_traces):
         raise OvertakenError
 
 
@@ -179,6 +178,8 @@ def _first_trace_parameters(first_traces: Mapping[int, TraceKey], locked: Locked
         "call_hash": Int8Array.of([call_hash for call_hash, _ in ordered]),
         "trace_id": UuidArray.of([key[0] for _, key in ordered]),
         "bucket": DateArray.of_unix_days([locked.states[key].bucket_day for _, key in ordered]),
+        # The key of a slot of time stays where it is locked.
+        "is_movable": BoolArray.of([call_hash not in locked.slots for call_hash, _ in ordered]),
     }
 
 
@@ -217,7 +218,7 @@ def _share_keys(cursor: Cursor, shared: Sequence[int], trace_rows: Sequence[Trac
         "trace_id": UuidArray.of([trace_id for trace_id, _ in keys]),
         "namespace": TextArray.of([namespace for _, namespace in keys]),
     }
-    for name in ("share_provider_calls", "part_traces", "forget_crowded_look_alikes"):
+    for name in ("share_provider_calls", "share_old_provider_calls", "part_traces", "forget_crowded_look_alikes"):
         cursor.execute(statement(name), parameters)
 
 

@@ -20,9 +20,14 @@ order by trace.trace_id, trace.namespace
 for update of trace;
 
 -- homes_of_calls --
--- Which trace each provider call was first seen in, where it was seen.
+-- Which trace each provider call was first seen in, where it was seen. One statement, so that none is missed while it
+-- is moved from the one table to the other.
 select call_hash, uuid_send(trace_id) as trace_id, is_shared
 from callfare.provider_call
+where call_hash = any(%(call_hash)b::bigint[])
+union all
+select call_hash, uuid_send(trace_id), is_shared
+from callfare.provider_call_old
 where call_hash = any(%(call_hash)b::bigint[]);
 
 -- lock_look_alikes --
@@ -248,18 +253,28 @@ from unnest(
 where trace.trace_id = new.trace_id and trace.namespace = new.namespace;
 
 -- insert_provider_calls --
--- Calls not seen before. Fewer rows than asked for: another writer saw one of them first, the batch starts again.
-insert into callfare.provider_call (call_hash, trace_id, bucket)
-select call_hash, trace_id, bucket
-from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[]) as new (call_hash, trace_id, bucket)
-order by call_hash
-on conflict (call_hash) do nothing;
+-- Calls not seen before. One that is there after all was seen first by another writer: the batch starts again. To leave
+-- it out instead (`on conflict do nothing`) would make each of the others half as dear again.
+insert into callfare.provider_call (call_hash, trace_id, bucket, added_at)
+select call_hash, trace_id, bucket, case when is_movable then now() end
+from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[], %(is_movable)b::boolean[])
+  as new (call_hash, trace_id, bucket, is_movable)
+order by call_hash;
 
 -- share_provider_calls --
 -- These keys join no traces any more.
 update callfare.provider_call set is_shared = true
 where call_hash in (
   select call_hash from callfare.provider_call
+  where call_hash = any(%(call_hash)b::bigint[]) and not is_shared
+  order by call_hash
+  for update);
+
+-- share_old_provider_calls --
+-- The same of those seen a while ago; after the others, because one may have been moved here meanwhile.
+update callfare.provider_call_old set is_shared = true
+where call_hash in (
+  select call_hash from callfare.provider_call_old
   where call_hash = any(%(call_hash)b::bigint[]) and not is_shared
   order by call_hash
   for update);

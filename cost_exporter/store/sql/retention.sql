@@ -74,6 +74,11 @@ on conflict (tenant_id, kind, starts_at, value) do update set
 delete from callfare.provider_call
 where ctid = any(array(select ctid from callfare.provider_call where bucket = %(bucket)s limit %(count)s));
 
+-- forget_old_provider_calls --
+-- The same of those that were moved.
+delete from callfare.provider_call_old
+where ctid = any(array(select ctid from callfare.provider_call_old where bucket = %(bucket)s limit %(count)s));
+
 -- forget_look_alikes --
 -- Calls whose records are gone, some at a time.
 delete from callfare.look_alike
