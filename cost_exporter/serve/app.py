@@ -144,6 +144,10 @@ def _not_readable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = " ".join(str(part) for part in first["loc"][1:])
+    if not where:  # the body as a whole: curl's -d sends it as a form
+        return _refusal(
+            request, 400, "bad_request", "send the body as JSON, with the header Content-Type: application/json"
+        )
     return _refusal(request, 400, "bad_request", f"{where}: {first['msg']}")
 
 

@@ -192,3 +192,10 @@ def test_with_tokens_everybody_has_its_own(served: Any) -> None:
         assert other.status_code == 404
     mine = web.get("/v1/budgets", headers={"authorization": "Bearer read"}).json()["data"]["budgets"]
     assert [(budget["name"], budget["reserved_usd"]) for budget in mine] == [("d", "0.4")]
+
+
+def test_a_body_that_is_no_json_is_refused_with_the_header_it_needs(web: TestClient) -> None:
+    """What `curl -d` sends by itself is a form: the answer names the header that is missing."""
+    answer = web.post("/v1/budgets/check", content='{"tenant": "acme"}', headers={"content-type": "text/plain"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "send the body as JSON, with the header Content-Type: application/json"
