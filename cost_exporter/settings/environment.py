@@ -76,11 +76,7 @@ class Settings(BaseSettings):
     prices: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = ()
     """Extra price files, separated by commas (or the platform's path separator)."""
     config: Path | None = None
-<<<<<<< HEAD
     """The configuration file: revenue and fee rules, budgets, alerts, trusted cost sources."""
-=======
-    """The configuration file: revenue and fee rules, budgets, trusted cost sources."""
->>>>>>> db7d533 (Make the documentation one manual: tutorial, explanations, troubleshooting, roles)
     forward_endpoint: str | None = None
     """OTLP endpoint to which the spans of calls are forwarded with their cost: `http://host:port` or `https://host:port`.
     HTTP on port 4318 or with the path `/v1/traces`, else gRPC."""
