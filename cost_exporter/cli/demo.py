@@ -19,14 +19,15 @@ from uuid import UUID
 import typer
 
 from cost_exporter.cli.demo_app.vendors import FakeVendors
-from cost_exporter.cli.demo_call import DEMO_APP, make_call
+from cost_exporter.cli.demo_call import DEMO_APP, make_call, refused_call
 from cost_exporter.cli.demo_check import compared, difference_of
 from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_line
+from cost_exporter.cli.output import print_line, print_lines
 from cost_exporter.cli.service import Service
 from cost_exporter.cli.service_commands import database_for
 from cost_exporter.cli.workflows import print_trace, read_trace
 from cost_exporter.errors import CallfareError, MissingExtra
+from cost_exporter.report.budgets import budget_lines
 from cost_exporter.report.workflow import WorkflowReport
 from cost_exporter.settings import Address, load_settings
 from cost_exporter.store.reading import Period, Reader
@@ -54,11 +55,16 @@ def demo(*, as_json: AsJson = False) -> None:
     for package, extra in _EXTRA_BY_PACKAGE.items():
         if not _is_installed(package):
             raise MissingExtra(f"the demo (its part {package!r} is missing)", extra)
-    with _ending_tidily(), _service() as (otlp, database_url), FakeVendors() as vendors:
-        make_call(otlp, vendors)
+    with _ending_tidily(), _service() as (addresses, database_url), FakeVendors() as vendors:
+        make_call(addresses["grpc"], vendors)
         with Reader.connect(database_url) as reader:
             reports = read_trace(reader, only_trace(reader))
+            budgets = reader.budgets()
+        refusal = "" if as_json else refused_call(addresses["grpc"], addresses["web"], vendors)
     print_trace(reports, as_json=as_json)
+    if not as_json:
+        print_lines(budget_lines(budgets))
+        print_line(f"next call of acme: refused before it was sent: {refusal}")
     _check(reports, vendors, is_silent=as_json)
 
 
@@ -98,8 +104,8 @@ def _ending_tidily() -> Generator[None]:
 
 
 @contextmanager
-def _service() -> Generator[tuple[Address, str]]:
-    """Lend the OTLP/gRPC address of a service in a temporary directory, and the URL of its database."""
+def _service() -> Generator[tuple[dict[str, Address], str]]:
+    """Lend the addresses of a service in a temporary directory, and the URL of its database."""
     anywhere = Address(host="127.0.0.1", port=0)
     folder = Path(tempfile.mkdtemp(prefix="callfare-demo-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user where we are root, and must be able to enter
@@ -112,7 +118,7 @@ def _service() -> Generator[tuple[Address, str]]:
         with database_for(settings) as database_url:
             service = Service(settings, database_url)
             try:
-                yield service.start()["grpc"], database_url
+                yield service.start(), database_url
             finally:
                 service.stop()
     finally:

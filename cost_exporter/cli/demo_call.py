@@ -19,7 +19,7 @@ from cost_exporter.cli.demo_app.vendors import FakeVendors
 from cost_exporter.errors import CallfareError
 from cost_exporter.settings import Address
 
-__all__ = ["DEMO_APP", "make_call"]
+__all__ = ["DEMO_APP", "make_call", "refused_call"]
 
 DEMO_APP: Final = Path(__file__).with_name("demo_app")
 _SECONDS_MAX: Final = 180
@@ -42,6 +42,27 @@ def make_call(otlp: Address, vendors: FakeVendors) -> None:
             _wait(processes, errors)
         finally:
             _end(processes)
+
+
+def refused_call(otlp: Address, web: Address, vendors: FakeVendors) -> str:
+    """Let the next call begin, for which too little is left, and return why it was refused."""
+    environment = _environment(otlp, vendors) | {
+        "CALLFARE_BUDGET_URL": f"http://{web}",
+        "CALLFARE_BUDGET_FAIL_OPEN": "0",  # a service that has not answered yet must not let it pass
+        "CALLFARE_TENANT": "acme",
+    }
+    requests_before = vendors.openai.request_count
+    with tempfile.TemporaryFile() as errors:
+        process = _start("next_call.py", environment, subprocess.DEVNULL, errors, category="bot")
+        try:
+            assert process.stdout is not None
+            said = process.stdout.read().decode().strip()
+            _wait({"next call": process}, errors)
+        finally:
+            _end({"next call": process})
+    if vendors.openai.request_count != requests_before:
+        raise CallfareError("the demo's next call was sent although its budget has too little left")
+    return said
 
 
 def _environment(otlp: Address, vendors: FakeVendors) -> dict[str, str]:

@@ -25,6 +25,8 @@ INTERRUPTED = D("0.05") * len("Yes, you can. Before I change anything, let me re
 HEARD = D("0.0048") * (12 + 8) / 60
 CALL = D("0.0085") * 2  # 73 s are two begun minutes; Twilio says the same, later
 BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + HEARD + CALL
+# "Where is my order?", its role and its keys are 6 tokens by their length; the answer may have 500.
+NEXT = to_plain(D("2.50") * 6 / 1_000_000 + D(10) * 500 / 1_000_000)
 README_COLUMNS = 100
 REVENUE = D("4.99")
 FEE = D("2.9") / 100 * REVENUE + D("0.30")
@@ -90,6 +92,8 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
         f"revenue            ${REVENUE}",
         f"payment fee        ${to_plain(FEE)}",
         f"profit             ≤ ${to_plain(REVENUE - FEE - BOT - SUMMARY)}",
+        "budget acme-trial of acme: ≥ 86 % (over 80 %) of 0.035 USD in all",
+        f"next call of acme: refused before it was sent: {NEXT} USD estimated, {D('0.035') - BOT - SUMMARY} USD left",
         "Checked: each of 8 quantities",
     ):
         assert line in ran.out
