@@ -210,7 +210,11 @@ def _llm_problems(outcome: Outcome) -> Iterator[str]:
 def _speech_problems(cell: Cell, outcome: Outcome) -> Iterator[str]:
     sent = sum(each["characters"] for each in outcome.counts["cartesia" if cell.cartesia else "elevenlabs"])
     records = billed(outcome, "text_to_speech")
-    yield from _compared("characters", records, Decimal(sent), Decimal(0))
+    if cell.ours:
+        yield from _compared("characters", records, Decimal(sent), Decimal(0))
+    elif (known := _total(records, "characters")) > sent:
+        # OpenInference alone counts the text of frames that it saw go by, which can be less than what was sent.
+        yield f"characters: {known} recorded, {sent} counted: {_statuses(records)}"
 
 
 def _recognition_problems(cell: Cell, outcome: Outcome) -> Iterator[str]:

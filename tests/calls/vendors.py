@@ -16,10 +16,26 @@ from aiohttp import WSMsgType, web
 counts: dict[str, list[dict[str, Any]]] = {name: [] for name in ("llm", "deepgram", "elevenlabs", "cartesia")}
 control: dict[str, Any] = {"say": None, "cut_after_texts": None, "cartesia_error": None, "chunk_ms": 15}
 listening: list[web.WebSocketResponse] = []
+open_sockets: set[web.Request] = set()
 
 
 async def show(_: web.Request) -> web.Response:
+    """What was received, once all connections of the agent that has ended are read to their end."""
+    while open_sockets:  # noqa: ASYNC110 - their handlers are other tasks
+        await asyncio.sleep(0.02)
     return web.json_response(counts)
+
+
+@web.middleware
+async def count_sockets(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Know which connections are still read."""
+    if request.headers.get("upgrade", "").lower() != "websocket":
+        return await handler(request)
+    open_sockets.add(request)
+    try:
+        return await handler(request)
+    finally:
+        open_sockets.discard(request)
 
 
 async def steer(request: web.Request) -> web.Response:
@@ -250,7 +266,7 @@ async def cartesia(request: web.Request) -> web.WebSocketResponse:
 
 
 def application() -> web.Application:
-    made = web.Application()
+    made = web.Application(middlewares=[count_sockets])
     made.add_routes([
         web.get("/counts", show), web.post("/control", steer), web.post("/drop", drop),
         web.post("/v1/chat/completions", chat), web.get("/v1/listen", listen),
