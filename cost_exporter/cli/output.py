@@ -45,6 +45,8 @@ class Form(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
+    HTML = "html"
+    XLSX = "xlsx"
     FOCUS = "focus"
 
 
@@ -86,11 +88,13 @@ def print_json_line(document: str) -> None:
 
 def print_sheet(sheet: "Sheet", form: Form = Form.TABLE, *, is_wide: bool = False) -> None:
     """Print a sheet as markdown, CSV or a table: one that fits the terminal, or as wide as it is."""
-    from cost_exporter.report.forms import csv_form, markdown_form, table_form  # noqa: PLC0415 - `--help` needs none
+    from cost_exporter.report.forms import csv_form, html_form, markdown_form, table_form  # noqa: PLC0415 - `--help` needs none
 
     match form:
         case Form.MARKDOWN:
             print_line(markdown_form(sheet).rstrip("\n"))
+        case Form.HTML:
+            print_line(html_form(sheet).rstrip("\n"))
         case Form.CSV:
             print_line(csv_form(sheet).rstrip("\n"))
         case _:

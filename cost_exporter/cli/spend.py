@@ -1,11 +1,13 @@
 """`callfare report`: what was spent in a period, by the dimensions asked for."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.focus import FocusOptions, export_focus
 from cost_exporter.cli.options import (
     AsJson,
     Month,
@@ -20,7 +22,8 @@ from cost_exporter.cli.options import (
 )
 from cost_exporter.cli.output import Form, print_json, print_sheet
 from cost_exporter.report.comparison import compared
-from cost_exporter.report.spend import COLUMN_BY_DIMENSION, MEASURES, TIME_COLUMNS, Spend, spend_of
+from cost_exporter.report.spend import COLUMN_BY_DIMENSION, MEASURES, SPEND_FIGURES, TIME_COLUMNS, Spend, spend_of
+from cost_exporter.report.workbook import write_workbook
 from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["register"]
@@ -42,19 +45,31 @@ def report(
     group_by: Annotated[
         str, typer.Option(metavar="NAMES", help=f"Comma-separated, of: {', '.join(COLUMN_BY_DIMENSION)}.")
     ] = _DEFAULT_GROUPS,
-    form: Annotated[Form, typer.Option("--format", help="How to print it; focus does not exist yet.")] = Form.TABLE,
+    form: Annotated[Form, typer.Option("--format", help="Its form; focus: whole months in FOCUS 1.2.")] = Form.TABLE,
     sort: Annotated[str | None, typer.Option(metavar="MEASURE", help=f"Most first, of: {', '.join(MEASURES)}.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most this many groups; the total has all.")] = None,
     compare: Annotated[
         str | None, typer.Option(metavar="previous", help="Beside it, the period of the same length before it.")
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write there: needed by xlsx; focus: FILE.csv or FILE.parquet.")
+    ] = None,
+    allow_unpriced: Annotated[
+        bool, typer.Option("--allow-unpriced", help="focus: exit 0 even if calls have no known cost.")
+    ] = False,
+    with_ids: Annotated[bool, typer.Option("--with-ids", help="focus: tag users and API keys as well.")] = False,
     rounding: Round = "exact",
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Show spend; by default of the last 30 days."""
     if form is Form.FOCUS:
-        raise typer.BadParameter("--format focus does not exist yet; use csv or json")
+        is_dated = not (since is None and until is None and month is None)
+        period = period_of(since, until, month if is_dated else f"{datetime.now(UTC):%Y-%m}")
+        options = FocusOptions(tenant=tenant, output=output, with_ids=with_ids, allow_unpriced=allow_unpriced)
+        export_focus(period, options)
+        return
+    _check_output(form, output, is_focus_only=allow_unpriced or with_ids, as_json=as_json)
     period, columns, places = period_of(since, until, month), columns_of(group_by), places_of(rounding)
     if sort is not None and sort not in MEASURES:
         raise typer.BadParameter(f"--sort {sort!r} is unknown; choose from {', '.join(MEASURES)}")
@@ -73,8 +88,21 @@ def report(
         print_json(spend.as_json())
     elif form is Form.CSV:
         print_sheet(spend.rows(), form)
+    elif output is not None:
+        write_workbook(spend.rows(), output, figures=SPEND_FIGURES)
     else:
         print_sheet(spend.table(places), form, is_wide=wide)
+
+
+def _check_output(form: Form, output: Path | None, *, is_focus_only: bool, as_json: bool) -> None:
+    """Refuse what would have no effect: a file for a form that is printed, and options of FOCUS elsewhere."""
+    if is_focus_only:
+        raise typer.BadParameter("--allow-unpriced and --with-ids are for --format focus")
+    is_workbook = form is Form.XLSX and not as_json
+    if is_workbook and output is None:
+        raise typer.BadParameter("--format xlsx is no text; write --output FILE.xlsx")
+    if output is not None and not is_workbook:
+        raise typer.BadParameter("--output is for xlsx and focus; redirect the output of the others: > FILE")
 
 
 def _previous(compare: str, period: Period, columns: tuple[str, ...], *, is_month: bool) -> Period:

@@ -1,4 +1,4 @@
-"""The forms of a report: one sheet of text cells, written as a terminal table, markdown or CSV.
+"""The forms of a report: one sheet of text cells, written as a terminal table, markdown, HTML or CSV.
 
 A sheet is made once per report; the forms only lay it out. So all of them show the same figures. A table that is
 wider than the terminal folds its columns together, in the order that the report states, until it fits: nothing is
@@ -6,6 +6,7 @@ left out, no figure is cut off and no id is broken. What a name contains is made
 """
 
 import csv
+import html
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from rich.cells import cell_len, chop_cells
 from cost_exporter.report.sheet import Fold, Sheet, folded, with_cells, with_points_aligned
 from cost_exporter.safe_text import for_markdown, for_spreadsheet, for_terminal
 
-__all__ = ["Fold", "Sheet", "csv_form", "markdown_form", "table_form"]
+__all__ = ["Fold", "Sheet", "csv_form", "html_form", "markdown_form", "table_form"]
 
 _TEXT_WIDTH_MIN = 12
 """A column of text may be wrapped to this where the terminal is narrow; one of figures or ids never is."""
@@ -50,6 +51,28 @@ def markdown_form(sheet: Sheet) -> str:
     rules = ["---:" if column in sheet.right_aligned else "---" for column in sheet.columns]
     lines = [_markdown_row(sheet.columns), "| " + " | ".join(rules) + " |", *map(_markdown_row, sheet.rows)]
     return f"## {for_markdown(sheet.title)}\n\n" + "\n".join(lines) + f"\n\n**{sheet.total}**\n"
+
+
+def html_form(sheet: Sheet) -> str:
+    """Return the sheet as a page of its own, which loads nothing."""
+    head = "".join(f"<th scope=col>{_html(name)}</th>" for name in sheet.columns)
+    rows = "\n".join(f"<tr>{_html_cells(sheet, row)}</tr>" for row in sheet.rows)
+    return (
+        f"<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<title>{_html(sheet.title)}</title>\n"
+        "<style>body{font:1rem/1.5 system-ui;margin:2rem}table{border-collapse:collapse}th,td{padding:.2rem .8rem;"
+        "text-align:left;border-bottom:1px solid #ccc}.figure{text-align:right}</style>\n"
+        f"<h1>{_html(sheet.title)}</h1>\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n"
+        f"<p><strong>{_html(sheet.total)}</strong></p>\n</html>\n"
+    )
+
+
+def _html_cells(sheet: Sheet, row: Sequence[str]) -> str:
+    kinds = [" class=figure" if name in sheet.right_aligned else "" for name in sheet.columns]
+    return "".join(f"<td{kind}>{_html(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+
+
+def _html(text: str) -> str:
+    return html.escape(for_terminal(text))
 
 
 def csv_form(sheet: Sheet) -> str:

@@ -14,7 +14,7 @@ from cost_exporter.domain.money import to_plain, total
 from cost_exporter.report.amounts import bound_text, jsonable, total_text, with_thousands
 from cost_exporter.report.sheet import Fold, Sheet, without_empty
 
-__all__ = ["COLUMN_BY_DIMENSION", "MEASURES", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
+__all__ = ["COLUMN_BY_DIMENSION", "MEASURES", "SPEND_FIGURES", "TIME_COLUMNS", "Spend", "SpendGroup", "spend_of"]
 
 COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
     "day": "day",
@@ -35,6 +35,8 @@ COLUMN_BY_DIMENSION: Final[dict[str, str]] = {
 TIME_COLUMNS: Final = frozenset({"hour", "day", "week", "month"})
 
 _QUANTITIES: Final = ("request_count", "total_tokens", "audio_seconds", "call_seconds", "characters")
+SPEND_FIGURES: Final = frozenset({"cost_usd", "unpriced_count", *_QUANTITIES})
+"""The columns of `Spend.rows` that hold figures."""
 _FIGURES: Final = frozenset({"cost", "calls", "tokens", "audio s", "call s", "characters", "unpriced"})
 _FOLDS: Final = (
     Fold(

@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """Estimate calls without usage: 1 from the text on their spans as well, 0 not at all. Unset: from lengths alone."""
     log_costs: bool = False
     """Write one log line for each call that is priced, and for each workflow that is final."""
+    billing_account: str = Field(default="callfare", min_length=1, max_length=200)
+    """`BillingAccountId` in FOCUS files: this deployment, or who pays for it."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     processes: int | None = Field(default=None, ge=1, le=64)

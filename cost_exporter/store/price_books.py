@@ -20,6 +20,7 @@ from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.pricing.rows import (
     ALWAYS,
     FOREVER,
+    LIST,
     ContextTier,
     Factor,
     Match,
@@ -36,6 +37,7 @@ from cost_exporter.store.database.statements import statement
 __all__ = [
     "BookKeeper",
     "BookVersion",
+    "book_of_version",
     "current_book",
     "latest_snapshot",
     "latest_version",
@@ -136,31 +138,52 @@ def save_snapshot(connection: Connection, text: str) -> int | None:
     return version_id
 
 
-def latest_snapshot(connection: Connection) -> Snapshot | None:
+def latest_snapshot(connection: Connection, until: int | None = None) -> Snapshot | None:
     """Return the newest import; None where the one that ships with the program is all there is."""
-    row = connection.execute(statement("latest_snapshot")).fetchone()
+    row = connection.execute(statement("latest_snapshot"), {"until": until}).fetchone()
     return None if row is None else Snapshot(row[0])
 
 
-def loaded_prices(connection: Connection) -> PriceFile:
-    """Return everything ever loaded, in order: later rows supersede equal ones."""
+def loaded_prices(connection: Connection, until: int | None = None) -> PriceFile:
+    """Return everything ever loaded, or loaded up to a version, in order: later rows supersede equal ones."""
+    parameters = {"until": until}
     return PriceFile(
         name="database",
-        rows=[_row(fields) for fields in connection.execute(statement("loaded_prices"))],
-        factors=[_factor(fields) for fields in connection.execute(statement("loaded_factors"))],
-        aliases=[_alias(fields) for fields in connection.execute(statement("loaded_aliases"))],
+        rows=[_row(fields) for fields in connection.execute(statement("loaded_prices"), parameters)],
+        factors=[_factor(fields) for fields in connection.execute(statement("loaded_factors"), parameters)],
+        aliases=[_alias(fields) for fields in connection.execute(statement("loaded_aliases"), parameters)],
     )
 
 
 def current_book(connection: Connection, paths: Sequence[Path] = ()) -> PriceBook:
     """Return the book in force: shipped, imported, and loaded, which the new ones of the operator's files are first."""
     load_new_files(connection, paths)
-    loaded = loaded_prices(connection)
+    return _book_until(connection, None)
+
+
+def book_of_version(connection: Connection, version: str) -> PriceBook | None:
+    """Return the lists of the book that had this version; None where no version of today's program is that one.
+
+    Prices of the operator, of tenants and of API keys are left out.
+    """
+    numbers: list[int] = [row[0] for row in connection.execute(statement("version_numbers"))]
+    for until in (*numbers, 0):
+        book = _book_until(connection, until)
+        if book.version == version:
+            loaded = loaded_prices(connection, until)
+            rows = [row for row in loaded.rows if row.book == LIST]
+            snapshot = latest_snapshot(connection, until)
+            return load_book(extra_rows=rows, extra_aliases=loaded.aliases, snapshot=snapshot)
+    return None
+
+
+def _book_until(connection: Connection, until: int | None) -> PriceBook:
+    loaded = loaded_prices(connection, until)
     return load_book(
         extra_rows=loaded.rows,
         extra_factors=loaded.factors,
         extra_aliases=loaded.aliases,
-        snapshot=latest_snapshot(connection),
+        snapshot=latest_snapshot(connection, until),
     )
 
 

@@ -66,6 +66,13 @@ class Reader:
         with limits.only(self._connection, tenants):
             yield
 
+    @contextmanager
+    def one_snapshot(self) -> Generator[None]:
+        """Let everything that is read meanwhile be of one moment. Not for a connection of the pool."""
+        with _explained(), self._connection.transaction():
+            self._connection.execute("set transaction isolation level repeatable read, read only")
+            yield
+
     def workflows(self, trace_id: UUID, tenant: str | None = None) -> list[Row]:
         """Return the rows of `workflow_cost` of one trace: one a tenant, none if it is unknown."""
         return self._rows("workflow", {"trace_id": trace_id, "tenant": tenant})

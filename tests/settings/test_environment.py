@@ -46,6 +46,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
         "CALLFARE_FORWARD_CONTENT": "true",
         "CALLFARE_JAEGER_URL": "https://jaeger:16686",
         "CALLFARE_FINALISE_AFTER": "1.5",
+        "CALLFARE_BILLING_ACCOUNT": "prod-eu",
     }.items():
         monkeypatch.setenv(name, text)
     settings = load_settings()
@@ -58,6 +59,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
     assert settings.web_addr == Address(host="127.0.0.1", port=2)
     assert settings.prices == (Path("a.yaml"), Path("b.yaml"))
     assert settings.config == Path("callfare.yaml")
+    assert settings.billing_account == "prod-eu"
     assert settings.forward_endpoint == "http://collector:4317"
     assert settings.forward_content
     assert settings.jaeger_url == "https://jaeger:16686"

@@ -11,8 +11,13 @@ select version_id, kind, name, recorded_at from callfare.price_book_version wher
 ) order by version_id;
 
 -- latest_snapshot --
--- The newest import.
-select snapshot from callfare.price_book_version where kind = 'import' order by version_id desc limit 1;
+-- The newest import, or the newest up to a version.
+select snapshot from callfare.price_book_version
+where kind = 'import' and (%(until)s::bigint is null or version_id <= %(until)s) order by version_id desc limit 1;
+
+-- version_numbers --
+-- Every version, the newest first.
+select version_id from callfare.price_book_version order by version_id desc;
 
 -- loaded_before --
 -- Whether a file has the content with which it was loaded last; no row if it never was.
@@ -49,12 +54,14 @@ values (%s, %s, %s, %s, %s, %s, %s, %s);
 select book, provider, model, match, unit, price, per, valid_from, valid_to, conditions, context_tier, time_window,
   increment, minimum, round_scope, multiplier, bill_on_error, inherits_list, assumed, source, checked, confidence,
   note
-from callfare.price where not is_imported order by version_id, position;
+from callfare.price where not is_imported and (%(until)s::bigint is null or version_id <= %(until)s) order by version_id, position;
 
 -- loaded_factors --
 -- Every factor ever loaded, in order.
-select book, provider, model, factor, valid_from, valid_to from callfare.price_factor order by version_id, position;
+select book, provider, model, factor, valid_from, valid_to from callfare.price_factor
+where (%(until)s::bigint is null or version_id <= %(until)s) order by version_id, position;
 
 -- loaded_aliases --
 -- Every model alias ever loaded, in order.
-select provider, name, match, model, valid_from, valid_to from callfare.price_alias order by version_id, position;
+select provider, name, match, model, valid_from, valid_to from callfare.price_alias
+where (%(until)s::bigint is null or version_id <= %(until)s) order by version_id, position;
