@@ -20,6 +20,12 @@ def _service(app: typer.Typer) -> None:
     service_commands.register(app)
 
 
+def _consume(app: typer.Typer) -> None:
+    from cost_exporter.cli import consume
+
+    consume.register(app)
+
+
 def _demo(app: typer.Typer) -> None:
     from cost_exporter.cli import demo
 
@@ -113,6 +119,7 @@ def _migrate(app: typer.Typer) -> None:
 COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "up": (_service, "Run everything: database, receivers, API and page."),
     "serve": (_service, "Run the service on a database of yours: for containers."),
+    "consume": (_consume, "Take spans out of Kafka: one commit for what is polled together, offsets after it."),
     "demo": (_demo, "Answer one phone call against local fakes of four vendors and show what each part of it cost."),
     "trace": (_workflows, "Show one workflow by leg: quantity, unit, unit price, cost, status."),
     "top": (_workflows, "Show the most expensive workflows of a period (by default the last 30 days)."),

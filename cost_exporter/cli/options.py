@@ -21,6 +21,7 @@ __all__ = [
     "Until",
     "Wide",
     "columns_of",
+    "instant_of",
     "parse_trace_id",
     "period_of",
     "places_of",
@@ -77,8 +78,8 @@ def _period(since: str | None, until: str | None, month: str | None, today: date
         if since is not None or until is not None:
             raise typer.BadParameter("--month stands for a whole period; leave out --since and --until")
         return _month(month)
-    end = _instant(until, "--until") if until else _midnight(today + timedelta(days=1))
-    start = _instant(since, "--since") if since else end - timedelta(days=DEFAULT_PERIOD_DAYS)
+    end = instant_of(until, "--until") if until else _midnight(today + timedelta(days=1))
+    start = instant_of(since, "--since") if since else end - timedelta(days=DEFAULT_PERIOD_DAYS)
     if start >= end:
         raise typer.BadParameter(f"--since {start:%Y-%m-%d} is not before --until {end:%Y-%m-%d}, which is exclusive")
     return Period(since=start, until=end)
@@ -92,7 +93,7 @@ def _month(text: str) -> Period:
     return Period(since=first, until=(first + timedelta(days=31)).replace(day=1))
 
 
-def _instant(text: str, option: str) -> datetime:
+def instant_of(text: str, option: str) -> datetime:
     """Read a date, or an instant; one without an offset is UTC."""
     try:
         moment = datetime.fromisoformat(text.strip())

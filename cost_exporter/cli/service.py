@@ -22,7 +22,7 @@ from cost_exporter.alerts.delivery import Deliverer
 from cost_exporter.alerts.judge import Judge
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
-from cost_exporter.cli.notice import CollisionNotice
+from cost_exporter.cli.counting import CountingObserver
 from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.pricing.book import PriceBook
@@ -38,7 +38,6 @@ from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.http.receiver import HttpReceiver
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.receive.intake import Intake, LocalIntake
-from cost_exporter.receive.observed import Observed
 from cost_exporter.receive.process import collect_garbage_less_often
 from cost_exporter.receive.workers.pool import WorkerPool
 from cost_exporter.serve.app import create_app
@@ -151,7 +150,7 @@ class Service:
 
     def _make_intake(self) -> Intake:
         options = ingest_options(self._settings, self._config, self._database_url)
-        observer = _Observer(self._metrics)
+        observer = CountingObserver(self._metrics)
         if self._processes > 1:
             return self._stopped_by(WorkerPool(options, observer, count=self._processes), WorkerPool.close)
         return self._stopped_by(LocalIntake(options, self._price, observer), LocalIntake.close)
@@ -317,20 +316,6 @@ class Service:
     def _book_age_days(self) -> float:
         """Return the days since any price of the book was last checked."""
         return float((datetime.now(UTC).date() - _newest_check(self._book_keeper.book)).days)
-
-
-class _Observer:
-    """Counts what ingest stored, in this process or a worker, and checks it for collisions."""
-
-    def __init__(self, metrics: ServiceMetrics) -> None:
-        self._metrics = metrics
-        self._notice = CollisionNotice()
-        self.committed = metrics.committed
-
-    def stored(self, observed: Observed) -> None:
-        self._metrics.stored(observed.receipt, tenant_claims_ignored_count=observed.tenant_claims_ignored_count)
-        self._metrics.not_understood(unread_count=observed.unread_count, look_alike_count=observed.look_alike_count)
-        self._notice(observed.new_scopes)
 
 
 def _total_span(final: FinalisedTrace) -> OutgoingSpan:

@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +14,7 @@ from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.database import embedded_postgres
 from cost_exporter.cli.output import print_line
 from cost_exporter.cli.service import Service
+from cost_exporter.cli.stopping import told_to_stop
 from cost_exporter.errors import SettingsError
 from cost_exporter.receive.process import start_logging
 from cost_exporter.settings import Settings, load_settings
@@ -101,14 +100,14 @@ def _processes(settings: Settings) -> int:
 
 def _run(settings: Settings, *, processes: int) -> None:
     start_logging()
-    with _told_to_stop() as wait, database_for(settings) as database_url:
+    with told_to_stop() as stopping, database_for(settings) as database_url:
         service = Service(settings, database_url, processes=processes)
         addresses = service.start()
         try:
             for name, address in addresses.items():
                 print_line(f"{name} {address}")
             print_line(f"database {without_password(database_url)}")
-            wait()
+            stopping.wait()
         finally:
             service.stop()
 
@@ -144,23 +143,6 @@ def _revive(server: EmbeddedPostgres, url: str) -> None:
     except psycopg.OperationalError:
         if server.ensure_running():
             _log.warning("the embedded PostgreSQL had died and runs again")
-
-
-@contextmanager
-def _told_to_stop() -> Generator[Callable[[], object]]:
-    """Lend a function that returns when SIGTERM or Ctrl-C came. A second signal ends the process at once."""
-    told = threading.Event()
-
-    def tell(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        told.set()
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told.wait
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def without_password(url: str) -> str:

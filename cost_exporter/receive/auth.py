@@ -8,13 +8,13 @@ from cost_exporter.receive.decoding.decode import SenderIdentity
 from cost_exporter.store.token_directory import Authenticate, bearer_token
 from cost_exporter.store.tokens import Credential, TokenScope
 
-__all__ = ["TENANT_HEADER", "sender_of"]
+__all__ = ["TENANT_HEADER", "sender_of", "stated_tenant"]
 
 TENANT_HEADER: Final = "x-callfare-tenant"
 _TENANT_LENGTH_MAX: Final = 256
 
 
-def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_tenant: str | None) -> SenderIdentity:
+def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated: str | None) -> SenderIdentity:
     """Return the sender that a request with these `Authorization` headers comes from.
 
     Raises `Unauthenticated`, `PermissionDenied` or `StoreUnavailable`.
@@ -24,8 +24,8 @@ def sender_of(authenticate: Authenticate, authorization: Iterable[str], stated_t
         return SenderIdentity()
     if not credential.may(TokenScope.INGEST, TokenScope.RELAY):
         raise PermissionDenied(f"a token of {credential.what_it_may} may not send spans; create one of scope ingest")
-    if credential.may(TokenScope.RELAY) and stated_tenant:
-        return _identity(_stated(stated_tenant), credential)
+    if credential.may(TokenScope.RELAY) and stated:
+        return _identity(stated_tenant(stated), credential)
     return _identity(credential.namespace, credential)
 
 
@@ -35,8 +35,9 @@ def _identity(namespace: str, credential: Credential) -> SenderIdentity:
     return SenderIdentity(namespace=namespace, tenant_is_trusted=False, credential=share)
 
 
-def _stated(tenant: str) -> str:
-    tenant = tenant.strip()
+def stated_tenant(stated: str) -> str:
+    """Return the tenant that a relay states. Raises `PermissionDenied` where that is no name."""
+    tenant = stated.strip()
     if not tenant or len(tenant) > _TENANT_LENGTH_MAX or not tenant.isprintable():
         raise PermissionDenied(f"{TENANT_HEADER} is not a tenant name: up to {_TENANT_LENGTH_MAX} printable characters")
     return tenant

@@ -6,12 +6,13 @@ spans, a replay of dead letters too, gets the same prices and the same way to th
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
 from cost_exporter.assembly import IngestOptions, LedgerIngest
-from cost_exporter.domain.facts import Facts, Receipt
+from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.admission import Permit
@@ -19,6 +20,7 @@ from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.observed import Observer, Watch
+from cost_exporter.receive.stuck import StuckBatches
 from cost_exporter.store.ledger.committer import WRITERS
 
 __all__ = ["Intake", "LocalIntake", "stored"]
@@ -61,8 +63,12 @@ class LocalIntake:
         writers: int = WRITERS,
         before: Callable[[], object] | None = None,
         is_prepared: Callable[[], bool] = lambda: True,
+        stuck: StuckBatches | None = None,
     ) -> None:
-        """`before` is called before each request is stored; while `is_prepared`, it has nothing to do."""
+        """`before` is called before each request is stored; while `is_prepared`, it has nothing to do.
+
+        `stuck` says for how long a request that keeps failing through a fault of ours is tried again.
+        """
         self._before = before
         self._is_prepared = is_prepared
         self._threads = ThreadPoolExecutor(_THREADS, "intake")
@@ -73,7 +79,7 @@ class LocalIntake:
             observe=Watch(observer.stored),
             observe_commit_seconds=observer.committed,
         )
-        self._gate = Gate(self._ingest, begin_ingest=self._behind.begin)
+        self._gate = Gate(self._ingest, stuck=stuck, begin_ingest=self._behind.begin)
 
     @property
     def limits(self) -> Limits:
@@ -102,6 +108,34 @@ class LocalIntake:
     def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Keep of what ends its worker each time that there was one. Raises as `take`."""
         return self._gate.give_up(sender, ids)
+
+    def take_joined(self, body: bytes, sender: SenderIdentity) -> Receipt:
+        """Store requests that were laid end to end, all or none. Raises whatever stands in the way of one of them."""
+        return self._ingest(
+            decode(
+                body,
+                Encoding.PROTOBUF,
+                sender,
+                received_at_unix_ns=time.time_ns(),
+                limits=self.limits,
+                is_salvaging=False,
+            )
+        )
+
+    def take_alone(self, body: bytes, sender: SenderIdentity) -> Receipt:
+        """Store what can be saved of a request in protobuf. Raises as `take`."""
+        return self.take(body, Encoding.PROTOBUF, sender)
+
+    def bury(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
+        """Keep a dead letter of what no span could be read from. Raises `StoreUnavailable` or `Overloaded`."""
+        return self.store(
+            Facts(
+                namespace=sender.namespace,
+                tenant_is_trusted=sender.tenant_is_trusted,
+                received_at_unix_ns=time.time_ns(),
+                dead_letters=[letter],
+            )
+        )
 
     def take_again(self, body: bytes, sender: SenderIdentity, *, received_at_unix_ns: int) -> Receipt:
         """Store what a dead letter kept of a request, as of when it was received. Raises what reading it raises."""

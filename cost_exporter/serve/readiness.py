@@ -17,6 +17,7 @@ from cost_exporter.store.reading import Reader
 __all__ = ["Readiness"]
 
 _SECONDS_MAX: Final = 2.0
+_NO_WORKER: Final = "no worker gives a sign of life; hung ones are replaced within a minute"
 
 
 class Readiness:
@@ -28,10 +29,12 @@ class Readiness:
         is_receiving: Callable[[], bool],
         *,
         seconds_max: float = _SECONDS_MAX,
+        not_receiving: str = _NO_WORKER,
     ) -> None:
         self._lend = lend
         self._is_receiving = is_receiving
         self._seconds_max = seconds_max
+        self._not_receiving = not_receiving
         self._thread = ThreadPoolExecutor(1, "readiness")
         self._asking: Future[str] | None = None
 
@@ -47,7 +50,7 @@ class Readiness:
 
     def _asked(self) -> str:
         if not self._is_receiving():
-            return "no worker gives a sign of life; hung ones are replaced within a minute"
+            return self._not_receiving
         try:
             with self._lend() as reader:
                 reader.is_alive()

@@ -8,6 +8,7 @@ from cost_exporter.settings.alert_rule import AlertRule
 from cost_exporter.settings.budget_rule import BudgetRule
 from cost_exporter.settings.config_file import Config, Fee, Revenue, load_config
 from cost_exporter.settings.environment import Settings, load_settings
+from cost_exporter.settings.kafka_topic import KafkaTopic
 from cost_exporter.settings.tls import TlsFiles
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "BudgetRule",
     "Config",
     "Fee",
+    "KafkaTopic",
     "Revenue",
     "Settings",
     "TlsFiles",

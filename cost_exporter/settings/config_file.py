@@ -1,4 +1,4 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, alerts, trusted cost sources.
+"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, alerts, cost sources, Kafka topics.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
 the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
@@ -18,6 +18,7 @@ from cost_exporter.errors import SettingsError
 from cost_exporter.settings.alert_rule import FOREIGN_ALERT_NAMES, AlertRule
 from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
 from cost_exporter.settings.config_values import DecimalString, Part
+from cost_exporter.settings.kafka_topic import FOREIGN_TOPIC_NAMES, KafkaTopic
 
 __all__ = ["Config", "Fee", "Revenue", "load_config"]
 
@@ -30,6 +31,7 @@ Named = BudgetRule | AlertRule
 _FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "budgets": FOREIGN_BUDGET_NAMES,
     "alerts": FOREIGN_ALERT_NAMES,
+    "kafka_topics": FOREIGN_TOPIC_NAMES,
 }
 
 
@@ -78,6 +80,17 @@ class Config(Part):
     """Receivers of alerts."""
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
+    kafka_topics: tuple[KafkaTopic, ...] = Field(default=(), strict=False)
+    """What `callfare consume` reads, instead of `CALLFARE_KAFKA_TOPIC`."""
+
+    @field_validator("kafka_topics")
+    @classmethod
+    def _are_different_topics(cls, topics: tuple[KafkaTopic, ...]) -> tuple[KafkaTopic, ...]:
+        names = [each.topic for each in topics]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the topic {twice!r} stands there twice; say once whose spans it holds")
+        return topics
 
     @field_validator("budgets", "alerts")
     @classmethod
@@ -149,7 +162,13 @@ def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
 
 
 def _names_at(location: tuple[int | str, ...]) -> str:
-    parts: dict[str, type[BaseModel]] = {"revenue": Revenue, "fees": Fee, "budgets": BudgetRule, "alerts": AlertRule}
+    parts: dict[str, type[BaseModel]] = {
+        "revenue": Revenue,
+        "fees": Fee,
+        "budgets": BudgetRule,
+        "alerts": AlertRule,
+        "kafka_topics": KafkaTopic,
+    }
     return _field_names(Config if len(location) == 1 else parts[str(location[0])])
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -42,7 +42,13 @@ def _paths(given: Any) -> Any:
 
 ListenAddress = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
 
-_OPTIONS = {"otlp_grpc_addr": "--grpc", "otlp_http_addr": "--http", "web_addr": "--web", "database_url": "--db"}
+_OPTIONS = {
+    "otlp_grpc_addr": "--grpc",
+    "otlp_http_addr": "--http",
+    "web_addr": "--web",
+    "database_url": "--db",
+    "kafka_web_addr": "--web",
+}
 """The name of a setting as the user writes it, for error messages."""
 
 
@@ -104,6 +110,28 @@ class Settings(BaseSettings):
     """Authority whose client certificates OTLP senders must show, PEM."""
     insecure: bool = False
     """Listen on an outside address without TLS, because a proxy in front does it."""
+    kafka_broker: str = "127.0.0.1:9092"
+    """Brokers that `callfare consume` turns to first; `HOST:PORT`, separated by commas."""
+    kafka_topic: str | None = None
+    """Topic that `callfare consume` reads. Unset: `kafka_topics` of the configuration file, else `otlp_spans`."""
+    kafka_group: str = "callfare"
+    """Consumer group: those of one group share the partitions."""
+    kafka_tls: bool | None = None
+    """Speak TLS to the brokers. Unset: unless all of them are on this machine."""
+    kafka_ca: Path | None = None
+    """Authority of the brokers' certificates, PEM. Unset: those of the system."""
+    kafka_cert: Path | None = None
+    """Certificate shown to the brokers, PEM; together with its key."""
+    kafka_key: Path | None = None
+    """Key of that certificate, PEM."""
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] | None = None
+    """How user name and password are shown to the brokers. Unset: SCRAM-SHA-512."""
+    kafka_username: str | None = None
+    """User name for the brokers, together with the password."""
+    kafka_password: SecretStr | None = None
+    """Password for the brokers."""
+    kafka_web_addr: ListenAddress = Address(host="127.0.0.1", port=4320)
+    """Where `callfare consume` serves metrics, health and readiness; `HOST:PORT`."""
 
     @classmethod
     def settings_customise_sources(
@@ -118,7 +146,9 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return init_settings, env_settings
 
-    @field_validator("data_dir", "config", "tls_cert", "tls_key", "tls_client_ca")
+    @field_validator(
+        *("data_dir", "config", "tls_cert", "tls_key", "tls_client_ca", "kafka_ca", "kafka_cert", "kafka_key")
+    )
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser()

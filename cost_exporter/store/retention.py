@@ -5,7 +5,7 @@ can still be checked to the last digit; the header of each trace stays as well, 
 be too old instead of starting a second life.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -15,7 +15,7 @@ from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.buckets import partition_name
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["months_before", "purge_before"]
+__all__ = ["months_before", "purge_before", "remembered_since"]
 
 _AT_ONCE: Final = 10_000
 _FORGETTING: Final = (
@@ -31,6 +31,18 @@ _FORGETTING: Final = (
 def months_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
     """Return the first days of the months of receipt that ended before `day` and still have their records."""
     return [row[0] for row in connection.execute(statement("months_to_purge"), {"limit": day.replace(day=1)})]
+
+
+def remembered_since(connection: psycopg.Connection[Any]) -> datetime | None:
+    """Return the end of the last month that was purged; None where none was.
+
+    What was received since then is recognised when it comes again.
+    """
+    row = connection.execute(statement("last_purged")).fetchone()
+    if row is None or row[0] is None:
+        return None
+    next_month = (row[0] + timedelta(days=31)).replace(day=1)
+    return datetime.combine(next_month, time(0), tzinfo=UTC)
 
 
 def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:

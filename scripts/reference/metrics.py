@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from cost_exporter.serve.final_costs import FinalCosts
+from cost_exporter.serve.kafka_metrics import KafkaMetrics
 from cost_exporter.serve.metrics import CostTotals, ServiceMetrics
 from scripts.reference.markdown import ROOT, code, described, table
 
@@ -61,6 +62,8 @@ def registry() -> ServiceMetrics:
     service.watch_missing_spans(lambda: 0.0)
     totals = {**ROW, "cost_usd": Decimal(0), "request_count": 0, "unpriced_count": 0}
     service.registry.register(CostTotals(lambda: [totals], lambda _: True))
+    kafka = KafkaMetrics(service.registry)
+    kafka.lagging({("otlp_spans", 0): 0})
     FinalCosts(service.registry, lambda _: True)
     return service
 

@@ -7,6 +7,7 @@ A request is refused as a whole only where it is too large (`TooLarge`) or nothi
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cost_exporter.errors import Undecodable
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_order import streamed_spans
 from cost_exporter.read.otlp.decoded import DecodedRequest
@@ -43,15 +44,21 @@ def decode(
     *,
     received_at_unix_ns: int,
     limits: Limits = DEFAULT_LIMITS,
+    is_salvaging: bool = True,
 ) -> DecodedRequest:
-    """Return the request. Raises `TooLarge` before spending memory on it, or `Undecodable`."""
+    """Return the request. Raises `TooLarge` before spending memory on it, or `Undecodable`.
+
+    Without `is_salvaging`, a request in protobuf of which only parts can be decoded is refused as well.
+    """
     if encoding is Encoding.JSON:
         request, dead_letters, streamed = parse_json(body, limits)
     else:
         require_spans(body, limits)
         try:
             request, dead_letters = wire.parse_request(body), []
-        except wire.DecodeError:
+        except wire.DecodeError as error:
+            if not is_salvaging:
+                raise Undecodable("not an ExportTraceServiceRequest, or not in all of its parts") from error
             request, dead_letters = salvage(body)
         streamed = streamed_spans(body)
     return DecodedRequest(

@@ -4,6 +4,10 @@
 -- The months of receipt before a day that still have their records.
 select bucket from callfare.bucket where bucket < %(limit)s and purged_at is null order by bucket;
 
+-- last_purged --
+-- The newest month that lost its records.
+select max(bucket) from callfare.bucket where purged_at is not null;
+
 -- close_bucket --
 -- Carry what the records of a month added to the days over into the closing balance, before they go.
 insert into callfare.daily_purged as balance (
