@@ -23,7 +23,21 @@ UNIT_SUFFIXES = (
 NUMBERS_WITHOUT_UNIT = {
     # A quantity's unit stands beside it in the same value; a factor and a ratio have none.
     *("quantity", "billed_quantity", "per", "amount", "factor", "increment", "minimum", "percent", "fixed"),
-    *("price", "above", "position", "port", "number", "priority", "rank", "version", "attempts", "start", "end"),
+    *(
+        "price",
+        "above",
+        "position",
+        "partition",
+        "offset",
+        "port",
+        "number",
+        "priority",
+        "rank",
+        "version",
+        "attempts",
+        "start",
+        "end",
+    ),
     *("line", "column", "content", "received", "accepted", "duplicate", "conflict", "ignored", "dead_letter", "depth"),
     # Counts of what the name says, in the plural.
     *("slots", "slot", "records", "traces", "attempts", "seq", "wire_type", "characters", "channels"),

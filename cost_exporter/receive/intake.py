@@ -110,7 +110,7 @@ class LocalIntake:
         return self._gate.give_up(sender, ids)
 
     def take_joined(self, body: bytes, sender: SenderIdentity) -> Receipt:
-        """Store requests that were laid end to end, all or none. Raises whatever stands in the way of one of them."""
+        """Store requests that were laid end to end, all or none. Raises what any of them alone would raise."""
         return self._ingest(
             decode(
                 body,

@@ -89,7 +89,7 @@ class Config(Part):
         names = [each.topic for each in topics]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"the topic {twice!r} stands there twice; say once whose spans it holds")
+            raise ValueError(f"the topic {twice!r} is listed twice; keep one of the two")
         return topics
 
     @field_validator("budgets", "alerts")

@@ -39,6 +39,7 @@ LOST = "otelcol_exporter_send_failed_spans"
 OFFSET = "otelcol_kafka_receiver_current_offset"
 LAG = "otelcol_kafka_receiver_offset_lag"
 UNREADABLE = "otelcol_kafka_receiver_unmarshal_failed_spans"
+BEHIND = "callfare_kafka_lag"
 SENT = 'otelcol_exporter_sent_spans{exporter="kafka/cost"}'
 TAKEN = 'otelcol_receiver_accepted_spans{receiver="kafka/cost"}'
 
@@ -88,6 +89,18 @@ CASES = [
     Case("CallfareKafkaNothingTaken", {SENT: "0+90x60", TAKEN: "900x60"}, {SENT: "0+90x60", TAKEN: "0+90x60"}),
     Case("CallfareKafkaNothingTaken", {SENT: "0+90x60"}, {SENT: "900x60"}),
     Case("CallfareKafkaFallingBehind", {partition(LAG, 1): "0+100x60"}, {partition(LAG, 1): "9000-100x60"}),
+    Case("CallfareConsumeFallingBehind", {partition(BEHIND, 1): "0+100x60"}, {partition(BEHIND, 1): "9000-100x60"}),
+    Case("CallfareConsumeLagUnknown", {partition(BEHIND, 1): "5x2 _x57"}, {partition(BEHIND, 1): "5x60"}),
+    Case(
+        "CallfareConsumeMessagesLost",
+        {"callfare_kafka_lost_messages_total": "0x20 4x60"},
+        {"callfare_kafka_lost_messages_total": "4x60"},
+    ),
+    Case(
+        "CallfareConsumeDeadMessages",
+        {"callfare_kafka_dead_messages_total": "0x20 1x60"},
+        {"callfare_kafka_dead_messages_total": "1x60", "callfare_kafka_messages_total": "0+90x60"},
+    ),
     Case(
         "CallfareTokenRefused",
         {'callfare_refused_total{reason="unauthenticated"}': "_x37 1x30"},

@@ -8,9 +8,12 @@ import pytest
 
 from cost_exporter.store.tokens import TokenScope, create
 from tests.crash.verdict import problems
+from tests.examples.documents import blocks, check_output
+from tests.examples.shell import Shell
 from tests.kafka.conftest import RunConsumer
-from tests.kafka.running import Sender, record_count, wait_for_records
+from tests.kafka.running import Sender, record_count, url_of, wait_for_records
 from tests.support.kafka import Broker
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.java]
@@ -99,6 +102,29 @@ def test_a_topic_of_a_tenant_and_one_whose_header_is_trusted(
     assert [detail.partition(": ")[2] for (detail,) in letters] == ["no header x-callfare-tenant says whose it is"]
     with pytest.raises(AssertionError, match="topic of-nobody has no tenant"):
         run_consumer(database_url, "of-nobody")
+
+
+def test_the_how_to(broker: Broker, database_url: str, tmp_path: Path) -> None:
+    """docs/how-to/kafka.md: the consumer starts as it says, and the commands show what it says."""
+    page = blocks("kafka")
+    (tmp_path / "callfare.yaml").write_text(page["file topics"])
+    (web,) = free_ports(1)
+    moved = {
+        "127.0.0.1:9092": broker.address,
+        "127.0.0.1:4320": f"127.0.0.1:{web}",
+        "callfare.yaml": str(tmp_path / "callfare.yaml"),
+    }
+    variables = {"CALLFARE_DATABASE_URL": url_of(database_url), "CALLFARE_KAFKA_WEB_ADDR": f"127.0.0.1:{web}"}
+    for name in ("spans-acme", "spans-relayed"):
+        broker.make_topic(name, partitions=1)
+    sender = Sender(broker.producer(), "spans-acme", seed=11)
+    sender.send(1)
+    terminal = Shell(tmp_path, variables, moved)
+    with terminal.background(page["service"], until=r"(?m)^database postgresql://.*\n"):
+        wait_for_records(database_url, sender.span_count)
+        check_output("kafka", terminal.run(page["verify"]))
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select distinct tenant_id from callfare.record").fetchall() == [("acme",)]
 
 
 def test_reading_again_from_an_earlier_day_changes_nothing(

@@ -180,6 +180,6 @@ class Broker:
         if self._process.poll() is not None:
             raise AssertionError(f"Kafka ended at once:\n{self.log.read_text()[-3000:]}")
         try:
-            return bool(self.admin(log_level=0).list_topics(timeout=2).brokers)
+            return bool(self.admin(log_level=0).list_topics(timeout=PATIENCE_SECONDS / 60).brokers)
         except KafkaException:
             return False

@@ -117,7 +117,7 @@ class SpanConsumer:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
-            "max.poll.interval.ms": 5 * _MINUTE_MS,  # a commit that hangs is given up after half a minute
+            "max.poll.interval.ms": 5 * _MINUTE_MS,  # a commit that hangs ends after half a minute
             "error_cb": self._complain,
             "on_commit": self._offsets_given_back,
         }
@@ -186,7 +186,7 @@ class SpanConsumer:
         self._paused = wanted
 
     def _give_back(self, messages: list[Message]) -> None:
-        """Tell Kafka up to where everything is stored; in a partition of which something is held, only up to there."""
+        """Commit up to where everything is stored; in a partition of which something is held, only up to there."""
         for message in messages:
             place = _place_of(message)
             self._stored_to[place] = max(self._stored_to.get(place, 0), message.offset + 1)

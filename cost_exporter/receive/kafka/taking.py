@@ -50,7 +50,7 @@ class Intake(Protocol):
     """The interface of what stores: `LocalIntake`."""
 
     def take_joined(self, body: bytes, sender: SenderIdentity) -> Receipt:
-        """Store a request as a whole or not at all. Raises whatever stands in the way."""
+        """Store a request as a whole or not at all. Raises any error, an unexpected one too."""
         ...
 
     def take_alone(self, body: bytes, sender: SenderIdentity) -> Receipt:

@@ -1,4 +1,4 @@
-"""Whose spans a message holds: what the configuration says of its topic, and a header only where that says so.
+"""Whose spans a message holds: what the configuration says of its topic, and a header only where it is trusted.
 
 Who may write to a topic is decided by the brokers. So a topic is like a token: its `namespace` is the tenant, whatever
 the spans state. A topic without one is like a sender without a token: allowed only where tokens were never used.
