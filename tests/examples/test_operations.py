@@ -79,6 +79,8 @@ def test_back_up_restore_and_upgrade(terminal: Shell, books: Books, postgres_url
         assert terminal.run(again + report) == before
         assert terminal.run(again + page["app upgrade"]) == "the schema is up to date\n"
         assert "acme" in terminal.run(again + page["verify"]) + before
+        assert terminal.run(again + page["app purge"])
+        assert terminal.run(again + report) == before
     finally:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("drop database if exists callfare_restored with (force)")

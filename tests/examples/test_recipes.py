@@ -28,6 +28,15 @@ def test_direct(service, operator, application, books, protocol) -> None:
     check_output("direct", operator.run(recipe["verify"]))
 
 
+def test_any_language(service, operator, application, books) -> None:
+    """docs/how-to/any-language.md: one request of HTTP is one record, on the account of its resource."""
+    recipe = blocks("any-language")
+    service(blocks("direct")["service"])
+    application.run(recipe["app curl"])
+    assert books.costs() == [("acme", "priced", CHAT_USD)]
+    check_output("any-language", operator.run(recipe["verify"]))
+
+
 def test_in_process(operator, application, books) -> None:
     """docs/how-to/in-process.md: stored from the application itself; no service runs."""
     recipe = blocks("in-process")
