@@ -27,6 +27,7 @@ from cost_exporter.store.database.connection import connect_ledger, open_ledger,
 from cost_exporter.store.database.locks import Lock, try_lock_session
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_and_load
+from cost_exporter.store.ledger.rates import give_numbers
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write import OvertakenError, write_all
 from cost_exporter.store.ledger.write_set import (
@@ -235,6 +236,7 @@ def _apply(
             _write(connection, write_set, known, f"rerate:{step.rerate_id}")
             _keep_place(connection, step, place)
             connection.commit()
+        give_numbers(connection)
         totals.rerate_id = step.rerate_id
         _count(totals, keys, write_set)
         yield totals

@@ -21,6 +21,7 @@ WITHOUT_TENANT = {
         "token_ever",
         "web_session",
         "margin_rule",
+        "rate",
         "revenue_rule",
         "fee_rule",
     ),

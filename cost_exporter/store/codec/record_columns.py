@@ -26,6 +26,7 @@ from cost_exporter.store.codec.fact_json import (
     quantities_json,
     with_member,
 )
+from cost_exporter.store.codec.rate_numbers import RateNumbers
 
 __all__ = ["fact_json", "lines_from", "lines_json", "record_from_row", "record_parameters"]
 
@@ -36,6 +37,7 @@ def record_parameters(
     bucket_days: Sequence[int],
     namespaces: Sequence[str],
     received_at_us: Sequence[int],
+    numbers: RateNumbers,
 ) -> dict[str, Any]:
     """Return one array a column of `record`."""
     calls = [record.call for record in records]
@@ -73,14 +75,14 @@ def record_parameters(
         "content_hash": Int8Array.of([call.content_hash for call in calls]),
         "book_version": TextArray.of([record.book_version for record in records]),
         "usage": TextArray.of_distinct([quantities_json(record.quantities) for record in records]),
-        "lines": TextArray.of_distinct([lines_json(record.lines) for record in records]),
+        "lines": TextArray.of_distinct([lines_json(record.lines, numbers) for record in records]),
         "issues": TextArray.of([_issues_json(record.issues) for record in records]),
         "fact": TextArray.of_distinct([_fact_json(record) for record in records]),
     }
 
 
-def record_from_row(row: Mapping[str, Any]) -> CostRecord:
-    """Return the record of a row of the statement `load_records`.
+def record_from_row(row: Mapping[str, Any], numbers: RateNumbers) -> CostRecord:
+    """Return the record of a row of the statement `load_records`. Raises `UnknownRate`.
 
     Its attribution holds the fields that a record shows; the rest is inherited again when its trace is settled.
     """
@@ -107,7 +109,7 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
         session_before=_decimals(fact.get("session_before")),
         status=row["status"],
         cost_usd=row["cost_usd"],
-        lines=lines_from(row["lines"]),
+        lines=lines_from(row["lines"], numbers),
         issues=tuple(json.loads(row["issues"])) if row["issues"] else (),
         quote_issues=tuple(fact.get("quote_issues", ())),
         duplicate_of=row["duplicate_of"],
@@ -117,25 +119,28 @@ def record_from_row(row: Mapping[str, Any]) -> CostRecord:
     )
 
 
-def lines_json(lines: Sequence[Line]) -> str | None:
-    """Return the lines as stored, or None for none."""
+def lines_json(lines: Sequence[Line], numbers: RateNumbers | None = None) -> str | None:
+    """Return the lines as stored, or None for none. A rate that has a number is not spelled out."""
     if not lines:
         return None
-    return f"[{','.join([_line_json(line) for line in lines])}]"
+    return f"[{','.join([_line_json(line, numbers) for line in lines])}]"
 
 
-def lines_from(text: str | None) -> tuple[Line, ...]:
-    """Return the lines of this text."""
-    return () if text is None else tuple(_line_from(each) for each in json.loads(text))
+def lines_from(text: str | None, numbers: RateNumbers | None = None) -> tuple[Line, ...]:
+    """Return the lines of this text. Raises `UnknownRate`."""
+    return () if text is None else tuple(_line_from(each, numbers) for each in json.loads(text))
 
 
-def _line_json(line: Line) -> str:
+def _line_json(line: Line, numbers: RateNumbers | None) -> str:
     rate, quantity, billed_quantity, amount_usd = line
-    _, unit, price, price_id = _rate_texts.get(id(rate)) or _new_rate_texts(rate)
     # null for the billed quantity says that it is the quantity itself, as it mostly is.
     is_plain = billed_quantity is quantity or billed_quantity == quantity
     billed = "null" if is_plain else f'"{to_plain(billed_quantity)}"'
     amount = "null" if amount_usd is None else f'"{to_plain(amount_usd)}"'
+    number = None if numbers is None else numbers.number_of(rate)
+    if number is not None:
+        return f'[null,"{to_plain(quantity)}",{billed},null,null,{amount},{number}]'
+    _, unit, price, price_id = _rate_texts.get(id(rate)) or _new_rate_texts(rate)
     return f'{unit}"{to_plain(quantity)}",{billed}{price}{amount}{price_id}'
 
 
@@ -153,17 +158,20 @@ def _new_rate_texts(rate: Rate) -> tuple[Rate, str, str, str]:
     return texts
 
 
-def _line_from(cells: Sequence[str | None]) -> Line:
+def _line_from(cells: Sequence[Any], numbers: RateNumbers | None) -> Line:
     unit, quantity, billed, unit_price, per, amount, price_id = cells
-    assert unit is not None
-    assert quantity is not None
-    return Line(
-        rate=Rate(
+    if isinstance(price_id, int):
+        assert numbers is not None
+        rate = numbers.rate(price_id)
+    else:
+        rate = Rate(
             unit=unit,
             price_usd=None if unit_price is None else Decimal(unit_price),
             per=None if per is None else Decimal(per),
             price_id=price_id or "",
-        ),
+        )
+    return Line(
+        rate=rate,
         quantity=Decimal(quantity),
         billed_quantity=Decimal(quantity if billed is None else billed),
         amount_usd=None if amount is None else Decimal(amount),

@@ -37,7 +37,7 @@ _CONDITION_BY_ROLE: Final[dict[str, LiteralString]] = {
 }
 _OF_EVERY_TENANT: Final = ("budget", "closing")
 """Tables in which a row of tenant `*` is for each tenant that has none of its own."""
-_OF_NO_TENANT: Final = ("fee_rule", "margin_rule", "revenue_rule", "schema_migration")
+_OF_NO_TENANT: Final = ("fee_rule", "margin_rule", "rate", "revenue_rule", "schema_migration")
 """Tables without a tenant that views need, and that hold nothing of one."""
 _ATTEMPTS_MAX: Final = 20
 _WAIT_SECONDS: Final = 0.05

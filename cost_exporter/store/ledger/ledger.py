@@ -44,6 +44,7 @@ from cost_exporter.store.ledger.locked_traces import (
     trace_keys_of,
 )
 from cost_exporter.store.ledger.long_traces import complete
+from cost_exporter.store.ledger.rates import give_numbers
 from cost_exporter.store.ledger.timings import write_timings
 from cost_exporter.store.ledger.trace_state import TraceKey, merge
 from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
@@ -239,6 +240,7 @@ class LedgerStore:
             connection.commit()
         if self._announce is not None and write_set.changes:
             self._announce([(change.record, change.before) for change in write_set.changes])
+        give_numbers(connection)
         return receipts
 
     def _write(self, connection: psycopg.Connection[Any], write_set: WriteSet, locked: LockedTraces) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 import psycopg
 
+from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.span import Link, SpanKey
+from cost_exporter.errors import StoreFault
 from cost_exporter.store.codec.arrays import DateArray, Int8Array, TextArray, UuidArray
 from cost_exporter.store.codec.fact_json import attribution_from
 from cost_exporter.store.codec.link_bytes import PackedLinks, root_from, unpack_links
+from cost_exporter.store.codec.rate_numbers import UnknownRate
 from cost_exporter.store.codec.record_columns import record_from_row
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger.rates import rates_of, read_numbers
 from cost_exporter.store.ledger.trace_state import LongTrace, RootSpan, TraceKey, TraceState, shared_keys_from
 
 __all__ = [
@@ -148,17 +152,31 @@ def key_arrays(keys: Sequence[TraceKey]) -> dict[str, Any]:
     }
 
 
-def _take_records(rows: Iterable[Mapping[str, Any]], states: Iterable[TraceState]) -> None:
+def _take_records(cursor: Cursor, states: Iterable[TraceState]) -> None:
     by_key = {state.key: state for state in states}
-    for row in rows:
+    for row in cursor.fetchall():
         state = by_key[row["trace_id"], row["namespace"]]
         key = row["trace_id"], row["span_id"]
         if key in state.records:
             continue
-        record = state.records[key] = record_from_row(row)
+        record = state.records[key] = _record_of(row, cursor.connection)
         # What was merged meanwhile is newer.
         state.calls.setdefault(key, record.call)
         state.received_at_us[key] = row["received_at_us"]
+
+
+def _record_of(row: Mapping[str, Any], connection: psycopg.Connection[Any]) -> CostRecord:
+    numbers = rates_of(connection)
+    try:
+        return record_from_row(row, numbers)
+    except UnknownRate:
+        read_numbers(connection)
+    try:
+        return record_from_row(row, numbers)
+    except UnknownRate as error:
+        raise StoreFault(
+            f"the database lacks rate {error}, which its records name; restore the table `rate`"
+        ) from error
 
 
 def _link_from(key: SpanKey, row: Mapping[str, Any]) -> Link:

@@ -25,6 +25,7 @@ from cost_exporter.store.codec.arrays import (
     UuidArray,
 )
 from cost_exporter.store.codec.link_bytes import NO_LINKS, PackedLinks, pack_links
+from cost_exporter.store.codec.rate_numbers import RateNumbers
 from cost_exporter.store.codec.record_columns import record_parameters
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.arrivals import write_arrivals
@@ -32,6 +33,7 @@ from cost_exporter.store.ledger.journal import write_journal
 from cost_exporter.store.ledger.locked_traces import Join, LockedTraces
 from cost_exporter.store.ledger.long_index import keep_headers, packed_root
 from cost_exporter.store.ledger.look_alikes import insert_members
+from cost_exporter.store.ledger.rates import rates_of
 from cost_exporter.store.ledger.rollups import move_rollups
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 from cost_exporter.store.ledger.write_set import RecordChange, TraceRow, WriteSet
@@ -90,9 +92,9 @@ def write_all(
             rest.execute(statement("insert_trace_joins"), _join_parameters(joins))
         insert_members(rest, locked.members, written)
         if new_changes:
-            rest.execute(statement("insert_records"), _record_parameters(new_changes))
+            rest.execute(statement("insert_records"), _record_parameters(new_changes, rates_of(connection)))
         if old_changes:
-            rest.execute(statement("update_records"), _record_parameters(old_changes))
+            rest.execute(statement("update_records"), _record_parameters(old_changes, rates_of(connection)))
         _remove_records(rest, write_set.removals)
         keep_headers(rest, [each.state for each in old_traces], write_set.unindexed)
         write_journal(rest, write_set, locked.closings)
@@ -163,12 +165,13 @@ def _packed_links(state: TraceState) -> PackedLinks:
     return pack_links(state.links.values()) if state.long is None else packed_root(state)
 
 
-def _record_parameters(changes: Sequence[RecordChange]) -> dict[str, Any]:
+def _record_parameters(changes: Sequence[RecordChange], numbers: RateNumbers) -> dict[str, Any]:
     return record_parameters(
         [change.record for change in changes],
         bucket_days=[change.bucket_day for change in changes],
         namespaces=[change.namespace for change in changes],
         received_at_us=[change.received_at_us for change in changes],
+        numbers=numbers,
     )
 
 

@@ -184,6 +184,7 @@ comment on view callfare.long_trace_check is 'The part of integrity_check that c
 comment on table callfare.trace_join is 'Traces that are settled together because they share a call or a session.';
 comment on table callfare.provider_call is 'Trace in which a call or session was first seen.';
 comment on table callfare.provider_call_old is 'The same of calls that were seen some hours ago.';
+comment on table callfare.rate is 'Prices that cost lines name by number; cost_record spells them out.';
 comment on table callfare.record is 'Cost records as stored; cost_record is the view on them.';
 comment on table callfare.workflow_rollup is 'Sums of a trace by tenant, category and leg; moves with the records in one transaction.';
 comment on table callfare.workflow_total is 'What each workflow cost, by tenant; lists are sorted by it.';

@@ -14,7 +14,7 @@ with in_force as (
 ), side as (
   select
     record.tenant_id, record.trace_id, record.namespace, record.started_at, record.status, record.cost_usd,
-    record.lines, record.book_version, record.provider, record.model, record.operation, record.leg, record.category,
+    callfare.spelled_lines(record.lines) as lines, record.book_version, record.provider, record.model, record.operation, record.leg, record.category,
     record.task, record.tier, record.user_id, record.api_key_id, record.service_tier, record.mode,
     1 as sign, false as is_correction
   from callfare.record

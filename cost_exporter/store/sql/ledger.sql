@@ -419,6 +419,19 @@ on conflict (namespace, producer_id) do update set
   seen_count = producer.seen_count + excluded.seen_count,
   last_seen_at = now();
 
+-- rates --
+-- All rates that have a number.
+select rate_id, unit, price_usd, per, price_id from callfare.rate;
+
+-- insert_rates --
+-- Give these a number, unless they have one.
+insert into callfare.rate (unit, price_usd, per, price_id)
+select unit, price_usd, per, price_id
+from unnest(%(unit)s::text[], %(price_usd)s::text[], %(per)s::text[], %(price_id)s::text[])
+  as new (unit, price_usd, per, price_id)
+order by price_id, unit, price_usd, per
+on conflict do nothing;
+
 -- insert_revisions --
 -- Contents that lost a conflict, decisions and quotes that were replaced; the same one again adds nothing.
 insert into callfare.journal (kind, namespace, tenant_id, trace_id, span_id, reason, content_hash, content)
