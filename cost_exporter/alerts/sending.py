@@ -1,4 +1,4 @@
-"""Send one message to a webhook, to Slack or to Discord, in bounded time.
+"""Send one message to a receiver, in bounded time: a webhook, Slack or Discord here, others by Apprise.
 
 Redirects are not followed: a POST would become a GET, and the receiver would choose which address is called. No error
 holds the URL, because it may be a secret.
@@ -11,24 +11,28 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from cost_exporter.alerts.apprise_process import send_by_apprise
 from cost_exporter.alerts.connecting import connection_for
+from cost_exporter.errors import MissingExtra
 from cost_exporter.report.alerts import Message
 from cost_exporter.settings import AlertRule
 
-__all__ = ["SEND_SECONDS_MAX", "Answer", "Outgoing", "send"]
+__all__ = ["SEND_SECONDS_MAX", "Answer", "Outgoing", "require_extra", "send"]
 
 SEND_SECONDS_MAX: Final = 20.0
 """Less than the minute that a claim holds."""
 _CONNECT_SECONDS_MAX: Final = 10.0
+_BY_APPRISE: Final = frozenset({"email", "apprise"})
 _ACCEPTED: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _BUSY: Final = frozenset({429, 503})
@@ -63,6 +67,9 @@ class Answer:
 
 def send(rule: AlertRule, outgoing: Outgoing, *, timeout_seconds: float = SEND_SECONDS_MAX) -> Answer:
     """Send a message once. Never raises."""
+    if rule.kind in _BY_APPRISE:
+        text = outgoing.message.text
+        return Answer(error=send_by_apprise(rule, outgoing.message.title, text.partition("\n")[2]))
     body, headers = _request(rule, outgoing)
     url = urlsplit(rule.url.get_secret_value())
     assert url.hostname is not None
@@ -86,6 +93,13 @@ def send(rule: AlertRule, outgoing: Outgoing, *, timeout_seconds: float = SEND_S
         connection.close()
     # An answer that was cut off there is none, whatever it began with.
     return Answer(error=f"no answer within {timeout_seconds:g} s") if deadline.is_over else answer
+
+
+def require_extra(rules: Iterable[AlertRule]) -> None:
+    """Raise `MissingExtra` where a receiver needs Apprise and it is not installed."""
+    needing = next((rule for rule in rules if rule.kind in _BY_APPRISE), None)
+    if needing is not None and find_spec("apprise") is None:
+        raise MissingExtra(f"receiver {needing.name!r} of kind {needing.kind}", "alerts")
 
 
 class _Deadline:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cost_exporter.alerts.sending import Outgoing, send
+from cost_exporter.alerts.sending import Outgoing, require_extra, send
 from cost_exporter.cli.database import open_reader
 from cost_exporter.cli.options import AsJson, OnlyTenant
 from cost_exporter.cli.output import print_json, print_line, print_sheet
@@ -51,6 +51,7 @@ def test(name: Annotated[str, typer.Argument(metavar="NAME", help="A receiver of
     if name not in rules:
         known = ", ".join(sorted(rules)) or "none; add one to alerts in the file that CALLFARE_CONFIG names"
         raise CallfareError(f"there is no receiver {name!r}; the configuration has {known}")
+    require_extra([rules[name]])
     answer = send(rules[name], _test_message(name, settings.page_url or f"http://{settings.web_addr}"))
     if answer.error:
         raise CallfareError(f"{name} did not take the message: {for_terminal(answer.error)}")

@@ -20,6 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from cost_exporter.alerts.delivery import Deliverer
 from cost_exporter.alerts.judge import Judge
+from cost_exporter.alerts.sending import require_extra
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.counting import CountingObserver
@@ -177,6 +178,7 @@ class Service:
         rules = self._config.alerts
         if not rules:
             return
+        require_extra(rules)
         page_url = self._settings.page_url or f"http://{self._settings.web_addr}"
         self._metrics.watch_receivers(rule.name for rule in rules)
         pool = open_pool(self._database_url, size_max=_ALERT_CONNECTIONS_MAX, wait_seconds_max=10, name="alerts")

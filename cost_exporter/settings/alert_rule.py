@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from cost_exporter.settings.config_values import DecimalString, Part
 
-__all__ = ["FOREIGN_ALERT_NAMES", "AlertRule"]
+__all__ = ["APPRISE_SCHEMES", "FOREIGN_ALERT_NAMES", "AlertRule"]
 
 FOREIGN_ALERT_NAMES: Final = {
     "type": "kind",
@@ -23,12 +23,20 @@ FOREIGN_ALERT_NAMES: Final = {
     "id": "name",
 }
 """How others call a field, and its name here."""
+APPRISE_SCHEMES: Final = frozenset(
+    {
+        *("mailto", "mailtos", "gchat", "gotify", "gotifys", "msteams", "ntfy", "ntfys", "opsgenie", "pagerduty"),
+        *("pover", "rocket", "rockets", "signal", "signals", "tgram", "workflows", "zulip"),
+    }
+)
+"""Services that Apprise may deliver to: by HTTP or SMTP, and nothing that runs on this machine."""
+_MAIL: Final = frozenset({"mailto", "mailtos"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how Standard Webhooks begins every secret
 _KEY_BYTES: Final = (24, 64)
 
-Kind = Literal["webhook", "slack", "discord"]
+Kind = Literal["webhook", "slack", "discord", "email", "apprise"]
 On = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity"]
 
 
@@ -64,7 +72,7 @@ class AlertRule(Part):
     name: Annotated[str, BeforeValidator(_name)]
     """Name of the receiver, unique."""
     kind: Kind
-    """`webhook` (as Standard Webhooks has it), `slack` or `discord`."""
+    """`webhook` (as Standard Webhooks has it), `slack`, `discord`; by the extra `alerts` also `email` and `apprise`."""
     url: Secret
     """Where messages go. `${NAME}` takes it from the environment of the service."""
     on: Annotated[tuple[On, ...], Field(strict=False), BeforeValidator(_on)]
@@ -119,6 +127,11 @@ class AlertRule(Part):
             has_host, _ = bool(parts.hostname), parts.port
         except ValueError:
             raise ValueError("url is no URL; write it as https://host/path") from None
+        if self.kind in {"email", "apprise"}:
+            allowed = _MAIL if self.kind == "email" else APPRISE_SCHEMES
+            if parts.scheme not in allowed:
+                raise ValueError(f"url does not begin with one of {', '.join(sorted(allowed))}, and ://")
+            return
         if not has_host or parts.scheme not in {"http", "https"} or any(each.isspace() for each in url):
             raise ValueError("url is no URL; write it as https://host/path")
         if parts.scheme == "http" and not self.allow_private:
