@@ -59,7 +59,7 @@ def peer_of(text: str) -> Peer | None:
 
 @dataclass(slots=True)
 class _Use:
-    """What one connection did."""
+    """Counts of one connection."""
 
     last_at_seconds: float
     cancelled_at_seconds: deque[float] = field(default_factory=deque[float])

@@ -26,7 +26,7 @@ from cost_exporter.store.ledger.committer import WRITERS
 __all__ = ["Intake", "LocalIntake", "stored"]
 
 _THREADS: Final = 32
-"""What waits in them shares a commit."""
+"""Requests that wait in them share a commit."""
 
 
 class Intake(Protocol):

@@ -26,7 +26,7 @@ _BUCKETS_USD: Final = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
 
 
 class FinalCosts:
-    """What final workflows cost. Safe to call from any thread."""
+    """Costs of final workflows, for the metrics. Safe to call from any thread."""
 
     def __init__(self, registry: CollectorRegistry, is_known_tenant: Callable[[str], bool]) -> None:
         """Register the metrics, with the tenants that may be named."""

@@ -76,7 +76,7 @@ class AlertRule(Part):
     url: Secret
     """Where messages go. `${NAME}` takes it from the environment of the service."""
     on: Annotated[tuple[On, ...], Field(strict=False), BeforeValidator(_on)]
-    """What it is sent: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`."""
+    """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`."""
     tenant: str | None = None
     """Only alerts of this tenant. Unset: of all, and of the service itself."""
     over_usd: DecimalString | None = None

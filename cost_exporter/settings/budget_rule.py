@@ -84,7 +84,7 @@ Name = Annotated[str, BeforeValidator(_name)]
 
 
 class BudgetRule(Part):
-    """What the calls of a tenant may cost in a window. Windows are UTC, and go by the start of each call."""
+    """Limit of what the calls of a tenant may cost in a window. Windows are UTC, and go by the start of each call."""
 
     name: Name
     """Name of the budget, unique."""
@@ -93,7 +93,7 @@ class BudgetRule(Part):
     window: Annotated[Literal["hour", "day", "month", "total"], BeforeValidator(_window)]
     """A calendar hour, day or month in UTC, or everything there ever was."""
     limit_usd: DecimalString
-    """What may be spent in a window."""
+    """The amount that may be spent in a window."""
     hard: bool | Literal["shadow"] = True
     """Whether it refuses calls: true, false (it reports), or `shadow` (it reports what it would have refused)."""
     soft_percent: Percent | None = None
@@ -101,7 +101,7 @@ class BudgetRule(Part):
     thresholds: Annotated[tuple[Percent, ...], Field(strict=False)] = ()
     """Further percentages. 100 is always one of them."""
     unpriced: Annotated[Literal["refuse", "allow"] | Decimal | None, BeforeValidator(_unpriced)] = None
-    """What becomes of a call that has no price: `refuse`, `allow`, or an amount that is assumed. Unset: a hard budget
+    """The treatment of a call that has no price: `refuse`, `allow`, or an amount that is assumed. Unset: a hard budget
     refuses it, the others allow it."""
     api_key: Name | None = None
     """Only calls with this API key id."""

@@ -75,13 +75,13 @@ class Config(Part):
     """Whether a workflow that failed keeps its revenue, and pays the fee on it."""
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     budgets: tuple[BudgetRule, ...] = Field(default=(), strict=False)
-    """What calls may cost in a window."""
+    """Limits of what calls may cost in a window."""
     alerts: tuple[AlertRule, ...] = Field(default=(), strict=False)
     """Receivers of alerts."""
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
     kafka_topics: tuple[KafkaTopic, ...] = Field(default=(), strict=False)
-    """What `callfare consume` reads, instead of `CALLFARE_KAFKA_TOPIC`."""
+    """Topics that `callfare consume` reads, instead of `CALLFARE_KAFKA_TOPIC`."""
 
     @field_validator("kafka_topics")
     @classmethod

@@ -19,12 +19,12 @@ class Change:
     happened_at: datetime
     database_user: str
     program: str
-    """What connected, and where a command did, the account that ran it."""
+    """The program that connected, and for a command the account that ran it."""
     action: str
     subject: str
     """Its number or name."""
     details: dict[str, Any]
-    """What was before and after; of a change, only the columns that differ."""
+    """The values before and after; of a change, only the columns that differ."""
 
 
 def newest_changes(connection: psycopg.Connection[Any], *, count: int) -> list[Change]:

@@ -38,7 +38,7 @@ _KEY_BY_SORT: Final[dict[Sort, LiteralString]] = {
 }
 _TYPE_BY_SORT: Final[dict[Sort, LiteralString]] = {"started": "timestamptz", "cost": "numeric", "duration": "interval"}
 SORTS: Final = tuple(_KEY_BY_SORT)
-"""What workflows can be put in order of, most first."""
+"""Measures by which workflows can be ordered, most first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class Place:
     """After which row a page begins."""
 
     key: Any
-    """What the row is sorted by: an instant, a cost or a duration."""
+    """The value the row is sorted by: an instant, a cost or a duration."""
     trace_id: UUID
     tenant: str
     namespace: str

@@ -53,7 +53,7 @@ class FinalisedTrace:
     """16 hex digits; None where the root never came, or is a provider call itself."""
     ended_at: datetime | None
     total_cost_usd: Decimal
-    """What is known of it; all tenants of the trace together."""
+    """The known cost; all tenants of the trace together."""
     unpriced_count: int
     costs: tuple[FinalCost, ...]
     """The same, by tenant, tier and task."""

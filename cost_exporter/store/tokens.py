@@ -41,7 +41,7 @@ ALL_TENANTS: Final = "*"
 
 
 class TokenScope(StrEnum):
-    """What a token may do for its tenants. It may have several."""
+    """A right of a token for its tenants. It may have several."""
 
     INGEST = "ingest"
     READ = "read"

@@ -42,7 +42,7 @@ class AdmissionLimits:
 
 @dataclass(eq=False, slots=True)
 class _Account:
-    """What one credential has here."""
+    """Requests and bytes of one credential."""
 
     last_seen_seconds: float
     working_count: int = 0

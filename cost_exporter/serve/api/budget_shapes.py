@@ -1,4 +1,4 @@
-"""What requests about budgets hold, and what they are answered."""
+"""The bodies of requests about budgets, and of their answers."""
 
 import re
 from decimal import Decimal
@@ -70,7 +70,7 @@ class CallBody(_Body):
 
 
 class SettleBody(_Body):
-    """What a call has cost."""
+    """The cost of a call that has ended."""
 
     reservation_id: str
     actual_usd: Amount
@@ -155,7 +155,7 @@ class Reserved(Checked):
 
 
 class SettledAnswer(_Answer):
-    """What has become of a reservation."""
+    """The state of a reservation."""
 
     reservation_id: str
     state: str
@@ -163,7 +163,7 @@ class SettledAnswer(_Answer):
 
 
 class Leased(_Answer):
-    """What a process may decide on by itself."""
+    """The slice that a process may decide on by itself."""
 
     lease_id: str | None
     granted_usd: Annotated[str, Field(description="In all, what its calls took before included.")]

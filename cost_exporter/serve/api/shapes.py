@@ -66,7 +66,7 @@ class Failure(_Shape):
 
 
 class Usage(_Shape):
-    """What was paid for."""
+    """The quantities that were paid for."""
 
     request_count: Annotated[int, Field(ge=0, description="Calls without duplicates.")]
     total_tokens: Annotated[int, Field(ge=0, description="Input and output tokens.")]
@@ -95,7 +95,7 @@ class Spend(_Shape):
 
 
 class ModelCost(Group):
-    """What one model cost."""
+    """The cost of one model."""
 
     avg_latency_ms: Annotated[Quantity | None, Field(description="Mean duration of a call in milliseconds.")]
 
@@ -192,13 +192,13 @@ class UnpricedCalls(_Shape):
 
 
 class Unpriced(_Shape):
-    """What has no cost, the most frequent first."""
+    """Usage without a cost, the most frequent first."""
 
     unpriced: list[UnpricedCalls]
 
 
 class Unread(_Shape):
-    """What was not understood, the most frequent first."""
+    """Attributes and spans that were not understood, the most frequent first."""
 
     unread: list[dict[str, Any]]
 

@@ -25,7 +25,7 @@ class Column:
     label: str
     parts: Mapping[str, Decimal]
     text: str
-    """What is shown when the pointer is on it."""
+    """The text that is shown when the pointer is on it."""
 
 
 def axis_top(columns: Sequence[Column]) -> Decimal:

@@ -22,7 +22,7 @@ SILENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What a reservation of a silent process holds in a budget."""
+    """Money that a reservation of a silent process holds in a budget."""
 
     reservation_id: str
     kind: str

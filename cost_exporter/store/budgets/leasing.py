@@ -31,7 +31,7 @@ __all__ = ["Lease", "beat", "dimensions", "lease", "return_lease"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What a process may do on its own."""
+    """The slice that a process may use on its own."""
 
     lease_id: str | None
     """None: it has to ask for each call, or no budget applies."""

@@ -37,13 +37,13 @@ class Outcome:
     is_allowed: bool
     budgets: tuple[BudgetState, ...]
     short: tuple[Short, ...]
-    """What the call does not fit into, the tightest first; with soft budgets it is allowed all the same."""
+    """Budgets that the call does not fit into, the tightest first; with soft budgets it is allowed all the same."""
     reservation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What has become of a reservation."""
+    """The state of a reservation."""
 
     state: str
     is_late: bool

@@ -67,7 +67,7 @@ class LongTrace:
     ended_at_unix_ns: int | None = None
     """From when to when the spans are that are not loaded."""
     totals: dict[str, Measures] = field(default_factory=dict[str, Measures])
-    """What is stored as its totals, by tenant."""
+    """The totals that are stored, by tenant."""
     framing: set[SpanKey] = field(default_factory=set[SpanKey])
     """Loaded spans that only look like calls and have one below them that is not loaded."""
 
