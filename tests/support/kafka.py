@@ -100,6 +100,10 @@ class Broker:
             "log.flush.interval.messages": "1",
             **(properties or {}),
         }
+        self.format_options: tuple[str, ...] = ()
+        """What the tool that prepares the data folder gets on top: users and their passwords."""
+        self.secure_address = ""
+        """Of a second door, where its properties have one."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -125,10 +129,11 @@ class Broker:
                 cwd=self.folder,
             )
         if waits:
-            wait_until(f"Kafka answers; see {self.log}", self._answers)
+            self.await_answer()
 
-    format_options: tuple[str, ...] = ()
-    """What the tool that prepares the data folder gets on top: users and their passwords."""
+    def await_answer(self) -> None:
+        """Return when it serves."""
+        wait_until(f"Kafka answers; see {self.log}", self._answers)
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -161,11 +166,11 @@ class Broker:
         for done in admin.delete_records([partition]).values():
             done.result(timeout=PATIENCE_SECONDS)
 
-    def producer(self) -> Producer:
+    def producer(self, addresses: str = "") -> Producer:
         """A producer that loses nothing while a broker is away."""
         return Producer(
             {
-                "bootstrap.servers": self.address,
+                "bootstrap.servers": addresses or self.address,
                 "acks": "all",
                 "enable.idempotence": True,
                 "message.timeout.ms": int(PATIENCE_SECONDS * 1_000),
