@@ -5,6 +5,7 @@ CallfareError                 something the operator or the caller can fix; the 
 ├── MissingExtra              a part needs an optional dependency that is not installed
 ├── PriceFileError            a price file that cannot be loaded; names the file, the line and the fix
 ├── UsageError                a usage that cannot be priced because it is malformed
+├── StatementError            a provider's own figures cannot be read
 ├── StoreError                the database
 │   ├── StoreUnavailable      temporary: retry later (UNAVAILABLE / 503)
 │   │   └── StoreFault        possibly permanent: retry for a bounded time (UNAVAILABLE / 503)
@@ -27,6 +28,7 @@ __all__ = [
     "ReceiveError",
     "SchemaMismatch",
     "SettingsError",
+    "StatementError",
     "StoreError",
     "StoreFault",
     "StoreUnavailable",
@@ -60,6 +62,10 @@ class PriceFileError(CallfareError):
 
 class UsageError(CallfareError):
     """A usage that is malformed: not a number, or not a quantity we know."""
+
+
+class StatementError(CallfareError):
+    """What a provider states itself cannot be read: not its format, or not to be reached."""
 
 
 class StoreError(CallfareError):

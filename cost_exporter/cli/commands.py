@@ -74,6 +74,18 @@ def _budgets(app: typer.Typer) -> None:
     app.add_typer(budgets, name="budget")
 
 
+def _reconcile(app: typer.Typer) -> None:
+    from cost_exporter.cli import reconcile
+
+    reconcile.register(app)
+
+
+def _mcp(app: typer.Typer) -> None:
+    from cost_exporter.cli import mcp_server
+
+    mcp_server.register(app)
+
+
 def _periods(app: typer.Typer) -> None:
     from cost_exporter.cli.periods import periods
 
@@ -144,6 +156,11 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "prices": (_prices, "The price book: look at it, check it, change it, price by it."),
     "rerate": (_rerate, "Price past records again, or list earlier re-ratings."),
     "budget": (_budgets, "Budgets: what calls may cost in an hour, a day, a month or in all."),
+    "reconcile": (
+        _reconcile,
+        "Compare our figures with the provider's own, by day and model. Exits 1 where they do not match.",
+    ),
+    "mcp": (_mcp, "Give an editor's agent five read-only tools (MCP on standard input and output)."),
     "period": (_periods, "Close months: from then on they change only by corrections."),
     "alert": (_alerts, "Alerts: receivers, and what was delivered to them."),
     "audit": (_audit, "Who changed prices, budgets, tokens, re-ratings and closed months."),

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +15,7 @@ import typer
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.output import print_notice
 from cost_exporter.domain.money import CONTEXT, ZERO
+from cost_exporter.errors import CallfareError
 from cost_exporter.report.amounts import total_text
 from cost_exporter.report.focus.files import require_pyarrow, write_csv, write_parquet
 from cost_exporter.report.focus.list_prices import ListPrices
@@ -121,10 +122,11 @@ def _replaced(output: Path) -> Generator[Path]:
     try:
         yield partial
         os.replace(partial, output)  # noqa: PTH105 - it is what replaces a file in one step
-    except FileNotFoundError:
-        raise typer.BadParameter(f"the folder of {str(output)!r} does not exist; make it first") from None
+    except OSError as error:
+        raise CallfareError(f"{output} cannot be written ({error.strerror or error}); name another file") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _report(written: _Written, unpriced: Sequence[Row], options: FocusOptions) -> None:

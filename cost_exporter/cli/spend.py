@@ -64,6 +64,9 @@ def report(
 ) -> None:
     """Show spend; by default of the last 30 days."""
     if form is Form.FOCUS:
+        has_groups = group_by != _DEFAULT_GROUPS or sort is not None or limit is not None or compare is not None
+        if as_json or wide or has_groups or rounding != "exact":
+            raise typer.BadParameter("--format focus has its own columns and groups; leave out the options for tables")
         is_dated = not (since is None and until is None and month is None)
         period = period_of(since, until, month if is_dated else f"{datetime.now(UTC):%Y-%m}")
         options = FocusOptions(tenant=tenant, output=output, with_ids=with_ids, allow_unpriced=allow_unpriced)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from cost_exporter.errors import MissingExtra
+from cost_exporter.errors import CallfareError, MissingExtra
 from cost_exporter.report.sheet import Sheet
 from cost_exporter.safe_text import for_spreadsheet
 
@@ -21,22 +21,30 @@ def write_workbook(sheet: Sheet, path: Path, *, figures: frozenset[str]) -> None
     """Write a sheet whose columns `figures` hold decimal texts. Raises `MissingExtra`."""
     try:
         import xlsxwriter  # noqa: PLC0415 - only where a workbook is written
+        import xlsxwriter.exceptions  # noqa: PLC0415 - same
     except ImportError as error:
         raise MissingExtra("a workbook", "finance") from error
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(path, options) as book:
-        page: Any = book.add_worksheet("Spend")
-        head: Any = book.add_format({"bold": True})
-        page.write_row(0, 0, sheet.columns, head)
-        page.freeze_panes(1, 0)
-        for at, row in enumerate(sheet.rows, start=1):
-            for column, (name, cell) in enumerate(zip(sheet.columns, row, strict=True)):
-                number = _number(cell) if name in figures else None
-                if number is not None:
-                    page.write_number(at, column, number)
-                elif cell:
-                    page.write_string(at, column, for_spreadsheet(cell))
-        page.autofit()
+    book: Any = xlsxwriter.Workbook(path, options)
+    _fill(book, sheet, figures)
+    try:
+        book.close()
+    except (OSError, xlsxwriter.exceptions.XlsxFileError) as error:
+        raise CallfareError(f"{path} cannot be written ({error}); name another file") from error
+
+
+def _fill(book: Any, sheet: Sheet, figures: frozenset[str]) -> None:
+    page: Any = book.add_worksheet("Spend")
+    page.write_row(0, 0, sheet.columns, book.add_format({"bold": True}))
+    page.freeze_panes(1, 0)
+    for at, row in enumerate(sheet.rows, start=1):
+        for column, (name, cell) in enumerate(zip(sheet.columns, row, strict=True)):
+            number = _number(cell) if name in figures else None
+            if number is not None:
+                page.write_number(at, column, number)
+            elif cell:
+                page.write_string(at, column, for_spreadsheet(cell))
+    page.autofit()
 
 
 def _number(cell: str) -> float | None:

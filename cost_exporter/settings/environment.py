@@ -48,6 +48,7 @@ _OPTIONS = {
     "web_addr": "--web",
     "database_url": "--db",
     "kafka_web_addr": "--web",
+    "mcp_url": "--url",
 }
 """The name of a setting as the user writes it, for error messages."""
 
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     """Write one log line for each call that is priced, and for each workflow that is final."""
     billing_account: str = Field(default="callfare", min_length=1, max_length=200)
     """`BillingAccountId` in FOCUS files: this deployment, or who pays for it."""
+    mcp_url: str = "http://127.0.0.1:4319"
+    """Web address of the service that `callfare mcp` asks."""
+    mcp_token: SecretStr | None = None
+    """Token with the scope `read` that `callfare mcp` shows, where tokens exist."""
     finalise_after: float = Field(default=300, gt=0, lt=86_400 * 365, allow_inf_nan=False)
     """Idle seconds after which an ended workflow is final."""
     processes: int | None = Field(default=None, ge=1, le=64)
@@ -160,7 +165,7 @@ class Settings(BaseSettings):
             raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
         return url
 
-    @field_validator("forward_endpoint", "jaeger_url", "page_url")
+    @field_validator("forward_endpoint", "jaeger_url", "mcp_url", "page_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

@@ -6,15 +6,21 @@ snapshot of the database, so that the rows, the unpriced calls and the total bel
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from psycopg import sql
 
 from cost_exporter.errors import StoreError
 from cost_exporter.store.database.statements import statement
-from cost_exporter.store.reading import Reader, Row
+from cost_exporter.store.reading import Period, Reader, Row
 
-__all__ = ["month_charges", "refuse_purged_month", "unpriced_charges"]
+__all__ = ["RECONCILED_UNITS", "month_charges", "refuse_purged_month", "unpriced_charges", "usage_by_day"]
+
+RECONCILED_UNITS: Final = (
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "web_searches", "characters"),
+    *("audio_seconds", "calls", "messages", "requests"),
+)
+"""The columns of `usage_by_day` that hold quantities."""
 
 
 def refuse_purged_month(reader: Reader, month: date, tenant: str | None) -> None:
@@ -33,6 +39,12 @@ def month_charges(reader: Reader, month: date, tenant: str | None, *, with_ids: 
 def unpriced_charges(reader: Reader, month: date, tenant: str | None) -> list[Row]:
     """Return the calls of a month without a cost, or with a part of it, by what they lack."""
     return reader.ask("unpriced_charges", {"month": month, "tenant": tenant}, _sides())
+
+
+def usage_by_day(reader: Reader, provider: str, period: Period, tenant: str | None) -> list[Row]:
+    """Return what the calls of a provider used and cost, by day, model and operation."""
+    parameters = {"provider": provider, "since": period.since, "until": period.until, "tenant": tenant}
+    return reader.ask("usage_by_day", parameters, {})
 
 
 def _sides() -> dict[str, Any]:

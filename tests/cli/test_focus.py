@@ -204,6 +204,8 @@ def test_a_closed_month_stays_and_corrections_follow(database: Any, export: Any)
         (("--format", "focus", "--since", "2026-09-02", "--until", "2026-10-01"), "has whole months"),
         (("--format", "focus", "--month", "2026-09", "--output", "x.xlsx"), "end its name in .csv or .parquet"),
         (("--format", "xlsx"), "write --output FILE.xlsx"),
+        (("--format", "focus", "--month", "2026-09", "--json"), "leave out the options for tables"),
+        (("--format", "focus", "--month", "2026-09", "--group-by", "day"), "leave out the options for tables"),
         (("--format", "csv", "--output", "x.csv"), "--output is for xlsx and focus"),
         (("--allow-unpriced",), "are for --format focus"),
     ],
@@ -215,6 +217,18 @@ def test_a_mistake_is_one_line(
     ran = run_command(capsys, "report", *arguments)
     assert (ran.exit_code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert error in ran.err
+
+
+@pytest.mark.parametrize("name", ["focus.csv", "focus.parquet", "spend.xlsx"])
+def test_a_file_that_cannot_be_written_is_one_line(
+    database: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    """A folder that is not there."""
+    form = "xlsx" if name.endswith("xlsx") else "focus"
+    path = tmp_path / "missing" / name
+    ran = run_command(capsys, "report", "--format", form, "--month", "2026-09", "--output", str(path))
+    assert (ran.exit_code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "cannot be written" in ran.err
 
 
 def test_a_purged_month_is_refused(database: Any, capsys: pytest.CaptureFixture[str]) -> None:

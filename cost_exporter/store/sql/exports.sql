@@ -100,3 +100,27 @@ select exists (
   select from callfare.daily_purged
   where day >= %(month)s::date and day < %(month)s::date + interval '1 month' and request_count > 0
     and (%(tenant)s::text is null or tenant_id = %(tenant)s)) as is_purged;
+
+-- usage_by_day --
+-- What the calls of a provider used and cost, by day, model and operation.
+select
+  (started_at at time zone 'UTC')::date as day, model, operation, count(*) as request_count,
+  count(*) filter (where status in ('unpriced', 'partial', 'no_usage', 'invalid')) as unpriced_count,
+  trim_scale(sum(cost_usd)) as cost_usd,
+  sum(callfare.measured(usage, 'input_tokens')) as input_tokens,
+  sum(callfare.measured(usage, 'output_tokens')) as output_tokens,
+  sum(callfare.measured(usage, 'cache_read_tokens')) as cache_read_tokens,
+  sum(greatest(callfare.measured(usage, 'cache_write_tokens'),
+    callfare.measured(usage, 'cache_write_5m_tokens') + callfare.measured(usage, 'cache_write_1h_tokens')))
+    as cache_write_tokens,
+  sum(callfare.measured(usage, 'web_searches')) as web_searches,
+  sum(callfare.measured(usage, 'characters')) as characters,
+  sum(callfare.measured(usage, 'audio_seconds')) as audio_seconds,
+  sum(coalesce((usage ->> 'calls')::numeric, 1)) as calls,
+  sum(coalesce((usage ->> 'messages')::numeric, 1)) as messages,
+  sum(coalesce((usage ->> 'requests')::numeric, 1)) as requests
+from callfare.cost_record
+where provider = %(provider)s and status <> 'duplicate' and started_at >= %(since)s and started_at < %(until)s
+  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+group by 1, 2, 3
+order by 1, 2, 3;

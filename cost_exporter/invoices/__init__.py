@@ -1,0 +1,1 @@
+"""What providers state themselves, from files and APIs, and how our figures compare with it."""
