@@ -1,0 +1,4 @@
+{{- define "callfare.labels" -}}
+app.kubernetes.io/name: callfare
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
