@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cost_exporter.errors import StoreError, StoreUnavailable
-from cost_exporter.store.database.locks import Lock
+from cost_exporter.store.database.locks import Lock, lock_transaction
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.ledger.closings import EVERY_TENANT
 
@@ -84,11 +84,11 @@ def list_periods(connection: psycopg.Connection[Any], tenant: str | None = None)
 
 @contextmanager
 def _alone(connection: psycopg.Connection[Any]) -> Generator[Cursor]:
-    """Lend a cursor in a transaction during which nobody writes records."""
+    """Lend a cursor in a transaction that begins when no writer is left, and during which none begins."""
     try:
         with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(f"set local lock_timeout = '{_WAIT}'")
-            cursor.execute(statement("lock_periods"), {"lock": int(Lock.PERIODS)})
+            lock_transaction(cursor, Lock.PERIODS)
             yield cursor
     except psycopg.errors.LockNotAvailable as error:
         raise StoreUnavailable(f"a writer did not end within {_WAIT}; try again") from error

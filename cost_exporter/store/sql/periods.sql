@@ -1,9 +1,5 @@
 -- Statements of `store/periods.py`: closing a month, and opening it again.
 
--- lock_periods --
--- Wait until every writer that began before has committed, and hold off those that begin now.
-select pg_advisory_xact_lock(%(lock)s);
-
 -- state_of_period --
 -- Whether a month is over, and which closing of it is in force: the tenant's own, or that of every tenant.
 select
