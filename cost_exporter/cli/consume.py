@@ -82,6 +82,13 @@ def consume(*, db: DatabaseUrl = None, web: WebAddress = None, start_from: From 
         if start_from is not None:
             _set_back(settings, config, database_url, start)
         tokens = _tokens(settings, database_url, opened)
+        require_safe_address(
+            settings.kafka_web_addr,
+            "--web",
+            has_tokens=tokens.has_tokens,
+            has_tls=settings.tls() is not None,
+            is_insecure=settings.insecure,
+        )
         metrics = ServiceMetrics()
         topics = Topics(topics_of(settings, config), tokens)
         topics.require_owners()
@@ -131,10 +138,7 @@ def _intake(
 def _start_web(
     settings: Settings, readers: ReaderPool, metrics: ServiceMetrics, tokens: TokenDirectory, consumer: SpanConsumer
 ) -> tuple[HttpServer, Address]:
-    address, tls = settings.kafka_web_addr, settings.tls()
-    require_safe_address(
-        address, "--web", has_tokens=tokens.has_tokens, has_tls=tls is not None, is_insecure=settings.insecure
-    )
+    address = settings.kafka_web_addr
     app = create_status_app(
         lend=readers.lend,
         metrics=metrics,
@@ -144,4 +148,4 @@ def _start_web(
         not_receiving="the consumer gives no sign of life; start it again",
     )
     server = HttpServer(app, option="--web", grace_seconds=5)
-    return server, server.start(address, tls)
+    return server, server.start(address, settings.tls())
