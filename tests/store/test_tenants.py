@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 WITHOUT_TENANT = {
     # Of the service as a whole.
     *(
+        "alert_judge",
         "bucket",
         "schema_migration",
         "audit",
