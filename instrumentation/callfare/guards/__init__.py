@@ -8,6 +8,7 @@
 | `anthropic` | messages; `stream` |
 | `google-genai` | generated contents, whole and streamed, each request of automatic function calling |
 | `botocore` | Bedrock's Converse and InvokeModel, whole and streamed |
+| `litellm` | `completion`, `embedding`, `responses` of the library and their asynchronous kinds, whole and streamed |
 Synchronous and, but for botocore, asyncio. Where no budget applies, a guard costs one look-up in the context. A call
 that is refused raises `BudgetExceeded` from the SDK's own method, and nothing is sent. The estimate is the length of
 the request and the output limit it states; the call is settled by the usage of its answer. A stream that states none,
@@ -21,6 +22,13 @@ from typing import Any, ClassVar
 from callfare.guards.bedrock import read_bedrock, read_bedrock_answer
 from callfare.guards.google_genai import read_genai, read_genai_answer
 from callfare.guards.guarded import guard, guard_async
+from callfare.guards.litellm import (
+    ASYNC_FUNCTIONS,
+    FUNCTIONS,
+    read_async_litellm_answer,
+    read_litellm_answer,
+    reader_of,
+)
 from callfare.guards.stainless import read_anthropic, read_anthropic_answer, read_openai, read_openai_answer
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -64,7 +72,19 @@ class _BedrockGuard(CallfareInstrumentor):
     )
 
 
-_GUARDS = (_OpenAIGuard, _AnthropicGuard, _GoogleGenAIGuard, _BedrockGuard)
+class _LiteLLMGuard(CallfareInstrumentor):
+    name: ClassVar[str] = "budget.litellm"
+    instruments: ClassVar[tuple[str, ...]] = ("litellm >= 1.108, < 2",)
+    wraps: ClassVar[tuple[Wrap, ...]] = (
+        *(Wrap("litellm", each, guard(reader_of(kind), read_litellm_answer)) for each, kind in FUNCTIONS.items()),
+        *(
+            Wrap("litellm", each, guard_async(reader_of(kind), read_async_litellm_answer))
+            for each, kind in ASYNC_FUNCTIONS.items()
+        ),
+    )
+
+
+_GUARDS = (_OpenAIGuard, _AnthropicGuard, _GoogleGenAIGuard, _BedrockGuard, _LiteLLMGuard)
 
 
 class BudgetInstrumentor(CallfareInstrumentor):

@@ -13,7 +13,14 @@ from callfare.calls.stream import AsyncStream, SyncStream
 from callfare.guards.guarded import GuardedCall, ReadAnswer
 from callfare.guards.request_size import tokens_of_request
 
-__all__ = ["read_anthropic", "read_anthropic_answer", "read_openai", "read_openai_answer"]
+__all__ = [
+    "read_anthropic",
+    "read_anthropic_answer",
+    "read_openai",
+    "read_openai_answer",
+    "read_openai_chunk",
+    "take_openai",
+]
 
 _ReadUsage = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -85,6 +92,11 @@ def _answer_reader(read_usage: _ReadUsage) -> ReadAnswer:
         _take(call, answer, read_usage)
         return None
 
+    read_chunk = _chunk_reader(read_usage)
+    return read
+
+
+def _chunk_reader(read_usage: _ReadUsage) -> Callable[[GuardedCall, Any], None]:
     def read_chunk(call: GuardedCall, chunk: Any) -> None:
         # Responses and messages nest what they state at their beginning and end.
         for holder in (chunk, getattr(chunk, "response", None), getattr(chunk, "message", None)):
@@ -92,7 +104,7 @@ def _answer_reader(read_usage: _ReadUsage) -> ReadAnswer:
                 _take(call, holder, read_usage)
         call.received_characters += _length(chunk)
 
-    return read
+    return read_chunk
 
 
 def _parsed(raw: Any) -> Any:
@@ -139,7 +151,7 @@ def _openai_usage(stated: Mapping[str, Any]) -> dict[str, Any]:
         names.INPUT_TOKENS: stated.get("prompt_tokens", stated.get("input_tokens")),
         names.OUTPUT_TOKENS: stated.get("completion_tokens", stated.get("output_tokens")),
         names.CACHE_READ_TOKENS: inputs.get("cached_tokens"),
-        names.CACHE_WRITE_TOKENS: inputs.get("cache_write_tokens"),
+        names.CACHE_WRITE_TOKENS: inputs.get("cache_write_tokens", inputs.get("cache_creation_tokens")),
         names.INPUT_AUDIO_TOKENS: inputs.get("audio_tokens"),
         names.REASONING_TOKENS: outputs.get("reasoning_tokens"),
         names.OUTPUT_AUDIO_TOKENS: outputs.get("audio_tokens"),
@@ -163,5 +175,11 @@ def _anthropic_usage(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def take_openai(call: GuardedCall, answer: Any) -> None:
+    """Take usage and model of an answer in OpenAI's form."""
+    _take(call, answer, _openai_usage)
+
+
+read_openai_chunk: Final = _chunk_reader(_openai_usage)
 read_openai_answer: Final = _answer_reader(_openai_usage)
 read_anthropic_answer: Final = _answer_reader(_anthropic_usage)
