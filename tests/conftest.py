@@ -16,6 +16,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
 
+# Of the terminal that the tests were started in: tables would fold where their words are looked for.
+os.environ.pop("COLUMNS", None)
+
 # Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
 hypothesis.settings.register_profile(
     "callfare",

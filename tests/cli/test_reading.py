@@ -131,7 +131,6 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--sort", "colour"], "choose from cost, calls"),
         (["--compare", "last"], "write --compare previous"),
         (["--compare", "previous", "--group-by", "day"], "leave time out"),
-        (["--format", "focus"], "use csv or json"),
         (["--format", "pdf"], "markdown"),
         (["--no-such-option"], "--no-such-option"),
     ],
@@ -370,10 +369,10 @@ def test_a_command_without_its_arguments_shows_its_help(
 def test_doctor_refuses_a_configuration_without_effect(
     callfare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An alert that nothing sends is wrong to the doctor as it is to the service."""
+    """A section that nothing reads is wrong to the doctor as it is to the service."""
     path = tmp_path / "callfare.yaml"
-    path.write_text("alerts: []\n")
+    path.write_text("tiers: []\n")
     monkeypatch.setenv("CALLFARE_CONFIG", str(path))
     ran = callfare("doctor", "--json")
     assert ran.exit_code != 0
-    assert f"{path}:1: alerts: " in ran.out
+    assert f"{path}:1: tiers: " in ran.out

@@ -31,7 +31,6 @@ def unread(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: p
     ledger.commit([request(*calls)], lambda _: Quote(amount_usd=None, status="no_usage"))
     ledger.close()
     monkeypatch.setenv("CALLFARE_DATABASE_URL", as_url(database_url))
-    monkeypatch.delenv("COLUMNS", raising=False)  # of a terminal the tests may run in, which folds the names
 
     def run(*arguments: str) -> Any:
         return run_command(capsys, *arguments)

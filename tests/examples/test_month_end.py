@@ -45,6 +45,8 @@ def test_month_end(tmp_path: Path, books: Books) -> None:
     for outcome in ("1 matched", "1 missing spans", "1 not mappable", "1 price differs"):
         assert outcome in compared, compared
 
+    reader.run(page["app verify"])  # exits 1 where a total is not that of its records
+
     python = newer_python()
     if python is None:
         pytest.skip("all but the validator ran: it needs Python 3.12, which is not here")

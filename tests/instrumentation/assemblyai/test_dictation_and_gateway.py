@@ -103,7 +103,7 @@ def test_streamed_completions_are_counted_by_their_last_piece(fake: FakeAssembly
     """One is read, one left early, whose tokens nobody told; one never begun is nothing."""
     completions = assemblyai.LLMGateway(client=client_of(fake)).chat.completions
     pieces = completions.create(model="gpt-5", messages=MESSAGES, stream=True)
-    assert spans.all == []
+    assert not spans.all
     assert len(list(pieces)) == 3
     left = completions.create(model="gpt-5", messages=MESSAGES, stream=True)
     next(left)
