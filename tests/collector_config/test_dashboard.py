@@ -135,8 +135,10 @@ def test_every_metric_of_the_dashboard_exists() -> None:
     known = set(re.findall(r"^\| `(callfare_[a-z_]+)`", reference, re.MULTILINE))
     used = {re.sub(r"_(?:bucket|sum|count)$", "", name) for _, query in QUERIES for name in METRICS.findall(query)}
     assert used <= known
-    # What has no panel has an alert.
-    assert known - used == {
+    # What has no panel has an alert, but for counts that only explain others.
+    alerts = (layers.FOLDER / "alerts" / "rules.yaml").read_text(encoding="utf-8")
+    assert {name for name in known - used if name not in alerts} == {
+        "callfare_kafka_messages_total",
         "callfare_task_unpriced_total",
         "callfare_tenant_claims_ignored_total",
         "callfare_workflow_unpriced_total",
