@@ -173,8 +173,18 @@ def _rows(database_url: str, view: str, tenant: str) -> list[dict[str, Any]]:
 
 def problems(cell: Cell, outcome: Outcome) -> list[str]:
     """Where a figure is neither the vendor's count nor marked as unknown; empty if all is well."""
-    found = [*_llm_problems(outcome), *_speech_problems(cell, outcome), *_recognition_problems(cell, outcome)]
+    found = [f"no call of {name} arrived" for name in _expected_vendors(cell) if not _has_work(outcome.counts[name])]
+    found += [*_llm_problems(outcome), *_speech_problems(cell, outcome), *_recognition_problems(cell, outcome)]
     return [*found, *(_workflow_problems(cell, outcome) if cell.ours else [])]
+
+
+def _expected_vendors(cell: Cell) -> tuple[str, ...]:
+    return "llm", "deepgram", "cartesia" if cell.cartesia else "elevenlabs"
+
+
+def _has_work(counted: list[dict[str, Any]]) -> bool:
+    """Return whether anything was counted: of fakes that fail, nothing is recorded either, and all agrees."""
+    return any(amount for each in counted for amount in each.values())
 
 
 def billed(outcome: Outcome, operation: str) -> list[dict[str, Any]]:

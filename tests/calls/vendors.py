@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 counts: dict[str, list[dict[str, Any]]] = {name: [] for name in ("llm", "deepgram", "elevenlabs", "cartesia")}
 control: dict[str, Any] = {"say": None, "cut_after_texts": None, "cartesia_error": None, "chunk_ms": 15}
 listening: list[web.WebSocketResponse] = []
-open_sockets: set[web.Request] = set()
+open_sockets: set[object] = set()
 
 
 async def show(_: web.Request) -> web.Response:
@@ -31,11 +31,12 @@ async def count_sockets(request: web.Request, handler: Any) -> web.StreamRespons
     """Know which connections are still read."""
     if request.headers.get("upgrade", "").lower() != "websocket":
         return await handler(request)
-    open_sockets.add(request)
+    connection = object()  # a request cannot be hashed
+    open_sockets.add(connection)
     try:
         return await handler(request)
     finally:
-        open_sockets.discard(request)
+        open_sockets.discard(connection)
 
 
 async def steer(request: web.Request) -> web.Response:
