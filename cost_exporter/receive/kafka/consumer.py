@@ -6,7 +6,6 @@ waits alone; while the database is away all of them wait.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
@@ -35,6 +34,14 @@ _QUIET_SECONDS: Final = 30.0
 _MINUTE_MS: Final = 60_000
 Place = tuple[str, int]
 """Topic and partition."""
+
+
+class StopFlag(Protocol):
+    """Set once the program was asked to end."""
+
+    def is_set(self) -> bool:
+        """Return whether it was."""
+        ...
 
 
 class KafkaObserver(Protocol):
@@ -94,7 +101,7 @@ class SpanConsumer:
         """Whether the loop moves on. Any thread may ask."""
         return self._monotonic_seconds() - self._stepped_at_seconds < _SILENT_SECONDS_MAX
 
-    def run(self, stopping: threading.Event) -> None:
+    def run(self, stopping: StopFlag) -> None:
         """Consume until `stopping` is set. Raises `SettingsError` where nobody may say whose spans a topic holds."""
         self._client.subscribe(
             self._topics.names, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
