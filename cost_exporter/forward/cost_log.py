@@ -21,7 +21,7 @@ from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.quantity import Quantities
 from cost_exporter.safe_text import for_log
 
-__all__ = ["LOGGER_NAME", "log_call", "log_calls", "log_workflow", "start_cost_log"]
+__all__ = ["LOGGER_NAME", "log_calls", "log_workflow", "start_cost_log"]
 
 LOGGER_NAME: Final = "callfare.costs"
 _log: Final = logging.getLogger(LOGGER_NAME)
@@ -47,12 +47,12 @@ def log_calls(changes: Iterable[tuple[CostRecord, CostRecord | None]]) -> None:
     for record, before in changes:
         if before is None:
             if record.status != "duplicate":
-                log_call(record)
+                _log_call(record)
         elif (record.cost_usd, record.status) != (before.cost_usd, before.status):
-            log_call(record, before)
+            _log_call(record, before)
 
 
-def log_call(record: CostRecord, before: CostRecord | None = None) -> None:
+def _log_call(record: CostRecord, before: CostRecord | None = None) -> None:
     """Log one call; `before` is what was stored until now."""
     usage = record.call.usage
     names = (leg_of(usage.operation), usage.provider, record.model, _quantities_text(record.quantities))

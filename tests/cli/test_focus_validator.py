@@ -21,6 +21,7 @@ from cost_exporter.report.focus.rows import FocusMonth, focus_row
 from cost_exporter.store.exports import month_charges
 from cost_exporter.store.reading import Reader
 from tests.cli.test_focus import SEPTEMBER, database  # noqa: F401 - a fixture
+from tests.end_to_end.binaries import unavailable
 from tests.instrumentation.older_sdks import CACHE
 
 WANTED = ("focus-validator==2.2.1", "pyarrow==21.*")
@@ -95,7 +96,7 @@ def test_the_validator_finds_what_is_planted_and_nothing_else(database: Any, tmp
     """Every rule that can be checked holds, but the one that wants the number of an invoice, which we do not issue."""
     python = newer_python()
     if python is None:
-        pytest.skip("the validator needs Python 3.12, which is not here")
+        unavailable("the validator needs Python 3.12, which is not here")
     rows = september(database)
     write_parquet(rows, tmp_path / "sound.parquet")
     assert len(rows) >= len(FAULTS)

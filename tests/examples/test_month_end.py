@@ -12,6 +12,7 @@ from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.price_books import current_book
 from tests.cli.test_focus_validator import newer_python, validator
 from tests.cli.test_reconcile import OPENAI_COSTS, OPENAI_USAGE, calls, openai_pages
+from tests.end_to_end.binaries import unavailable
 from tests.examples.conftest import Books
 from tests.examples.documents import blocks
 from tests.examples.shell import Shell
@@ -49,7 +50,7 @@ def test_month_end(tmp_path: Path, books: Books) -> None:
 
     python = newer_python()
     if python is None:
-        pytest.skip("all but the validator ran: it needs Python 3.12, which is not here")
+        unavailable("all but the validator ran: it needs Python 3.12, which is not here")
     programs = validator(python).parent
     failed = reader.run(f"export PATH={programs}:$PATH\n{page['app validate']}")
     assert [line.split()[1] for line in failed.splitlines()] == ["InvoiceId-C-005-C"]
