@@ -5,12 +5,13 @@ random requests, some of them sent twice. Truth is what the recorded provider it
 """
 
 import json
+import os
 import random
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import httpx
@@ -19,6 +20,9 @@ import pytest
 from psycopg.rows import dict_row
 
 from cost_exporter.settings import Address
+from cost_exporter.store import tokens
+from cost_exporter.store.database.migrate import migrate
+from cost_exporter.store.tokens import TokenScope
 from tests.fixtures import otlp_json
 from tests.read.test_corpus import (
     EMITTERS,
@@ -34,16 +38,16 @@ from tests.read.test_corpus import (
     truth_of,
 )
 from tests.support.otlp import METHOD
-from tests.support.stored import as_url as url_of
-from tests.support.stored import running_service
+from tests.support.stored import new_database, running_service
 
-SEEDS_AND_PROCESSES = ((1, 1), (2, 2))
+PROCESSES = (1, 2)
 BILLED = {
     "input": "input_tokens",
     "output": "output_tokens",
     "cache_read": "cache_read_tokens",
     "cache_write": "cache_write_tokens",
 }
+BILLED_RECORDS = "select * from callfare.cost_record where tenant_id = %s and status <> 'duplicate'"
 CALLS_PER_CASE = TRUTH["calls_per_case"]
 
 
@@ -73,39 +77,56 @@ def requests_of(path: Path, chance: random.Random) -> list[dict[str, Any]]:
     return requests
 
 
-def send(addresses: dict[str, Address], requests: list[dict[str, Any]]) -> None:
-    """Send each request by the next of three ways; every one is acknowledged."""
-    url = f"http://{addresses['http']}/v1/traces"
-    with grpc.insecure_channel(str(addresses["grpc"])) as channel, httpx.Client(timeout=60) as client:
-        export = channel.unary_unary(METHOD)
-        for number, request in enumerate(requests):
-            if number % 3 == 0:
-                export(otlp_json.body(request), timeout=60)
-            elif number % 3 == 1:
-                protobuf = {"content-type": "application/x-protobuf"}
-                client.post(url, content=otlp_json.body(request), headers=protobuf).raise_for_status()
-            else:
-                as_json = {"content-type": "application/json"}
-                client.post(url, content=json.dumps(request), headers=as_json).raise_for_status()
+@pytest.fixture(scope="module", params=PROCESSES)
+def service(request: pytest.FixtureRequest, postgres_url: str) -> Iterator["SharedService"]:
+    """One service, on as many processes as the parameter has it: every file is of a tenant of its own."""
+    processes: int = request.param
+    with new_database(postgres_url, f"callfare_corpus_{os.getpid()}_{processes}") as url:
+        migrate(url)
+        with psycopg.connect(url, autocommit=True) as database:
+            token_of = {path.stem: tokens.create(database, [path.stem], [TokenScope.INGEST]) for path in EMITTERS}
+        with running_service(url, processes=processes) as addresses:
+            yield SharedService(addresses, token_of, url, processes)
 
 
-def billed_by_trace(database_url: str) -> dict[bytes, list[dict[str, Any]]]:
-    """The records that are not duplicates."""
-    found: defaultdict[bytes, list[dict[str, Any]]] = defaultdict(list)
-    with psycopg.connect(database_url, row_factory=dict_row) as connection:
-        for row in connection.execute("select * from callfare.cost_record where status <> 'duplicate'"):
-            found[row["trace_id"].bytes].append(row)
-    return found
+class SharedService(NamedTuple):
+    addresses: dict[str, Address]
+    token_of: dict[str, str]
+    database_url: str
+    processes: int
+
+    def send(self, tenant: str, requests: list[dict[str, Any]]) -> None:
+        """Send each request by the next of three ways; every one is acknowledged."""
+        url = f"http://{self.addresses['http']}/v1/traces"
+        credential = f"Bearer {self.token_of[tenant]}"
+        headers = {"authorization": credential}
+        with grpc.insecure_channel(str(self.addresses["grpc"])) as channel, httpx.Client(timeout=60) as client:
+            export = channel.unary_unary(METHOD)
+            for number, request in enumerate(requests):
+                if number % 3 == 0:
+                    export(otlp_json.body(request), timeout=60, metadata=tuple(headers.items()))
+                elif number % 3 == 1:
+                    protobuf = {"content-type": "application/x-protobuf", **headers}
+                    client.post(url, content=otlp_json.body(request), headers=protobuf).raise_for_status()
+                else:
+                    as_json = {"content-type": "application/json", **headers}
+                    client.post(url, content=json.dumps(request), headers=as_json).raise_for_status()
+
+    def billed_by_trace(self, tenant: str) -> dict[bytes, list[dict[str, Any]]]:
+        """The tenant's records that are not duplicates."""
+        found: defaultdict[bytes, list[dict[str, Any]]] = defaultdict(list)
+        with psycopg.connect(self.database_url, row_factory=dict_row) as connection:
+            for row in connection.execute(BILLED_RECORDS, (tenant,)):
+                found[row["trace_id"].bytes].append(row)
+        return found
 
 
-@pytest.mark.parametrize(("seed", "processes"), SEEDS_AND_PROCESSES)
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
-def test_what_is_billed_is_what_the_provider_counted(path: Path, seed: int, processes: int, database_url: str) -> None:
+def test_what_is_billed_is_what_the_provider_counted(path: Path, service: SharedService) -> None:
     """Whatever the order, the batching, the repetition, and where it is worked on: each call once, with its figures."""
-    with running_service(url_of(database_url), processes=processes) as addresses:
-        send(addresses, requests_of(path, random.Random(seed)))
+    service.send(path.stem, requests_of(path, random.Random(service.processes)))
     lost = PARTS_LOST_BY_EMITTER.get(path.stem, set())
-    billed = billed_by_trace(database_url)
+    billed = service.billed_by_trace(path.stem)
     traced = traces_of_emitter(path)
     for trace_id, case in cases(path).items():
         records = billed.get(trace_id, [])
