@@ -21,6 +21,7 @@ import time
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import get_args
 
 import grpc
 import psutil
@@ -28,7 +29,7 @@ import psycopg
 from ingest import METHOD, set_attribute
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from cost_exporter.domain.budget import WINDOWS
+from cost_exporter.domain.budget import TimeWindow
 from cost_exporter.store.budgets.definitions import BudgetSpec, put_budget
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
@@ -81,7 +82,7 @@ def set_budgets(url: str) -> None:
     """Set four budgets a tenant; a hundred of them are so low that the run crosses them."""
     with psycopg.connect(url) as connection:
         for number in range(TENANTS):
-            for window in WINDOWS:
+            for window in get_args(TimeWindow):
                 is_low = number < CROSSED and window == "hour"
                 limit_usd = Decimal("0.02") if is_low else Decimal(1_000)
                 put_budget(

@@ -1,6 +1,6 @@
 """callfare's cost service: OTLP spans in, exact cost records and rollups in PostgreSQL out.
 
-`docs/architecture.md` lists twelve files that are the whole way of a span, in order. Importing this
+`docs/architecture.md` lists the files that follow a span from arrival to commit, in order. Importing this
 package needs no extra.
 """
 

@@ -1,9 +1,9 @@
 """The one place where ingest is put together: everything between a decoded request and COMMIT.
 
-    pipeline ──▶ committer ──▶ one ledger a writer ──▶ PostgreSQL
+    pipeline ──▶ committer ──▶ one ledger per writer ──▶ PostgreSQL
     (read)       (batches)     (settle, price, write)
 
-The service, its worker processes, the exporter inside an application, and the replay of dead letters all take it from
+The service, its worker processes, the exporter inside an application, and the replay of dead letters all build it
 here, with the same options: a call costs the same whichever way it came.
 """
 

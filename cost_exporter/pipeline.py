@@ -1,16 +1,16 @@
 """From the spans of a request to its acknowledgement: read them, and submit the facts to the ledger.
 
-The steps of a span, and where each is. Settling, pricing and storing happen in `store/ledger/ledger.py`, in one
-transaction:
+The steps, and where each one is. Settling, pricing and storing happen in `store/ledger/ledger.py`, in one transaction:
 
-    read      spans become facts: calls with usage, links of the trace, dead letters     read/
-    settle    all facts of a trace together: one bill per call, for which tenant         domain/settling/settle.py
-    price     each billed call by the book in force at its start                          domain/pricing/book.py
-    store     records and rollups, in one transaction; many requests share a commit       store/
-    forward   the spans go on with their cost, from an outbox of the same transaction     forward/
+    read      spans become facts: calls with usage, links of the trace, dead letters        read/
+    settle    all facts of a trace together: one bill per call, and which tenant it is for  domain/settling/settle.py
+    price     each billed call by the book in force at its start                            domain/pricing/book.py
+    store     records and rollups, in one transaction; many requests share a commit         store/
+    forward   the spans go on with their cost, from an outbox of the same transaction       forward/
 
-A request is acknowledged after COMMIT and not before. An error either concerns one span, which becomes a dead letter
-while the other spans are stored, or it is temporary, and the sender retries.
+A request is acknowledged after COMMIT and not before. An error concerns one span, which becomes a dead letter while the
+other spans are stored, or it is temporary, and the sender retries; only a request that can never be read is refused for
+good, and that before it comes here (`receive/`).
 """
 
 from collections.abc import Callable
@@ -27,14 +27,17 @@ __all__ = ["Ledger", "Observe", "Pipeline"]
 
 
 class Ledger(Protocol):
-    """Where facts are settled and stored: `store.committer.Committer`."""
+    """Where facts are settled and stored: `store.ledger.committer.Committer`."""
 
     def submit(self, facts: Facts) -> Receipt:
         """Store the facts durably and return after COMMIT."""
         ...
 
     def begin(self, facts: Facts, done: Callable[[Receipt | Exception], object]) -> bool:
-        """Begin to store the facts; `done` gets what `submit` returns or raises. False where there is no room."""
+        """Begin to store the facts; `done` gets what `submit` returns or raises.
+
+        Returns False, and never calls `done`, where the queue is full.
+        """
         ...
 
 
@@ -74,13 +77,16 @@ class Pipeline:
         return receipt
 
     def begin(self, request: DecodedRequest, done: Callable[[Receipt | Exception], object]) -> bool:
-        """Begin to store one request; `done` gets what a call returns or raises. False, and no more, without room."""
+        """Begin to store one request; `done` gets what a call returns or raises.
+
+        Returns False, and never calls `done`, where the queue is full.
+        """
         facts = self._read(request)
 
-        def observed(told: Receipt | Exception) -> None:
-            if isinstance(told, Receipt):
-                self._observe(facts, told)
-            done(told)
+        def observed(outcome: Receipt | Exception) -> None:
+            if isinstance(outcome, Receipt):
+                self._observe(facts, outcome)
+            done(outcome)
 
         return self._ledger.begin(facts, observed)
 

@@ -1,4 +1,4 @@
-"""From a receiver as the operator writes it to the one that judging goes by."""
+"""Convert a receiver of alerts from the configuration file to the internal form."""
 
 from datetime import timedelta
 from decimal import Decimal

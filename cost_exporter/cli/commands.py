@@ -1,7 +1,7 @@
 """Which commands there are, and where each one is. A command's module is imported when the command is called.
 
 So `callfare --help` and the shell's completion need neither a database driver nor a web server. The first line of
-help stands here, and a test holds it against the command's own.
+help stands here, and a test compares it with the command's own.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """`callfare demo`: an unmodified voice agent answers a call, and what it cost is printed, leg by leg.
 
-Nothing is pretended but the vendors: the application uses the four real SDKs and is instrumented by environment
-variables alone; its spans come by OTLP to the real receiver on a free port, and into a PostgreSQL of their own in
-a temporary directory. The figures are checked against what the vendors received. Afterwards nothing of it is left.
+Only the vendors are fakes: the application uses the four real SDKs and is instrumented by environment variables alone;
+its spans come by OTLP to the real receiver on a free port, and into a PostgreSQL in a temporary directory, which is
+removed at the end. The figures are checked against what the vendors received.
 """
 
 import shutil

@@ -101,8 +101,8 @@ def tools_of(service: Service) -> Any:
     ) -> Answer:
         """What was spent, by groups. Dates are YYYY-MM-DD in UTC, the end exclusive; by default the last 30 days.
 
-        `group_by` is a comma-separated list of: day, tenant, category, provider, model, operation, user, api_key, task,
-        tier.
+        `group_by` is a comma-separated list of: hour, day, week, month, tenant, category, provider, model, operation,
+        user, api_key, task, tier.
         """
         asked = {"start_date": start_date, "end_date": end_date, "group_by": group_by, "tenant": tenant}
         return service.get("/v1/costs", asked)

@@ -1,6 +1,6 @@
 """Output of the commands: data on standard output, one line of error on standard error. Nothing else.
 
-Whatever a name contains, it cannot command the terminal: all that is printed passes `safe_text` here.
+Nothing in a name can control the terminal: all that is printed passes `safe_text` here.
 """
 
 import codecs

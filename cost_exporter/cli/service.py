@@ -3,7 +3,7 @@
     receivers ──▶ intake: gate ──▶ pipeline ──▶ committer ──▶ PostgreSQL ◀── web address
                   (here, or in worker processes)    └──▶ outbox ──▶ forwarding
 
-Parts start from the database outwards and stop in the opposite order: who sends is refused first, what is on
+Parts start from the database outwards and stop in the opposite order: senders are refused first, what is on
 its way is committed and answered, and only then do the database's connections go.
 """
 

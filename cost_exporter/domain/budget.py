@@ -13,9 +13,7 @@ from typing import Final, Literal
 from cost_exporter.domain.money import CONTEXT, ZERO, quantise_line
 
 __all__ = [
-    "ENFORCEMENTS",
     "RENEW_EVERY_SECONDS",
-    "WINDOWS",
     "BudgetState",
     "Enforcement",
     "LeaseAsked",
@@ -33,8 +31,6 @@ __all__ = [
 TimeWindow = Literal["hour", "day", "month", "total"]
 Enforcement = Literal["hard", "soft", "shadow"]
 Unpriced = Literal["refuse", "allow", "assume"]
-WINDOWS: Final[tuple[TimeWindow, ...]] = ("hour", "day", "month", "total")
-ENFORCEMENTS: Final[tuple[Enforcement, ...]] = ("hard", "soft", "shadow")
 RENEW_EVERY_SECONDS: Final = 5
 _FIRST_CALLS: Final = 4
 """A process whose rate is not known yet gets as much as this number of calls."""

@@ -1,4 +1,4 @@
-"""Facts on their way: a request as decoded, as read, and what became of it."""
+"""What passes between reading and storing: the facts of a request, its dead letters, and the receipt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -23,7 +23,7 @@ ESTIMATED_BY_US: Final = frozenset({"estimated_from_length", "estimated_from_tex
 
 
 class EmitterRank(IntEnum):
-    """How much usage the emitter of a span reports: of two spans of one call the higher rank is billed."""
+    """How much usage the emitter of a span reports. It decides between two spans of one call that both have usage."""
 
     FRAMEWORK = 0
     """Pipecat, LiveKit, LangChain, Vercel AI: a framework above the vendor's SDK."""

@@ -1,10 +1,10 @@
-"""`@value`: an immutable value object without the price of one, for the few classes that are made for every span.
+"""`@value`: an immutable value object without the overhead, for the few classes that are made for every span.
 
 `dataclass(frozen=True)` writes each field through `object.__setattr__`, which makes an object of 20 fields about three
-times as dear. So here only the type checker enforces immutability: it sees these classes as frozen. Every other class
+times as slow. So here only the type checker enforces immutability: it sees these classes as frozen. Every other class
 is a plain `@dataclass(frozen=True, slots=True, kw_only=True)`.
 
-Where even the keywords of a constructor are too dear, a function beside the class (`copy_usage`, `copy_call`,
+Where even the keywords of a constructor are too slow, a function beside the class (`copy_usage`, `copy_call`,
 `billed_record`) fills an object from `new` field by field, which takes a quarter of the time.
 """
 

@@ -1,7 +1,7 @@
 """Recognise spans that report no provider call but look like one: they may be the only trace of a call.
 
-A number of tokens on it, or a model beside who was asked. What only sets up or runs something (an agent that is made, a
-tool, a memory) names a model without asking it.
+It has a number of tokens, or names a model and a provider. What only sets up or runs something (an agent that is
+made, a tool, a memory) names a model without asking it.
 """
 
 from typing import Final

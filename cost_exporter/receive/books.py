@@ -1,4 +1,4 @@
-"""The price book in force, for a process that looks it up by itself while spans come."""
+"""The price book in force, for a process that refreshes it by itself while spans come."""
 
 import logging
 import threading

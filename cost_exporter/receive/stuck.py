@@ -1,4 +1,4 @@
-"""Know the batches that keep failing through our own fault, so that they do not block their sender for ever.
+"""Track the batches that keep failing through our own fault, so that they do not block their sender for ever.
 
 A Collector without a time limit sends a batch until it is taken. If a bug of ours refuses it each time, nothing
 behind it would ever arrive. After a bounded time the batch is moved to dead letters (rule 23).

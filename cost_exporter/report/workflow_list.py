@@ -1,4 +1,4 @@
-"""A row in a list of workflows: its figures with what they mean beside each other, such as the cost of a minute.
+"""A row in a list of workflows, with derived figures such as the cost of a minute.
 
 A minute is one of the telephone call; where there was none, one between the first and the last span. The cost of a
 minute is a display figure, rounded to 12 places, and a lower bound where the total is one.

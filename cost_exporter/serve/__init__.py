@@ -1,4 +1,4 @@
-"""The web address: health, metrics, the API and pages, read from the public tables and views alone.
+"""The web address: health, metrics, the API and pages.
 
 `app.py` puts it together and `web.py` is what handlers work with; `access.py` checks tokens, `asked.py` reads
 parameters, `answers.py` has the envelope and the errors. `api` has the routes under `/v1`, `views.py` shapes their

@@ -1,6 +1,6 @@
 """Where a server listens, and whether that is safe.
 
-Loopback by default. Any other address needs tokens, and TLS or an explicit word (rule 27): an OTLP port
+Loopback by default. Any other address needs tokens, and TLS or an explicit option (rule 27): an OTLP port
 that everybody may write to is somebody else's way into the bill.
 """
 

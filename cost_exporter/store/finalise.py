@@ -1,7 +1,7 @@
 """Finalise workflows: after the idle time nothing more is expected, and what still comes is an amendment.
 
-A workflow becomes final once, by one of the processes that finalise, whatever comes late: who counts the costs
-that this returns counts each workflow once.
+A workflow becomes final once, by one of the processes that finalise, whatever comes late: a caller that counts the
+costs that this returns counts each workflow once.
 """
 
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ A number from a sequence is given before the commit: who reads "after number 7" 
 still open never sees it. Transaction ids have the same gap, but the server says up to which one all have ended
 (`pg_snapshot_xmin`). Only what lies below that is read; the rest is there next time.
 
-Keep the place where you are in the transaction that uses what was read; then nothing is used twice either.
+Save the position in the transaction that uses what was read; then nothing is used twice either.
 """
 
 from dataclasses import dataclass

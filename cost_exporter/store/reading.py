@@ -1,7 +1,7 @@
 """Read what was stored, as rows under the SQL column names: for the CLI, the API and the page.
 
-Only the tables and views of the contract are read, so this file outlives changes inside the store. Money comes
-as `Decimal` also out of jsonb, where psycopg would make floats of it.
+Reports read views and rollups, so that most changes inside the store do not reach them. Money comes as `Decimal` also
+out of jsonb, where psycopg would make floats of it.
 """
 
 import json

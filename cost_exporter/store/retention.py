@@ -2,7 +2,7 @@
 
 Rollups stay. What the dropped records had added to days and hours goes into closing balances first, so that these
 can still be checked to the last digit; the header of each trace stays as well, so that a late span is known to
-be too old instead of starting a second life.
+be too old instead of starting a new trace.
 """
 
 from datetime import UTC, date, datetime, time, timedelta

@@ -5,8 +5,9 @@ How to write one (README for authors)
 A vendor is a folder `callfare/instrumentation/<vendor>/`:
 
     package.py     `_instruments = ("acme-sdk >= 2, < 4",)`   the tested versions, nothing else
-    _usage.py      PURE: request and answer -> `Request`, quantities; no OpenTelemetry, easy to test
-    _wrap.py       the wrappers, nearly always made by `callfare.wrapping`
+    _usage.py      PURE: request and answer -> `CallRequest`, quantities; no OpenTelemetry, easy to test
+    _wrap.py       the wrappers, nearly always made by `callfare.calls.wrapping`
+    _sockets.py    where it has sockets: `around_socket` and `around_async_socket` of `callfare.calls.websocket`
     __init__.py    docstring = manual; the class below
 
     class AcmeInstrumentor(CallfareInstrumentor):
@@ -19,9 +20,11 @@ A vendor is a folder `callfare/instrumentation/<vendor>/`:
         )
 
 and an entry point `callfare_acme = "callfare.instrumentation.acme:AcmeInstrumentor"` in pyproject.toml, in the
-group `opentelemetry_instrumentor`. Names must be unique in the world; never `openai`.
+group `opentelemetry_instrumentor`. No other distribution may use the name: never `openai`.
 
-Choose the wrapper by the *shape* of the vendor's method (`callfare.wrapping`), and hand it two pure functions:
+Choose the wrapper by the *shape* of the vendor's method (`callfare.calls.wrapping`), and hand it two pure functions.
+Below, `names` is `callfare.attributes`, `CallRequest` is of `callfare.calls.span` and `SyncStream` of
+`callfare.calls.stream`:
 
     create = around_call(read_request, read_answer)           def f(...) -> answer
     create = around_async_call(...)                           async def f(...) -> answer
@@ -30,19 +33,19 @@ Choose the wrapper by the *shape* of the vendor's method (`callfare.wrapping`), 
     create = around_context(read_request, read_answer)        with f(...) as answer:     sent on entry
     create = around_async_context(...)
 
-    def read_request(instance, args, kwargs) -> Request | None:       None = nothing paid here
-        return Request(operation="text_to_speech", provider="acme", model=kwargs.get("model", ""),
-                       quantities={names.INPUT_CHARACTERS: len(kwargs["text"])},
-                       attributes={names.SPEECH_VOICE: kwargs["voice"], names.REQUEST_STREAM: False})
+    def read_request(instance, args, kwargs) -> CallRequest | None:       None = nothing paid here
+        return CallRequest(operation="text_to_speech", provider="acme", model=kwargs.get("model", ""),
+                           quantities={names.INPUT_CHARACTERS: len(kwargs["text"])},
+                           attributes={names.SPEECH_VOICE: kwargs["voice"], names.REQUEST_STREAM: False})
     def read_answer(call, answer):                                    vendor's own figures win
         call.replace(names.BILLED_QUANTITY, Decimal(answer.headers["x-credits"]), source="vendor_header")
         call.set(names.BILLED_UNIT, "credit")
         return None                    # or `SyncStream(answer, call, read_chunk)`: finished when that ends
     def read_chunk(call, chunk): ...   # cheap; per chunk
 
-`Request.quantities` and `call.add/replace` take attribute names from `callfare.attributes` and int, Decimal or
+`CallRequest.quantities` and `call.add/replace` take attribute names from `callfare.attributes` and int, Decimal or
 float amounts. Count text with `len()` (code points), audio with `callfare.audio`. Never put text, audio or a
-number on a span: `call.content(name, text)` does it where the operator allowed it.
+telephone number on a span: `call.content(name, text)` does it where the operator allowed it.
 Long sockets (streaming STT) use `callfare.calls.session.Session`: see its docstring. A socket that synthesises speech
 opens one `CallSpan` per utterance with `open_call(tracer, request, context=captured)`.
 A wrapper that needs more is an ordinary wrapt wrapper `(wrapped, instance, args, kwargs)` from `make(tracer)`;

@@ -5,11 +5,11 @@
     record_usage("tool", "serpapi", "search", requests=1, vendor_cost_usd="0.0125")
 
 Quantities are the canonical names of the contract. Each becomes the attribute of that meaning; one without an
-attribute of its own goes on the span as `callfare.usage.<name>`, and a single such also as the vendor's meter.
+attribute of its own goes on the span as `callfare.usage.<name>`, and if it is the only one also as the vendor's meter.
 Totals are inclusive: `input_tokens` counts the cached ones too.
 
 The rule that must never break: what is left of a record after a mistake never looks like all of it. A misspelt
-quantity, or an amount that cannot be, is named in the log, and the record goes without any quantity: it reads
+quantity, or an impossible amount, is named in the log, and the record goes without any quantity: it reads
 `no_usage`, and counts as unpriced.
 """
 

@@ -23,7 +23,7 @@ SPOKEN = D("0.05") * len("Your order left our warehouse this morning and arrives
 # Interrupted while it was spoken: the whole text had been sent, so all of it is billed.
 INTERRUPTED = D("0.05") * len("Yes, you can. Before I change anything, let me read you our terms of delivery.") / 1_000
 HEARD = D("0.0048") * (12 + 8) / 60
-CALL = D("0.0085") * 2  # 73 s are two begun minutes; Twilio says the same, later
+CALL = D("0.0085") * 2  # 73 s are billed as two minutes; Twilio says the same, later
 BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + HEARD + CALL
 # "Where is my order?", its role and its keys are 6 tokens by their length; the answer may have 500.
 NEXT = to_plain(D("2.50") * 6 / 1_000_000 + D(10) * 500 / 1_000_000)

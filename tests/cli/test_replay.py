@@ -39,7 +39,8 @@ SAID: dict[str, dict[str, str | int]] = {
 }
 # A line names its price by number once the price has one, so the same lines are compared as they are spelled out.
 RECORDED = """
-select operation, provider, model, status, cost_usd, usage, callfare.spelled_lines(lines), issues, tenant_id, category, leg, book_version, fact
+select operation, provider, model, status, cost_usd, usage, callfare.spelled_lines(lines), issues, tenant_id, category,
+  leg, book_version, fact
 from callfare.record where trace_id = %s order by span_id
 """
 FORWARDED = "select span_count, request from callfare.outbox order by id"

@@ -1,7 +1,7 @@
-"""Which names of a call may be priced, in which order, and what each but the first makes of the figure.
+"""Which names of a call may be priced, in which order, and how each fallback marks the figure.
 
 The response model is what was billed. Where it has no price, the model without its route (OpenRouter), then the
-requested model are the best estimate; a free request is none where another model answered.
+requested model are the best estimate, unless the requested model was free and another one answered.
 """
 
 import re

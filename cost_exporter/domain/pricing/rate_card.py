@@ -1,8 +1,9 @@
-"""Compile price rows into plans: for one model, its conditions and its quantities, what each unit costs.
+"""Compile price rows into rate cards: for one model, its conditions and its quantities, what each unit costs.
 
-`PriceLookup` knows every row that could price a usage; `PriceLookup.plan` picks those in force at an instant and caches
-the result, so that pricing is a few multiplications however many versions of a price are kept. The choice
-within a plan is the one place where the order of rule 19 is decided:
+`PriceLookup` knows every row that could price a usage; `PriceLookup.rate_card` picks those in force at an instant and
+caches the result, so that pricing is a few multiplications however many versions of a price are kept. Which row
+prices a unit is decided here and nowhere else, in the order of rule 19 (a cost that a trusted source stated comes
+before any row, see `book.py`):
 
 1. API key, tenant, operator, curated list, imported list;
 2. most conditions met; a time window over none; exact over prefix over pattern; highest context tier

@@ -10,9 +10,10 @@ Two calls of one trace are judged together where
 
 A component is what such ties connect, and the verdict on a call depends on its component, on the spans above it and on
 the root of its trace alone. More ties than judging needs are harmless: more is read than had to be. Fewer would be
-wrong figures, which is why these are wide: they ask for no scope, no model's spelling and no second thought.
+wrong figures, which is why these are wide: they ignore scopes and how a model is spelt.
 
-Spans that only look like calls tie nothing. They inherit from what is above them, and end with the first call below.
+Spans that only look like calls tie nothing. They inherit from what is above them; once a call appears below them,
+they make no record.
 """
 
 from collections.abc import Iterable

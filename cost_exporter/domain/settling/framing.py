@@ -1,7 +1,7 @@
 """Spans that look like provider calls but report none: which of them are kept as records.
 
 An agent, a chain or an aborted wrapper names a model or repeats usage, and the calls below it are billed. Where no call
-is below it, it is all that is known of one: a record without usage, which counts as unpriced. What has a call or
+is below it, it is all that is known of a call: a record without usage, which counts as unpriced. What has a call or
 another such span below it, in whatever order they arrive, makes no record.
 """
 

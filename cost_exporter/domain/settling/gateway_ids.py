@@ -1,4 +1,4 @@
-"""The ids that gateways made up: equal ones are one call, but they contradict no id of the vendor's.
+"""The ids that gateways made up: equal ones mean one call, and they prove nothing against a vendor's id.
 
 A gateway says of its own id that it is one, or its request to the vendor has another id than the calls above it, which
 are its clients'. What the vendor states is never a gateway's.

@@ -1,9 +1,9 @@
 """Identity of a provider call: the ids that make several spans one call, and the keys under which a ledger finds them.
 
-An id stops being an identity where one scope states it for more calls, one after the other, than anybody makes
-spans of one call: a mock, or a constant. A gateway may make an id up and give it to its client, while the request it
-sends has the vendor's: then a call has two ids, and an unequal pair of the two kinds proves nothing. Both are
-properties of the whole set of spans, so the order in which they arrive cannot matter.
+An id that one scope repeats for too many successive calls is ignored: it comes from a mock, or is a constant. A
+gateway may make an id up and give it to its client, while the request it sends has the vendor's: then a call has two
+ids, and an unequal pair of the two kinds proves nothing. Both are properties of the whole set of spans, so the order
+in which they arrive cannot matter.
 """
 
 import hashlib

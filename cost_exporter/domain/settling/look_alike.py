@@ -7,10 +7,10 @@ such pairs the calls of each scope are matched with those of the others in the o
 many calls as the scope with the most.
 
 Time is cut into slots, and a span is found under one key for each slot it touches: two spans that overlap share one.
-A slot in which one scope has more calls alike than `ALIKE_PER_SLOT_MAX` says nothing, for the whole set of spans.
+A slot in which one scope has more calls alike than `ALIKE_PER_SLOT_MAX` is ignored, for the whole set of spans.
 
-Small calls are equal by chance, and calls without usage always. They are compared only with those of a framework that
-is known never to make its span the current one: whatever it calls begins a trace of its own.
+Small calls are often equal by chance, and calls without usage always are. They are compared only with those of a
+framework that is known never to make its span the current one: whatever it calls begins a trace of its own.
 """
 
 from collections import Counter, defaultdict

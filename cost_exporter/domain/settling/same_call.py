@@ -2,16 +2,19 @@
 
 Certain first, then likely:
 
-1. Equal identity: the same response id, phone call id, or (session id, sequence).
-2. Lineage: one span above the other, the same model, the same usage.
-3. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
-4. The same, where one does not report a part that the other does: what was cached, the reasoning, the output.
-5. Lineage or overlap where one states the input without what was cached, and the other says that the rest was.
+- Equal identity: the same response id, phone call id, or (session id, sequence). This is certain.
+- Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
+
+The rest are numbered as in `_Evidence`:
+
+0. Lineage: one span above the other, the same model, the same usage.
+1. Overlap: spans of different scopes side by side, at the same time, the same model, the same usage.
+2. Lineage (3: overlap) where one does not report a part that the other does: the cached input, reasoning, the output.
+4. Lineage (5: overlap) where one states the input without what was cached, and the other says that the rest was.
 6. Lineage where one of the two lost the usage or the model: it could be any call below, or above.
 7. Lineage where the lower one is a gateway's: whatever the client above calls the model, the usage is the same.
-8. Spans of different scopes in two traces, alike and at the same time, one of them a root (`look_alike.py`).
 
-All but 1 are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
+All but the first are guesses, so they pair spans one to one: a group never holds two calls that are known to differ, by
 different call ids, by model or usage, or as two spans of one scope side by side. Two genuinely parallel identical
 calls stay two, and a span without usage never merges two calls. The more certain guess is tried first, and the
 order depends on the spans alone, never on their arrival.

@@ -97,7 +97,7 @@ def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
 def greatest_words(trace_id: bytes, facts: TraceFacts) -> Attribution:
     """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
     spans = (facts.links, facts.calls)
-    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is dear.
+    # By identity first: reading gives spans that say the same the same object, and comparing eleven words is expensive.
     said = {
         id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
     }

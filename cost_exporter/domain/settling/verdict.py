@@ -1,10 +1,10 @@
 """Judge the calls of a trace: which span of each call is billed, and with which figures.
 
-The most complete span of a call is billed, with every part of the usage that any of its spans reports. The others
-are kept as its duplicates. Three cases differ. A phone call is billed on the span that ended first, with the
-quantities of the most complete one, because the vendor's price arrives late and from elsewhere. A framework's span
-is not billed if vendor spans below it are, whatever their quantities. A span whose emitter marks it as not billable
-is never billed.
+The most complete span of a call (`completeness_rank`) is billed, with every part of the usage that any of its spans
+reports. The others are kept as its duplicates. Three cases differ. A phone call is billed on the span that ended
+first, with the quantities of the most complete one, because the vendor's price arrives late and from elsewhere. A
+framework's span is not billed if vendor spans below it are, whatever their quantities. A span whose emitter marks it
+as not billable is never billed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Work out what the words on a span mean, once for each combination of them.
+"""Resolve operation, provider, models, tier and host, once for each combination of what a span states.
 
 An emitter writes the same operation, provider, models, tier and host on span after span. The combination is
-remembered by plan, so cleaning and canonical names cost nothing for all spans but the first.
+remembered with the layout, so cleaning and canonical names cost nothing for all spans but the first.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Put the quantities of a call in order: totals inclusive, zeros that mean nothing gone, the vendor's meter in.
+"""Normalise the quantities of a call: totals inclusive, zeros that mean nothing gone, the vendor's meter in.
 
 Every number that is left either is a count or measure, or is impossible and named in an issue, so that pricing
 answers `invalid`. Parts that are zero are left out: `cache_read_tokens: 0` says no more than its absence, and

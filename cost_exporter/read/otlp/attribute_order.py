@@ -1,4 +1,4 @@
-"""Which spans of Traceloop's Anthropic instrumentation are of a stream, by the order of their attributes.
+"""Find the spans of Traceloop's Anthropic instrumentation that are streams, by the order of their attributes.
 
 It writes the model of a whole answer before its usage. Of a stream it writes the usage first, also where the SDK's
 helper `messages.stream()` made it, which no attribute shows (measured 0.62.4). A stream's output is counted one to five

@@ -4,7 +4,7 @@ OTLP messages laid end to end are one valid request, so what was polled together
 cannot be stored, its halves are tried, and the halves of what fails, down to single messages. A message that is refused
 for good becomes a dead letter with its topic, partition and offset, and nothing behind it waits.
 
-A message that could bring its neighbours out of step when it is joined (its bytes end within a field, or it is no
+A message that could corrupt the framing of its neighbours when it is joined (its bytes end within a field, or it is no
 request at all) is always taken alone.
 """
 

@@ -1,9 +1,9 @@
 """Ingest on several cores: an `Intake` whose work is done in worker processes.
 
-One interpreter computes on one core, and a Collector sends all it has over one connection. So the service's
-process receives, and what is behind the gate happens in workers (`worker.py`), each the whole of it: read, settle,
-price, commit. That is safe for the same reason as several services on one database are: settling locks the traces
-it touches. Small requests go to one worker until it has enough, so that they share its commits.
+One interpreter computes on one core, and a Collector sends all it has over one connection. So the service's process
+receives, and what is behind the gate happens in workers (`worker.py`), each of which does all of it: read, settle,
+price, commit. That is safe for the same reason as several services on one database are: settling locks the traces it
+touches. Small requests go to one worker until it has enough, so that they share its commits.
 
 If a worker ends, the senders of its uncommitted requests are asked to retry, committed spans are deduplicated, and
 the worker is started again; one that gives no sign of life for long is ended. A request that ends its worker each time

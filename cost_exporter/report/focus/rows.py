@@ -1,4 +1,4 @@
-"""Rows of FOCUS 1.2: one a price, hour, tenant and set of labels. Pure.
+"""Rows of FOCUS 1.2: one per price, hour, tenant and set of labels. Pure.
 
 `BilledCost` is what the ledger has, to the last digit. Quantities of pricing are rounded to 12 places, half-even, and
 times the unit price they are the cost within 1e-9. We issue no invoice, so there is no `InvoiceId`.

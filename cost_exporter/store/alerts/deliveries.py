@@ -1,7 +1,7 @@
 """The outbox of alerts: at least once to each receiver, at most one sender at a time.
 
-A claim pushes a delivery a minute away, and sending takes less. A sender that dies in between leaves it to the next
-claim, so a message may come twice: under the same id, by which receivers drop it.
+A claim postpones the next attempt by a minute, and sending takes less. A sender that dies in between leaves it to the
+next claim, so a message may come twice: under the same id, by which receivers drop it.
 """
 
 from collections.abc import Sequence

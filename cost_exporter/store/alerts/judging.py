@@ -157,7 +157,7 @@ def _top(connection: Connection, row: Row) -> list[Row]:
     return _rows(connection, "top_models_of_hour" if row["time_window"] == "hour" else "top_models_of_days", parameters)
 
 
-# ------------------------------------------------------------------------------------------- no price, and too dear
+# ------------------------------------------------------------------------------------ no price, and too expensive
 
 
 def _judge_unpriced(

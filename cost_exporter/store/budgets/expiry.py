@@ -1,8 +1,8 @@
 """What becomes of money whose process is silent.
 
-Nobody can prove that a process which died had not sent what it was allowed to: its last calls were billed and their
-spans are lost. So what hard budgets promised stays held until the window ends or somebody releases it; soft ones take
-it back, because they refuse nothing. A process only seems silent while spans take long to get here.
+Nobody can prove that a dead process had not already sent its last calls, which are billed and whose spans are lost.
+So what hard budgets promised stays held until the window ends or somebody releases it; soft ones take it back,
+because they refuse nothing. A process only seems silent while spans take long to get here.
 """
 
 from dataclasses import dataclass

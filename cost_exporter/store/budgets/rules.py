@@ -1,4 +1,4 @@
-"""From a budget as the operator writes it to the one that the database keeps."""
+"""Convert a budget from the configuration file or the command line to the stored form."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING

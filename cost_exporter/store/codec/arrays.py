@@ -1,6 +1,6 @@
 """PostgreSQL arrays in binary, packed a column at a time.
 
-A batch goes to the database as one array a column (`unnest`). psycopg can dump lists itself, but looks at
+A batch goes to the database as one array per column (`unnest`). psycopg can dump lists itself, but looks at
 every element to find its type; packing a column whose type is known takes a fraction of that, and the ids
 and counts of a span are already the bytes PostgreSQL wants. Each class here is the finished wire form.
 """

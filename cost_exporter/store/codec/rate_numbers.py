@@ -49,7 +49,7 @@ class RateNumbers:
 
     def number_of(self, rate: Rate) -> int | None:
         """Return the number of a rate, None where it has none."""
-        # By identity: a price book makes one object for all lines of a price, and comparing four fields is dear.
+        # By identity: a price book makes one object for all lines of a price, and comparing four fields is expensive.
         found = self._remembered.get(id(rate))
         if found is not None:
             return found[1]

@@ -1,7 +1,7 @@
 """A cost record as a row of `record`, and back.
 
-Rows go to the database a column at a time (`arrays.py`); `COLUMNS` is in the order of the statements that
-write them. Lines are stored as arrays without the names that each of them repeats; the view gives these back.
+Rows go to the database a column at a time (`arrays.py`); `record_parameters` has them in the order of the statements
+that write them. Lines are stored as arrays without the names that each of them repeats; the view gives these back.
 """
 
 import json

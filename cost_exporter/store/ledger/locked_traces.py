@@ -1,8 +1,8 @@
 """Lock the traces of a batch and load what is known of them.
 
-Traces are locked in one order, and everything else that a transaction writes is locked after them: so no two
-writers can wait for each other. Which traces belong together is only learned under lock; if that turns out to
-be more than was locked, `lock_and_load` returns the others, and the transaction starts again with all of them.
+Traces are locked in one order, and everything else that a transaction writes is locked after them, so that writers do
+not wait for each other in a circle. Which traces belong together is only learned under lock; if that turns out to be
+more than was locked, `lock_and_load` returns the others, and the transaction starts again with all of them.
 """
 
 from collections.abc import Iterable, Mapping

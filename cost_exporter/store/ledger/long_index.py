@@ -1,4 +1,4 @@
-"""Write the index of long traces: one row a link, and one a call with what ties it to others."""
+"""Write the index of long traces: one row per link, and one per call with what ties it to others."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """Calls that are looked for in other traces by model, usage, service and time: as stored, and which traces they join.
 
-Each is kept under one key a slot of time (`domain/settling/look_alike.py`). The key is a row of `provider_call` too,
+Each is kept under one key per slot of time (`domain/settling/look_alike.py`). The key is a row of `provider_call` too,
 which is locked before the calls under it are read: of two halves of one call that are stored at the same time, the
 second one sees the first.
 """

@@ -1,4 +1,4 @@
-"""Send a plan to the database: one statement a table, pipelined, inside the caller's transaction.
+"""Write a write set: one statement per table, pipelined, inside the caller's transaction.
 
 The order is that of the locks: traces, provider calls, records, then the rollups, the shared days last, so that
 they are held for the shortest time.

@@ -254,7 +254,7 @@ where trace.trace_id = new.trace_id and trace.namespace = new.namespace;
 
 -- insert_provider_calls --
 -- Calls not seen before. One that is there after all was seen first by another writer: the batch starts again. To leave
--- it out instead (`on conflict do nothing`) would make each of the others half as dear again.
+-- it out instead (`on conflict do nothing`) would make each of the others half as expensive again.
 insert into callfare.provider_call (call_hash, trace_id, bucket, added_at)
 select call_hash, trace_id, bucket, case when is_movable then now() end
 from unnest(%(call_hash)b::bigint[], %(trace_id)b::uuid[], %(bucket)b::date[], %(is_movable)b::boolean[])

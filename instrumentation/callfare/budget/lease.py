@@ -1,4 +1,4 @@
-"""What a service granted to calls with the same words, and what it says of a call that does not fit."""
+"""What a service granted to calls of one attribution and model, and its answer to a call that does not fit."""
 
 import time
 from collections.abc import Mapping, Sequence

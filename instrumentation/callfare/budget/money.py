@@ -1,4 +1,4 @@
-"""Amounts as an application states them: exact, or refused with a word on how to write them."""
+"""Amounts as an application states them: exact, or refused with a hint on how to write them."""
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation

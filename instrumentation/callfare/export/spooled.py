@@ -1,7 +1,7 @@
 """An exporter whose spans outlive a receiver that is away, and a program that ends meanwhile: CALLFARE_SPOOL_DIR.
 
-A batch is on disk before it is sent, and leaves the disk when the receiver has taken it; so what an outage, an exit or
-a SIGKILL interrupts goes out later, or in the next run. Then a batch may arrive twice, which changes no bill: callfare
+A batch is on disk before it is sent, and leaves the disk when the receiver has taken it. What an outage, an exit or a
+SIGKILL interrupts goes out later, or in the next run. Then a batch may arrive twice, which changes no bill: callfare
 knows a span by its ids. The rule that must never break: nobody waits for a receiver that is away. One thread sends,
 a batch at a time; `export` waits for it a moment, as long as it is doing well, so that a program that ends has
 delivered what it made.

@@ -4,7 +4,7 @@ Entry points `opentelemetry_pre_instrument` and `opentelemetry_post_instrument`.
 processor, the recording sampler and the exit handlers in place: before the instrumentors, because a tracer keeps
 the sampler of the moment it is made. The second looks again, as an instrumentor may have brought a provider of
 its own, and wraps what must lie outside all other wrappers. An application that sets up its provider by itself, later,
-gets the parts then. With CALLFARE_DISABLED nobody does anything.
+gets the parts then. With CALLFARE_DISABLED nothing is installed.
 """
 
 import logging

@@ -3,7 +3,7 @@
 What is recorded
 ----------------
 - Recorded audio: the transcript's `audio_duration` once it is complete, by whatever method (`transcribe`,
-  `wait_for_completion`, `get_by_id`, groups, asynchronous twins), once a transcript. A failed transcript is free.
+  `wait_for_completion`, `get_by_id`, groups, asynchronous twins), once per transcript. A failed transcript is free.
   A transcript that is only submitted is recorded by the process that fetches it.
 - Streams (`streaming.v3`): the time the socket is open, in deltas every CALLFARE_STT_REPORT_SECONDS, corrected by
   the `session_duration_seconds` of the `Termination`. That message comes only to a client that says
@@ -11,7 +11,7 @@ What is recorded
   bill, up to three hours.
 - The synchronous API and dictation: `audio_duration_ms`.
 - Speech (1.x), `synthesize` and `stream`: characters sent, and AssemblyAI's own `x-tts-billed-characters`.
-- Speech sessions: one span a request, up to its `flush`, with the characters sent; a cancelled one is billed for them
+- Speech sessions: one span per request, up to its `flush`, with the characters sent; a cancelled one is billed for them
   all the same. What the `Termination` counts beyond them is one more span.
 - The LLM gateway's chat completions: tokens.
 - Extras of a transcript or stream (speaker labels, entities, key terms and so on), by their names in

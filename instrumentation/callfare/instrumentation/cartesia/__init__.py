@@ -2,8 +2,8 @@
 
 What is recorded
 ----------------
-- `tts.generate`, `.bytes`, `.generate_sse`, `.sse`: characters sent. `tts.infill`: credits, 300 and one a character.
-- Speech sockets: one span a context, from its first message to `done`, `error` or `cancel`, with the characters of
+- `tts.generate`, `.bytes`, `.generate_sse`, `.sse`: characters sent. `tts.infill`: credits, 300 and one per character.
+- Speech sockets: one span per context, from its first message to `done`, `error` or `cancel`, with the characters of
   all its messages. Several contexts on one socket are several spans; a cancelled one is billed for what was sent.
 - The voice changer: seconds of a WAV clip given as bytes, path or open file; the length of other clips is unknown.
 - `stt.transcribe`: the vendor's `duration`, else the length of a WAV file, else `gen_ai.usage.source=unknown`.

@@ -1,4 +1,4 @@
-"""Deepgram's sockets: one session a recogniser, one span an utterance of speech.
+"""Deepgram's sockets: one session per recogniser, one span per utterance of speech.
 
 A recogniser (and an agent) reports its audio while it listens and ends with Deepgram's own total. A speech socket
 is many paid calls in a row: `Speak` messages up to a `Flush` are one utterance, ended by `Flushed`; `Clear` and

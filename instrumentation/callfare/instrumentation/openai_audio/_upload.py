@@ -1,4 +1,4 @@
-"""The audio file of a transcription: how long it is, read without a trace.
+"""The audio file of a transcription: how long it is, read without changing it.
 
 A WAV header is read before the request goes out, so that a call nobody answers is measured too. Any other file is
 read through only where the answer turns out to state no usage (`response_format` text, srt, vtt; a stream left

@@ -4,9 +4,9 @@
 
 | service | quantities |
 |---|---|
-| text to speech | characters, one span a `run_tts` |
-| speech to text | audio seconds, in deltas, one session a service |
-| language model | tokens, inclusive, one span an answer |
+| text to speech | characters, one span per `run_tts` |
+| speech to text | audio seconds, in deltas, one session per service |
+| language model | tokens, inclusive, one span per answer |
 | OpenAI's and Azure's realtime model | the same, and the tokens or seconds of each transcribed utterance |
 The span of a service is the parent of the vendor's spans; where one of those describes the same operation it
 says `gen_ai.usage.billable=false`, and so do the spans of Pipecat's own tracing. An utterance in TOKEN mode is one

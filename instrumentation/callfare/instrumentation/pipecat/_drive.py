@@ -1,5 +1,6 @@
-"""How a service's own methods are put into another context. Subclasses override them, so it is the object that gets
-the wrapper, once its class has made it.
+"""Run a service's own methods in another context.
+
+Subclasses override them, so it is the object that gets the wrapper, once its class has made it.
 """
 
 from collections.abc import AsyncGenerator, Callable

@@ -1,4 +1,4 @@
-"""Wrappers of Pipecat's recognisers: one session a service, of the audio that goes out.
+"""Wrappers of Pipecat's recognisers: one session per service, of the audio that goes out.
 
 Pipecat counts the audio that a service is given, also while there is no connection. So each piece is counted where it
 is sent, and left out where the service has no connection or reports an error. Where the connection cannot be observed,

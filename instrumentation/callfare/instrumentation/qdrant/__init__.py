@@ -2,7 +2,7 @@
 
 What is recorded
 ----------------
-One `retrieval` span a call of `query_points`, `query_batch_points`, `query_points_groups`, `search`, `search_batch`,
+One `retrieval` span per call of `query_points`, `query_batch_points`, `query_points_groups`, `search`, `search_batch`,
 `scroll`, `count`, `retrieve` or `upsert`, with the collection as its model, one request, and the vectors written.
 Qdrant bills clusters by the hour, so the price list says 0 for these; an operator's own row can spread the cluster's
 price. An in-memory or on-disk client (`QdrantClient(":memory:")`) costs nothing and is not recorded.
