@@ -26,6 +26,7 @@ __all__ = ["Finding", "diagnose"]
 Level = Literal["ok", "note", "wrong"]
 _PRICE_AGE_DAYS_MAX: Final = 45
 _CLOCK_OFFSET_SECONDS_MAX: Final = 2.0
+_POSTHOG_WAIT_SECONDS: Final = 600
 _KNOWN_VARIABLES_PREFIX: Final = "CALLFARE_"
 _APPLICATION_VARIABLES: Final = frozenset(
     {
@@ -143,6 +144,22 @@ def _what_is_missing(connection: psycopg.Connection[tuple[object, ...]]) -> Iter
     if waiting is not None and waiting[2]:
         text = f"{waiting[2]} spans were dropped: too old, or refused permanently; their costs are in the database"
         yield Finding(level="note", subject="forward endpoint", text=text)
+    yield from _posthog(connection)
+
+
+def _posthog(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Finding]:
+    """Look for events that PostHog does not take."""
+    state = connection.execute(statement("posthog_state")).fetchone()
+    assert state is not None
+    waiting_count, waiting_seconds, dropped_count = (int(str(each)) for each in state)
+    if waiting_seconds > _POSTHOG_WAIT_SECONDS:
+        text = (
+            f"{waiting_count} events wait, the oldest for {waiting_seconds} s; is CALLFARE_POSTHOG_HOST right and up?"
+        )
+        yield Finding(level="wrong", subject="PostHog", text=text)
+    if dropped_count:
+        text = f"{dropped_count} events were dropped: too old, or refused permanently; their costs are in the database"
+        yield Finding(level="note", subject="PostHog", text=text)
 
 
 def _prices(today: date | None = None) -> Iterator[Finding]:

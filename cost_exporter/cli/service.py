@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -29,7 +29,9 @@ from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.errors import StoreError
 from cost_exporter.forward.cost_log import log_workflow, start_cost_log
-from cost_exporter.forward.sender import Sender
+from cost_exporter.forward.posthog_event import event_of
+from cost_exporter.forward.posthog_transport import PosthogTransport
+from cost_exporter.forward.sender import Sender, single_requests
 from cost_exporter.forward.transport import transport_for
 from cost_exporter.forward.workflow_span import FinalWorkflow, workflow_span
 from cost_exporter.receive.admission.admission import Admission
@@ -54,6 +56,7 @@ from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
 from cost_exporter.store.old_calls import move_old_calls
 from cost_exporter.store.outbox import PostgresOutbox
+from cost_exporter.store.posthog import PosthogOutbox
 from cost_exporter.store.price_books import BookKeeper
 from cost_exporter.store.reading import Reader, ReaderPool
 from cost_exporter.store.rerate import RerateRunning, retry_unpriced
@@ -95,6 +98,8 @@ class Service:
         self._database_url = database_url
         self._config = load_config(settings.config)
         self._tls = settings.tls()
+        self._posthog = settings.posthog()
+        self._page_url = settings.page_url or f"http://{settings.web_addr}"
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
         self._retries_at_seconds: list[float] = []
@@ -173,17 +178,21 @@ class Service:
             sender = Sender(PostgresOutbox(self._pool), transport_for(self._settings.forward_endpoint))
             self._stopped_by(sender, Sender.stop)
             sender.start()
+        if self._posthog is not None:
+            outbox = PosthogOutbox(self._pool, partial(event_of, page_url=self._page_url))
+            transport = PosthogTransport(*self._posthog)
+            sender = Sender(outbox, transport, halve=single_requests, backend="posthog", what="events")
+            self._stopped_by(sender, Sender.stop).start()
 
     def _start_alerts(self) -> None:
         rules = self._config.alerts
         if not rules:
             return
         require_extra(rules)
-        page_url = self._settings.page_url or f"http://{self._settings.web_addr}"
         self._metrics.watch_receivers(rule.name for rule in rules)
         pool = open_pool(self._database_url, size_max=_ALERT_CONNECTIONS_MAX, wait_seconds_max=10, name="alerts")
         lend = self._stopped_by(pool, ConnectionPool[Any].close).connection
-        deliverer = Deliverer(lend, rules, page_url=page_url, count=self._metrics.alert_delivery)
+        deliverer = Deliverer(lend, rules, page_url=self._page_url, count=self._metrics.alert_delivery)
         judge = Judge(
             lend,
             rules,
@@ -270,7 +279,9 @@ class Service:
         outgoing = None if self._settings.forward_endpoint is None else _total_span
         while True:
             with self._pool.connection(timeout=1) as connection:
-                final = finalise(connection, idle=idle, now=now, outgoing=outgoing)
+                final = finalise(
+                    connection, idle=idle, now=now, outgoing=outgoing, is_for_posthog=self._posthog is not None
+                )
             # Committed, so nobody else finalises these; counted without a connection of the pool in hand.
             for each in final:
                 self._final_costs.observe(each.costs)

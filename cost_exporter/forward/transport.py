@@ -7,14 +7,14 @@ POST into a GET, whose answer says nothing about the spans, and let the endpoint
 import time
 import urllib.error
 import urllib.request
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
-from typing import IO, Final
+from http.client import HTTPException
+from typing import Final
 from urllib.parse import urlsplit
 
 import grpc
 
-from cost_exporter.forward.answers import ANSWER_BYTES_MAX, NotOtlp, Taken, read_answer
+from cost_exporter.forward.answers import NotOtlp, Taken, read_answer
+from cost_exporter.forward.posting import REDIRECTS, NoRedirects, content_of
 from cost_exporter.forward.sender import RefusedForGood, Transport
 
 __all__ = ["GrpcTransport", "HttpTransport", "transport_for"]
@@ -29,10 +29,8 @@ _PERMANENT_CODES: Final = {
 }
 """Refusals of this very batch. A wrong token, a wrong path or an internal error may pass: those are retried."""
 _PERMANENT_STATUSES: Final = {400, 413, 422}
-_REDIRECTS: Final = range(300, 400)
 _HTTP_PORT: Final = 4318
 _GRPC_CONTENT_TYPE: Final = "application/x-protobuf"
-_READ_AT_ONCE_BYTES: Final = 8 * 1024
 
 
 def transport_for(endpoint: str) -> Transport:
@@ -77,7 +75,7 @@ class HttpTransport:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._opener = urllib.request.build_opener(NoRedirects)
 
     def send(self, request: bytes) -> Taken:
         """Return what was taken."""
@@ -86,7 +84,7 @@ class HttpTransport:
         deadline_seconds = time.monotonic() + SEND_SECONDS
         try:
             with self._opener.open(prepared, timeout=SEND_SECONDS) as response:
-                return read_answer(_content(response, deadline_seconds), response.headers.get("Content-Type", ""))
+                return read_answer(content_of(response, deadline_seconds), response.headers.get("Content-Type", ""))
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(error) from error
@@ -97,35 +95,10 @@ class HttpTransport:
         """Nothing is kept open."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves a redirect as the error that it is here."""
-
-    def redirect_request(  # noqa: PLR0917 - as the base class has it
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        """Follow none."""
-        del req, fp, code, msg, headers, newurl
-
-
-def _content(response: HTTPResponse, deadline_seconds: float) -> bytes:
-    """Return the body, at most one byte more than an answer may have, and not for ever."""
-    content = b""
-    while len(content) <= ANSWER_BYTES_MAX:
-        if time.monotonic() > deadline_seconds:
-            raise TimeoutError("its answer does not end")
-        part = response.read1(min(_READ_AT_ONCE_BYTES, ANSWER_BYTES_MAX + 1 - len(content)))
-        if not part:
-            break
-        content += part
-    if response.length:
-        raise NotOtlp("its answer is cut off")
-    return content
-
-
 def _refusal(error: urllib.error.HTTPError) -> Exception:
     if error.code in _PERMANENT_STATUSES:
         return RefusedForGood(f"HTTP {error.code}")
-    if error.code in _REDIRECTS:
+    if error.code in REDIRECTS:
         return NotOtlp(
             f"HTTP {error.code}, a redirect, which is not followed; set CALLFARE_FORWARD_ENDPOINT to the address"
             " that takes spans itself"

@@ -5,6 +5,7 @@ hold both. An empty variable counts as not set, as in OpenTelemetry.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,10 +90,16 @@ class Settings(BaseSettings):
     HTTP on port 4318 or with the path `/v1/traces`, else gRPC."""
     forward_content: bool = False
     """Leave prompts, completions and events on forwarded spans; they then wait in the database until they are taken."""
+    posthog_host: str | None = None
+    """Address of PostHog, to which an event for each call is sent: `https://eu.i.posthog.com`, `https://us.i.posthog.com`
+    or your own. Together with the key."""
+    posthog_api_key: SecretStr | None = None
+    """Key of the PostHog project, `phc_…`."""
     jaeger_url: str | None = None
     """Address of the Jaeger page, for links from a workflow to its trace."""
     page_url: str | None = None
-    """Address under which people reach the pages, for links in alerts. Unset: `http://` and the web address."""
+    """Address under which people reach the pages, for links in alerts and events. Unset: `http://` and the web
+    address."""
     estimate_usage: bool | None = None
     """Estimate calls without usage: 1 from the text on their spans as well, 0 not at all. Unset: from lengths alone."""
     log_costs: bool = False
@@ -165,12 +172,28 @@ class Settings(BaseSettings):
             raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
         return url
 
-    @field_validator("forward_endpoint", "jaeger_url", "mcp_url", "page_url")
+    @field_validator("forward_endpoint", "jaeger_url", "mcp_url", "page_url", "posthog_host")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not a URL; write http://host:port or https://host:port")
         return None if url is None else url.rstrip("/")
+
+    @field_validator("posthog_api_key")
+    @classmethod
+    def _is_project_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"(?!phx_)[\x21-\x7e]+", key.get_secret_value().strip()):
+            raise ValueError("is not the key of a project; copy the one that begins with phc_ from its settings")
+        return None if key is None else SecretStr(key.get_secret_value().strip())
+
+    def posthog(self) -> tuple[str, str] | None:
+        """Return host and project key; None where events are not sent. Raises `SettingsError` where one is missing."""
+        if self.posthog_host is None and self.posthog_api_key is None:
+            return None
+        if self.posthog_host is None or self.posthog_api_key is None:
+            missing = "CALLFARE_POSTHOG_HOST" if self.posthog_host is None else "CALLFARE_POSTHOG_API_KEY"
+            raise SettingsError(f"{missing} is not set; PostHog needs both, its address and the key of a project")
+        return self.posthog_host, self.posthog_api_key.get_secret_value()
 
     def tls(self) -> TlsFiles | None:
         """Read the TLS files; None where no certificate is set. Raises `SettingsError`."""

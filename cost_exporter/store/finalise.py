@@ -65,10 +65,12 @@ def finalise(
     idle: timedelta,
     now: datetime,
     outgoing: Callable[[FinalisedTrace], OutgoingSpan] | None = None,
+    is_for_posthog: bool = False,
 ) -> list[FinalisedTrace]:
     """Finalise up to 1,000 workflows that were idle for long enough, and return them. Call again if it was as many.
 
-    `outgoing` makes the span that reports the total to a backend; it enters the outbox in the same transaction.
+    `outgoing` makes the span that reports the total to a backend; it enters the outbox in the same transaction. So do
+    the calls, where their events are for PostHog.
     """
     parameters = {"now": now, "idle": idle, "idle_without_root": idle * _WITHOUT_ROOT_FACTOR, "count": _AT_ONCE}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
@@ -77,6 +79,9 @@ def finalise(
         final = [_finalised(row, costs.get((row["trace_id"], row["namespace"]), ())) for row in rows]
         if outgoing is not None:
             insert_outgoing(cursor, [(outgoing(each), b"") for each in final if each.record_count])
+        if is_for_posthog and rows:
+            keys = {name: [row[name] for row in rows] for name in ("trace_id", "namespace")}
+            cursor.execute(statement("queue_final_calls"), keys)
     return final
 
 

@@ -33,6 +33,8 @@ class Lock(IntEnum):
     """One service sweeps for alerts at a time."""
     OLD_CALLS = 7_263_905_114_117_007
     """One process moves provider calls that were seen a while ago."""
+    POSTHOG = 7_263_905_114_117_016
+    """One service sends events to PostHog at a time."""
 
 
 def lock_session(connection: Executor, lock: Lock) -> None:

@@ -79,7 +79,7 @@ comment on column callfare.daily_cost.avg_latency_ms is 'Mean duration of a call
 comment on view callfare.usage_stats is 'One JSON document for each workflow and tenant.';
 comment on column callfare.usage_stats.tenant_id is 'The tenant that pays.';
 comment on column callfare.usage_stats.trace_id is 'Trace id.';
-comment on column callfare.usage_stats.usage_stats is 'CATEGORY_cost_usd, total_cost_usd, total_tokens, llm_calls, models_used, unpriced_count; money as text.';
+comment on column callfare.usage_stats.usage_stats is 'CATEGORY_cost_usd, total_cost_usd, total_tokens, llm_calls, models_used, unpriced_count, posthog_trace_id; money as text.';
 
 comment on view callfare.integrity_check is 'Every rollup against the sum of its records. No rows: sound. `callfare verify` reads it.';
 comment on column callfare.integrity_check.problem is 'What differs.';
@@ -252,6 +252,8 @@ comment on table callfare.audit is 'Changes of prices, budgets, tokens, re-ratin
 comment on table callfare.token is 'API tokens as hashes, with the tenants and scopes of each.';
 comment on table callfare.outbox is 'Spans that wait to be forwarded with their cost.';
 comment on table callfare.outbox_given_up is 'How many spans were dropped from the outbox.';
+comment on table callfare.posthog_call is 'Calls whose events wait to be sent to PostHog.';
+comment on table callfare.posthog_place is 'Up to where the journal was read for PostHog, and how many events were dropped.';
 comment on table callfare.producer is 'How many numbered spans of each process arrived.';
 comment on table callfare.token_ever is 'Whether there ever was a token here; the service then stays closed without one.';
 comment on table callfare.look_alike is 'Calls that spans of another trace may report too, by a key of model, input, service and time.';
