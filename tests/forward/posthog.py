@@ -98,7 +98,7 @@ def running() -> Generator[Posthog]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class names it
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
