@@ -50,6 +50,12 @@ def _unread(app: typer.Typer) -> None:
     unread.register(app)
 
 
+def _hints(app: typer.Typer) -> None:
+    from cost_exporter.cli import hints
+
+    hints.register(app)
+
+
 def _prices(app: typer.Typer) -> None:
     from cost_exporter.cli.prices import prices
 
@@ -139,6 +145,10 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "unread": (
         _unread,
         "List usage-like attributes and call-like spans that were not understood (by default of the last 30 days).",
+    ),
+    "hints": (
+        _hints,
+        "Show where money may have been spent without need, and at most how much (by default in the last 30 days).",
     ),
     "verify": (
         _checks,
