@@ -25,6 +25,7 @@ __all__ = [
     "lease_grant",
     "refusals",
     "shortfalls",
+    "without",
     "without_lease",
 ]
 
@@ -104,13 +105,14 @@ def holds_of(budgets: Sequence[BudgetState], estimate_usd: Decimal | None) -> di
     return {each.account_id: each.held_for(estimate_usd) or ZERO for each in budgets}
 
 
+def without(budget: BudgetState, own_held_usd: Decimal) -> BudgetState:
+    """Return the budget as it is without a reservation that holds this much."""
+    return replace(budget, reserved_usd=CONTEXT.subtract(budget.reserved_usd, own_held_usd))
+
+
 def without_lease(budget: BudgetState, own_held_usd: Decimal) -> BudgetState:
     """Return the budget as it is without one of its leases, which holds this much."""
-    return replace(
-        budget,
-        reserved_usd=CONTEXT.subtract(budget.reserved_usd, own_held_usd),
-        lease_count=max(0, budget.lease_count - 1),
-    )
+    return replace(without(budget, own_held_usd), lease_count=max(0, budget.lease_count - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -199,3 +199,17 @@ def test_a_body_that_is_no_json_is_refused_with_the_header_it_needs(web: TestCli
     answer = web.post("/v1/budgets/check", content='{"tenant": "acme"}', headers={"content-type": "text/plain"})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "send the body as JSON, with the header Content-Type: application/json"
+
+
+def test_a_call_that_goes_on_reserves_again(web: TestClient) -> None:
+    """With its own id and what it may cost in all; refused, it keeps what it has. An unknown one is 404."""
+    first = post(web, "reserve", tenant="acme", estimate_usd="0.30", goes_on=True).json()["data"]
+    call_id = first["reservation_id"]
+    more = post(web, "reserve", tenant="acme", estimate_usd="0.80", goes_on=True, reservation_id=call_id)
+    assert (more.status_code, more.json()["data"]["reservation_id"]) == (200, call_id)
+    refused = post(web, "reserve", tenant="acme", estimate_usd="1.01", goes_on=True, reservation_id=call_id)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+    assert post(web, "check", tenant="acme", estimate_usd="0.20").json()["data"]["allowed"]
+    assert not post(web, "check", tenant="acme", estimate_usd="0.21").json()["data"]["allowed"]
+    unknown = post(web, "reserve", tenant="acme", estimate_usd="0.1", reservation_id="nobody's")
+    assert unknown.status_code == 404

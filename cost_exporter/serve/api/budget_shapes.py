@@ -17,6 +17,7 @@ __all__ = [
     "LeaseBody",
     "Leased",
     "ReleaseBody",
+    "ReserveBody",
     "Reserved",
     "ReturnBody",
     "Returned",
@@ -67,6 +68,17 @@ class CallBody(_Body):
     provider: Word = None
     model: Word = None
     process_id: Annotated[Word, Field(description="The process that makes the call.")] = None
+
+
+class ReserveBody(CallBody):
+    """Money for a call, or more of it for one that goes on."""
+
+    goes_on: Annotated[
+        bool, Field(description="It will reserve again: a socket or telephone call, whose cost arrives in parts.")
+    ] = False
+    reservation_id: Annotated[
+        Word, Field(description="The reservation to extend. `estimate_usd` is then what the call may cost in all.")
+    ] = None
 
 
 class SettleBody(_Body):

@@ -25,6 +25,7 @@ from cost_exporter.serve.api.budget_shapes import (
     LeaseBody,
     Leased,
     ReleaseBody,
+    ReserveBody,
     Reserved,
     ReturnBody,
     Returned,
@@ -38,7 +39,7 @@ from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
 from cost_exporter.store.budgets.accounts import CallScope, Connection
 from cost_exporter.store.budgets.definitions import put_budget, remove_budget
 from cost_exporter.store.budgets.leasing import Lease, beat, dimensions, lease, return_lease
-from cost_exporter.store.budgets.reserving import Outcome, Settled, check, release, reserve, settle
+from cost_exporter.store.budgets.reserving import Outcome, Settled, check, extend, release, reserve, settle
 from cost_exporter.store.budgets.rules import spec_of
 
 __all__ = ["budgets_router"]
@@ -109,20 +110,36 @@ def _calls(router: APIRouter, web: Web) -> None:
     @router.post(
         "/v1/budgets/reserve", response_model=Envelope[Reserved], responses=_REFUSED, summary="Reserve for a call"
     )
-    def reserve_call(request: Request, body: CallBody, idempotency_key: IdempotencyKey = None) -> Response:
-        """Reserve the estimate in every budget that applies, or in none and answer 429."""
+    def reserve_call(request: Request, body: ReserveBody, idempotency_key: IdempotencyKey = None) -> Response:
+        """Reserve the estimate in every budget that applies, or in none and answer 429.
+
+        A call that goes on reserves again, with the id of its reservation and what it may cost in all.
+        """
         if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_LENGTH_MAX:
             raise BadRequest(f"Idempotency-Key must have 1 to {_KEY_LENGTH_MAX} characters")
         caller = caller_of(request, web.authenticate, body.tenant)
         with web.lend_budgets() as connection:
-            outcome = reserve(
-                connection,
-                _scope(body, caller.tenant),
-                body.estimate_usd,
-                namespace=caller.namespace,
-                process_id=body.process_id or "",
-                request_key=idempotency_key,
+            outcome = (
+                reserve(
+                    connection,
+                    _scope(body, caller.tenant),
+                    body.estimate_usd,
+                    namespace=caller.namespace,
+                    process_id=body.process_id or "",
+                    request_key=idempotency_key,
+                    goes_on=body.goes_on,
+                )
+                if body.reservation_id is None
+                else extend(
+                    connection,
+                    _scope(body, caller.tenant),
+                    body.reservation_id,
+                    body.estimate_usd or ZERO,
+                    namespace=caller.namespace,
+                )
             )
+        if outcome is None:
+            raise NotFound
         if not outcome.is_allowed:
             web.count_exceeded()
             return _exceeded(refusals(outcome.short)[0])

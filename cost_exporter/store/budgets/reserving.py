@@ -14,12 +14,24 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from cost_exporter.domain.budget import BudgetState, Short, holds_of, refusals, shortfalls
+from cost_exporter.domain.budget import BudgetState, Short, holds_of, refusals, shortfalls, without
+from cost_exporter.domain.money import ZERO
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.budgets.accounts import CallScope, Connection, accounts_of, locked_accounts, state_of
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["Outcome", "Settled", "again", "check", "insert_hold", "release", "release_expired", "reserve", "settle"]
+__all__ = [
+    "Outcome",
+    "Settled",
+    "again",
+    "check",
+    "extend",
+    "insert_hold",
+    "release",
+    "release_expired",
+    "reserve",
+    "settle",
+]
 
 _ATTEMPTS_MAX: Final = 5
 _PASSING: Final = (
@@ -67,9 +79,13 @@ def reserve(
     namespace: str,
     process_id: str = "",
     request_key: str | None = None,
+    goes_on: bool = False,
     at: datetime | None = None,
 ) -> Outcome:
-    """Reserve for a call in all its budgets or in none. The same `request_key` again returns the first reservation."""
+    """Reserve for a call in all its budgets or in none. The same `request_key` again returns the first reservation.
+
+    `goes_on` for a call whose cost arrives in parts, each of which takes its own from what is held.
+    """
 
     def once() -> Outcome:
         with connection.transaction():
@@ -85,12 +101,50 @@ def reserve(
                 connection,
                 budgets,
                 holds_of(budgets, estimate_usd),
-                kind="call",
+                kind="session" if goes_on else "call",
                 namespace=namespace,
                 tenant=scope.tenant,
                 process_id=process_id,
                 request_key=request_key,
             )
+            return Outcome(is_allowed=True, budgets=budgets, short=short, reservation_id=reservation_id)
+
+    return again(once)
+
+
+def extend(
+    connection: Connection,
+    scope: CallScope,
+    reservation_id: str,
+    total_usd: Decimal,
+    *,
+    namespace: str,
+    at: datetime | None = None,
+) -> Outcome | None:
+    """Let a call that goes on hold this in all, what has arrived of it included. None: there is no such call.
+
+    Where a hard budget has not that much, the reservation stays as it was.
+    """
+
+    def once() -> Outcome | None:
+        with connection.transaction():
+            account_ids = locked_accounts(connection, scope)
+            if _locked_call(connection, reservation_id, namespace) not in {"open", "expired"}:
+                return None
+            arrived_usd, held_usd = _held(connection, reservation_id)
+            budgets = tuple(state_of(connection, account_ids, at))
+            others = [without(each, held_usd.get((each.account_id, each.window_start), ZERO)) for each in budgets]
+            short = tuple(shortfalls(others, max(ZERO, total_usd - arrived_usd)))
+            if refusals(short):
+                return Outcome(is_allowed=False, budgets=budgets, short=short)
+            parameters = {
+                "reservation_id": reservation_id,
+                "tenant": scope.tenant,
+                "account_ids": [budget.account_id for budget in budgets],
+                "window_starts": [budget.window_start for budget in budgets],
+                "granted_usd": total_usd,
+            }
+            connection.execute(statement("extend_reservation"), parameters)
             return Outcome(is_allowed=True, budgets=budgets, short=short, reservation_id=reservation_id)
 
     return again(once)
@@ -190,9 +244,20 @@ def _known(connection: Connection, namespace: str, request_key: str | None) -> s
     return None if row is None else str(row[0])
 
 
+def _held(connection: Connection, reservation_id: str) -> tuple[Decimal, dict[tuple[int, datetime], Decimal]]:
+    """Return what has arrived of a call that goes on, and what it holds by account and window."""
+    arrived = connection.execute(statement("arrived_of_reservation"), {"reservation_id": reservation_id}).fetchone()
+    assert arrived is not None
+    rows = connection.execute(statement("lease_holds"), {"reservation_id": reservation_id}).fetchall()
+    return arrived[0], {
+        (account_id, window_start): max(ZERO, granted_usd - arrived_usd)
+        for account_id, window_start, granted_usd, arrived_usd in rows
+    }
+
+
 def _locked_call(connection: Connection, reservation_id: str, namespace: str | None) -> str | None:
     row = _locked(connection, reservation_id, namespace)
-    return None if row is None or row[0] != "call" else row[1]
+    return None if row is None or row[0] == "lease" else row[1]
 
 
 def _locked(connection: Connection, reservation_id: str, namespace: str | None) -> tuple[str, str] | None:

@@ -117,6 +117,23 @@ select kind, state, tenant_id from callfare.reservation
 where reservation_id = %(reservation_id)s and (%(namespace)s::text is null or namespace = %(namespace)s)
 for no key update;
 
+-- arrived_of_reservation --
+-- What stored spans that carry its id cost.
+select coalesce(sum(arrived_usd), 0) from callfare.reservation_arrival where reservation_id = %(reservation_id)s;
+
+-- extend_reservation --
+-- Let a call that goes on hold this in all, in the windows that run. What an earlier window holds for it stays there
+-- until its spans arrive.
+with alive as (
+  update callfare.reservation set kind = 'session', heartbeat_at = now(), state = 'open', closed_at = null
+  where reservation_id = %(reservation_id)s
+)
+insert into callfare.reservation_hold as hold (account_id, window_start, reservation_id, tenant_id, granted_usd)
+select account_id, window_start, %(reservation_id)s::uuid, %(tenant)s, %(granted_usd)s::numeric
+from unnest(%(account_ids)s::bigint[], %(window_starts)s::timestamptz[]) as new (account_id, window_start)
+order by account_id
+on conflict (account_id, window_start, reservation_id) do update set granted_usd = excluded.granted_usd;
+
 -- close_reservation --
 -- Set what has become of a reservation.
 update callfare.reservation set state = %(state)s, closed_at = coalesce(closed_at, now())

@@ -93,6 +93,39 @@ class Ledger:
         finally:
             self._settle_waiting()
 
+    def extend(
+        self,
+        claim: Claim,
+        held_usd: Decimal,
+        may_exceed: Callable[[Account], bool],
+        spent_usd: Decimal = ZERO,
+    ) -> tuple[bool, list[tuple[Account, Balance]]]:
+        """Let the claim of a call that goes on hold this from now on, and count what it has spent.
+
+        Returns whether it does, and the accounts that it does not fit into, as they were; where one of these may not
+        be exceeded, everything stays as it was.
+        """
+        try:
+            with self._lock:
+                self._work_off()
+                if claim.is_settled:
+                    return True, []
+                change_usd = CONTEXT.subtract(CONTEXT.add(held_usd, spent_usd), claim.held_usd)
+                short = [
+                    (account, Balance(account.limit_usd, account.spent_usd, account.reserved_usd))
+                    for account in claim.accounts
+                    if held_usd and not _fits(account, change_usd)
+                ]
+                if not all(may_exceed(account) for account, _ in short):
+                    return False, short
+                for account in claim.accounts:
+                    account.spent_usd = CONTEXT.add(account.spent_usd, spent_usd)
+                    account.reserved_usd = CONTEXT.add(account.reserved_usd, CONTEXT.subtract(held_usd, claim.held_usd))
+                claim.held_usd = held_usd
+                return True, short
+        finally:
+            self._settle_waiting()
+
     def settle(self, claim: Claim, spent_usd: Decimal, still_held_usd: Decimal = ZERO) -> None:
         """Replace what the claim holds by what was spent, and what stays held. Never waits."""
         self._settlements.append((claim, spent_usd, still_held_usd))

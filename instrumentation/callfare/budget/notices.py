@@ -1,7 +1,10 @@
 """The notices of a budget when a call does not fit: an event on the current span, one line in the log, the callback."""
 
 import logging
+import threading
+from collections.abc import Sequence
 
+from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 
@@ -10,9 +13,10 @@ from callfare.budget.limits import Limits
 from callfare.guard import quietly
 from cost_exporter.domain.money import to_plain
 
-__all__ = ["notice", "notice_refusal"]
+__all__ = ["call_back_in_thread", "notice", "notice_refusal", "notice_running", "notice_shared"]
 
 _log = logging.getLogger("callfare")
+_said: set[tuple[str, str]] = set()
 _EVENT = {True: "callfare.budget.refused", False: "callfare.budget.exceeded", "shadow": "callfare.budget.would_refuse"}
 _LOGGED = {False: "the budget is soft and the call passes", "shadow": "a hard budget would have refused the call"}
 
@@ -26,9 +30,42 @@ def notice(budget: Limits, error: BudgetExceeded, context: Context | None = None
         _call_back(budget, error)
 
 
+def notice_running(budget: Limits, error: BudgetExceeded, context: Context) -> None:
+    """Report a call that goes on without money: nobody can be given an exception.
+
+    The callback runs in a thread of its own, in the call's context: it may hang up, and nothing waits for it.
+    """
+    _add_event(_EVENT[False], error, context)
+    if budget.is_first_notice():
+        _log.warning("%s; the call goes on (logged once)", error)
+    call_back_in_thread(budget, error, context)
+
+
+def call_back_in_thread(budget: Limits, error: BudgetExceeded, context: Context) -> None:
+    """Let the application's callback know of a call that goes on."""
+    if budget.on_exceeded is None or budget.hard == "shadow":
+        return
+
+    def run() -> None:
+        context_api.attach(context)
+        _call_back(budget, error)
+
+    threading.Thread(target=run, name="callfare-on-exceeded", daemon=True).start()
+
+
 def notice_refusal(error: BudgetExceeded, context: Context | None = None) -> None:
     """Put a refusal by a budget of the service onto the current span."""
     _add_event(_EVENT[True], error, context)
+
+
+def notice_shared(budgets: Sequence[Limits], error: BudgetExceeded, context: Context) -> None:
+    """Report a call that goes on although a budget of the service has no money for it, to the budgets around it."""
+    _add_event(_EVENT[False], error, context)
+    if (error.budget, error.reason) not in _said:
+        _said.add((error.budget, error.reason))
+        _log.warning("%s; the call goes on (logged once)", error)
+    for budget in budgets:
+        call_back_in_thread(budget, error, context)
 
 
 @quietly

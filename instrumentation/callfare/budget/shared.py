@@ -16,12 +16,14 @@ import time
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry.context import Context
 
 from callfare import environment
 from callfare.budget.channel import Answer, Channel
+from callfare.budget.errors import BudgetExceeded
 from callfare.budget.lease import (
     Lease,
     ReplacedLease,
@@ -32,15 +34,17 @@ from callfare.budget.lease import (
     refusal,
     unavailable,
 )
-from callfare.budget.ledger import Account, Claim, ledger
+from callfare.budget.ledger import Account, ledger
 from callfare.budget.limits import Limits
 from callfare.budget.notices import notice
+from callfare.budget.shared_hold import OnReserved, SharedHold
 from callfare.forking import reset_after_fork
 from cost_exporter.domain.money import CONTEXT, ZERO, to_plain
 
 __all__ = ["SharedBudgets", "SharedHold", "Words", "shared_budgets", "unchecked_count"]
 
 _LEASE: Final = "/v1/budgets/lease"
+_RESERVE: Final = "/v1/budgets/reserve"
 _IDLE_SECONDS: Final = 60.0
 _ASK_AGAIN_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
@@ -52,37 +56,6 @@ _unchecked_count = 0
 def unchecked_count() -> int:
     """How many calls passed without a budget being asked, because its service could not be reached."""
     return _unchecked_count
-
-
-class SharedHold:
-    """What the shared budgets hold for one call: settled or released once, without waiting."""
-
-    __slots__ = ("_budgets", "_claim", "_is_over", "reservation_id")
-
-    def __init__(self, budgets: "SharedBudgets", reservation_id: str, claim: Claim | None) -> None:
-        """`claim` is on the lease's account; None where the call reserved at the service."""
-        self._budgets = budgets
-        self._claim = claim
-        self._is_over = False
-        self.reservation_id = reservation_id
-        """Goes onto the span."""
-
-    def settle(self, spent_usd: Decimal, *, is_known: bool = True) -> None:
-        """Replace the estimate by what was spent. Where that is not all, or not known, the rest stays held."""
-        if self._claim is not None:
-            still_held_usd = ZERO if is_known else max(ZERO, CONTEXT.subtract(self._claim.held_usd, spent_usd))
-            ledger().settle(self._claim, spent_usd, still_held_usd)
-        elif not self._is_over:
-            self._is_over = True
-            self._budgets.settled(self.reservation_id, spent_usd if is_known else None)
-
-    def release(self) -> None:
-        """The call never went out."""
-        if self._claim is not None:
-            ledger().settle(self._claim, ZERO)
-        elif not self._is_over:
-            self._is_over = True
-            self._budgets.released(self.reservation_id)
 
 
 class SharedBudgets:
@@ -118,9 +91,18 @@ class SharedBudgets:
     # -------------------------------------------------------------------------------------------------- a call
 
     def admit(
-        self, words: Words, estimate_usd: Decimal | None, *, call: str = "", context: Context | None = None
+        self,
+        words: Words,
+        estimate_usd: Decimal | None,
+        *,
+        call: str = "",
+        context: Context | None = None,
+        goes_on: bool = False,
     ) -> SharedHold | None:
-        """Let a call pass, or raise `BudgetExceeded`. None: no budget holds anything for it."""
+        """Let a call pass, or raise `BudgetExceeded`. None: no budget holds anything for it.
+
+        `goes_on` where it will extend what it holds.
+        """
         lease = self._lease(words)
         if not lease.mode or lease.is_over():
             self._ask(lease, estimate_usd)
@@ -134,15 +116,17 @@ class SharedBudgets:
         taken_usd = self._priced(lease, estimate_usd, call)
         lease.was_used = True
         if not lease.is_over():
-            hold = self._from_lease(lease, taken_usd)
+            hold = self._from_lease(lease, words, taken_usd, call)
             if hold is None and lease.mode == "lease" and self._ask(lease, taken_usd):
-                hold = self._from_lease(lease, taken_usd)
+                hold = self._from_lease(lease, words, taken_usd, call)
             if hold is not None:
                 self._notice_soft(lease, taken_usd, context)
                 return hold
         if lease.mode == "none":
             return None
-        return self._reserve(lease, words, estimate_usd, taken_usd=taken_usd, call=call, context=context)
+        return self._reserve(
+            lease, words, estimate_usd, taken_usd=taken_usd, call=call, context=context, goes_on=goes_on
+        )
 
     def settled(self, reservation_id: str, actual_usd: Decimal | None) -> None:
         """Say what a reserved call has cost; None where that is not known: then its estimate stays held."""
@@ -156,7 +140,50 @@ class SharedBudgets:
         self._in_flight.pop(reservation_id, None)
         self._channel.send("/v1/budgets/release", {"reservation_id": reservation_id})
 
-    def _from_lease(self, lease: Lease, estimate_usd: Decimal) -> SharedHold | None:
+    def reserve_later(self, words: Words, held_usd: Decimal, call: str, on_reserved: OnReserved) -> None:
+        """Ask for a reservation for a call that goes on. Waits for nothing."""
+
+        def reserved(reservation_id: str | None, error: BudgetExceeded | None) -> None:
+            if reservation_id is not None:
+                self._in_flight[reservation_id] = None
+            on_reserved(reservation_id, error)
+
+        answered = partial(self._answered, words, held_usd, call, reserved)
+        self._channel.send(_RESERVE, self._reserve_body(words, held_usd, goes_on=True), answered)
+
+    def extend_later(
+        self, reservation_id: str, words: Words, total_usd: Decimal, call: str, on_reserved: OnReserved
+    ) -> None:
+        """Let a reservation hold this in all, what has arrived of it included. Waits for nothing."""
+        body = self._reserve_body(words, total_usd, goes_on=True) | {"reservation_id": reservation_id}
+        answered = partial(self._answered, words, total_usd, call, on_reserved)
+        self._channel.send(_RESERVE, body, answered)
+
+    def _answered(
+        self,
+        words: Words,
+        estimate_usd: Decimal,
+        call: str,
+        on_reserved: OnReserved,
+        answer: Answer | None,
+        _is_late: bool,
+    ) -> None:
+        if answer is not None and answer.status == 429:  # noqa: PLR2004 - HTTP's
+            on_reserved(None, refusal(answer.data, estimate_usd, str(answer.data.get("reason", "exceeded")), call))
+            return
+        reservation_id = None if answer is None else answer.data.get("reservation_id")
+        if isinstance(reservation_id, str):
+            on_reserved(reservation_id, None)
+            return
+        error: BudgetExceeded | None = None
+        if answer is None:
+            try:
+                self._unreachable(self._lease(words), call)
+            except BudgetExceeded as unreachable:
+                error = unreachable
+        on_reserved(None, error)
+
+    def _from_lease(self, lease: Lease, words: Words, estimate_usd: Decimal, call: str) -> SharedHold | None:
         account, lease_id = lease.grant
         if lease_id is None:
             return None
@@ -167,7 +194,7 @@ class SharedBudgets:
         if account.reserved_usd + account.spent_usd > lease.admitted_before_usd + half_of_free_usd(lease):
             lease.due_at_seconds = 0.0
             self._channel.wake()
-        return SharedHold(self, lease_id, claim)
+        return SharedHold(self, lease_id, claim, lease=lease, words=words, call=call)
 
     def _priced(self, lease: Lease, estimate_usd: Decimal | None, call: str) -> Decimal:
         """Return what the call takes: its estimate, or what its budgets assume where it has no price."""
@@ -191,11 +218,11 @@ class SharedBudgets:
         taken_usd: Decimal,
         call: str,
         context: Context | None,
+        goes_on: bool,
     ) -> SharedHold | None:
         """Ask the service for this call alone."""
-        body = body_of(words) | {"process_id": self._process_id}
-        body["estimate_usd"] = None if estimate_usd is None else to_plain(estimate_usd)
-        answer = self._channel.ask("/v1/budgets/reserve", body, self._release_if_late)
+        body = self._reserve_body(words, estimate_usd, goes_on=goes_on)
+        answer = self._channel.ask(_RESERVE, body, self._release_if_late)
         if answer is None:
             return self._unreachable(lease, call)
         if answer.status == 429:  # noqa: PLR2004 - HTTP's
@@ -205,7 +232,14 @@ class SharedBudgets:
             return self._unreachable(lease, call)
         self._in_flight[reservation_id] = None
         self._notice_soft(lease, taken_usd, context)
-        return SharedHold(self, reservation_id, None)
+        return SharedHold(self, reservation_id, None, lease=lease, words=words, call=call)
+
+    def _reserve_body(self, words: Words, estimate_usd: Decimal | None, *, goes_on: bool) -> dict[str, Any]:
+        return body_of(words) | {
+            "process_id": self._process_id,
+            "estimate_usd": None if estimate_usd is None else to_plain(estimate_usd),
+            "goes_on": goes_on,
+        }
 
     def _release_if_late(self, answer: Answer | None, is_late: bool) -> None:
         if is_late and answer is not None and isinstance(answer.data.get("reservation_id"), str):

@@ -12,12 +12,25 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
 if TYPE_CHECKING:
-    from callfare.calls.span import AttributeValue, CallRequest
+    from callfare.calls.span import Amount, AttributeValue, CallRequest
 
-__all__ = ["Gate", "Hold", "admit", "gate_in", "reservation_in", "set_gate_of_process", "with_gate", "with_reservation"]
+__all__ = [
+    "Gate",
+    "Hold",
+    "Offer",
+    "admit",
+    "gate_in",
+    "reservation_in",
+    "set_gate_of_process",
+    "take_offered",
+    "with_gate",
+    "with_offer",
+    "with_reservation",
+]
 
 _GATE: Final = context_api.create_key("callfare-budget")
 _RESERVATION: Final = context_api.create_key("callfare-budget-reservation")
+_OFFER: Final = context_api.create_key("callfare-budget-offer")
 
 
 class Hold(Protocol):
@@ -36,12 +49,31 @@ class Hold(Protocol):
         """Give the money back: no span will say what the call used. Raises nothing, and never waits."""
         ...
 
+    def extend(self, ahead: "Mapping[str, Amount]", ended: "Mapping[str, AttributeValue] | None" = None) -> None:
+        """Reserve for what a call that goes on will use next. Raises nothing: what does not fit is reported.
+
+        `ended` is what a finished span says of the part before, whose cost replaces what was held for it.
+        """
+        ...
+
+    def restate(self, stated: "Mapping[str, AttributeValue]") -> None:
+        """Settle a call of which more may become known later: each statement replaces the one before."""
+        ...
+
+    def raise_to(self, quantities: "Mapping[str, Amount]") -> None:
+        """Reserve for a request that has grown to this. Raises `BudgetExceeded`, and then holds what it held."""
+        ...
+
 
 class Gate(Protocol):
     """The budgets that apply in a context."""
 
     def admit(self, request: "CallRequest", context: Context) -> Hold:
         """Reserve an estimate. Raises `BudgetExceeded` where a hard budget refuses the call, and nothing else."""
+        ...
+
+    def follow(self, request: "CallRequest", context: Context) -> Hold:
+        """Reserve an estimate and refuse nothing: the call is under way already, and goes on."""
         ...
 
     def count(self, request: "CallRequest", context: Context) -> Hold:
@@ -78,6 +110,29 @@ def reservation_in(context: Context) -> str:
     """The reservation that spans started in this context claim, "" for none."""
     found = context.get(_RESERVATION)
     return found if isinstance(found, str) else ""
+
+
+class Offer:
+    """What was reserved for a connection that is about to open, until a listener takes it."""
+
+    __slots__ = ("hold",)
+
+    def __init__(self, hold: Hold | None) -> None:
+        self.hold = hold
+
+
+def with_offer(offer: Offer, context: Context) -> Context:
+    """A context for opening a connection, and what listens to it."""
+    return context_api.set_value(_OFFER, offer, context)
+
+
+def take_offered(context: Context) -> Hold | None:
+    """What was reserved for the connection that opens in this context. Its taker settles it; None where it is taken."""
+    offer = context.get(_OFFER)
+    if not isinstance(offer, Offer):
+        return None
+    hold, offer.hold = offer.hold, None
+    return hold
 
 
 def admit(request: "CallRequest", context: Context) -> Hold | None:

@@ -24,9 +24,10 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Self
+from functools import partial
+from typing import Protocol, Self
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -35,10 +36,12 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare import environment
+from callfare.calls.admission import Hold, take_offered
+from callfare.calls.running import PartOfHold, ahead_of, follow, interval_seconds
 from callfare.calls.span import Amount, AttributeValue, CallRequest, CallSpan, call_seen, open_call
 from callfare.guard import quietly
 
-__all__ = ["Clock", "Reporter", "Session", "reporter"]
+__all__ = ["Clock", "Reported", "Reporter", "Session", "reporter"]
 
 ONGOING, CLOSED, LOST = "ongoing", "closed", "lost"
 
@@ -66,6 +69,7 @@ class Session:
         meter: str,
         session_id: str,
         reporter: "Reporter",
+        hold: Hold | None,
     ) -> None:
         """Use `Session.open`, which also registers the session with the reporter."""
         self.session_id = session_id
@@ -79,6 +83,7 @@ class Session:
         self._channels = channels
         self._is_metered_when_silent = is_metered_when_silent
         self._meter = meter
+        self._hold = hold
         self._reporter = reporter
         self._lock = threading.Lock()
         self._pending_bytes = 0
@@ -102,23 +107,31 @@ class Session:
         session_id: str = "",
         context: Context | None = None,
         reporter: "Reporter | None" = None,
+        is_held: bool = True,
     ) -> Self:
         """Begin a session; `is_metered_when_silent` where the vendor bills the open socket, not the audio.
 
         `meter` is the quantity that the vendor's total is about. For seconds of session count no audio beside them:
-        the service corrects audio where there is any.
+        the service corrects audio where there is any. `is_held` is False where another session holds the budgets'
+        money for the same audio.
         """
         reporter = reporter or _reporter
+        within = context if context is not None else context_api.get_current()
+        request = replace(request, meter=request.meter or meter, channels=channels)
+        hold = None
+        if is_held:
+            hold = take_offered(context_api.get_current()) or follow(request, within)
         session = cls(
             tracer,
             request,
-            context if context is not None else context_api.get_current(),
+            within,
             bytes_per_second=bytes_per_second,
             channels=channels,
             is_metered_when_silent=is_metered_when_silent,
             meter=meter,
             session_id=session_id or uuid.uuid4().hex,
             reporter=reporter,
+            hold=hold,
         )
         reporter.watch(session)
         call_seen(request.operation, session._context)
@@ -186,6 +199,12 @@ class Session:
         if call is not None:
             call.end()
 
+    def forget(self) -> None:
+        """Never end: the socket is another process's."""
+        self.is_open = False
+        if self._hold is not None:
+            self._hold.release()
+
     def __del__(self) -> None:
         if self.is_open:
             self.lost()
@@ -239,16 +258,40 @@ class Session:
             },
         )
         started_at, self._span_started_at_unix_ns = self._span_started_at_unix_ns, self._reporter.clock.unix_ns()
-        call = open_call(self._tracer, request, context=self._context, start_time_unix_ns=started_at)
+        hold = None if self._hold is None else self._part_of(self._hold, request, goes_on=state == ONGOING)
+        call = open_call(self._tracer, request, context=self._context, start_time_unix_ns=started_at, hold=hold)
         if self._sequence == 1:
             self._keep_in_one_trace(call)
         return call
+
+    def _part_of(self, hold: Hold, request: CallRequest, *, goes_on: bool) -> Hold:
+        """What this span settles; where the session goes on, it holds what it uses until the next one."""
+        if not goes_on:
+            return PartOfHold(hold, request, hold.settle)
+        ahead = ahead_of(replace(self._request, channels=self._channels), interval_seconds())
+        return PartOfHold(hold, request, partial(hold.extend, ahead))
 
     def _keep_in_one_trace(self, first: CallSpan) -> None:
         """Without a parent each delta would begin a trace, a minute long: the first one becomes that of the others."""
         said = first.span.get_span_context()
         if said.is_valid and not trace.get_current_span(self._context).get_span_context().is_valid:
             self._context = trace.set_span_in_context(trace.NonRecordingSpan(said), self._context)
+
+
+class Reported(Protocol):
+    """What reports while it goes on: a session, a telephone call."""
+
+    def report(self) -> None:
+        """An interval is over."""
+        ...
+
+    def lost(self) -> None:
+        """The process is about to exit."""
+        ...
+
+    def forget(self) -> None:
+        """It is another process's."""
+        ...
 
 
 class Reporter:
@@ -262,11 +305,11 @@ class Reporter:
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._due_at_seconds: dict[int, tuple[float, weakref.ref[Session]]] = {}
+        self._due_at_seconds: dict[int, tuple[float, weakref.ref[Reported]]] = {}
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, session: Session) -> None:
+    def watch(self, session: Reported) -> None:
         """Report for this session from now on."""
         interval = environment.report_seconds()
         key = id(session)
@@ -281,7 +324,7 @@ class Reporter:
             self._thread.start()
         self._wake.set()
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session: Reported) -> None:
         """The session has ended."""
         self._drop(id(session))
 
@@ -312,7 +355,7 @@ class Reporter:
         for _, ref in list(self._due_at_seconds.values()):
             session = ref()
             if session is not None:
-                session.is_open = False
+                session.forget()
         self._renew()
 
     def _run(self) -> None:

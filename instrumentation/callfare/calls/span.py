@@ -81,6 +81,10 @@ class CallRequest:
     """Where those quantities come from; see `gen_ai.usage.source`."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
     """Anything else: voice, stream, language. Never a text, a transcript, audio or a telephone number."""
+    meter: str = ""
+    """Of a connection that stays open: the attribute of the seconds that it is billed by. Empty for other calls."""
+    channels: int = 1
+    """How many times each of these seconds is billed."""
 
 
 class CallSpan:
@@ -134,11 +138,7 @@ class CallSpan:
     def add(self, name: str, amount: Amount) -> None:
         """Add to a quantity. Cheap: it reaches the span when the call ends."""
         with self._lock:
-            before = self._quantities.get(name, 0)
-            if isinstance(before, float) or isinstance(amount, float):
-                self._quantities[name] = Decimal(str(before)) + Decimal(str(amount))
-            else:
-                self._quantities[name] = before + amount
+            self._quantities[name] = _sum(self._quantities.get(name, 0), amount)
 
     def replace(self, name: str, amount: Amount | None, *, source: str = "") -> None:
         """Replace a quantity, for example by the vendor's own count; None changes nothing."""
@@ -147,6 +147,16 @@ class CallSpan:
         with self._lock:
             self._quantities[name] = amount
             self.source = source or self.source
+
+    def raise_hold(self, name: str, amount: Amount) -> None:
+        """Reserve for what is about to be added. Raises `BudgetExceeded` where a hard budget refuses it."""
+        if self._hold is not None:
+            self._hold.raise_to({**self._quantities, name: _sum(self._quantities.get(name, 0), amount)})
+
+    def hand_over(self) -> Hold | None:
+        """Return what the budgets hold for this call: the one it begins goes on, and settles it."""
+        hold, self._hold = self._hold, None
+        return hold
 
     def estimate(self, name: str, amount: Amount) -> None:
         """State the usage of a call that is interrupted before its usage arrives: marked as estimated then."""
@@ -337,6 +347,12 @@ def is_call_seen(operation: str, context: Context | None = None) -> bool:
     """Whether a span reports that operation below the framework span that watches here."""
     seen = seen_of(context)
     return seen is not None and operation in seen
+
+
+def _sum(before: Amount, amount: Amount) -> Amount:
+    if isinstance(before, float) or isinstance(amount, float):
+        return Decimal(str(before)) + Decimal(str(amount))
+    return before + amount
 
 
 def _failure(error: BaseException, *, has_output: bool) -> dict[str, AttributeValue]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import Tracer
 
+from callfare.calls.running import opening
 from callfare.calls.span import CallRequest, is_inside_call, open_call
 from callfare.calls.wrapping import MakeWrapper, ReadRequest, Wrapper
 from callfare.guard import note_internal_error, quietly
@@ -45,7 +46,11 @@ __all__ = [
 
 
 class Listener(Protocol):
-    """Listens to the messages of a connection. Called from any thread that sends or receives."""
+    """Listens to the messages of a connection. Called from any thread that sends or receives.
+
+    One that also has `asks(message)` is called before a message goes out. It returns what asks the budgets, None where
+    none applies; that one raises `BudgetExceeded`, and the message stays here.
+    """
 
     def sent(self, message: Any) -> None:
         """A message went out."""
@@ -95,6 +100,19 @@ class _ListenerGuard:
             self._is_disabled = True
             note_internal_error("reading a socket's message", error)
 
+    def ask(self, message: object) -> None:
+        """Ask the budgets before a message goes out. Raises `BudgetExceeded`, and nothing else."""
+        asks = getattr(self._listener, "asks", None)
+        if asks is None or self._is_disabled:
+            return
+        try:
+            reserve = asks(message)
+        except Exception as error:  # noqa: BLE001 - the connection must go on
+            note_internal_error("reading a socket's message", error)
+            return
+        if reserve is not None:
+            reserve()  # outside of the `try`: the only exception that we raise on purpose
+
     def sent(self, message: object) -> None:
         self._notify(self._listener.sent, message)
 
@@ -137,6 +155,7 @@ class WatchedSocket(_Watched):
     """A blocking connection, watched."""
 
     def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+        self._self_guard.ask(message)
         try:
             result = self.__wrapped__.send(message, *args, **kwargs)
         except BaseException as error:
@@ -176,6 +195,7 @@ class WatchedAsyncSocket(_Watched):
     """The same for asyncio."""
 
     async def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+        self._self_guard.ask(message)
         try:
             result = await self.__wrapped__.send(message, *args, **kwargs)
         except asyncio.CancelledError:
@@ -294,12 +314,13 @@ class _Connecting(_Manager):
 
     def __enter__(self) -> Any:
         started_at_unix_ns = time.time_ns()
-        try:
-            client = self.__wrapped__.__enter__()
-        except BaseException as error:
-            self._self_refused(error, started_at_unix_ns)
-            raise
-        self._self_watch(client)
+        with opening(self._self_request):
+            try:
+                client = self.__wrapped__.__enter__()
+            except BaseException as error:
+                self._self_refused(error, started_at_unix_ns)
+                raise
+            self._self_watch(client)
         return client
 
     def __exit__(
@@ -318,12 +339,13 @@ class _AsyncConnecting(_Manager):
 
     async def __aenter__(self) -> Any:
         started_at_unix_ns = time.time_ns()
-        try:
-            client = await self.__wrapped__.__aenter__()
-        except BaseException as error:
-            self._self_refused(error, started_at_unix_ns)
-            raise
-        self._self_watch(client)
+        with opening(self._self_request):
+            try:
+                client = await self.__wrapped__.__aenter__()
+            except BaseException as error:
+                self._self_refused(error, started_at_unix_ns)
+                raise
+            self._self_watch(client)
         return client
 
     async def __aexit__(

@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare.calls.admission import admit
+from callfare.calls.running import first_part
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.stream import Finishable, OnChunk, finish, watch_async_generator, watch_generator
 from callfare.guard import note_internal_error
@@ -85,7 +86,7 @@ def begin(
     except Exception as error:  # noqa: BLE001 - the call goes out unrecorded
         note_internal_error("reading a request", error)
         return None
-    hold = admit(request, context)  # outside of the `try`: the only exception that we raise on purpose
+    hold = admit(first_part(request), context)  # outside of the `try`: the only exception that we raise on purpose
     return open_call(tracer, request, context=context, hold=hold)
 
 

@@ -1,6 +1,7 @@
 """Budgets of a service as an application meets them: leases, the end of a budget, and a service that is away."""
 
 import os
+import queue
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,16 +11,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
-from callfare import BudgetExceeded, budget
+from callfare import BudgetExceeded, budget, workflow
 from callfare import attributes as names
 from callfare.budget import channel, shared
 from callfare.budget.errors import BudgetUnavailable
 from callfare.budget.gate import BudgetGate
 from callfare.budget.hook import pre_instrument
 from callfare.budget.shared import SharedBudgets, unchecked_count
-from callfare.calls.admission import gate_in, set_gate_of_process
+from callfare.calls.admission import admit, gate_in, set_gate_of_process
+from callfare.calls.span import CallRequest
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
@@ -28,10 +31,11 @@ from cost_exporter.store.budgets.accounts import lender_of, open_budget_pool
 from cost_exporter.store.budgets.definitions import BudgetSpec, put_budget
 from cost_exporter.store.reading import ReaderPool
 from tests.instrumentation.budget.conftest import TEN_CENTS
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 CALL = {"input": TEN_CENTS, "model": "tts-1", "voice": "alloy"}
 DIME = D("0.10")
+CHARACTERS = names.INPUT_CHARACTERS
 ACME = ("acme", "", "", "", "openai", "tts-1")
 Database = psycopg.Connection[Any]
 
@@ -226,6 +230,68 @@ def test_a_call_that_never_went_out_gives_its_money_back(
     assert held(database) == DIME
     hold.release()
     wait_until("given back", lambda: held(database) == 0)
+
+
+def test_a_socket_extends_its_reservation_at_the_service(
+    database: Database, service: Service, share: Callable[..., SharedBudgets], spans
+) -> None:
+    """One id on every span; what was reported and what comes next is held, and the total at the end."""
+    set_budget(database, "5", tenant="acme")
+    budgets, notices = share(service.url), queue.Queue()
+    hold = budgets.admit(("acme", "", "", "", "deepgram", "nova-3"), D("0.60"), goes_on=True)
+    assert hold is not None
+    first_id = hold.reservation_id
+    for spent in ("0.60", "0.60"):
+        hold.extend(D("0.60"), D(spent), notices.put)
+    wait_until("extended", lambda: held(database) == D("1.80"))
+    hold.settle(D("0.10"))
+    wait_until("settled", lambda: held(database) == D("1.30"))
+    assert hold.reservation_id == first_id
+    assert notices.empty()
+    assert database.execute("select kind, state from callfare.reservation").fetchall() == [("session", "settled")]
+
+
+def test_a_socket_that_the_service_refuses_more_goes_on_and_is_reported(
+    database: Database, service: Service, share: Callable[..., SharedBudgets], spans
+) -> None:
+    """`on_exceeded` of the application's own budget hears of it; the reservation stays as it was."""
+    set_budget(database, "1.50", tenant="acme")
+    share(service.url)
+    called: queue.Queue[BudgetExceeded] = queue.Queue()
+    request = CallRequest(operation="text_to_speech", provider="openai", model="tts-1", quantities={CHARACTERS: 12})
+    with workflow(tenant="acme"), budget("100", on_exceeded=called.put):
+        hold = admit(request, context_api.get_current())
+        assert hold is not None
+        hold.extend({CHARACTERS: 12}, {CHARACTERS: 12})  # five cents each: 0.60 spent, 0.60 ahead
+        wait_until("extended", lambda: held(database) == D("1.20"))
+        hold.extend({CHARACTERS: 12}, {CHARACTERS: 12})
+        error = called.get(timeout=PATIENCE_SECONDS)
+        assert (error.budget, error.limit_usd, error.reason) == ("acme", D("1.50"), "exceeded")
+        assert held(database) == D("1.20")
+        hold.settle({CHARACTERS: 1})
+        wait_until("settled", lambda: held(database) == D("1.25"))
+
+
+def test_a_socket_leaves_a_lease_that_has_no_room(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """It gets a reservation of its own, and what it held of the lease is free for other calls."""
+    set_budget(database, "100")
+    budgets, notices = share(service.url), queue.Queue()
+    hold = budgets.admit(ACME, DIME, goes_on=True)
+    assert hold is not None
+    lease_id = hold.reservation_id
+    hold.extend(D(20), DIME, notices.put)
+    wait_until("moved", lambda: hold.reservation_id != lease_id)
+    wait_until("held", lambda: held(database) >= 20)
+    assert database.execute("select kind from callfare.reservation order by kind").fetchall() == [
+        ("lease",),
+        ("session",),
+    ]
+    hold.extend(D(90), D(20), notices.put)
+    assert notices.get(timeout=PATIENCE_SECONDS).budget == "acme"
+    hold.release()
+    wait_until("released", lambda: held(database) < 20)
 
 
 def test_a_service_that_was_never_reached(share: Callable[..., SharedBudgets], caplog) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.asking import AskedText
 from callfare.calls.session import Session
 from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import Listener, SocketError
@@ -69,9 +70,17 @@ class _Speaking:
         self._request = request
         self._connected_in = context_api.get_current()
         self._lock = threading.Lock()
+        self._asked = AskedText()
         self._calls: dict[int, CallSpan] = {}
         self._flush_id = 0
         self._sent_characters = 0
+
+    def asks(self, message: Any) -> Callable[[], None] | None:
+        if '"Generate"' not in message:
+            return None
+        characters = len(json.loads(message).get("text") or "")
+        call = self._calls.get(self._flush_id)
+        return self._asked.ask(str(self._flush_id), call, self._request, characters, self._parent())
 
     def sent(self, message: Any) -> None:
         said: dict[str, Any] = json.loads(message)
@@ -87,7 +96,9 @@ class _Speaking:
     def _speak(self, characters: int) -> None:
         call = self._calls.get(self._flush_id)
         if call is None:
-            call = self._calls[self._flush_id] = open_call(self._tracer, self._request, context=self._parent())
+            hold = self._asked.take(str(self._flush_id))
+            call = open_call(self._tracer, self._request, context=self._parent(), hold=hold)
+            self._calls[self._flush_id] = call
         call.add(names.INPUT_CHARACTERS, characters)
         self._sent_characters += characters
 
@@ -130,11 +141,13 @@ class _Speaking:
         self._calls.clear()
 
     def _interrupt_all(self) -> None:
+        self._asked.give_back()
         for call in self._calls.values():
             call.interrupt()
         self._calls.clear()
 
     def _fail_all(self, error: BaseException) -> None:
+        self._asked.give_back()
         for call in self._calls.values():
             call.has_output = True  # the text went over an open connection
             call.fail(error)

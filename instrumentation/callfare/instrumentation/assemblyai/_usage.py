@@ -112,6 +112,7 @@ def socket_request(url: str) -> CallRequest:
         provider=PROVIDER,
         model=parameters.get("speech_model") or _STREAMING_DEFAULT,
         source="client",
+        meter=names.SESSION_SECONDS,
         attributes={
             names.REQUEST_STREAM: True,
             names.SPEECH_INPUT_LANGUAGE: parameters.get("language", ""),

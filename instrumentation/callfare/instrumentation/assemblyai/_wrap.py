@@ -11,6 +11,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.failure import http_status_of
+from callfare.calls.running import opening
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
 from callfare.calls.websocket import Listener, WatchedAsyncSocket, WatchedSocket, record_refusal
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call
@@ -114,12 +115,13 @@ def connect(tracer: Tracer) -> Wrapper:
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _read_url(args, kwargs)
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = wrapped(*args, **kwargs)
-        except BaseException as error:
-            _refused(tracer, request, error, started_at_unix_ns)
-            raise
-        listener = _listen(tracer, request)
+        with opening(request):
+            try:
+                connection = wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(tracer, request, error, started_at_unix_ns)
+                raise
+            listener = _listen(tracer, request)
         return connection if listener is None else WatchedSocket(connection, listener)
 
     return wrapper
@@ -131,12 +133,13 @@ def async_connect(tracer: Tracer) -> Wrapper:
     async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _read_url(args, kwargs)
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            _refused(tracer, request, error, started_at_unix_ns)
-            raise
-        listener = _listen(tracer, request)
+        with opening(request):
+            try:
+                connection = await wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(tracer, request, error, started_at_unix_ns)
+                raise
+            listener = _listen(tracer, request)
         return connection if listener is None else WatchedAsyncSocket(connection, listener)
 
     return wrapper

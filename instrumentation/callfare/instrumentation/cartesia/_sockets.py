@@ -6,6 +6,7 @@ with `cancel` (a barge-in), or with the connection. The messages of one context 
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -14,6 +15,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.admission import gate_in
+from callfare.calls.asking import AskedText
 from callfare.calls.session import Session
 from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import SocketError
@@ -30,7 +33,19 @@ class Contexts:
         self._tracer = tracer
         self._connected_in = context_api.get_current()
         self._lock = threading.Lock()
+        self._asked = AskedText()
         self._calls: dict[str, CallSpan] = {}
+
+    def asks(self, message: Any) -> Callable[[], None] | None:
+        context = self._parent()
+        if gate_in(context) is None:
+            return None
+        said: dict[str, Any] = json.loads(message)
+        request = _usage.speech_request(said, is_stream=True)
+        if said.get("cancel") or request is None:
+            return None
+        context_id, characters = str(said.get("context_id") or ""), len(said.get("transcript") or "")
+        return self._asked.ask(context_id, self._calls.get(context_id), request, characters, context)
 
     def sent(self, message: Any) -> None:
         said: dict[str, Any] = json.loads(message)
@@ -50,7 +65,8 @@ class Contexts:
     def _open(self, context_id: str, said: dict[str, Any]) -> None:
         request = _usage.speech_request(said, is_stream=True)
         if request is not None:
-            self._calls[context_id] = open_call(self._tracer, request, context=self._parent())
+            hold = self._asked.take(context_id)
+            self._calls[context_id] = open_call(self._tracer, request, context=self._parent(), hold=hold)
 
     def _parent(self) -> Context:
         """One socket may serve several requests: the sender's span is the parent, where there is one."""
@@ -84,6 +100,7 @@ class Contexts:
 
     def failed(self, error: BaseException) -> None:
         with self._lock:
+            self._asked.give_back()
             for call in self._calls.values():
                 call.has_output = True  # the text went over an open connection
                 call.fail(error)
@@ -94,6 +111,7 @@ class Contexts:
             self._interrupt_all()
 
     def _interrupt_all(self) -> None:
+        self._asked.give_back()
         for call in self._calls.values():
             call.interrupt()
         self._calls.clear()

@@ -114,6 +114,7 @@ def socket_request(parameters: Mapping[str, Any]) -> CallRequest:
         provider=PROVIDER,
         model=_text(parameters.get("model")),
         source="client",
+        meter=names.AUDIO_INPUT_SECONDS,
         attributes={names.REQUEST_STREAM: True, names.SPEECH_INPUT_LANGUAGE: _text(parameters.get("language"))},
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.running import opening
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call
 from callfare.calls.stream import AsyncStream, SyncStream
 from callfare.calls.websocket import WatchedAsyncSocket, WatchedSocket, record_refusal
@@ -140,12 +141,13 @@ def connect_recogniser(tracer: Tracer) -> Wrapper:
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = wrapped(*args, **kwargs)
-        except BaseException as error:
-            _refused(tracer, instance, error, started_at_unix_ns)
-            raise
-        listener = _recogniser(tracer, instance, connection)
+        with opening(_first_request(instance)):
+            try:
+                connection = wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(tracer, instance, error, started_at_unix_ns)
+                raise
+            listener = _recogniser(tracer, instance, connection)
         return connection if listener is None else WatchedSocket(connection, listener)
 
     return wrapper
@@ -156,23 +158,31 @@ def async_connect_recogniser(tracer: Tracer) -> Wrapper:
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            _refused(tracer, instance, error, started_at_unix_ns)
-            raise
-        listener = _recogniser(tracer, instance, connection)
+        with opening(_first_request(instance)):
+            try:
+                connection = await wrapped(*args, **kwargs)
+            except BaseException as error:
+                _refused(tracer, instance, error, started_at_unix_ns)
+                raise
+            listener = _recogniser(tracer, instance, connection)
         return connection if listener is None else WatchedAsyncSocket(connection, listener)
 
     return wrapper
 
 
 def _refused(tracer: Tracer, manager: Any, error: BaseException, started_at_unix_ns: int) -> None:
-    """A failed reconnect belongs to the session that is open; only a first connection is a call of its own."""
+    request = _first_request(manager)
+    if request is not None:
+        record_refusal(tracer, request, error, started_at_unix_ns)
+
+
+@quietly
+def _first_request(manager: Any) -> CallRequest | None:
+    """The request of a first connection; a reconnect belongs to the session that is open."""
     known: Recogniser | None = getattr(manager, _RECOGNISER, None)
-    if (known is None or not known.is_open) and not is_inside_call(_usage.PROVIDER):
-        model = getattr(manager, f"_{type(manager).__name__}__model", "")
-        record_refusal(tracer, _usage.socket_request({"model": model}), error, started_at_unix_ns)
+    if (known is not None and known.is_open) or is_inside_call(_usage.PROVIDER):
+        return None
+    return _usage.socket_request({"model": getattr(manager, f"_{type(manager).__name__}__model", "")})
 
 
 @quietly
@@ -191,11 +201,20 @@ def connect_v2(tracer: Tracer) -> Wrapper:
     """`connect` as SDK 2 imports it from websockets, for speech and recognition alike."""
 
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        connection = wrapped(*args, **kwargs)
-        listener = _listen_v2(tracer, str(args[0]) if args else "")
+        url = str(args[0]) if args else ""
+        with opening(_read_url_v2(url)):
+            connection = wrapped(*args, **kwargs)
+            listener = _listen_v2(tracer, url)
         return connection if listener is None else WatchedSocket(connection, listener)
 
     return wrapper
+
+
+@quietly
+def _read_url_v2(url: str) -> CallRequest | None:
+    if "/tts/" in url or is_inside_call(_usage.PROVIDER):
+        return None
+    return _usage.socket_request(_usage.stream_parameters(url))
 
 
 @quietly

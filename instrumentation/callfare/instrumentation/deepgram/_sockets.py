@@ -8,6 +8,7 @@ is many paid calls in a row: `Speak` messages up to a `Flush` are one utterance,
 import json
 import threading
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.audio.duration import seconds_of_bytes
+from callfare.calls.asking import AskedText
 from callfare.calls.session import Session
 from callfare.calls.span import CallRequest, CallSpan, open_call
 from callfare.calls.websocket import Listener, OpenListener
@@ -104,10 +106,17 @@ class _Speaking:
         self._rate = rate_bytes_per_second
         self._context = context_api.get_current()
         self._lock = threading.Lock()
+        self._asked = AskedText()
         self._current: CallSpan | None = None
         self._flushed: deque[CallSpan] = deque()
         self._told_model = ""
         """The vendor's choice, where the address names no model."""
+
+    def asks(self, message: Any) -> Callable[[], None] | None:
+        if not isinstance(message, str) or '"Speak"' not in message:
+            return None
+        text = json.loads(message).get("text") or ""
+        return self._asked.ask("", self._current, self._request, len(text), self._context)
 
     def sent(self, message: Any) -> None:
         if not isinstance(message, str):
@@ -124,7 +133,8 @@ class _Speaking:
 
     def _speak(self, text: str) -> None:
         if self._current is None:
-            self._current = open_call(self._tracer, self._request, context=self._context)
+            hold = self._asked.take("")
+            self._current = open_call(self._tracer, self._request, context=self._context, hold=hold)
             self._current.source = "request"
             self._current.set(names.RESPONSE_MODEL, self._told_model)
         self._current.add(names.INPUT_CHARACTERS, len(text))
@@ -183,6 +193,7 @@ class _Speaking:
 
     def failed(self, error: BaseException) -> None:
         with self._lock:
+            self._asked.give_back()
             self._flush()
             while self._flushed:
                 call = self._flushed.popleft()
@@ -194,6 +205,7 @@ class _Speaking:
             self._interrupt_all()
 
     def _interrupt_all(self) -> None:
+        self._asked.give_back()
         self._flush()
         while self._flushed:
             self._flushed.popleft().interrupt()

@@ -37,6 +37,7 @@ __all__ = [
 PROVIDER = "deepgram"
 LISTEN, SPEAK, AGENT = "speech_to_text", "text_to_speech", "voice_agent"
 _DEFAULT_SPEECH_RATE_HZ = 24_000  # "linear16 at 24 kHz" (speak streaming reference, seen 2026-11)
+_METERS = {LISTEN: names.AUDIO_INPUT_SECONDS, AGENT: names.SESSION_SECONDS}
 _WAV_HEADER_BYTES = 4096
 _TRUE = ("true", "True", True)
 _CHARGED = (
@@ -67,7 +68,15 @@ def socket_request(kind: str, parameters: Mapping[str, Any]) -> CallRequest:
     if kind == SPEAK:
         attributes[names.OUTPUT_TYPE] = "speech"
     model = "voice-agent" if kind == AGENT else _model(parameters)
-    return CallRequest(operation=kind, provider=PROVIDER, model=model, source="client", attributes=attributes)
+    return CallRequest(
+        operation=kind,
+        provider=PROVIDER,
+        model=model,
+        source="client",
+        attributes=attributes,
+        meter=_METERS.get(kind, ""),
+        channels=billed_channels(parameters),
+    )
 
 
 def stream_bytes_per_second(kind: str, parameters: Mapping[str, Any]) -> int | None:

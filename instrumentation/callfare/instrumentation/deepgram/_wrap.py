@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.running import opening
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call
 from callfare.calls.stream import watch_async_generator, watch_generator
 from callfare.calls.websocket import (
@@ -205,13 +206,14 @@ def connect_function(tracer: Tracer) -> Wrapper:
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = _read_url(args[0] if args else "")
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = wrapped(*args, **kwargs)
-        except BaseException as error:
-            if read is not None:
-                record_refusal(tracer, read[2], error, started_at_unix_ns)
-            raise
-        return connection if read is None else _watched(tracer, connection, read, WatchedSocket)
+        with opening(None if read is None else read[2]):
+            try:
+                connection = wrapped(*args, **kwargs)
+            except BaseException as error:
+                if read is not None:
+                    record_refusal(tracer, read[2], error, started_at_unix_ns)
+                raise
+            return connection if read is None else _watched(tracer, connection, read, WatchedSocket)
 
     return wrapper
 
@@ -222,13 +224,14 @@ def async_connect_function(tracer: Tracer) -> Wrapper:
     async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = _read_url(args[0] if args else "")
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            if read is not None:
-                record_refusal(tracer, read[2], error, started_at_unix_ns)
-            raise
-        return connection if read is None else _watched(tracer, connection, read, WatchedAsyncSocket)
+        with opening(None if read is None else read[2]):
+            try:
+                connection = await wrapped(*args, **kwargs)
+            except BaseException as error:
+                if read is not None:
+                    record_refusal(tracer, read[2], error, started_at_unix_ns)
+                raise
+            return connection if read is None else _watched(tracer, connection, read, WatchedAsyncSocket)
 
     return wrapper
 

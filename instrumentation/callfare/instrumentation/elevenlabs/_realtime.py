@@ -17,8 +17,9 @@ from opentelemetry.trace import Tracer
 from callfare import attributes as names
 from callfare.audio.duration import format_bytes_per_second
 from callfare.calls.failure import is_refusal
+from callfare.calls.running import opening
 from callfare.calls.session import Session
-from callfare.calls.span import CallSpan
+from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.stream import watch_generator
 from callfare.calls.websocket import record_refusal
 from callfare.calls.wrapping import Wrapper, begin
@@ -75,6 +76,7 @@ def text_chunker(_tracer: Tracer) -> Wrapper:
 
 def _count(chunks: Iterator[str], call: CallSpan) -> Iterator[str]:
     for chunk in chunks:
+        call.raise_hold(names.INPUT_CHARACTERS, len(chunk))  # refused, it is not sent
         call.add(names.INPUT_CHARACTERS, len(chunk))
         call.has_output = True  # on its way over an open connection: an error of the application's text refuses nothing
         yield chunk
@@ -86,15 +88,21 @@ def connect(tracer: Tracer) -> Wrapper:
     async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         options = args[0] if args else kwargs.get("options")
         started_at_unix_ns = time.time_ns()
-        try:
-            connection = await wrapped(*args, **kwargs)
-        except Exception as error:
-            _refused(tracer, options, error, started_at_unix_ns)
-            raise
-        _open(tracer, connection, options)
+        with opening(_read_options(options)):
+            try:
+                connection = await wrapped(*args, **kwargs)
+            except Exception as error:
+                _refused(tracer, options, error, started_at_unix_ns)
+                raise
+            _open(tracer, connection, options)
         return connection
 
     return wrapper
+
+
+@quietly
+def _read_options(options: Any) -> CallRequest:
+    return listen_request(options)
 
 
 @quietly

@@ -111,6 +111,7 @@ def listen_request(options: Mapping[str, Any]) -> CallRequest:
         operation="speech_to_text",
         provider="elevenlabs",
         model=str(options.get("model_id") or ""),
+        meter=names.AUDIO_INPUT_SECONDS,
         attributes={
             names.REQUEST_STREAM: True,
             names.SPEECH_INPUT_LANGUAGE: str(options.get("language_code") or ""),

@@ -57,7 +57,9 @@ class _BillableWatch:
     def open_session(self, tracer: Tracer, service: Any) -> Session:
         """Return the session; open one where there is none."""
         if self.session is None or not self.session.is_open:
-            self.session = Session.open(tracer, request_of(service, _OPERATION), context=self.outer)
+            self.session = Session.open(
+                tracer, request_of(service, _OPERATION), context=self.outer, is_held=_OPERATION not in self._seen
+            )
         self.mark_not_billable()
         return self.session
 

@@ -45,7 +45,7 @@ from opentelemetry.trace import TracerProvider
 
 from callfare import environment
 from callfare.guard import quietly
-from callfare.instrumentation.twilio import _legs, _wrap
+from callfare.instrumentation.twilio import _legs, _running, _wrap
 from callfare.instrumentation.twilio._messages import message_of_form
 from callfare.instrumentation.twilio._usage import leg_of_form
 from callfare.instrumentation.twilio.package import (
@@ -121,3 +121,4 @@ def _record(
 def bind_call(call_sid: str) -> None:
     """Let the spans of this leg, or message, join the workflow that is current now."""
     _legs.bind(call_sid)
+    _running.follow_inbound(call_sid)

@@ -15,6 +15,7 @@ from opentelemetry.trace import Tracer
 
 from callfare.calls.span import CallRequest, open_call
 from callfare.guard import quietly
+from callfare.instrumentation.twilio import _running
 
 __all__ = ["StatusUpdate", "bind", "note", "record"]
 
@@ -58,7 +59,9 @@ def record(tracer: Tracer, update: StatusUpdate) -> bool:
     started_at = update.started_at_unix_ns
     if started_at is not None:
         started_at = min(started_at, time.time_ns())  # clocks differ
-    open_call(tracer, update.request(), context=context, start_time_unix_ns=started_at).end()
+    request = update.request()
+    hold = _running.settlement_of(update.call_id, request)
+    open_call(tracer, request, context=context, start_time_unix_ns=started_at, hold=hold).end()
     return True
 
 

@@ -13,7 +13,7 @@ from callfare.calls.span import Amount, AttributeValue, CallRequest
 from callfare.instrumentation.twilio import _words
 from callfare.instrumentation.twilio._bill import PROVIDER, bill
 
-__all__ = ["Leg", "leg_of_call", "leg_of_form", "request_of_create"]
+__all__ = ["Leg", "leg_of_call", "leg_of_form", "request_of_create", "request_of_inbound"]
 
 _ENDED_UNCONNECTED = frozenset({"busy", "no-answer", "failed", "canceled"})  # no duration, no charge
 _ENDED = _ENDED_UNCONNECTED | {"completed"}
@@ -104,6 +104,18 @@ def request_of_create(to: object, from_: object) -> CallRequest:
         provider=PROVIDER,
         model=_model(direction, to, from_),
         attributes={names.CALL_DIRECTION: direction},
+        meter=names.CALL_DURATION_SECONDS,
+    )
+
+
+def request_of_inbound() -> CallRequest:
+    """A call that came in, of which nothing is known but its id."""
+    return CallRequest(
+        operation="phone_call",
+        provider=PROVIDER,
+        model=_model("inbound", None, None),
+        attributes={names.CALL_DIRECTION: "inbound"},
+        meter=names.CALL_DURATION_SECONDS,
     )
 
 

@@ -9,7 +9,7 @@ from callfare import attributes as names
 from callfare.calls.span import CallRequest, CallSpan
 from callfare.calls.wrapping import MakeWrapper, Wrapper, around_async_call, around_call
 from callfare.guard import quietly
-from callfare.instrumentation.twilio import _legs, _messages, _usage
+from callfare.instrumentation.twilio import _legs, _messages, _running, _usage
 from callfare.instrumentation.twilio._messages import message_of_instance
 from callfare.instrumentation.twilio._usage import leg_of_call
 
@@ -36,6 +36,8 @@ def _read_created(call: CallSpan, answer: Any) -> None:
     call.set(names.CALL_ID, leg.call_id)
     call.set(names.CALL_STATUS, leg.status)
     _legs.bind(leg.call_id)
+    if leg.call_id and not leg.is_final:
+        _running.begin(leg.call_id, call.hand_over())
 
 
 def _instance_in(answer: Any) -> Any:
