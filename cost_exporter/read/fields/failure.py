@@ -105,6 +105,9 @@ _REFUSALS: Final = frozenset(
         "ENOTFOUND",
         "InvalidStatus",  # websockets: the handshake was answered with an error
         "InvalidHandshake",
+        # A budget refused it before it was sent: callfare's, and that of LiteLLM's proxy
+        "BudgetExceeded",
+        "BudgetExceededError",
     }
 )
 

@@ -15,6 +15,7 @@ from opentelemetry.context import Context
 
 from callfare import attributes as names
 from callfare.calls.admission import Hold, gate_in
+from callfare.calls.claims import claim_by_span
 from callfare.calls.failure import is_refusal
 from callfare.calls.span import AttributeValue, CallRequest, seen_of
 from callfare.calls.wrapping import MakeWrapper, ReadRequest, sending, sending_async
@@ -138,7 +139,11 @@ def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: d
     except Exception as error:  # noqa: BLE001 - the call goes out unguarded
         note_internal_error("reading a request", error)
         return None
-    return None if request is None else GuardedCall(gate.admit(request, context), request)
+    if request is None:
+        return None
+    hold = gate.admit(request, context)
+    claim_by_span(hold.reservation_id, context)
+    return GuardedCall(hold, request)
 
 
 def _is_counted_elsewhere(context: Context) -> bool:

@@ -71,7 +71,7 @@ class ModelsFake(FakeServer):
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         asked = await self._asked(request)
-        common = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
+        common = {"id": f"chatcmpl-{self.request_count:029x}", "created": 1, "model": asked["model"]}
         if not asked.get("stream"):
             message = {"role": "assistant", "content": "".join(WORDS)}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
@@ -87,7 +87,7 @@ class ModelsFake(FakeServer):
         text = {"type": "output_text", "text": "".join(WORDS), "annotations": []}
         message = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [text]}
         whole = {
-            "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": asked["model"],
+            "id": f"resp_{self.request_count:032x}", "object": "response", "created_at": 1, "status": "completed", "model": asked["model"],
             "output": [message], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
             "usage": RESPONSE_USAGE,
         }  # fmt: skip
