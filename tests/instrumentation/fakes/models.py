@@ -87,7 +87,8 @@ class ModelsFake(FakeServer):
         text = {"type": "output_text", "text": "".join(WORDS), "annotations": []}
         message = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [text]}
         whole = {
-            "id": f"resp_{self.request_count:032x}", "object": "response", "created_at": 1, "status": "completed", "model": asked["model"],
+            "id": f"resp_{self.request_count:032x}", "object": "response", "created_at": 1, "status": "completed",
+            "model": asked["model"],
             "output": [message], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
             "usage": RESPONSE_USAGE,
         }  # fmt: skip
