@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from cost_exporter.alerts.receivers import receiver_of
+from cost_exporter.alerts.reports import make_due_reports
 from cost_exporter.safe_text import for_log
-from cost_exporter.settings import AlertRule
+from cost_exporter.settings import AlertRule, ReportRule
 from cost_exporter.store.alerts.deliveries import give_up_old
 from cost_exporter.store.alerts.judging import judge_marked
 from cost_exporter.store.alerts.making import Connection
@@ -38,6 +39,7 @@ class Judge:
         lend: Callable[[], AbstractContextManager[Connection]],
         rules: Sequence[AlertRule],
         *,
+        reports: Sequence[ReportRule] = (),
         prices_checked_on: Callable[[], date],
         mismatch_count: Callable[[], int | None],
         count_given_up: Callable[[str], None],
@@ -45,6 +47,7 @@ class Judge:
         """`mismatch_count` is that of the last check of the rollups, None before the first."""
         self._lend = lend
         self._receivers = [receiver_of(rule) for rule in rules]
+        self._reports = reports
         self._prices_checked_on = prices_checked_on
         self._mismatch_count = mismatch_count
         self._count_given_up = count_given_up
@@ -69,7 +72,7 @@ class Judge:
             return judge_marked(connection, self._receivers, now=datetime.now(UTC))
 
     def sweep(self) -> None:
-        """Judge everything, and give up what could not be delivered for a day."""
+        """Judge everything, make the reports that are due, and give up what could not be delivered for a day."""
         seen = Seen(
             now=datetime.now(UTC),
             listening_since=self._listening_since,
@@ -78,6 +81,7 @@ class Judge:
         )
         with self._lend() as connection:
             sweep(connection, self._receivers, seen)
+            make_due_reports(connection, self._reports, seen.now)
             given_up = give_up_old(connection)
         for receiver, error in given_up:
             self._count_given_up(receiver)

@@ -37,6 +37,8 @@ _ACCEPTED: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _BUSY: Final = frozenset({429, 503})
 _RETRY_AFTER_MAX: Final = timedelta(hours=1)
+_FENCE: Final = "```"
+_MORE_LENGTH_MAX: Final = 40
 _SLACK_LENGTH_MAX: Final = 3000
 _DISCORD_LENGTH_MAX: Final = 2000
 _SLACK_MARKUP: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -165,8 +167,8 @@ def _credentials(user: str | None, password: str | None) -> dict[str, str]:
 def _request(rule: AlertRule, outgoing: Outgoing) -> tuple[bytes, dict[str, str]]:
     headers = {"Content-Type": "application/json", "User-Agent": "callfare"}
     if rule.kind == "slack":
-        text = outgoing.message.text.translate(_SLACK_MARKUP)
-        return json.dumps({"text": text[:_SLACK_LENGTH_MAX]}).encode(), headers
+        text = _slack_text(outgoing.message)
+        return json.dumps({"text": text}).encode(), headers
     if rule.kind == "discord":
         content = {"content": _discord_text(outgoing.message), "allowed_mentions": {"parse": []}}
         return json.dumps(content).encode(), headers
@@ -180,10 +182,35 @@ def _request(rule: AlertRule, outgoing: Outgoing) -> tuple[bytes, dict[str, str]
     return body, headers | _signed(outgoing.message_id, body, rule.key)
 
 
+def _slack_text(message: Message) -> str:
+    if not message.block:
+        return message.text.translate(_SLACK_MARKUP)[:_SLACK_LENGTH_MAX]
+    head = "\n".join([message.title, *message.lines]).translate(_SLACK_MARKUP)
+    link = message.link.translate(_SLACK_MARKUP)
+    block = _fenced(message.block.translate(_SLACK_MARKUP), _SLACK_LENGTH_MAX - len(head) - len(link) - 2)
+    return f"{head}\n{block}\n{link}"
+
+
 def _discord_text(message: Message) -> str:
     """Return the text with its markup escaped; the link stays one."""
     text = "\n".join([message.title, *message.lines]).translate(_DISCORD_MARKUP)
+    if message.block:
+        block = _fenced(message.block, _DISCORD_LENGTH_MAX - len(text) - len(message.link) - 2)
+        return f"{text}\n{block}\n{message.link}"
     return f"{text[: _DISCORD_LENGTH_MAX - len(message.link) - 1]}\n{message.link}"
+
+
+def _fenced(block: str, length_max: int) -> str:
+    """Return a table as a block of code that fits: whole lines, and how many are missing. Nothing in it ends it."""
+    lines = block.strip("\n").replace("`", "'").split("\n")
+    kept, size = list[str](), len(_FENCE) * 2 + _MORE_LENGTH_MAX
+    for line in lines:
+        size += len(line) + 1
+        if size > length_max:
+            break
+        kept.append(line)
+    more = [f"... and {len(lines) - len(kept)} more lines"] if len(kept) < len(lines) else []
+    return "\n".join([_FENCE, *kept, *more, _FENCE])
 
 
 def _signed(message_id: str, body: bytes, key: bytes | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`callfare alert list|test`: receivers, what was delivered to them, and whether one can be reached."""
+"""`callfare alert list|test|report`: receivers, what was delivered to them, and whether one can be reached."""
 
 import uuid
 from datetime import UTC, datetime
@@ -6,16 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from cost_exporter.alerts.reports import facts_now
 from cost_exporter.alerts.sending import Outgoing, require_extra, send
-from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.database import connect, open_database, open_reader
 from cost_exporter.cli.options import AsJson, OnlyTenant
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.money import to_plain
 from cost_exporter.errors import CallfareError
-from cost_exporter.report.alerts import Message, alert_json, alert_sheet
+from cost_exporter.report.alerts import Message, alert_json, alert_sheet, message_of
 from cost_exporter.report.sheet import Sheet
 from cost_exporter.safe_text import for_terminal
 from cost_exporter.settings import AlertRule, load_config, load_settings
+from cost_exporter.store.database.migrate import check_schema
 
 __all__ = ["alerts"]
 
@@ -56,6 +58,38 @@ def test(name: Annotated[str, typer.Argument(metavar="NAME", help="A receiver of
     if answer.error:
         raise CallfareError(f"{name} did not take the message: {for_terminal(answer.error)}")
     print_line(f"{name} took the message")
+
+
+@alerts.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A report of the configuration.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print it, and send nothing.")] = False,
+) -> None:
+    """Send a report of the last whole period to its receivers now, beside its schedule. Exits 1 where one fails."""
+    settings = load_settings()
+    config = load_config(settings.config)
+    rule = next((each for each in config.reports if each.name == name), None)
+    if rule is None:
+        known = ", ".join(sorted(each.name for each in config.reports)) or "none; add one to reports"
+        raise CallfareError(f"there is no report {name!r}; the configuration has {known}")
+    receivers = [each for each in config.alerts if each.name in rule.to]
+    require_extra(receivers)
+    with open_database() as url, connect(url) as connection:
+        check_schema(connection)
+        facts = facts_now(connection, rule, datetime.now(UTC))
+    message = message_of("report", facts, page_url=settings.page_url or f"http://{settings.web_addr}")
+    if dry_run:
+        print_line(message.text)
+        return
+    outgoing = Outgoing(
+        message_id=f"report_{uuid.uuid4()}", kind="report", made_at=datetime.now(UTC), facts=facts, message=message
+    )
+    errors = {each.name: answer.error for each in receivers if (answer := send(each, outgoing)).error}
+    if errors:
+        texts = "; ".join(f"{receiver}: {for_terminal(error)}" for receiver, error in errors.items())
+        raise CallfareError(f"not every receiver took the report: {texts}")
+    print_line(f"sent to {', '.join(each.name for each in receivers)}")
 
 
 def _test_message(name: str, page_url: str) -> Outgoing:

@@ -196,6 +196,7 @@ class Service:
         judge = Judge(
             lend,
             rules,
+            reports=self._config.reports,
             prices_checked_on=lambda: _newest_check(self._book_keeper.book),
             mismatch_count=lambda: self._mismatch_count,
             count_given_up=lambda receiver: self._metrics.alert_delivery(receiver, "given_up"),

@@ -6,17 +6,19 @@ Its facts are figures and names; never the content of a call.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import median
 from typing import Any, Final, Literal
 
 from cost_exporter.domain.money import CONTEXT, ZERO
 
-__all__ = ["ALERT_KINDS", "NO_TENANT", "Alert", "AlertKind", "Receiver", "is_spike"]
+__all__ = ["ALERT_KINDS", "NO_TENANT", "Alert", "AlertKind", "Every", "Receiver", "is_spike", "last_period"]
 
-AlertKind = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity"]
+AlertKind = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "report"]
+"""`report` is not judged: it is due."""
 ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
+    # Those that are judged.
     "budget",
     "unpriced",
     "workflow_over",
@@ -25,8 +27,11 @@ ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
     "prices_old",
     "integrity",
 )
+Every = Literal["day", "week", "month"]
 NO_TENANT: Final = ""
 """Of alerts about the service itself."""
+_SETTLED_AFTER: Final = timedelta(minutes=10)
+"""What was spent in the last minutes of a period is on its way for a while."""
 _SIGMAS: Final = Decimal(6)
 _NORMAL: Final = Decimal("1.4826")
 """The median deviation of a normal distribution times this is its standard deviation."""
@@ -96,3 +101,16 @@ def is_spike(hour_usd: Decimal, before_usd: Sequence[Decimal], min_usd: Decimal)
     spread = max(deviation, CONTEXT.multiply(middle, _SPREAD_MIN))
     usual = CONTEXT.add(middle, CONTEXT.multiply(CONTEXT.multiply(_SIGMAS, _NORMAL), spread))
     return hour_usd > usual and CONTEXT.subtract(hour_usd, middle) >= min_usd
+
+
+def last_period(every: Every, now: datetime) -> tuple[datetime, datetime]:
+    """Return the last period that has been over for ten minutes, UTC: its start, and its end, which is exclusive."""
+    moment = now.astimezone(UTC) - _SETTLED_AFTER
+    today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    if every == "day":
+        return today - timedelta(days=1), today
+    if every == "week":
+        end = today - timedelta(days=today.weekday())
+        return end - timedelta(days=7), end
+    end = today.replace(day=1)
+    return (end - timedelta(days=1)).replace(day=1), end

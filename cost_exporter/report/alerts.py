@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cost_exporter.report.amounts import jsonable, time_text
+from cost_exporter.report.scheduled import period_title
 from cost_exporter.report.sheet import Sheet
 from cost_exporter.safe_text import for_terminal
 
@@ -27,17 +28,21 @@ class Message:
     title: str
     lines: tuple[str, ...]
     link: str
+    block: str = ""
+    """A table as text, which is shown as it is."""
 
     @property
     def text(self) -> str:
         """Return all of it."""
-        return "\n".join([self.title, *self.lines, self.link])
+        block = ["", self.block.rstrip("\n"), ""] if self.block else []
+        return "\n".join([self.title, *self.lines, *block, self.link])
 
 
 def message_of(kind: str, facts: Facts, *, page_url: str) -> Message:
     """Return what is sent of an alert."""
     title, lines, path = _MESSAGES[kind](facts)
-    return Message(title=title, lines=tuple(each for each in lines if each), link=f"{page_url}{path}")
+    shown = tuple(each for each in lines if each)
+    return Message(title=title, lines=shown, link=f"{page_url}{path}", block=facts.get("content", ""))
 
 
 def alert_json(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +197,16 @@ def _integrity(facts: Facts) -> tuple[str, list[str], str]:
     )
 
 
+def _report(facts: Facts) -> tuple[str, list[str], str]:
+    since = datetime.fromisoformat(facts["since"])
+    whose = "" if facts["tenant"] is None else f" of {_name(facts['tenant'])}"
+    return (
+        f"Report {_name(facts['report'])}: spend{whose} in {period_title(facts['every'], since)}",
+        [f"{_bound(facts)}{facts['total_cost_usd']} USD in all (UTC).", _unknown(facts)],
+        "/spend",
+    )
+
+
 _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = {
     "budget": _budget,
     "unpriced": _unpriced,
@@ -200,6 +215,7 @@ _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = 
     "silence": _silence,
     "prices_old": _prices_old,
     "integrity": _integrity,
+    "report": _report,
 }
 
 

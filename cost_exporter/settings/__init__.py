@@ -9,6 +9,7 @@ from cost_exporter.settings.budget_rule import BudgetRule
 from cost_exporter.settings.config_file import Config, Fee, Revenue, load_config
 from cost_exporter.settings.environment import Settings, load_settings
 from cost_exporter.settings.kafka_topic import KafkaTopic
+from cost_exporter.settings.report_rule import ReportRule
 from cost_exporter.settings.tls import TlsFiles
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Config",
     "Fee",
     "KafkaTopic",
+    "ReportRule",
     "Revenue",
     "Settings",
     "TlsFiles",

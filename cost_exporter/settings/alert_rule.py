@@ -37,7 +37,7 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how Standard Webhooks begins ev
 _KEY_BYTES: Final = (24, 64)
 
 Kind = Literal["webhook", "slack", "discord", "email", "apprise"]
-On = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity"]
+On = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "report"]
 
 
 def _name(given: Any) -> Any:
@@ -76,7 +76,8 @@ class AlertRule(Part):
     url: Secret
     """Where messages go. `${NAME}` takes it from the environment of the service."""
     on: Annotated[tuple[On, ...], Field(strict=False), BeforeValidator(_on)]
-    """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`."""
+    """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`; and
+    `report`, for a receiver that gets only reports, which name it."""
     tenant: str | None = None
     """Only alerts of this tenant. Unset: of all, and of the service itself."""
     over_usd: DecimalString | None = None

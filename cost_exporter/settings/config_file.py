@@ -1,36 +1,37 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue and fee rules, budgets, alerts, cost sources, Kafka topics.
+"""The configuration file (`CALLFARE_CONFIG`): revenue, fees, budgets, alerts, reports, cost sources, Kafka topics.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
 the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
-mistake, and so is a section for something that this version cannot do, such as a report.
+mistake, and so is a section for something that this version cannot do, such as a tier.
 """
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from cost_exporter.errors import SettingsError
 from cost_exporter.settings.alert_rule import FOREIGN_ALERT_NAMES, AlertRule
 from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
 from cost_exporter.settings.config_values import DecimalString, Part
 from cost_exporter.settings.kafka_topic import FOREIGN_TOPIC_NAMES, KafkaTopic
+from cost_exporter.settings.report_rule import FOREIGN_REPORT_NAMES, ReportRule
 
 __all__ = ["Config", "Fee", "Revenue", "load_config"]
 
 _NOT_BUILT: Final = {
     "tiers": "no budget of a request is enforced",
-    "reports": "no report is sent",
 }
 """Sections that a later version reads, and what does not happen until then."""
-Named = BudgetRule | AlertRule
+Named = BudgetRule | AlertRule | ReportRule
 _FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "budgets": FOREIGN_BUDGET_NAMES,
     "alerts": FOREIGN_ALERT_NAMES,
+    "reports": FOREIGN_REPORT_NAMES,
     "kafka_topics": FOREIGN_TOPIC_NAMES,
 }
 
@@ -78,6 +79,8 @@ class Config(Part):
     """Limits of what calls may cost in a window."""
     alerts: tuple[AlertRule, ...] = Field(default=(), strict=False)
     """Receivers of alerts."""
+    reports: tuple[ReportRule, ...] = Field(default=(), strict=False)
+    """Spend of each day, week or month that is over, sent to receivers of alerts."""
     trusted_cost_sources: tuple[str, ...] = Field(default=(), strict=False)
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
     kafka_topics: tuple[KafkaTopic, ...] = Field(default=(), strict=False)
@@ -92,7 +95,7 @@ class Config(Part):
             raise ValueError(f"the topic {twice!r} is listed twice; keep one of the two")
         return topics
 
-    @field_validator("budgets", "alerts")
+    @field_validator("budgets", "alerts", "reports")
     @classmethod
     def _have_names_of_their_own(cls, parts: tuple[Named, ...], info: ValidationInfo) -> tuple[Named, ...]:
         names = [part.name for part in parts]
@@ -100,6 +103,33 @@ class Config(Part):
         if twice is not None:
             raise ValueError(f"two {info.field_name} are named {twice!r}; give each a name of its own")
         return parts
+
+    @field_validator("reports")
+    @classmethod
+    def _have_receivers(cls, reports: tuple[ReportRule, ...], info: ValidationInfo) -> tuple[ReportRule, ...]:
+        rules: tuple[AlertRule, ...] | None = info.data.get("alerts")
+        if rules is None:  # a mistake in alerts, which is shown instead
+            return reports
+        tenant_by_name = {rule.name: rule.tenant for rule in rules}
+        for report in reports:
+            for name in report.to:
+                if name not in tenant_by_name:
+                    known = ", ".join(tenant_by_name) or "none"
+                    raise ValueError(f"{report.name!r} goes to {name!r}, which alerts does not have; it has {known}")
+                tenant = tenant_by_name[name]
+                if tenant not in {None, report.tenant}:
+                    raise ValueError(
+                        f"{name!r} is for tenant {tenant!r} alone; write tenant: {tenant} at {report.name!r}"
+                    )
+        return reports
+
+    @model_validator(mode="after")
+    def _no_receiver_waits_in_vain(self) -> Self:
+        named = {name for report in self.reports for name in report.to}
+        for rule in self.alerts:
+            if "report" in rule.on and rule.name not in named:
+                raise ValueError(f"no report goes to {rule.name!r}, which has report in on; name it in a report's to")
+        return self
 
 
 def load_config(path: Path | None) -> Config:
@@ -167,6 +197,7 @@ def _names_at(location: tuple[int | str, ...]) -> str:
         "fees": Fee,
         "budgets": BudgetRule,
         "alerts": AlertRule,
+        "reports": ReportRule,
         "kafka_topics": KafkaTopic,
     }
     return _field_names(Config if len(location) == 1 else parts[str(location[0])])

@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from cost_exporter.domain.alerting import ALERT_KINDS, Alert, AlertKind, Receiver, is_spike
+from cost_exporter.domain.alerting import ALERT_KINDS, Alert, AlertKind, Every, Receiver, is_spike, last_period
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -68,3 +68,23 @@ def test_a_receiver_gets_its_kinds_and_its_tenant() -> None:
     assert Receiver(name="ops", kinds=frozenset({"budget"}), tenant="acme").gets(alert)
     assert not Receiver(name="ops", kinds=frozenset({"budget"}), tenant="globex").gets(alert)
     assert not Receiver(name="ops", kinds=frozenset({"unpriced"})).gets(alert)
+
+
+@pytest.mark.parametrize(
+    ("every", "now", "since", "until"),
+    [
+        ("day", "2026-03-01T00:09:59Z", "2026-02-27", "2026-02-28"),
+        ("day", "2026-03-01T00:10:00Z", "2026-02-28", "2026-03-01"),
+        ("day", "2026-03-01T23:00:00-05:00", "2026-03-01", "2026-03-02"),
+        ("week", "2026-11-30T00:09:00Z", "2026-11-16", "2026-11-23"),
+        ("week", "2026-11-30T00:10:00Z", "2026-11-23", "2026-11-30"),
+        ("week", "2026-12-06T23:59:00Z", "2026-11-23", "2026-11-30"),
+        ("month", "2026-01-01T00:09:00Z", "2025-11-01", "2025-12-01"),
+        ("month", "2026-01-31T12:00:00Z", "2025-12-01", "2026-01-01"),
+        ("month", "2024-03-15T12:00:00Z", "2024-02-01", "2024-03-01"),
+    ],
+)
+def test_a_period_is_over_ten_minutes_after_its_end(every: Every, now: str, since: str, until: str) -> None:
+    """In UTC, weeks from Monday: what was spent in its last minutes has come by then."""
+    found = last_period(every, datetime.fromisoformat(now))
+    assert found == tuple(datetime.fromisoformat(f"{day}T00:00:00Z") for day in (since, until))

@@ -76,7 +76,7 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "control.yaml")
 
 
-@pytest.mark.parametrize("name", ["tiers", "reports"])
+@pytest.mark.parametrize("name", ["tiers"])
 @pytest.mark.parametrize("content", ["[]", "{}", "[{name: acme-day}]", "null"])
 def test_what_would_have_no_effect_is_refused_by_name(tmp_path: Path, name: str, content: str) -> None:
     """An alert that nobody gets is worse than none: the section is refused, whatever is in it."""

@@ -13,14 +13,18 @@ import psycopg
 from cost_exporter.domain.alerting import Alert, Receiver
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["Connection", "make_alert"]
+__all__ = ["Connection", "deliver_to", "make_alert"]
 
 Connection = psycopg.Connection[Any]
 
 
 def make_alert(connection: Connection, alert: Alert, receivers: Sequence[Receiver]) -> bool:
     """Make an alert with a delivery to each who gets it, and return whether it is new."""
-    names = [each.name for each in receivers if each.gets(alert)]
+    return deliver_to(connection, alert, [each.name for each in receivers if each.gets(alert)])
+
+
+def deliver_to(connection: Connection, alert: Alert, names: Sequence[str]) -> bool:
+    """Make an alert with a delivery to each of these receivers, and return whether it is new."""
     if not names:
         return False
     made = connection.execute(
@@ -33,7 +37,7 @@ def make_alert(connection: Connection, alert: Alert, receivers: Sequence[Receive
             "threshold": alert.threshold,
             "limit_usd": alert.limit_usd,
             "facts": json.dumps(alert.facts).replace("\\u0000", "\\ufffd"),
-            "receivers": names,
+            "receivers": list(names),
         },
     )
     return made.rowcount > 0

@@ -153,6 +153,12 @@ where total.tenant_id = any(%(tenants)s) and total.cost_usd > %(over_usd)s and t
 order by total.started_at, total.trace_id
 limit 1000;
 
+-- report_is_made --
+-- Whether there is a report of a period already.
+select exists (
+  select from callfare.alert
+  where kind = 'report' and tenant_id = %(tenant)s and scope = %(scope)s and window_start = %(window_start)s) as is_made;
+
 -- hours_of_spend --
 -- What each tenant spent in an hour, and in the same hour of the days before.
 select tenant_id, hour, sum(cost_usd) as cost_usd, sum(unpriced_count)::bigint as unpriced_count
