@@ -11,7 +11,7 @@ import typer
 
 from cost_exporter.cli.database import open_reader
 from cost_exporter.cli.options import AsJson, Month, OnlyTenant, Since, Until, Wide, period_of
-from cost_exporter.cli.output import print_json, print_sheet
+from cost_exporter.cli.output import Form, print_json, print_sheet
 from cost_exporter.domain.money import to_plain
 from cost_exporter.domain.provider import canonical_provider
 from cost_exporter.invoices.compare import Finding, Ours, compare
@@ -51,6 +51,9 @@ def reconcile(
     api_url: Annotated[
         str | None, typer.Option("--api-url", metavar="URL", help="The address of the API, where it is another one.")
     ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="table, markdown, csv, html (a page of its own) or json.")
+    ] = Form.TABLE,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +61,8 @@ def reconcile(
 
     Without a period, a file is compared over the days that it has.
     """
+    if form in {Form.XLSX, Form.FOCUS}:
+        raise typer.BadParameter(f"--format {form.value} is not for a comparison; write table, markdown, csv or html")
     has_period = not (since is None and until is None and month is None)
     period = period_of(since, until, month) if has_period else None
     if file is not None and api_url is not None:
@@ -75,10 +80,10 @@ def reconcile(
     with open_reader() as reader:
         ours = [_ours(row) for row in usage_by_day(reader, whose, period, tenant)]
     findings = compare(ours, stated)
-    if as_json:
+    if as_json or form is Form.JSON:
         print_json(_as_json(whose, period, findings))
     else:
-        print_sheet(_sheet(whose, period, findings), is_wide=wide)
+        print_sheet(_sheet(whose, period, findings), form, is_wide=wide)
     if any(each.outcome != "matched" for each in findings):
         raise typer.Exit(_EXIT_FOUND_WRONG)
 

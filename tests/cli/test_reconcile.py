@@ -1,12 +1,15 @@
 """`callfare reconcile`: providers' files, and their APIs against fakes that answer as they do, page by page."""
 
+import csv
+import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal as D
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -138,6 +141,64 @@ def test_anthropic_file(callfare: Any, tmp_path: Path) -> None:
     assert (ran.exit_code, outcomes(ran)) == (0, {CLAUDE: "matched"}), ran.out
 
 
+ANTHROPIC_COUNTS = {
+    "uncached_input_tokens": 600, "cache_read_input_tokens": 400, "output_tokens": 200, "model": CLAUDE,
+    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+    "server_tool_use": {"web_search_requests": 0},
+}  # fmt: skip
+
+
+def test_anthropic_api_page_by_page(callfare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Usage by model and cost by description, each to its last page; the key is an admin's, and stays out of errors."""
+    window = {"starting_at": ["2026-09-21T00:00:00Z"], "ending_at": ["2026-09-22T00:00:00Z"]}
+    day = {"starting_at": "2026-09-21T00:00:00Z", "ending_at": "2026-09-22T00:00:00Z"}
+    money = [
+        {"amount": amount, "currency": "USD", "description": f"Claude Haiku 3.5, {kind}", "model": CLAUDE}
+        for kind, amount in (("input", "0.048"), ("cached", "0.0032"), ("output", "0.08"))
+    ]
+    asked: list[str] = []
+
+    def answer(path: str, query: dict[str, list[str]]) -> dict[str, Any]:
+        asked.append(path)
+        assert {name: query[name] for name in window} == window
+        if path == "/v1/organizations/usage_report/messages":
+            assert (query["group_by[]"], query["bucket_width"]) == (["model"], ["1d"])
+            return {"data": [{**day, "results": [ANTHROPIC_COUNTS]}], "has_more": False, "next_page": None}
+        assert (path, query["group_by[]"]) == ("/v1/organizations/cost_report", ["description"])
+        if "page" not in query:
+            return {"data": [{**day, "results": money[:2]}], "has_more": True, "next_page": "page_2"}
+        assert query["page"] == ["page_2"]
+        return {"data": [{**day, "results": money[2:]}], "has_more": False, "next_page": None}
+
+    monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "sk-ant-admin01-test")
+    with fake(answer, "sk-ant-admin01-test", {"anthropic-version": "2023-06-01"}) as url:
+        arguments = ("reconcile", "--provider", "anthropic", "--api-url", url, *PERIOD)
+        ran = callfare(*arguments, "--json")
+        assert (ran.exit_code, outcomes(ran)) == (0, {CLAUDE: "matched"}), ran.out
+        assert ran.json["findings"][0]["their_cost_usd"] == "0.001312"
+        assert asked.count("/v1/organizations/cost_report") == 2
+        monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "sk-ant-wrong")
+        refused = callfare(*arguments)
+    assert (refused.exit_code, "answered 401" in refused.err, "sk-ant-wrong" in refused.err) == (1, True, False)
+
+
+def test_a_comparison_has_the_forms_of_a_report(callfare: Any, tmp_path: Path) -> None:
+    """Markdown, CSV and a page of its own say what the JSON says; what a name contains stays text."""
+    costs = {**OPENAI_COSTS, "text-embedding-3-small, input": 0.00003, "<script>alert(1)</script>": 1.25}
+    file = written(tmp_path, openai_pages(OPENAI_USAGE, costs))
+    by_form = {form: callfare("reconcile", file, "--format", form) for form in ("markdown", "csv", "html", "json")}
+    assert {ran.exit_code for ran in by_form.values()} == {1}
+    findings = by_form["json"].json["findings"]
+    assert len(findings) == 3
+    rows = list(csv.DictReader(io.StringIO(by_form["csv"].out)))
+    assert [(row["model"], row["outcome"]) for row in rows] == [(each["name"], each["outcome"]) for each in findings]
+    assert "| text-embedding-3-small | price differs | $0.00004 | $0.00003 |" in by_form["markdown"].out
+    assert "<h1>openai from 2026-09-21 until 2026-09-22" in by_form["html"].out
+    assert "<script>" not in by_form["html"].out
+    for form in ("xlsx", "focus"):
+        assert callfare("reconcile", file, "--format", form).exit_code == 2
+
+
 def test_speech_files(callfare: Any, tmp_path: Path) -> None:
     """Deepgram's hours are rounded, ElevenLabs' characters are not."""
     window = {"start": "2026-09-21", "end": "2026-09-21", "hours": 0.03, "requests": 1}
@@ -170,15 +231,16 @@ def test_tables_of_a_cloud(callfare: Any, tmp_path: Path) -> None:
 
 
 @contextmanager
-def fake(answer: Answer, credential: str) -> Iterator[str]:
-    """A provider's API on this machine; who shows another credential is refused."""
+def fake(answer: Answer, credential: str, headers: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """A provider's API on this machine; who shows another credential, or lacks a header, is refused."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             shown = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
             parts = urlsplit(self.path)
-            body = json.dumps(answer(parts.path, parse_qs(parts.query)) if shown == credential else {"error": "no"})
-            self.send_response(200 if shown == credential else 401)
+            is_right = shown == credential and all(self.headers.get(name) == text for name, text in headers.items())
+            body = json.dumps(answer(parts.path, parse_qs(parts.query)) if is_right else {"error": "no"})
+            self.send_response(200 if is_right else 401)
             self.end_headers()
             self.wfile.write(body.encode())
 

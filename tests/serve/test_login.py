@@ -85,6 +85,44 @@ def test_a_person_logs_in_with_a_token_and_sees_its_tenant(browse: Browse, datab
     assert browser.get("/").status_code == 401
 
 
+PAGES = ("/", "/workflows", "/spend", "/spend?group_by=tenant", "/budgets", "/prices", "/unpriced", "/unread")
+LISTS = (
+    "workflows",
+    "calls",
+    "costs?group_by=tenant",
+    "unpriced",
+    "unread",
+    "budgets",
+    "periods",
+    "costs?group_by=model",
+)
+
+
+def test_the_token_of_one_tenant_opens_every_page_and_only_its_data(browse: Browse, database: Database) -> None:
+    """A customer's own portal: no page, list, file or single figure names the other tenant or its workflow."""
+    own, other = create(database, ["acme"], [TokenScope.READ]), create(database, ["*"], [TokenScope.READ])
+    customer, operator = browse(), browse()
+    log_in(customer, own)
+    log_in(operator, other)
+    trace, foreign = SUPPORT_CALL.hex(), OTHER_CALL.hex()
+    addresses = [*PAGES, *(f"/v1/{each}" for each in LISTS), "/v1/workflows?format=csv", "/v1/calls?format=ndjson"]
+    shown = {path: (customer.get(path), operator.get(path)) for path in addresses}
+    assert {mine.status_code for mine, _ in shown.values()} == {200}
+    leaks = [path for path, (mine, _) in shown.items() if "beta" in mine.text or foreign in mine.text]
+    assert leaks == []
+    assert sum("beta" in all_of_it.text or foreign in all_of_it.text for _, all_of_it in shown.values()) >= 6
+    assert trace in shown["/v1/workflows"][0].text
+    for path in ("/workflows/{}", "/v1/workflows/{}/cost", "/v1/usage-stats/{}"):
+        assert [customer.get(path.format(each)).status_code for each in (trace, foreign)] == [200, 404]
+    mine, of_beta = (customer.get(f"/v1/costs?tenant={name}").json() for name in ("acme", "beta"))
+    assert mine["data"]["groups"]
+    assert not of_beta.get("data", {}).get("groups")
+    put = {"window": "day", "limit_usd": "1"}
+    headers = {"authorization": f"Bearer {own}"}
+    assert customer.put("/v1/budgets/mine", json=put, headers=headers).status_code == 403
+    assert customer.post("/v1/budgets/reserve", json={"estimate_usd": "1"}, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("base_url", "is_local", "is_secure"),
     [(OUTSIDE, False, True), ("http://127.0.0.1", True, False), ("https://localhost", True, True)],
