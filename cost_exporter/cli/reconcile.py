@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.options import AsJson, Month, OnlyTenant, Since, Until, Wide, period_of
 from cost_exporter.cli.output import Form, print_json, print_sheet
 from cost_exporter.domain.money import to_plain
@@ -20,8 +20,10 @@ from cost_exporter.invoices.files import Statement, read_statement, statement_of
 from cost_exporter.invoices.stated import Stated
 from cost_exporter.report.amounts import cost_text
 from cost_exporter.report.forms import Sheet
+from cost_exporter.store.comparisons import keep_comparison
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.exports import RECONCILED_UNITS, usage_by_day
-from cost_exporter.store.reading import Period
+from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["register"]
 
@@ -54,6 +56,7 @@ def reconcile(
     form: Annotated[
         Form, typer.Option("--format", help="table, markdown, csv, html (a page of its own) or json.")
     ] = Form.TABLE,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the result, for the page /reconciled.")] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,9 +80,13 @@ def reconcile(
     if not whose:
         raise typer.BadParameter("the file does not say whose it is; add --provider NAME")
     stated = [each for each in statement.stated if period.since.date() <= each.day < period.until.date()]
-    with open_reader() as reader:
-        ours = [_ours(row) for row in usage_by_day(reader, whose, period, tenant)]
-    findings = compare(ours, stated)
+    with open_database() as url, connect(url) as connection:
+        check_schema(connection)
+        with Reader.connect(url) as reader:
+            ours = [_ours(row) for row in usage_by_day(reader, whose, period, tenant)]
+        findings = compare(ours, stated)
+        if keep:
+            keep_comparison(connection, _as_json(whose, period, findings), tenant)
     if as_json or form is Form.JSON:
         print_json(_as_json(whose, period, findings))
     else:

@@ -30,6 +30,7 @@ MEANINGS = {
     "/spend": "Page: spend by one or two dimensions, beside the period before.",
     "/budgets": "Page: budgets, and what is spent and reserved of them.",
     "/unpriced": "Page: calls without a cost, and what is missing.",
+    "/reconciled": "Page: comparisons with providers that were kept, and what they found.",
     "/unread": "Page: usage and call-like spans that were not understood.",
     "/prices": "Page: the price book, searched.",
 }

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal as D
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from starlette.testclient import TestClient
 
+from cost_exporter.serve.app import create_app
+from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.price_books import current_book
+from cost_exporter.store.reading import ReaderPool
+from cost_exporter.store.tokens import Credential, TokenScope
 from tests.cli.running import run_command
 from tests.domain.builders import call
 from tests.store.requests import request
@@ -197,6 +203,40 @@ def test_a_comparison_has_the_forms_of_a_report(callfare: Any, tmp_path: Path) -
     assert "<script>" not in by_form["html"].out
     for form in ("xlsx", "focus"):
         assert callfare("reconcile", file, "--format", form).exit_code == 2
+
+
+def test_what_is_kept_is_a_page(callfare: Any, database_url: str, tmp_path: Path) -> None:
+    """The newest first, as it was then; one of a tenant is shown to it, and one of all tenants is not."""
+    usage = {**OPENAI_USAGE, "o3-2025-04-16": {"input_tokens": 10, "output_tokens": 5}}
+    assert callfare("reconcile", written(tmp_path, openai_pages(OPENAI_USAGE, OPENAI_COSTS)), "--keep").exit_code == 0
+    differing = written(tmp_path, openai_pages(usage, OPENAI_COSTS))
+    assert callfare("reconcile", differing, "--keep").exit_code == 1
+    assert callfare("reconcile", differing).exit_code == 1
+    readers = ReaderPool(database_url)
+    seen: list[frozenset[str] | None] = [None]
+
+    def authenticate(_: str | None) -> Credential | None:
+        return None if seen[0] is None else Credential(tenants=seen[0], scopes=frozenset({TokenScope.READ}))
+
+    with closing(readers):
+        app = create_app(lend=readers.lend_to, metrics=ServiceMetrics(), authenticate=authenticate, is_local=True)
+        web = TestClient(app, base_url="http://127.0.0.1")
+        newest = web.get("/reconciled").text
+        assert "2 matched, 1 missing spans" in newest
+        assert "o3-2025-04-16" in newest
+        assert '<data value="0.000375">' in newest
+        (first,) = set(re.findall(r"comparison=(\d+)", newest)) - {max(re.findall(r"comparison=(\d+)", newest))}
+        older = web.get(f"/reconciled?comparison={first}").text
+        assert "o3-2025-04-16" not in older
+        for unknown in ("999", "x", "1" * 30, "%00"):
+            assert web.get(f"/reconciled?comparison={unknown}").status_code == 404
+        assert callfare("reconcile", differing, "--tenant", "default", "--keep").exit_code == 1
+        seen[0] = frozenset({"default"})
+        own = web.get("/reconciled").text
+        assert own.count("/reconciled?comparison=") == 1
+        assert web.get(f"/reconciled?comparison={first}").status_code == 404
+        seen[0] = frozenset({"beta"})
+        assert "Nothing was compared yet" in web.get("/reconciled").text
 
 
 def test_speech_files(callfare: Any, tmp_path: Path) -> None:

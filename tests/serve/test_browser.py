@@ -26,6 +26,7 @@ PATHS = [
     "/budgets",
     "/unpriced",
     "/unread",
+    "/reconciled",
     "/prices?q=gpt-4o",
 ]
 ERRORS = [

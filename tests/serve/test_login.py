@@ -85,7 +85,17 @@ def test_a_person_logs_in_with_a_token_and_sees_its_tenant(browse: Browse, datab
     assert browser.get("/").status_code == 401
 
 
-PAGES = ("/", "/workflows", "/spend", "/spend?group_by=tenant", "/budgets", "/prices", "/unpriced", "/unread")
+PAGES = (
+    "/",
+    "/workflows",
+    "/spend",
+    "/spend?group_by=tenant",
+    "/budgets",
+    "/prices",
+    "/unpriced",
+    "/unread",
+    "/reconciled",
+)
 LISTS = (
     "workflows",
     "calls",

@@ -140,6 +140,7 @@ def test_overview_shows_what_was_spent_and_what_came_last(web: TestClient) -> No
         ("/budgets", "There is no budget yet"),
         ("/unpriced", "Every cost is known"),
         ("/unread", "Everything was read"),
+        ("/reconciled", "Nothing was compared yet"),
         ("/prices?q=no+such+price", "Write fewer words"),
     ],
 )

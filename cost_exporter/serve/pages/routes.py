@@ -12,6 +12,7 @@ from cost_exporter.serve.asked import trace_id_of
 from cost_exporter.serve.pages.budgets import budgets_page
 from cost_exporter.serve.pages.catalogue import prices_page, unpriced_page, unread_page
 from cost_exporter.serve.pages.overview import overview
+from cost_exporter.serve.pages.reconciled import reconciled_page
 from cost_exporter.serve.pages.render import page
 from cost_exporter.serve.pages.spend import spend_page
 from cost_exporter.serve.pages.workflow import workflow_content
@@ -28,6 +29,7 @@ _PAGES: Final[dict[str, tuple[str, Fill]]] = {
     "/spend": ("spend.html", spend_page),
     "/budgets": ("budgets.html", budgets_page),
     "/unpriced": ("unpriced.html", unpriced_page),
+    "/reconciled": ("reconciled.html", reconciled_page),
     "/unread": ("unread.html", unread_page),
     "/prices": ("prices.html", prices_page),
 }

@@ -252,6 +252,7 @@ comment on table callfare.audit is 'Changes of prices, budgets, tokens, re-ratin
 comment on table callfare.token is 'API tokens as hashes, with the tenants and scopes of each.';
 comment on table callfare.outbox is 'Spans that wait to be forwarded with their cost.';
 comment on table callfare.outbox_given_up is 'How many spans were dropped from the outbox.';
+comment on table callfare.comparison is 'Comparisons with providers that `callfare reconcile --keep` kept.';
 comment on table callfare.posthog_call is 'Calls whose events wait to be sent to PostHog.';
 comment on table callfare.posthog_place is 'Up to where the journal was read for PostHog, and how many events were dropped.';
 comment on table callfare.producer is 'How many numbered spans of each process arrived.';
