@@ -56,8 +56,8 @@ def spend(database_url: str, days: int = 0, now_ms: int = 0, tenants: tuple[str,
     with closing(LedgerStore(database_url)) as ledger:
         for number, tenant in enumerate(tenants, 1):
             each = call(
-                f"{tenant}{days}",
-                trace=f"{tenant}{days}".encode().rjust(16, b"\0"),
+                f"{number}",
+                trace=f"{number}-{days}".encode().rjust(16, b"\0"),
                 attribution=Attribution(tenant=tenant),
                 quantities={"input_tokens": 1000 * number + days},
                 start_ms=start_ms,
