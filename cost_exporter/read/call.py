@@ -67,6 +67,8 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         read_containers(reading)
     if layout.completes:
         _complete(reading)
+    if reading.stated_tier and not reading.identity.tier:
+        _take_tier(reading)
     if layout.weighs_totals or not (are_counts_plain and layout.is_plain):
         mend_quantities(reading, are_plain=are_counts_plain)
     if layout.unread or reading.usage_objects or reading.identity.redacted:
@@ -100,6 +102,8 @@ def _guessed_operation(reading: Reading) -> str:
     """Return the operation of a span that names none, by what it used; a bare model counts on client spans."""
     layout = reading.layout
     used = {quantity for quantity, *_ in layout.quantities}
+    if reading.span.name in layout.dialect.parts:
+        return WRAPPER
     if "phone_call_id" in layout.texts:
         guess = "phone_call"
     elif used:
@@ -114,13 +118,30 @@ def _guessed_operation(reading: Reading) -> str:
 
 def _complete(reading: Reading) -> None:
     """Let the dialect complete the reading, and derive its names again."""
-    identity, complete = reading.identity, reading.layout.dialect.complete
+    complete = reading.layout.dialect.complete
+    assert complete is not None
+    _take_identity(reading)
+    complete(reading)
+    _derive_identity(reading)
+
+
+def _take_tier(reading: Reading) -> None:
+    """Take the service tier that only a usage object states."""
+    _take_identity(reading)
+    reading.service_tier = reading.stated_tier
+    _derive_identity(reading)
+
+
+def _take_identity(reading: Reading) -> None:
+    identity = reading.identity
     reading.provider, reading.service_tier = identity.provider, identity.service_tier
     reading.response_model, reading.request_model = identity.response_model, identity.request_model
     reading.is_stream, reading.is_billable = identity.is_stream, identity.is_billable
     reading.is_estimated = identity.is_estimated
-    assert complete is not None
-    complete(reading)
+
+
+def _derive_identity(reading: Reading) -> None:
+    identity = reading.identity
     reading.identity = identity_from(
         operation=identity.operation,
         provider=reading.provider,
@@ -152,7 +173,13 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
         mode = mode or ("batch" if TOKEN_QUANTITIES.isdisjoint(reading.quantities) else "")
     rare_fields = ""
-    if not reading.layout.is_plain or failure.has_failed or reading.issues or reading.attribution is not NO_ATTRIBUTION:
+    if (
+        not reading.layout.is_plain
+        or failure.has_failed
+        or reading.issues
+        or reading.speed
+        or reading.attribution is not NO_ATTRIBUTION
+    ):
         extras = Extras(
             phone_call_id=phone_call_id,
             error_type=failure.error_type,
@@ -161,6 +188,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             reported_cost_usd=cost.amount_usd,
             reported_cost_source=cost.source,
             issues=tuple(reading.issues),
+            speed=reading.speed,
         )
         rare_fields = said_beyond(reading.attribution, session, extras)
     hashed = content_hash(
@@ -193,6 +221,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             service_tier=identity.tier,
             mode=mode,
             region=names.region,
+            speed=reading.speed,
             base_url=names.host,
             is_refused=failure.is_refused,
             has_failed=failure.has_failed,

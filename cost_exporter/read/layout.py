@@ -26,6 +26,7 @@ from cost_exporter.read.vocabulary.usage_names import (
     is_container,
     is_envelope,
     is_service_tier,
+    is_total,
     usage_name,
 )
 
@@ -104,11 +105,15 @@ def _suspects(names: Sequence[str]) -> frozenset[str]:
     unknown = set(names).difference(WANTED, _harmless)
     if not unknown:
         return frozenset()
-    suspects = frozenset(name for name in unknown if _holds_usage(name) or usage_name(name) or is_service_tier(name))
+    suspects = frozenset(name for name in unknown if _is_suspect(name))
     if len(_harmless) >= _HARMLESS_MAX:
         _harmless.clear()
     _harmless.update(name for name in unknown - suspects if len(name) <= _HARMLESS_LENGTH_MAX)
     return suspects
+
+
+def _is_suspect(name: str) -> bool:
+    return _holds_usage(name) or usage_name(name) is not None or is_service_tier(name) or is_total(name)
 
 
 class ScopeLayouts:
@@ -161,6 +166,7 @@ class ScopeLayouts:
             if (found := _present(alias.keys, present))
         )
         rule = self.scope.rule
+        total_keys = _present(TOTAL_KEYS, present) or tuple(sorted(filter(is_total, present - _ALIASED - telling)))
         return AttributeLayout(
             scope=self.scope,
             dialect=dialect,
@@ -180,8 +186,9 @@ class ScopeLayouts:
             has_cache=not _CACHE_KEYS.isdisjoint(present),
             splits_writes=any(quantity in _SPLIT_WRITES for quantity, _, _, _ in quantities),
             has_reasoning=any(quantity == "reasoning_tokens" for quantity, _, _, _ in quantities),
-            total_keys=_present(TOTAL_KEYS, present),
-            weighs_totals=completes or not _WEIGHED_KEYS.isdisjoint(present),
+            alternatives=tuple((found[0], other) for _, _, found, _ in quantities for other in found[1:]),
+            total_keys=total_keys,
+            weighs_totals=completes or bool(total_keys) or not _WEIGHED_KEYS.isdisjoint(present),
             unread=unread,
             containers=containers,
             response_id_keys=texts.get("response_id", ()),

@@ -15,7 +15,7 @@ from cost_exporter.read.otlp.values import number_of
 __all__ = ["look_alike_names"]
 
 _ASKS_NOBODY: Final = frozenset(
-    {"create_agent", "execute_tool", "tool", "handoff", "turn", "conversation", "plan"}
+    {"create_agent", "execute_tool", "tool", "handoff", "turn", "conversation", "plan", "count_tokens"}
     | {"search_memory", "create_memory", "update_memory", "upsert_memory", "delete_memory"}
 )
 _TOKENS: Final = frozenset({"input_tokens", "output_tokens"})

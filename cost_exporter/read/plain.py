@@ -100,4 +100,9 @@ def _plain_quantities(attributes: EncodedAttributes, layout: AttributeLayout) ->
             return None
     if layout.has_reasoning and of("reasoning_tokens", 0) > of("output_tokens", 0):
         return None
-    return quantities
+    return None if layout.alternatives and _disagree(attributes, layout) else quantities
+
+
+def _disagree(attributes: EncodedAttributes, layout: AttributeLayout) -> bool:
+    """Return whether two names of one quantity have two values."""
+    return any(attributes[key] != attributes[other] for key, other in layout.alternatives)

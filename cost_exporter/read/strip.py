@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.read.fields.failure import http_status_in_words
+from cost_exporter.read.fields.usage_containers import UNREADABLE, may_hold_usage
 from cost_exporter.read.fields.vendor_usage import object_of
 from cost_exporter.read.layout import WANTED
 from cost_exporter.read.otlp import wire
@@ -20,6 +21,7 @@ from cost_exporter.read.vocabulary.usage_names import (
     is_container,
     is_envelope,
     is_service_tier,
+    is_total,
     may_show_value,
     usage_name,
 )
@@ -54,15 +56,16 @@ JSON_KEYS: Final = frozenset(
 )
 _ADDRESS_KEYS: Final = frozenset({"url.full", "gen_ai.openai.api_base"})
 """They may hold credentials and queries; the host of them is kept."""
-_JSON_TEXTS: Final = frozenset({"id", "model", "service_tier", "type", "ls_provider", "model_name", "model_provider"})
-_JSON_DEPTH_MAX: Final = 4
+_JSON_TEXTS: Final = frozenset(
+    {"id", "model", "service_tier", "type", "ls_provider", "model_name", "model_provider"}
+    | {"modality", "ttl", "speed", "inference_geo"}
+)
+_JSON_DEPTH_MAX: Final = 6
 _JSON_ITEMS_MAX: Final = 64
 _SHORT: Final = 128
 _EVENTS_MAX: Final = 4
 _ABSURD: Final = 10**30
 """Larger integers are kept as this, which is as absurd: Python refuses to write the longest of them."""
-_UNREADABLE: Final = "unreadable"
-"""Stands for a value that cannot be kept. Left out, the span might be billed as if it had never stated it."""
 _PRICED_BY: Final = frozenset(key for alias in QUANTITY_ALIASES for key in alias.keys).union(
     TEXT_KEYS["request_model"], TEXT_KEYS["response_model"]
 )
@@ -114,7 +117,7 @@ def _stripped(attributes: wire.Attributes, text_length_max: int | None) -> Itera
         except Exception:  # noqa: BLE001 - UnreadableValue, or a fault of ours; the others are kept
             if key not in _PRICED_BY:
                 continue
-            kept = wire.new_value(string_value=_UNREADABLE)
+            kept = wire.new_value(string_value=UNREADABLE)
         yield "server.address" if key in _ADDRESS_KEYS else key, kept
 
 
@@ -124,14 +127,21 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
         target.string_value = names_of("", "", "", text_of(source)).host
     elif key in JSON_KEYS or _may_hold_usage(key, source):
         target.string_value = _distilled(source)
-    elif key in WANTED or key == "service.name" or is_service_tier(key) or number_of(source) is not None:
+    elif key in WANTED or key == "service.name" or is_service_tier(key) or _is_flag_or_number(source):
         _copy_value(source, target, text_length_max)
+    elif may_hold_usage(key, source):
+        target.string_value = UNREADABLE
     return target
+
+
+def _is_flag_or_number(source: wire.AnyValue) -> bool:
+    return source.WhichOneof("value") == "bool_value" or number_of(source) is not None
 
 
 def _speaks_of_usage(key: str) -> bool:
     """Return whether an attribute that nothing reads may change what its record costs, see `unread.py`."""
-    return usage_name(key) is not None or is_container(key) or is_envelope(key) or is_service_tier(key)
+    is_object = is_container(key) or is_envelope(key)
+    return usage_name(key) is not None or is_object or is_service_tier(key) or is_total(key)
 
 
 def _may_hold_usage(key: str, source: wire.AnyValue) -> bool:
@@ -168,7 +178,7 @@ def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         if isinstance(found, Mapping) and depth:
             kept[name[:_SHORT]] = _numbers(cast("Mapping[Any, Any]", found), depth - 1)
         elif isinstance(found, list) and found:
-            if first := _numbers_of_first(cast("list[Any]", found), depth):
+            if first := _numbers_of_all(cast("list[Any]", found), depth):
                 kept[name[:_SHORT]] = first
         elif isinstance(found, bool | float) or (isinstance(found, str) and name in _JSON_TEXTS):
             kept[name[:_SHORT]] = clean_text(found)[:_SHORT] if isinstance(found, str) else found
@@ -177,10 +187,13 @@ def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     return kept
 
 
-def _numbers_of_first(said: list[Any], depth: int) -> list[Any]:
-    """Return the first of a list, distilled: LangChain's answers are lists of lists of one."""
+def _numbers_of_all(said: list[Any], depth: int) -> list[Any]:
+    """Return the objects of a list, distilled: LangChain's answers are lists of lists of one, of which the first is."""
     first = said[0]
     if isinstance(first, list) and first:
         first = cast("list[Any]", first)[0]
-        return [_numbers_of_first([first], depth)] if isinstance(first, Mapping) else []
-    return [_numbers(cast("Mapping[str, Any]", first), depth - 1)] if isinstance(first, Mapping) and depth else []
+        return [_numbers_of_all([first], depth)] if isinstance(first, Mapping) else []
+    if not depth:
+        return []
+    objects = (each for each in said[:_JSON_ITEMS_MAX] if isinstance(each, Mapping))
+    return [_numbers(cast("Mapping[str, Any]", each), depth - 1) for each in objects]

@@ -6,43 +6,65 @@ own Collector removed the number (`redaction.redacted.keys` has its name). A num
 name is neither.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from cost_exporter.domain.quantity import Quantity
-from cost_exporter.read.fields.reading import Reading
-from cost_exporter.read.otlp.values import number_of, text_of
-from cost_exporter.read.otlp.wire import AnyValue
+from cost_exporter.read.fields.reading import Reading, UsageObject
+from cost_exporter.read.fields.usage_containers import may_hold_usage
+from cost_exporter.read.otlp.values import flag_of, number_of
 from cost_exporter.read.vocabulary.usage_names import UsageName, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
 
 _NAME_LENGTH_MAX: Final = 80
+_PLACE: Final = re.compile(r"\.\d+(?=\.)")
+"""Of an object in a list: `iterations.0.input_tokens`."""
 
 
 def name_unread_usage(reading: Reading) -> None:
     """Name the attributes of a span, and the leaves of its usage objects, that are usage and were not read."""
     for key, meaning in reading.layout.unread:
-        number = number_of(reading.attributes[key])
+        value = reading.attributes[key]
+        number = number_of(value)
         if number is not None:
             _judge(reading, key, number, meaning)
-        elif may_show_value(key) and _holds_numbers(reading.attributes[key]):
+        elif may_hold_usage(key, value):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = reading.is_incomplete = True
+        elif flag_of(value) and not any(reading.quantities.get(said) for said in meaning.says):
+            # A hit in a cache: of the vendor's, and then some of the input was cached, or an answer that nobody made.
+            reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
+            reading.has_unread_usage = True
     for name in reading.identity.redacted:
         reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
         reading.has_unread_usage = reading.is_incomplete = True
-    for name, leaves, read in reading.usage_objects or ():
-        for path, number in leaves.items():
-            meaning = None if path in read else usage_name(path, is_in_container=True)
-            if meaning is not None:
-                _judge(reading, f"{name}.{path}", number, meaning)
+    for found in reading.usage_objects or ():
+        _judge_object(reading, found)
 
 
-def _holds_numbers(value: AnyValue) -> bool:
-    """Return whether a value is a list of numbers, or the text of one, or begins as a number with its unit does."""
-    if value.WhichOneof("value") == "array_value":
-        return any(number_of(each) is not None for each in value.array_value.values)
-    return text_of(value).lstrip("[ ")[:1].isdigit()
+def _judge_object(reading: Reading, found: UsageObject) -> None:
+    """Name the numbers of a usage object that nobody reads, and those that say more than was read."""
+    for path, number in found.leaves.items():
+        meaning = usage_name(path, is_in_container=True)
+        if meaning is None:
+            continue
+        read = [reading.quantities[said] for said in meaning.says if said in reading.quantities]
+        if path in found.read:
+            if read and number > max(read):
+                _judge(reading, f"{found.name}.{path}", number, meaning)
+        elif not _PLACE.search(path):
+            _judge(reading, f"{found.name}.{path}", number, meaning)
+        elif not _is_part_of_a_sum(path, found.leaves):  # of several rounds: more than was read, for all that is known
+            _judge(reading, f"{found.name}.{path}", number, UsageName("", meaning.says))
+
+
+def _is_part_of_a_sum(path: str, leaves: Mapping[str, Quantity]) -> bool:
+    """Return whether the same number in all objects of a list adds up to the one that stands beside the list."""
+    unplaced = _PLACE.sub("", path)
+    beside = unplaced.rpartition(".")[2]
+    return sum(number for other, number in leaves.items() if _PLACE.sub("", other) == unplaced) == leaves.get(beside)
 
 
 def _judge(reading: Reading, name: str, number: Quantity, meaning: UsageName) -> None:

@@ -224,7 +224,7 @@ def test_litellm_writes_numbers_as_strings_and_details_as_a_repr() -> None:
         ("{'cached_tokens': 0}", {}, False),
         ("None", {"gen_ai.provider.name": "groq"}, False),
         ("None", {"llm.is_streaming": "False"}, False),
-        ("None", {OUTPUT: 0}, False),
+        ("None", {OUTPUT: 0, "metadata.usage_object": "{'prompt_tokens': 8, 'completion_tokens': 0}"}, False),
         ("None", {"metadata.usage_object": None}, False),
     ],
 )

@@ -76,6 +76,7 @@ class Extras(NamedTuple):
     reported_cost_usd: Decimal | None = None
     reported_cost_source: str = ""
     issues: tuple[str, ...] = ()
+    speed: str = ""
 
 
 def said_beyond(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:

@@ -10,9 +10,9 @@ from typing import Final
 
 from cost_exporter.domain.provider import STORES_CACHE_APART
 from cost_exporter.domain.quantity import MAX_QUANTITY, TOKEN_QUANTITIES, WHOLE_QUANTITIES, Quantity
-from cost_exporter.read.fields.reading import Reading
-from cost_exporter.read.fields.totals import make_inclusive
-from cost_exporter.read.otlp.values import NOT_A_NUMBER
+from cost_exporter.read.fields.reading import Keys, Reading
+from cost_exporter.read.fields.totals import make_inclusive, stated_total
+from cost_exporter.read.otlp.values import NOT_A_NUMBER, number_of
 
 __all__ = ["PARTS", "TOTALS", "mend_quantities", "read_quantities", "total_cache_writes"]
 
@@ -55,7 +55,19 @@ def read_quantities(reading: Reading) -> bool:
             if number is None or (number == 0 and quantity in PARTS):
                 continue
         quantities[quantity] = number
+        if len(keys) > 1:
+            _compare_names(reading, quantity, number, keys)
     return are_plain
+
+
+def _compare_names(reading: Reading, quantity: str, number: Quantity, keys: Keys) -> None:
+    """Name another attribute of the same quantity that states another number: one of them is not what was used."""
+    for key in keys:
+        other = number_of(reading.attributes[key])
+        if other is not None and other not in {0, number}:
+            reading.issues.append(f"conflicting_usage: {key} = {other}, {quantity} = {number}")
+            reading.has_unread_usage = True
+            reading.is_incomplete = reading.is_incomplete or (other > number and quantity not in PARTS)
 
 
 def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
@@ -64,7 +76,10 @@ def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
     if layout.weighs_totals:
         total_cache_writes(quantities)
         make_inclusive(reading, reading.identity.names)
-    elif reading.usage_objects and quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0):
+    elif reading.usage_objects and (
+        quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0)
+        or stated_total(reading) > quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
+    ):
         make_inclusive(reading, reading.identity.names)
     _part_overlapping_cache(reading)
     if are_plain and layout.is_plain:

@@ -98,6 +98,11 @@ class Reading:
     reported_cost: Quantity | None = None
     """A cost that only the dialect knows how to find, US dollars."""
 
+    stated_tier: str = ""
+    """The service tier in a usage object, for spans that state none elsewhere."""
+    speed: str = ""
+    """A vendor's faster answer at another price."""
+
     operation: str = ""
     response_id: str = ""
     is_look_alike: bool = False
@@ -220,7 +225,7 @@ class Dialect:
     needs_marker: bool = False
     """Whether `operation` leaves spans without any of the markers to the conventions; it is not asked of them."""
     parts: frozenset[str] = frozenset()
-    """Names of spans that carry a model and are no call: attempts, and turns that other spans report."""
+    """Names of spans that carry a model and are no call: attempts, turns that other spans report, what is free."""
     complete: Callable[[Reading], None] | None = None
     """Add to the reading what the alias table cannot find; what is there already stays. Called for spans that
     carry one of the markers or keys, or for all if the dialect has neither."""
@@ -252,6 +257,8 @@ class AttributeLayout:
     splits_writes: bool
     """Whether parts of the cache writes are stated."""
     has_reasoning: bool
+    alternatives: tuple[tuple[str, str], ...]
+    """Pairs of names of one quantity: the one that is read, and another."""
     total_keys: Keys
     """Of input and output together."""
     weighs_totals: bool

@@ -16,7 +16,7 @@ from cost_exporter.read.fields.reading import Reading
 from cost_exporter.read.vocabulary.names import Names
 from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS
 
-__all__ = ["is_claude_elsewhere", "make_inclusive"]
+__all__ = ["is_claude_elsewhere", "make_inclusive", "stated_total"]
 
 _THINKS_BESIDE: Final = frozenset({"google", "x-ai", "perplexity"})
 """Their APIs count output without the thoughts that came before it."""
@@ -31,6 +31,20 @@ def is_claude_elsewhere(provider: str, model: str) -> bool:
     return provider in _SELL_CLAUDE and "claude" in model
 
 
+_TOTALS_OF_OBJECTS: Final = ("total_tokens", "total_token_count")
+
+
+def stated_total(reading: Reading) -> Quantity:
+    """Return the sum of input and output as it is stated: on the span, else in a usage object, else 0."""
+    total = reading.first_count(reading.layout.total_keys)
+    if total is not None and total > 0:
+        return total
+    quantities = reading.quantities
+    known = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
+    stated = [leaves.get(path, 0) for _, leaves, _ in reading.usage_objects or () for path in _TOTALS_OF_OBJECTS]
+    return max((each for each in stated if each > known), default=0)  # a smaller one may be of a part of them
+
+
 def make_inclusive(reading: Reading, names: Names) -> None:
     """Add to the totals what was stated beside them, and name a grand total that does not fit."""
     if reading.has_vendors_counts:
@@ -39,7 +53,7 @@ def make_inclusive(reading: Reading, names: Names) -> None:
     stated, answered = quantities.get("input_tokens"), quantities.get("output_tokens")
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     thoughts = quantities.get("reasoning_tokens", 0)
-    total = reading.first_count(reading.layout.total_keys) or 0
+    total = stated_total(reading)
     is_exclusive = bool(cached and stated is not None) and _is_exclusive(reading, names, cached, total)
     has_thoughts_beside = bool(thoughts and answered is not None) and _has_thoughts_beside(reading, names, total)
     if is_exclusive:

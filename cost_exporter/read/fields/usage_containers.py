@@ -1,14 +1,36 @@
-"""Find the usage objects on a span that no dialect reads: JSON, a Python repr or a map, whole or within an envelope."""
+"""Find the usage objects on a span that no dialect reads: JSON, a Python repr or a map, whole or within an envelope.
 
+And say of a value that is no number whether it has one all the same.
+"""
+
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from cost_exporter.read.fields.reading import Reading
-from cost_exporter.read.fields.vendor_usage import object_of, read_usage
-from cost_exporter.read.vocabulary.usage_names import is_container, is_envelope, may_show_value
+from cost_exporter.read.fields.vendor_usage import json_list, object_of, read_usage, usage_leaves
+from cost_exporter.read.otlp.values import json_number, number_of
+from cost_exporter.read.otlp.wire import AnyValue
+from cost_exporter.read.vocabulary.usage_names import (
+    counts_tokens,
+    is_container,
+    is_envelope,
+    is_surely_usage,
+    may_show_value,
+)
 
-__all__ = ["read_containers", "usage_objects"]
+__all__ = ["UNREADABLE", "may_hold_usage", "read_containers", "usage_objects"]
 
+UNREADABLE: Final = "unreadable"
+"""Stands for a value that cannot be kept. Left out, the span might be billed as if it had never stated it."""
+_NUMBER_AND_UNIT: Final = re.compile(
+    r"\d[\d.,_' ]*(?:k|m|ms|tok|token|char|character|sec|second|min|minute|image|page|request|search|credit)?(?:e?s)?",
+    re.IGNORECASE,
+)
+_MASK: Final = re.compile(
+    r"[*#x\u2022.]{3,}|[\[<({*]*(?:redacted|masked|filtered|hidden|removed)[\]>)}*]*", re.IGNORECASE
+)
+_WORDS_LENGTH_MAX: Final = 32
 _DEPTH_MAX: Final = 3
 
 
@@ -41,3 +63,29 @@ def _within(envelope: Mapping[str, object], prefix: str, depth: int) -> Iterator
                 yield path, inner
             elif depth:
                 yield from _within(inner, path, depth - 1)
+
+
+def may_hold_usage(key: str, value: AnyValue) -> bool:
+    """Return whether a value that is no number has one: a list, an object, a text with one, or with a mask over it."""
+    is_listed = value.WhichOneof("value") == "array_value"
+    text = value.string_value.strip()
+    is_known_to_count, is_sure = may_show_value(key), is_surely_usage(key)
+    if is_listed or text.startswith("["):
+        return is_known_to_count and _lists_numbers(value, text)
+    if value.WhichOneof("value") == "kvlist_value" or text.startswith("{"):
+        # Where the name is that of a part of a usage object, its numbers were taken from it.
+        return not is_known_to_count and counts_tokens(key) and bool(usage_leaves(object_of(value)))
+    if text == UNREADABLE or ((is_known_to_count or is_sure) and _NUMBER_AND_UNIT.fullmatch(text)):
+        return True
+    is_short = len(text) <= _WORDS_LENGTH_MAX
+    return is_known_to_count and is_sure and is_short and (bool(_MASK.fullmatch(text)) or any(map(str.isdigit, text)))
+
+
+def _lists_numbers(value: AnyValue, text: str) -> bool:
+    if text:
+        return any(json_number(each) is not None or isinstance(each, dict) for each in json_list(text)) or bool(
+            _MASK.fullmatch(text)
+        )
+    return any(
+        number_of(each) is not None or each.WhichOneof("value") == "kvlist_value" for each in value.array_value.values
+    )

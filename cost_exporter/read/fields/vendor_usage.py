@@ -64,6 +64,7 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         "cached_input_tokens",
         "cached_tokens",
         "cached_prompt_tokens",  # AI SDK 4
+        "num_cached_tokens",  # Mistral
         "cache_read_tokens",
     ),
     "cache_write_tokens": (
@@ -73,8 +74,8 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         "cache_creation_tokens",
         "cache_write_tokens",
     ),
-    "cache_write_5m_tokens": _in(_WRITE_DETAILS, "ephemeral_5m_input_tokens"),
-    "cache_write_1h_tokens": _in(_WRITE_DETAILS, "ephemeral_1h_input_tokens"),
+    "cache_write_5m_tokens": (*_in(_WRITE_DETAILS, "ephemeral_5m_input_tokens"), "cache_details.5m"),
+    "cache_write_1h_tokens": (*_in(_WRITE_DETAILS, "ephemeral_1h_input_tokens"), "cache_details.1h"),
     "input_audio_tokens": _in(_INPUT_DETAILS, "audio_tokens", "audio"),
     "input_image_tokens": _in(_INPUT_DETAILS, "image_tokens", "image"),
     "input_video_tokens": _in(_INPUT_DETAILS, "video_tokens", "video"),
@@ -87,7 +88,11 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         *_in(_INPUT_DETAILS, "cached_tokens_details.audio_tokens"),
         "cache_tokens_details.audio",
     ),
-    "reasoning_tokens": (*_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning"), "reasoning_tokens", _THOUGHTS),
+    "reasoning_tokens": (
+        *_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning", "thinking_tokens"),
+        "reasoning_tokens",
+        _THOUGHTS,
+    ),
     "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio"),
     "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
     "web_searches": ("server_tool_use.web_search_requests", "num_search_queries"),
@@ -102,6 +107,7 @@ READ_PATHS: Final = frozenset(
         *(path for paths in _PARTS.values() for path in paths),
     }
 )
+_TERMS: Final = ("service_tier", "speed", "inference_geo")
 _EXCLUSIVE: Final = frozenset({"cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"})
 """Emitters that write these count input without them, unless the input has OpenAI's name."""
 
@@ -171,8 +177,28 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
     """Take what a vendor's usage object says beyond the attributes; what it says and nobody reads is named later."""
     if isinstance(usage, Mapping):
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
+        is_whole = "output_tokens" not in reading.quantities
         add_leaves(reading.quantities, leaves)
-        reading.saw_usage(name, leaves, READ_PATHS)
+        reading.saw_usage(name, leaves, READ_PATHS if is_whole else READ_PATHS - {_TOOL_PROMPT})
+        _take_terms(reading, cast("Mapping[str, object]", usage))
+
+
+_STANDARD_SPEEDS: Final = frozenset({"", "standard", "normal", "default"})
+_ANYWHERE: Final = frozenset({"", "global", "not_available", "unspecified", "default"})
+"""Where a call was answered for the list price."""
+_WORD: Final = re.compile(r"[a-z][a-z_-]{1,15}")
+
+
+def _take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
+    """Take the words in Anthropic's usage object on which its prices depend: tier, speed and place."""
+    said = {name: each.strip().lower() for name in _TERMS if isinstance(each := usage.get(name), str)}
+    reading.stated_tier = reading.stated_tier or said.get("service_tier", "")
+    speed, place = said.get("speed", ""), said.get("inference_geo", "")
+    if speed not in _STANDARD_SPEEDS:
+        reading.speed = speed
+    if place not in _ANYWHERE and _WORD.fullmatch(place):
+        reading.issues.append(f"unpriced_term: inference_geo = {place}")
+        reading.has_unread_usage = True
 
 
 def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
@@ -197,15 +223,15 @@ def _walk(usage: Mapping[str, object], prefix: str, depth: int) -> Iterator[tupl
 
 
 def _by_modality(listed: list[object]) -> Mapping[str, object]:
-    """Return a list of objects as one: Google's counts by their modality, any other by its place."""
+    """Return a list of objects as one: Google's counts by modality, Bedrock's by time to live, any other by place."""
     found: dict[str, object] = {}
     for place, each in enumerate(listed[:_LEAVES_MAX]):
         if isinstance(each, Mapping):
             said = cast("Mapping[str, object]", each)
-            modality = said.get("modality")
-            count = said.get("tokenCount", said.get("token_count"))
-            if isinstance(modality, str) and count is not None:
-                found[modality.lower()] = count
+            kind = said.get("modality", said.get("ttl"))
+            count = said.get("tokenCount", said.get("token_count", said.get("inputTokens")))
+            if isinstance(kind, str) and count is not None:
+                found[kind.lower()] = count
             else:
                 found[str(place)] = said
     return found

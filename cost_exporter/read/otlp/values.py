@@ -97,8 +97,12 @@ def flag_of(value: AnyValue) -> bool | None:
 
 
 def is_empty(value: AnyValue) -> bool:
-    """Return whether an attribute says nothing: no value at all, an empty text, or a word for nothing."""
+    """Return whether an attribute says nothing: no value, an empty text, list or map, or a word for nothing."""
     kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return not value.array_value.values
+    if kind == "kvlist_value":
+        return not value.kvlist_value.values
     return kind is None or (kind == "string_value" and value.string_value.strip().lower() in _NOTHING)
 
 

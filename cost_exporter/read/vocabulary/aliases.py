@@ -160,6 +160,7 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
     _counted(
         "cache_image_read_tokens",
         "part of input_image_tokens and of cache_read_tokens",
+        "gen_ai.usage.image.cache_read.input_tokens",  # the registry's
         "gen_ai.usage.cache_read.image.input_tokens",
         "gen_ai.usage.details.image_cache_tokens",
     ),

@@ -62,6 +62,7 @@ _OPERATIONS: Final[dict[str, str]] = {
     "handoff": WRAPPER,
     "turn": WRAPPER,
     "conversation": WRAPPER,
+    "count_tokens": WRAPPER,  # free
     "search_memory": WRAPPER,
     "create_memory": WRAPPER,
     "update_memory": WRAPPER,

@@ -11,10 +11,12 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "UsageName",
+    "counts_tokens",
     "is_container",
     "is_envelope",
     "is_service_tier",
     "is_surely_usage",
+    "is_total",
     "may_show_value",
     "usage_name",
 ]
@@ -22,8 +24,12 @@ __all__ = [
 _JUDGED_LENGTH_MAX: Final = 256
 """A longer one contains data and is not a name."""
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_JOINED: Final = re.compile(
+    r"(?<=[a-z])(?=tokens?(?:$|count|usage))|(?<=token)(?=count|usage)|(?<=tokens)(?=count|usage)"
+)
+"""Where a word is two: `cachedtokens`, `tokencount`."""
 
-_TOKENS: Final = frozenset({"token", "tokens"})
+_TOKENS: Final = frozenset({"token", "tokens", "tok", "toks"})
 _CACHE: Final = frozenset({"cache", "cached"})
 _REASONING: Final = frozenset({"reason", "reasoning", "thought", "thoughts", "think", "thinking"})
 _INPUT: Final = _CACHE | {"input", "inputs", "prompt", "prompts"}
@@ -31,9 +37,11 @@ _OUTPUT: Final = _REASONING | {"output", "outputs", "completion", "completions",
 _MEDIA: Final = frozenset({"audio", "image", "images", "video", "videos"})
 _METERS: Final = frozenset(
     {"character", "characters", "char", "chars", "second", "seconds", "minute", "minutes", "billed"}
-    | {"credit", "credits", "search", "searches", "grounding", "duration"}
+    | {"credit", "credits", "search", "searches", "websearch", "websearches", "grounding", "duration"}
 )
 """Other measures than tokens: what they count may be billed beside the tokens."""
+_METERS_OF_FAMILIES: Final = frozenset({"pages", "pixels", "megapixels", "neurons", "frames"})
+"""The same, but an application may count them too."""
 _SPEAKING: Final = _TOKENS | _CACHE | _REASONING | _MEDIA | _METERS
 _CONTAINER: Final = "usage"
 _CONTAINER_ENDS: Final = (
@@ -44,42 +52,60 @@ _CONTAINER_ENDS: Final = (
     ("usage", "raw"),
     ("token", "usage"),
 )
+_SUMS_OF_SEVERAL: Final = frozenset({"aggregated", "accumulated", "cumulative", "established"})
+"""The words of a usage object that is not that of one call."""
 _ENVELOPE_ENDS: Final = (("response", "metadata"), ("provider", "metadata"), ("llm", "output"), ("raw", "response"))
 """How the names of objects end that may hold a usage object among other things."""
-_FAMILIES: Final = re.compile(r"(?:gen_?ai|llm|ai|openai|anthropic|tts|stt)[._]")
+_FAMILIES: Final = re.compile(
+    r"(?:gen_?ai|llm|ai|openai|anthropic|tts|stt|aws[._]bedrock|cohere|mistral|groq|deepgram|elevenlabs|openrouter)[._]"
+)
 """How the names of the instrumentations of language models and speech begin: there a weaker word is enough."""
 
+_SUMS: Final = ("total", "totals", "sum", "aggregated", "accumulated", "cumulative", "established")
+_TOTAL: Final = frozenset({"usage", "total", "token", "tokens", "count"})
+_OF_FAMILIES: Final = frozenset({"gen", "genai", "ai", "llm", "openai", "anthropic"})
 _HARMLESS: Final[dict[str, str]] = {
-    **dict.fromkeys(("total", "totals", "sum", "aggregated", "accumulated", "cumulative", "established"), "a sum"),
+    **dict.fromkeys(_SUMS, "a sum"),
     **dict.fromkeys(("text", "uncached", "noncached", "prediction", "predicted"), "priced as the rest of its total"),
     **dict.fromkeys(("miss", "misses", "missed"), "priced as the rest of its total"),
     **dict.fromkeys(("per", "rate", "ratio", "percent", "percentage", "pct", "throughput", "tps"), "a rate"),
     **dict.fromkeys(("speed", "utilization", "utilisation", "score", "probability", "logprob", "logprobs"), "a rate"),
     **dict.fromkeys(("time", "ttft", "ttfb", "ttfc", "ttfa", "latency", "delay", "elapsed", "first"), "a latency"),
-    **dict.fromkeys(("ms", "millis", "milliseconds", "timestamp", "duration", "timeout", "retry"), "a time"),
-    **dict.fromkeys(("created", "started", "ended", "expires", "ttl", "age"), "a time"),
     **dict.fromkeys(("max", "maximum", "min", "minimum", "limit", "limits", "budget", "quota"), "a limit"),
-    **dict.fromkeys(("remaining", "reset", "threshold", "window", "allowed", "available"), "a limit"),
-    **dict.fromkeys(("size", "width", "height", "sample", "bitrate", "quality", "dimensions", "fps"), "a setting"),
-    **dict.fromkeys(("effort", "enabled", "penalty", "seed", "index", "version", "port", "level"), "a setting"),
-    **dict.fromkeys(("memory", "cpu", "disk", "heap", "gpu", "network", "bytes"), "of a machine"),
-    **dict.fromkeys(("temperature", "setting", "settings", "config", "options"), "a setting"),
+    **dict.fromkeys(("remaining", "reset", "threshold", "window", "allowed", "available", "ratelimit"), "a limit"),
     **dict.fromkeys(("cost", "costs", "price", "prices", "usd", "fee"), "money, which has a table of its own"),
-    **dict.fromkeys(("id", "ids", "hash", "key", "uuid", "code", "status"), "a name"),
+    **dict.fromkeys(("fetch", "fetches"), "free but for its tokens, whoever fetches a page"),
+    **dict.fromkeys(("id", "ids", "hash", "key", "uuid", "status"), "a name"),
     **dict.fromkeys(("finish", "stop", "oauth", "auth", "access", "refresh", "bearer", "csrf"), "a name"),
-    **dict.fromkeys(("content", "contents", "message", "messages", "arguments", "args", "parameters"), "content"),
-    **dict.fromkeys(("schema", "function", "functions", "document", "documents", "url", "uri"), "content"),
 }
 """Words that make a name harmless, and why."""
+_HARMLESS_IF_UNCOUNTED: Final[dict[str, str]] = {
+    **dict.fromkeys(("ms", "millis", "milliseconds", "timestamp", "duration", "timeout", "retry"), "a time"),
+    **dict.fromkeys(("created", "started", "ended", "expires", "ttl", "age", "retention"), "a time"),
+    **dict.fromkeys(("size", "width", "height", "sample", "bitrate", "quality", "dimensions", "fps"), "a setting"),
+    **dict.fromkeys(("effort", "enabled", "penalty", "seed", "index", "version", "port", "level"), "a setting"),
+    **dict.fromkeys(("temperature", "setting", "settings", "config", "options", "detail", "resolution"), "a setting"),
+    **dict.fromkeys(("breakpoint", "breakpoints"), "a setting"),
+    **dict.fromkeys(("memory", "cpu", "disk", "heap", "gpu", "network", "bytes"), "of a machine"),
+    **dict.fromkeys(("content", "contents", "message", "messages", "arguments", "args", "parameters"), "content"),
+    **dict.fromkeys(("schema", "function", "functions", "document", "documents", "url", "uri", "code"), "content"),
+}
+"""The same, but where the name ends with what was counted, as `gen_ai.usage.message_tokens` does."""
+_COUNTED: Final = frozenset({"tokens", "toks", "seconds", "characters", "chars", "credits", "searches", "images"})
 _HARMLESS_OUTSIDE: Final = frozenset({"tool", "tools", "query", "queries", "value", "number"})
 """Content too, but for the leaf of a usage object, and where the name says that they were counted."""
 _COUNTS: Final = frozenset(
     {"count", "counts", "calls", "requests", "uses", "used", "queries", "invocations", "runs", "sessions"}
 )
 """How the name of a count ends: `gen_ai.tool.web_search.count`."""
+_OPENINFERENCE: Final = "llm.token_count."
+"""OpenInference counts under these names, and only there."""
 _CONTENT: Final = frozenset({"content", "contents"})
 _CODE, _RUNS = frozenset({"code"}), frozenset({"execution", "interpreter"})
-_LENGTH: Final = frozenset({"duration"})
+_LENGTHS: Final = frozenset({"duration", "ms", "millis", "milliseconds", "min"})
+_HEARD: Final = frozenset({"audio", "video", "videos"})
+_PROMPT_OF_A_TOOL: Final = frozenset({"tool", "use", "prompt"})
+"""Google counts what its own tools asked beside the prompt."""
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
 """Names of the input without its cached part."""
 
@@ -100,10 +126,11 @@ def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
         return None
     words = _words(name)
     known = frozenset(words)
-    is_in_container = is_in_container or _CONTAINER in known
+    is_in_container = is_in_container or _CONTAINER in known or name.startswith(_OPENINFERENCE)
     if not is_in_container and not _speaks(name, known):
         return None
-    if _is_harmless(known) or _NOT_CACHED.search(name):
+    is_counted = words[-1:] != () and words[-1] in _COUNTED and (is_in_container or _FAMILIES.match(name) is not None)
+    if _is_harmless(known, is_counted=is_counted, is_in_container=is_in_container) or _NOT_CACHED.search(name):
         return None
     if not is_in_container and not known.isdisjoint(_HARMLESS_OUTSIDE) and words[-1] not in _COUNTS:
         return None
@@ -113,25 +140,45 @@ def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
     return UsageName(total, _says(known, total))
 
 
-def _is_harmless(known: frozenset[str]) -> bool:
+def _is_harmless(known: frozenset[str], *, is_counted: bool, is_in_container: bool) -> bool:
     """Return whether words make a name harmless: not the content that was cached, nor how long audio or video is."""
     harmless = known.intersection(_HARMLESS)
+    if "text" in harmless and not known.isdisjoint(_METERS):
+        harmless -= {"text"}  # speech is billed by the characters or seconds of it
+    if not is_counted:
+        harmless |= known.intersection(_HARMLESS_IF_UNCOUNTED)
     if not known.isdisjoint(_RUNS):
         harmless -= _CODE
     if harmless <= _CONTENT and not known.isdisjoint(_CACHE):
         return False
-    return bool(harmless) and not (harmless == _LENGTH and not known.isdisjoint(_MEDIA))
+    if harmless <= _LENGTHS and not known.isdisjoint(_HEARD):
+        return not is_in_container and "duration" not in known and bool(harmless)
+    return bool(harmless)
 
 
 def is_container(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object, by its last words."""
     words = _words(name) if len(name) <= _JUDGED_LENGTH_MAX else ()
-    return any(words[-len(end) :] == end for end in _CONTAINER_ENDS)
+    return any(words[-len(end) :] == end for end in _CONTAINER_ENDS) and _SUMS_OF_SEVERAL.isdisjoint(words)
 
 
 def is_envelope(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object somewhere in it."""
     return len(name) <= _JUDGED_LENGTH_MAX and _words(name)[-2:] in _ENVELOPE_ENDS
+
+
+def counts_tokens(name: str) -> bool:
+    """Return whether a name ends with tokens, or with how many there were."""
+    words = _words(name)
+    return words[-1:] != () and not _TOKENS.isdisjoint(words) and words[-1] in _TOKENS | {"count", "counts", "usage"}
+
+
+def is_total(name: str) -> bool:
+    """Return whether an attribute of this name is the sum of all tokens of a call, by words that say nothing else."""
+    if len(name) > _JUDGED_LENGTH_MAX or not may_show_value(name):
+        return False
+    words = frozenset(_words(name)) - _OF_FAMILIES
+    return "total" in words and words <= _TOTAL and len(words) > 1
 
 
 def is_service_tier(name: str) -> bool:
@@ -159,7 +206,8 @@ def may_show_value(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def _words(name: str) -> tuple[str, ...]:
-    return tuple(word.lower() for word in _WORD.findall(name))
+    found = (word.lower() for word in _WORD.findall(name))
+    return tuple(part for word in found for part in _JOINED.split(word))
 
 
 def _speaks(name: str, known: frozenset[str]) -> bool:
@@ -168,7 +216,10 @@ def _speaks(name: str, known: frozenset[str]) -> bool:
         return True
     if not known.isdisjoint(_CODE) and not known.isdisjoint(_RUNS):  # code that the vendor ran, by run or by session
         return _words(name)[-1] in _COUNTS
-    return not known.isdisjoint(_SPEAKING) and ("." not in name or _FAMILIES.match(name) is not None)
+    is_of_family = _FAMILIES.match(name) is not None
+    if is_of_family and not known.isdisjoint(_METERS_OF_FAMILIES):
+        return True
+    return not known.isdisjoint(_SPEAKING) and ("." not in name or is_of_family)
 
 
 def _total(words: tuple[str, ...]) -> str:
@@ -176,6 +227,8 @@ def _total(words: tuple[str, ...]) -> str:
     if _TOKENS.isdisjoint(words) and not _METERS.isdisjoint(words):
         return ""
     if _TOKENS.isdisjoint(words) and not _MEDIA.isdisjoint(words):
+        return ""
+    if _PROMPT_OF_A_TOOL.issubset(words):
         return ""
     for word in reversed(words):
         if word in _OUTPUT:
