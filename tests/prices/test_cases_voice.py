@@ -139,14 +139,16 @@ CASES = [
         provider="aws",
         model="transcribe",
         usage={"audio_seconds": D("3.2")},
-        lines={"audio_seconds": D("0.024") * 15 / 60},
+        lines={"audio_seconds": D("0.01") * 15 / 60},
         source="aws.amazon.com/transcribe/pricing",
+        issue="assumed_mode",
     ),
     Case(
         provider="aws",
         model="transcribe",
         usage={"audio_seconds": D("62.3")},
-        lines={"audio_seconds": D("0.024") * 63 / 60},
+        given={"mode": "batch"},
+        lines={"audio_seconds": D("0.006") * 63 / 60},
         source="aws.amazon.com/transcribe/pricing",
     ),
     Case(

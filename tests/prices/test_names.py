@@ -156,7 +156,7 @@ def test_a_free_request_that_another_model_answered_is_not_free(model: str, requ
 def test_polly_and_transcribe_by_their_own_names(provider: str) -> None:
     """They are Amazon's, whatever they are called."""
     assert quoted(provider, "neural", characters=1_000_000).amount_usd == D(16)
-    assert quoted("aws.transcribe", "standard", audio_seconds=60).amount_usd == D("0.024")
+    assert quoted("aws.transcribe", "standard", audio_seconds=60).amount_usd == D("0.01")
     assert quoted("aws.polly", "standard", characters=1_000_000).amount_usd == D(4)
 
 
