@@ -90,12 +90,17 @@ def test_credentials_in_urls_are_dropped() -> None:
 
 def test_of_json_the_numbers_and_ids_are_kept() -> None:
     """At any depth up to a bound."""
-    said = {"id": "r1", "text": "secret", "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}, "x" * 999: 1.5}
+    said = {
+        "id": "r1",
+        "text": "secret",
+        "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}},
+        "x" * 999: 1.5,
+    }
     span = request(document({"output.value": json.dumps(said)}))[0].scope_spans[0].spans[0]
     (kept,) = wire.parse_request(strip_content(span)).resource_spans[0].scope_spans[0].spans
     assert json.loads(plain(kept.attributes["output.value"])) == {
         "id": "r1",
-        "usage": {"a": 1, "b": {"c": {"d": {}}}},
+        "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {}}}}}},
         "x" * 128: 1.5,
     }
 
