@@ -74,7 +74,7 @@ _HARMLESS: Final[dict[str, str]] = {
     **dict.fromkeys(("max", "maximum", "min", "minimum", "limit", "limits", "budget", "quota"), "a limit"),
     **dict.fromkeys(("remaining", "reset", "threshold", "window", "allowed", "available", "ratelimit"), "a limit"),
     **dict.fromkeys(("cost", "costs", "price", "prices", "usd", "fee"), "money, which has a table of its own"),
-    **dict.fromkeys(("fetch", "fetches"), "free but for its tokens, whoever fetches a page"),
+    **dict.fromkeys(("fetch", "fetches"), "free but for its tokens"),
     **dict.fromkeys(("id", "ids", "hash", "key", "uuid", "status"), "a name"),
     **dict.fromkeys(("finish", "stop", "oauth", "auth", "access", "refresh", "bearer", "csrf"), "a name"),
 }
