@@ -1,7 +1,8 @@
-"""`callfare budget set|list|status|remove|release`: what a tenant's calls may cost, and what they did cost."""
+"""`callfare budget set|raise|list|status|remove|release`: what a tenant's calls may cost, and what they did cost."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import psycopg
@@ -82,6 +83,33 @@ def set_budget(
     )
 
 
+@budgets.command(name="raise")
+def raise_budget(
+    name: Name,
+    *,
+    by: Annotated[str, typer.Option(metavar="USD", help="Added to the limit.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="When the raise ends: a date (its midnight, UTC).")],
+) -> None:
+    """Raise the limit of a budget for a time. A raise replaces the one before; 0 ends it."""
+    with _connection() as connection:
+        spec = next((spec for spec in all_budgets(connection, None) if spec.name == name), None)
+        if spec is None:
+            raise CallfareError(f"there is no budget {name!r}; see `callfare budget list`")
+        raised = _rule(
+            {
+                "name": name,
+                "tenant": spec.tenant,
+                "window": spec.time_window,
+                "limit_usd": to_plain(spec.limit_usd),
+                "raised_by_usd": by,
+                "raised_until": until,
+            },
+            {"raised_by_usd": "--by", "raised_until": "--until"},
+        )
+        put_budget(connection, replace(spec, raised_by_usd=raised.raised_by_usd, raised_until=raised.raised_until))
+    print_line(f"budget {name} is raised by {by} USD until {until}")
+
+
 @budgets.command(name="list")
 def list_budgets(*, tenant: OnlyTenant = None, as_json: AsJson = False) -> None:
     """List the budgets as they were set."""
@@ -144,14 +172,14 @@ def release(
     print_line(f"reservation {reservation} holds nothing any more")
 
 
-def _rule(stated: dict[str, Any]) -> BudgetRule:
+def _rule(stated: dict[str, Any], options: Mapping[str, str] = _OPTIONS) -> BudgetRule:
     """Read a budget as the configuration file does, with the names of the options in its errors."""
     try:
         return BudgetRule.model_validate({name: value for name, value in stated.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "budget"
-        option = _OPTIONS.get(field, field if field in {"budget", "name"} else f"--{field.replace('_', '-')}")
+        option = options.get(field, field if field in {"budget", "name"} else f"--{field.replace('_', '-')}")
         message = first["msg"].removeprefix("Value error, ")
         raise typer.BadParameter(f"{option}: {message}") from None
 

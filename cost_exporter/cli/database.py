@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.rows import TupleRow
 
 from cost_exporter.errors import StoreUnavailable
@@ -48,8 +49,13 @@ def connect(database_url: str, *, autocommit: bool = True) -> Generator[psycopg.
         connection = session.connect(database_url, autocommit=autocommit)
     except psycopg.Error as error:
         raise unreachable(error) from error
-    with connection:
-        yield connection
+    try:
+        with connection:
+            yield connection
+    except (UndefinedTable, UndefinedColumn, UndefinedFunction, InvalidSchemaName) as error:
+        raise StoreUnavailable(
+            "the database does not have all tables yet: wait until the service has started, or run `callfare migrate`"
+        ) from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -90,6 +91,7 @@ def tools_of(service: Service) -> Any:
     except ImportError as error:
         raise MissingExtra("callfare mcp", "mcp") from error
     server = FastMCP("callfare", instructions=_INSTRUCTIONS)
+    server._mcp_server.version = version("callfare")  # noqa: SLF001 - else it is the SDK's own  # pyright: ignore[reportPrivateUsage]
     reads = ToolAnnotations(readOnlyHint=True, openWorldHint=False)
 
     @server.tool(annotations=reads)

@@ -112,3 +112,31 @@ def test_a_trace_ends_with_the_budgets_of_its_tenant(callfare: Any, own_database
     assert line.startswith("budget acme-total of acme: ≥ ")
     assert line.endswith(" % of 1 USD in all")
     assert "budgets" not in callfare("trace", SUPPORT_CALL.hex(), "--json").json
+
+
+def test_a_limit_is_raised_for_a_time(callfare: Any) -> None:
+    """Nothing else of the budget changes; a later raise replaces it."""
+    callfare(*SET, "--threshold", "50")
+    assert callfare("budget", "raise", "acme-day", "--by", "20", "--until", "2099-12-05").exit_code == 0
+    (raised,) = callfare("budget", "list", "--json").json["budgets"]
+    assert (raised["limit_usd"], raised["raised_by_usd"], raised["thresholds"]) == ("5", "20", ["50", "100"])
+    (status,) = callfare("budget", "status", "--json").json["budgets"]
+    assert (status["limit_usd"], status["remaining_usd"]) == ("25", "25")
+    assert callfare("budget", "raise", "acme-day", "--by", "0", "--until", "2099-12-05").exit_code == 0
+    (status,) = callfare("budget", "status", "--json").json["budgets"]
+    assert status["limit_usd"] == "5"
+    assert "--by: 'lots'" in callfare("budget", "raise", "acme-day", "--by", "lots", "--until", "2099-12-05").err
+    assert (
+        "there is no budget 'other'" in callfare("budget", "raise", "other", "--by", "1", "--until", "2099-12-05").err
+    )
+
+
+def test_a_database_that_is_not_migrated_yet_is_named(
+    empty_database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service may be about to do it: one line, and no traceback."""
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", as_url(empty_database_url))
+    ran = run_command(capsys, *SET)
+    assert ran.exit_code == 1
+    assert ran.err.startswith("error: the database does not have all tables yet: wait until the service has started")
+    assert ran.err.count("\n") == 1

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ async def called(url: str, token: str, asked: list[tuple[str, dict[str, Any]]]) 
         command=sys.executable, args=["-m", "cost_exporter", "mcp", "--url", url], env=environment
     )
     async with stdio_client(program) as (reading, writing), ClientSession(reading, writing) as session:
-        await session.initialize()
+        assert (await session.initialize()).serverInfo.version == version("callfare")
         tools = (await session.list_tools()).tools
         answers: list[Any] = []
         for name, arguments in asked:

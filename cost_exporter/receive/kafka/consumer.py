@@ -15,6 +15,7 @@ from confluent_kafka import Message as PolledMessage
 
 from cost_exporter.errors import CallfareError, PermissionDenied, StoreUnavailable
 from cost_exporter.receive.kafka.connection import BrokerOptions
+from cost_exporter.receive.kafka.seldom import QUIET_SECONDS, Seldom
 from cost_exporter.receive.kafka.taking import Message, Taker
 from cost_exporter.receive.kafka.topics import Topics
 
@@ -22,6 +23,7 @@ __all__ = ["KafkaObserver", "SpanConsumer"]
 
 _LOG = logging.getLogger(__name__)
 _LOG_OF_LIBRARY = logging.getLogger("cost_exporter.kafka")
+_LOG_OF_LIBRARY.addFilter(Seldom())
 _MESSAGES_MAX: Final = 1_000
 _POLL_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = (0.5, 10.0)
@@ -29,8 +31,7 @@ _RETRY_SECONDS: Final = (0.5, 10.0)
 _ASK_SECONDS_MAX: Final = 2.0
 _LAG_EVERY_SECONDS: Final = 5.0
 _SILENT_SECONDS_MAX: Final = 120.0
-_QUIET_SECONDS: Final = 30.0
-"""Between two lines in the log about brokers that do not answer."""
+
 _MINUTE_MS: Final = 60_000
 Place = tuple[str, int]
 """Topic and partition."""
@@ -276,7 +277,7 @@ class SpanConsumer:
     def _complain_of(self, text: str) -> None:
         """Write a line, but not one for each attempt."""
         now_seconds = self._monotonic_seconds()
-        if self._complained_at_seconds is None or now_seconds - self._complained_at_seconds >= _QUIET_SECONDS:
+        if self._complained_at_seconds is None or now_seconds - self._complained_at_seconds >= QUIET_SECONDS:
             self._complained_at_seconds = now_seconds
             _LOG.warning("%s", text)
 
