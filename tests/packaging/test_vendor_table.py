@@ -20,7 +20,9 @@ ROWS: Final = {
 def pinned(file: str) -> dict[str, set[str]]:
     """The releases that a file pins, by distribution."""
     found: dict[str, set[str]] = {}
-    for name, release in re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE):
+    for name, release in re.findall(
+        r"^(?:~ )?([\w.-]+)==([\w.]+)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE
+    ):
         found.setdefault(name, set()).add(release)
     return found
 
