@@ -1,8 +1,8 @@
-"""The configuration file (`CALLFARE_CONFIG`): revenue, fees, budgets, alerts, reports, cost sources, Kafka topics.
+"""The configuration file (`CALLFARE_CONFIG`): revenue, fees, budgets, tiers, alerts, reports, cost sources, topics.
 
 Money is a quoted decimal string, because YAML would read 4.99 as a binary float. A mistake is one line with
 the file, the line number, the field and how to fix it. Nothing in the file is ignored: an unknown field is a
-mistake, and so is a section for something that this version cannot do, such as a tier.
+mistake.
 """
 
 import re
@@ -20,13 +20,10 @@ from cost_exporter.settings.budget_rule import FOREIGN_BUDGET_NAMES, BudgetRule
 from cost_exporter.settings.config_values import DecimalString, Part
 from cost_exporter.settings.kafka_topic import FOREIGN_TOPIC_NAMES, KafkaTopic
 from cost_exporter.settings.report_rule import FOREIGN_REPORT_NAMES, ReportRule
+from cost_exporter.settings.tier_rule import STANDARD, TierRule
 
 __all__ = ["Config", "Fee", "Revenue", "load_config"]
 
-_NOT_BUILT: Final = {
-    "tiers": "no budget of a request is enforced",
-}
-"""Sections that a later version reads, and what does not happen until then."""
 Named = BudgetRule | AlertRule | ReportRule
 _FOREIGN_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "budgets": FOREIGN_BUDGET_NAMES,
@@ -77,6 +74,8 @@ class Config(Part):
     fees: tuple[Fee, ...] = Field(default=(), strict=False)
     budgets: tuple[BudgetRule, ...] = Field(default=(), strict=False)
     """Limits of what calls may cost in a window."""
+    tiers: dict[str, TierRule] = Field(default_factory=dict)
+    """Budgets of single requests, by name, for `callfare.budget(tier=...)` in applications that have this file."""
     alerts: tuple[AlertRule, ...] = Field(default=(), strict=False)
     """Receivers of alerts."""
     reports: tuple[ReportRule, ...] = Field(default=(), strict=False)
@@ -85,6 +84,13 @@ class Config(Part):
     """Names of instrumentation scopes or providers whose reported cost is used instead of ours (rule 14)."""
     kafka_topics: tuple[KafkaTopic, ...] = Field(default=(), strict=False)
     """Topics that `callfare consume` reads, instead of `CALLFARE_KAFKA_TOPIC`."""
+
+    @field_validator("tiers")
+    @classmethod
+    def _have_a_standard(cls, tiers: dict[str, TierRule]) -> dict[str, TierRule]:
+        if tiers and STANDARD not in tiers:
+            raise ValueError(f"has no tier {STANDARD}, which applies where a request names an unknown one; add it")
+        return tiers
 
     @field_validator("kafka_topics")
     @classmethod
@@ -154,10 +160,6 @@ def _validated(path: Path, text: str) -> Config:
         return Config()
     if not isinstance(content, dict):
         raise SettingsError(f"{path}:1: must be a mapping; begin a line with one of {_field_names(Config)}")
-    for name, consequence in _NOT_BUILT.items():
-        if name in content:
-            line = _line_of(root, (name,))
-            raise SettingsError(f"{path}:{line}: {name}: this version has no {name}, so {consequence}; remove {name}")
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -196,6 +198,7 @@ def _names_at(location: tuple[int | str, ...]) -> str:
         "revenue": Revenue,
         "fees": Fee,
         "budgets": BudgetRule,
+        "tiers": TierRule,
         "alerts": AlertRule,
         "reports": ReportRule,
         "kafka_topics": KafkaTopic,

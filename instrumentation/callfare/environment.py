@@ -11,6 +11,7 @@ __all__ = [
     "budget_token",
     "budget_url",
     "captures_content",
+    "config_file",
     "default_category",
     "default_tenant",
     "includes_stream_usage",
@@ -87,6 +88,11 @@ def price_files() -> tuple[str, ...]:
     """CALLFARE_PRICES: price files for `callfare.budget` beside what ships with the package, separated by commas."""
     stated = os.environ.get("CALLFARE_PRICES", "").replace(os.pathsep, ",")
     return tuple(os.path.expanduser(path) for part in stated.split(",") if (path := part.strip()))  # noqa: PTH111 - text
+
+
+def config_file() -> str:
+    """CALLFARE_CONFIG: the configuration file; applications use its `tiers` for `callfare.budget(tier=...)`."""
+    return os.environ.get("CALLFARE_CONFIG", "").strip()
 
 
 def budget_url() -> str:

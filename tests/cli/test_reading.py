@@ -371,8 +371,8 @@ def test_doctor_refuses_a_configuration_without_effect(
 ) -> None:
     """A section that nothing reads is wrong to the doctor as it is to the service."""
     path = tmp_path / "callfare.yaml"
-    path.write_text("tiers: []\n")
+    path.write_text("limits: []\n")
     monkeypatch.setenv("CALLFARE_CONFIG", str(path))
     ran = callfare("doctor", "--json")
     assert ran.exit_code != 0
-    assert f"{path}:1: tiers: " in ran.out
+    assert f"{path}:1: limits: " in ran.out

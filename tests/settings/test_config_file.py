@@ -76,13 +76,27 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "control.yaml")
 
 
-@pytest.mark.parametrize("name", ["tiers"])
-@pytest.mark.parametrize("content", ["[]", "{}", "[{name: acme-day}]", "null"])
-def test_what_would_have_no_effect_is_refused_by_name(tmp_path: Path, name: str, content: str) -> None:
-    """An alert that nobody gets is worse than none: the section is refused, whatever is in it."""
+def test_tiers_are_read(tmp_path: Path) -> None:
+    """By name, with exact amounts."""
+    tiers = load(tmp_path, 'tiers: {standard: {total_usd: "1.50", per_task_usd: {analysis: "0.75"}}}\n').tiers
+    assert tiers["standard"].total_usd == Decimal("1.50")
+    assert tiers["standard"].per_task_usd == {"analysis": Decimal("0.75")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('tiers: {quick: {total_usd: "1"}}', "tiers: has no tier standard"),
+        ("tiers: {standard: {total_usd: 1.5}}", "tiers.standard.total_usd: must be a quoted decimal string"),
+        (
+            'tiers: {standard: {total: "1"}}',
+            "tiers.standard.total: is not a setting; remove it, or write one of total_usd",
+        ),
+        ("tiers: {standard: {}}", "tiers.standard.total_usd: is missing"),
+    ],
+)
+def test_a_tier_that_is_wrong_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    """With the file, the line, the field and how to fix it."""
     with pytest.raises(SettingsError) as refused:
-        load(tmp_path, f'fees: [{{percent: "2.9"}}]\n{name}: {content}\n')
-    message = str(refused.value)
-    assert message.startswith(f"{tmp_path / 'callfare.yaml'}:2: {name}: ")
-    assert message.endswith(f"; remove {name}")
-    assert "\n" not in message
+        load(tmp_path, f"{text}\n")
+    assert str(refused.value).startswith(f"{tmp_path / 'callfare.yaml'}:1: {said}")

@@ -3,6 +3,7 @@
     with budget("1.50", {"analysis": "0.75"}) as money:
         ...                                  # each paid call in here, in any thread or task, is checked first
         print(money.spent_usd, money.remaining_usd)
+    with budget(tier="quick"): ...           # limits by name, from the configuration file
     async with budget("0.50", hard=False, on_exceeded=print): ...
     @budget("0.20")
     async def answer(question): ...          # functions, coroutines and generators; each call has a budget of its own
@@ -28,6 +29,7 @@ from callfare.budget.limits import Hard, Limits, OnExceeded
 from callfare.budget.money import Stated, amount_of, amounts_of
 from callfare.budget.prices import load_prices
 from callfare.budget.reservation import Reservation
+from callfare.budget.tiers import tier_named
 from callfare.calls.admission import with_gate
 from callfare.decorating import decorated
 from cost_exporter.domain.money import CONTEXT
@@ -46,18 +48,30 @@ class Budget:
 
     def __init__(
         self,
-        total_usd: Stated,
+        total_usd: Stated | None = None,
         per_task_usd: Mapping[str, Stated] | None = None,
         *,
         tier: str | None = None,
         hard: Hard = True,
         on_exceeded: OnExceeded | None = None,
     ) -> None:
-        """Amounts are Decimals, strings or ints. `tier` names the budget, on spans and in errors."""
+        """Amounts are Decimals, strings or ints.
+
+        `tier` names the budget, on spans and in errors. Without `total_usd` its limits are those of the tier of this
+        name in the configuration file, else of the tier `standard`; `per_task_usd` adds to them.
+        """
         if hard not in (True, False, "shadow"):
             raise ValueError('hard must be True, False or "shadow"')
-        self._total_usd = amount_of(total_usd, "total_usd")
-        self._per_task_usd = amounts_of(per_task_usd, "per_task_usd")
+        per_task = amounts_of(per_task_usd, "per_task_usd")
+        if total_usd is not None:
+            self._total_usd = amount_of(total_usd, "total_usd")
+        elif tier is not None:
+            named = tier_named(tier)
+            tier, per_task = named.name, {**named.per_task_usd, **per_task}
+            self._total_usd = named.total_usd
+        else:
+            raise ValueError('budget needs total_usd, such as "0.50", or the name of a tier')
+        self._per_task_usd = per_task
         self._tier = tier
         self._hard: Hard = hard
         self._on_exceeded = on_exceeded
