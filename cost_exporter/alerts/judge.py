@@ -17,6 +17,7 @@ from cost_exporter.alerts.reports import make_due_reports
 from cost_exporter.safe_text import for_log
 from cost_exporter.settings import AlertRule, ReportRule
 from cost_exporter.store.alerts.deliveries import give_up_old
+from cost_exporter.store.alerts.headroom import Headroom
 from cost_exporter.store.alerts.judging import judge_marked
 from cost_exporter.store.alerts.making import Connection
 from cost_exporter.store.alerts.sweeping import Seen, sweep
@@ -52,6 +53,7 @@ class Judge:
         self._mismatch_count = mismatch_count
         self._count_given_up = count_given_up
         self._listening_since = datetime.now(UTC)
+        self._headroom = Headroom()
         self._last_error = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callfare-alerts", daemon=True)
@@ -69,7 +71,7 @@ class Judge:
     def look(self) -> int:
         """Judge the tenants that spent since the last look, and return how many alerts that made."""
         with self._lend() as connection:
-            return judge_marked(connection, self._receivers, now=datetime.now(UTC))
+            return judge_marked(connection, self._receivers, now=datetime.now(UTC), headroom=self._headroom)
 
     def sweep(self) -> None:
         """Judge everything, make the reports that are due, and give up what could not be delivered for a day."""
@@ -79,6 +81,7 @@ class Judge:
             prices_checked_on=self._prices_checked_on(),
             mismatch_count=self._mismatch_count(),
         )
+        self._headroom.forget()
         with self._lend() as connection:
             sweep(connection, self._receivers, seen)
             make_due_reports(connection, self._reports, seen.now)

@@ -1,7 +1,8 @@
 """What is worth an alert as soon as it is committed: budgets, usage without a price, expensive workflows.
 
     marks      who spent: written by the transaction that stored the calls, deleted by the one that judges
-    crossings  read without a lock; there are none nearly always
+    headroom   leaves out the accounts to which nothing can have happened: nearly all of them
+    crossings  read without a lock
     lock       the accounts of those, in the order of their ids, and read again by a later statement
     make       the alert, with its deliveries
 
@@ -18,6 +19,7 @@ from psycopg.rows import dict_row
 
 from cost_exporter.domain.alerting import Alert, AlertKind, Receiver
 from cost_exporter.domain.money import to_plain
+from cost_exporter.store.alerts.headroom import Headroom, SeenAccount
 from cost_exporter.store.alerts.making import Connection, make_alert
 from cost_exporter.store.budgets.reserving import again
 from cost_exporter.store.database.statements import statement
@@ -32,16 +34,30 @@ _UNPRICED_A_DAY_MAX: Final = 50
 _WORKFLOWS_SINCE: Final = timedelta(minutes=10)
 
 
-def judge_marked(connection: Connection, receivers: Sequence[Receiver], *, now: datetime) -> int:
-    """Judge the tenants that spent since the last time, and return how many alerts that made."""
+def judge_marked(
+    connection: Connection, receivers: Sequence[Receiver], *, now: datetime, headroom: Headroom | None = None
+) -> int:
+    """Judge the tenants that spent since the last time, and return how many alerts that made.
+
+    `headroom` is what this judge remembers, so that it leaves out budgets to which nothing can have happened.
+    """
 
     def once() -> int:
+        try:
+            return judged()
+        except BaseException:
+            if headroom is not None:
+                headroom.forget()  # what was looked at is not judged
+            raise
+
+    def judged() -> int:
         with connection.transaction():
             marks: list[tuple[str, str | None]] = connection.execute(statement("take_marks")).fetchall()
             if not marks:
                 return 0
             _see_services(connection, marks, now)
-            return judge_spending(connection, sorted({tenant for tenant, _ in marks}), receivers, now=now)
+            tenants = sorted({tenant for tenant, _ in marks})
+            return judge_spending(connection, tenants, receivers, now=now, headroom=headroom)
 
     return again(once)
 
@@ -53,11 +69,12 @@ def judge_spending(
     *,
     now: datetime,
     workflows_since: timedelta = _WORKFLOWS_SINCE,
+    headroom: Headroom | None = None,
 ) -> int:
     """Judge what tenants spent, within a transaction, and return how many alerts that made."""
     made = 0
     if _anybody_gets("budget", receivers):
-        made += _judge_budgets(connection, tenants, receivers, now)
+        made += _judge_budgets(connection, tenants, receivers, now, headroom or Headroom())
     if _anybody_gets("unpriced", receivers):
         made += _judge_unpriced(connection, tenants, receivers, now)
     for over_usd in sorted({each.over_usd for each in receivers if each.over_usd is not None}):
@@ -81,10 +98,15 @@ def _anybody_gets(kind: AlertKind, receivers: Iterable[Receiver]) -> bool:
 # --------------------------------------------------------------------------------------------------------- budgets
 
 
-def _judge_budgets(connection: Connection, tenants: Sequence[str], receivers: Sequence[Receiver], now: datetime) -> int:
+def _judge_budgets(
+    connection: Connection,
+    tenants: Sequence[str],
+    receivers: Sequence[Receiver],
+    now: datetime,
+    headroom: Headroom,
+) -> int:
     connection.execute(statement("open_accounts_of"), {"tenants": list(tenants)})
-    found = connection.execute(statement("accounts_of_tenants"), {"tenants": list(tenants)}).fetchall()
-    account_ids = [account_id for (account_id,) in found]
+    account_ids = _due(connection, tenants, now, headroom)
     crossed = sorted({row["account_id"] for row in _crossed(connection, account_ids, now)})
     if not crossed:
         return 0
@@ -94,13 +116,34 @@ def _judge_budgets(connection: Connection, tenants: Sequence[str], receivers: Se
     return sum(make_alert(connection, _budget_alert(connection, row), receivers) for row in rows)
 
 
+def _due(connection: Connection, tenants: Sequence[str], now: datetime, headroom: Headroom) -> list[int]:
+    """Return the accounts of tenants that may have reached a threshold, and remember how far the others are from it."""
+    parameters = {"tenants": list(tenants), "now": now}
+    accounts = connection.execute(statement("accounts_of_tenants"), parameters).fetchall()
+    if _windows_have_ended(now):
+        headroom.forget()
+        return [account_id for account_id, _ in accounts]
+    headroom.begin((now.astimezone(UTC).date(), connection.execute(statement("version_of_budgets")).fetchone()))
+    spent_usd: dict[str, Decimal] = dict(connection.execute(statement("spent_by_tenants"), parameters).fetchall())
+    due = headroom.due(accounts, spent_usd, now)
+    if due:
+        rows = _rows(connection, "distance_to_thresholds", {"account_ids": due, "at": now})
+        headroom.learn([SeenAccount(**row) for row in rows], spent_usd)
+    return due
+
+
+def _windows_have_ended(now: datetime) -> bool:
+    """Whether late spans of windows that have just ended count: every window ends with an hour."""
+    return (now - _LATE).hour != now.hour
+
+
 def _crossed(connection: Connection, account_ids: Sequence[int], now: datetime) -> list[Row]:
     """Return the thresholds that are reached, in the windows that run and in those that have just ended."""
     if not account_ids:
         return []
     parameters = {"account_ids": list(account_ids), "now": now}
     rows = _rows(connection, "crossed_budgets", {**parameters, "at": now})
-    if (now - _LATE).hour != now.hour:  # every window ends with an hour
+    if _windows_have_ended(now):
         rows += [
             row for row in _rows(connection, "crossed_budgets", {**parameters, "at": now - _LATE}) if _is_over(row, now)
         ]

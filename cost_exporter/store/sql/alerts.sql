@@ -40,7 +40,29 @@ on conflict (budget_id, tenant_id) do nothing;
 
 -- accounts_of_tenants --
 -- The accounts of tenants, without a lock.
-select account_id from callfare.budget_account where tenant_id = any(%(tenants)s) order by account_id;
+select account_id, tenant_id from callfare.budget_account where tenant_id = any(%(tenants)s) order by account_id;
+
+-- version_of_budgets --
+-- Changes with any budget.
+select count(*), max(updated_at), max(budget_id) from callfare.budget;
+
+-- spent_by_tenants --
+-- What tenants spent in all on the days that windows can still be judged for.
+select tenant_id, sum(cost_usd) as cost_usd
+from callfare.daily_rollup
+where tenant_id = any(%(tenants)s) and day >= (%(now)s at time zone 'UTC')::date - 1
+group by tenant_id;
+
+-- distance_to_thresholds --
+-- How much accounts have left to the next threshold of which there is no alert yet; null where there is none.
+select
+  state.account_id, state.tenant_id as tenant, state.resets_at,
+  min(state.limit_usd * reached.threshold / 100 - state.spent_usd) filter (
+    where state.spent_usd * 100 < state.limit_usd * reached.threshold) as left_usd
+from callfare.budget_state(%(at)s) as state
+left join lateral unnest(state.thresholds) as reached (threshold) on true
+where state.account_id = any(%(account_ids)s)
+group by state.account_id, state.tenant_id, state.resets_at;
 
 -- lock_accounts_by_id --
 -- Lock accounts in the order of their ids.
