@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from psycopg_pool import ConnectionPool
 
+from cost_exporter.alerts.lag import LagJudge
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.counting import CountingObserver
 from cost_exporter.cli.database import connect
@@ -93,7 +94,7 @@ def consume(*, db: DatabaseUrl = None, web: WebAddress = None, start_from: From 
         topics = Topics(topics_of(settings, config), tokens)
         topics.require_owners()
         intake = _intake(settings, config, database_url, metrics, opened)
-        observer = KafkaMetrics(metrics.registry)
+        observer = KafkaMetrics(metrics.registry, _lag_judge(config, database_url, opened).lagging)
         brokers = broker_options(settings)
         consumer = SpanConsumer(brokers, settings.kafka_group, topics, Taker(intake), observer)
         readers = ReaderPool(database_url)
@@ -118,6 +119,14 @@ def _tokens(settings: Settings, database_url: str, opened: ExitStack) -> TokenDi
     pool = open_pool(database_url, size_max=2, wait_seconds_max=3, name="tokens")
     opened.callback(ConnectionPool[Any].close, pool)
     return TokenDirectory(pool.connection, is_always_closed=not settings.kafka_web_addr.is_loopback)
+
+
+def _lag_judge(config: Config, database_url: str, opened: ExitStack) -> LagJudge:
+    pool = open_pool(database_url, size_max=1, wait_seconds_max=3, name="alerts")
+    opened.callback(ConnectionPool[Any].close, pool)
+    judge = LagJudge(pool.connection, config.alerts)
+    opened.callback(judge.stop)
+    return judge
 
 
 def _intake(

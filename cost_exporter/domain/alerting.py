@@ -15,7 +15,9 @@ from cost_exporter.domain.money import CONTEXT, ZERO
 
 __all__ = ["ALERT_KINDS", "NO_TENANT", "Alert", "AlertKind", "Every", "Receiver", "is_spike", "last_period"]
 
-AlertKind = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "report"]
+AlertKind = Literal[
+    "budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "kafka_lag", "report"
+]
 """`report` is not judged: it is due."""
 ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
     # Those that are judged.
@@ -26,6 +28,7 @@ ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
     "silence",
     "prices_old",
     "integrity",
+    "kafka_lag",
 )
 Every = Literal["day", "week", "month"]
 NO_TENANT: Final = ""
@@ -68,6 +71,7 @@ class Receiver:
     spike_min_usd: Decimal = ZERO
     silence: timedelta = timedelta(hours=1)
     prices_old: timedelta = timedelta(days=30)
+    lag_message_count: int = 10_000
 
     def threshold(self, kind: AlertKind) -> Decimal | None:
         """Return its own threshold for alerts of this kind; None where receivers have none."""
@@ -75,6 +79,8 @@ class Receiver:
             return self.over_usd
         if kind == "spike":
             return self.spike_min_usd
+        if kind == "kafka_lag":
+            return Decimal(self.lag_message_count)
         if kind == "silence":
             return Decimal(self.silence // timedelta(minutes=1))
         return Decimal(self.prices_old.days) if kind == "prices_old" else None

@@ -207,6 +207,18 @@ def _report(facts: Facts) -> tuple[str, list[str], str]:
     )
 
 
+def _kafka_lag(facts: Facts) -> tuple[str, list[str], str]:
+    topic = _name(str(facts["topic"]))
+    return (
+        f"{facts['lag']:,} messages wait in Kafka",
+        [
+            f"Topic {topic} had more than {facts['lag_messages']:,} that `callfare consume` had not read yet.",
+            "Costs are late until they are read. Start another consumer, or see whether one has stopped.",
+        ],
+        "/",
+    )
+
+
 _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = {
     "budget": _budget,
     "unpriced": _unpriced,
@@ -216,6 +228,7 @@ _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = 
     "prices_old": _prices_old,
     "integrity": _integrity,
     "report": _report,
+    "kafka_lag": _kafka_lag,
 }
 
 

@@ -1,5 +1,6 @@
 """Metrics of `callfare consume`, beside those of what any process of the service stores."""
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -8,14 +9,17 @@ from cost_exporter.safe_text import for_metric_label
 
 __all__ = ["KafkaMetrics"]
 
+OnLag = Callable[[dict[tuple[str, int], int]], None]
+"""Gets how many messages wait in each partition. Must not block."""
 _LABELS: Final = ("topic", "partition")
 
 
 class KafkaMetrics:
     """What this member of the consumer group did and has before it. A `KafkaObserver`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Start all counters at 0. Of lag nothing is known yet, and so nothing is shown."""
+    def __init__(self, registry: CollectorRegistry, on_lag: OnLag | None = None) -> None:
+        """Start all counters at 0. Of lag nothing is known yet, and so nothing is shown; `on_lag` gets each figure."""
+        self._on_lag = on_lag
         self._taken = Counter("callfare_kafka_messages", "Messages of Kafka that are stored.", registry=registry)
         self._buried = Counter(
             "callfare_kafka_dead_messages",
@@ -48,6 +52,8 @@ class KafkaMetrics:
 
     def lagging(self, lags: dict[tuple[str, int], int]) -> None:
         """Show how many messages wait in each partition."""
+        if self._on_lag is not None:
+            self._on_lag(lags)
         self._lag.clear()
         for (topic, partition), count in lags.items():
             self._lag.labels(for_metric_label(topic), str(partition)).set(count)

@@ -37,7 +37,9 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how Standard Webhooks begins ev
 _KEY_BYTES: Final = (24, 64)
 
 Kind = Literal["webhook", "slack", "discord", "email", "apprise"]
-On = Literal["budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "report"]
+On = Literal[
+    "budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "kafka_lag", "report"
+]
 
 
 def _name(given: Any) -> Any:
@@ -76,8 +78,8 @@ class AlertRule(Part):
     url: Secret
     """Where messages go. `${NAME}` takes it from the environment of the service."""
     on: Annotated[tuple[On, ...], Field(strict=False), BeforeValidator(_on)]
-    """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`; and
-    `report`, for a receiver that gets only reports, which name it."""
+    """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`,
+    `kafka_lag`; and `report`, for a receiver that gets only reports, which name it."""
     tenant: str | None = None
     """Only alerts of this tenant. Unset: of all, and of the service itself."""
     over_usd: DecimalString | None = None
@@ -88,6 +90,8 @@ class AlertRule(Part):
     """With `silence`: how long a service must have been silent at least. Unset: 60."""
     prices_old_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """With `prices_old`: after how many days without a check prices are old. Unset: 30."""
+    lag_messages: Annotated[int, Field(ge=1)] | None = None
+    """With `kafka_lag`: how many messages of a topic may wait for `callfare consume`. Unset: 10,000."""
     secret: Secret | None = None
     """Of a webhook: `whsec_` and 24 to 64 bytes in base64, by which messages are signed. `${NAME}` as for the URL."""
     allow_private: bool = False
@@ -108,13 +112,14 @@ class AlertRule(Part):
             ("spike_min_usd", "spike"),
             ("silence_minutes", "silence"),
             ("prices_old_days", "prices_old"),
+            ("lag_messages", "kafka_lag"),
         ):
             if getattr(self, field) is not None and kind not in self.on:
                 raise ValueError(f"{field} has no effect without {kind} in on; add it there, or remove {field}")
         if "workflow_over" in self.on and self.over_usd is None:
             raise ValueError('workflow_over needs over_usd, such as over_usd: "0.50"')
-        if self.tenant is not None and not set(self.on) - {"prices_old", "integrity"}:
-            raise ValueError("prices_old and integrity are of no tenant; remove tenant, or add another kind to on")
+        if self.tenant is not None and not set(self.on) - {"prices_old", "integrity", "kafka_lag"}:
+            raise ValueError("prices_old, integrity and kafka_lag are of no tenant; remove tenant, or add another kind")
         if self.secret is not None:
             if self.kind != "webhook":
                 raise ValueError(f"secret has no effect for {self.kind}; remove it")

@@ -50,6 +50,7 @@ FACTS: dict[str, dict[str, Any]] = {
     },
     "silence": {"tenant": "acme", "service": "bot", "last_seen_at": "2026-11-30T08:00:00+00:00", "silence_minutes": 60},
     "prices_old": {"checked_on": "2026-10-01", "age_days": 60, "prices_old_days": 30},
+    "kafka_lag": {"topic": "spans", "lag": 12345, "lag_messages": 10_000},
     "integrity": {"mismatch_count": 4, "day": "2026-11-30"},
 }
 
@@ -94,6 +95,7 @@ def test_a_budget_says_what_it_does_and_what_is_unknown(changed: dict[str, Any],
         ("silence", "Nothing comes from service bot\nacme's service sent calls until 2026-11-30 08:00 UTC", "/"),
         ("prices_old", "Prices are 60 days old\nThey were last checked on 2026-10-01.", "/prices"),
         ("integrity", "The ledger and its sums disagree\n4 sums differed", "/"),
+        ("kafka_lag", "12,345 messages wait in Kafka\nTopic spans had more than 10,000 that `callfare consume`", "/"),
     ],
 )
 def test_each_kind_says_what_to_do_and_where(kind: str, said: str, path: str) -> None:
