@@ -107,9 +107,8 @@ def _service() -> Generator[tuple[dict[str, Address], str]]:
     try:
         # Not what the person set for their own service: the demo must not write there.
         settings = load_settings(data_dir=folder, otlp_grpc_addr=anywhere, otlp_http_addr=anywhere, web_addr=anywhere)
-        settings = settings.model_copy(
-            update={"database_url": None, "forward_endpoint": None, "prices": (), "config": DEMO_APP / "callfare.yaml"}
-        )
+        others = dict.fromkeys(("database_url", "forward_endpoint", "posthog_host", "posthog_api_key"))
+        settings = settings.model_copy(update={**others, "prices": (), "config": DEMO_APP / "callfare.yaml"})
         with database_for(settings) as database_url:
             service = Service(settings, database_url)
             try:

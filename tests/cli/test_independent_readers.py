@@ -23,9 +23,11 @@ def added(cells):
     return str(sum((Decimal(str(cell)) for cell in cells if cell not in (None, "") and cell == cell), Decimal(0)))
 
 folder = sys.argv[1]
-query = "select sum(cast({} as decimal(38, 12))) from '{}/{}'"
 def by_duckdb(column, name):
-    return str(duckdb.sql(query.format(column, folder, name)).fetchone()[0])
+    # As text: the sniffed type of a column of money would be a binary float.
+    source = f"read_csv('{folder}/{name}', all_varchar = true)" if name.endswith("csv") else f"'{folder}/{name}'"
+    query = f"select sum(cast(nullif(cast({column} as varchar), '') as decimal(38, 12))) from {source}"
+    return str(duckdb.sql(query).fetchall()[0][0])
 sheet = openpyxl.load_workbook(f"{folder}/spend.xlsx").active
 columns = [cell.value for cell in sheet[1]]
 at = columns.index("cost_usd")

@@ -1,15 +1,19 @@
 """The service and PostHog: events of what it received, and settings that name what is missing."""
 
 import time
+from contextlib import nullcontext
 from decimal import Decimal as D
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from cost_exporter.cli import demo
+from cost_exporter.settings import Settings
 from tests.cli.running import run_command
 from tests.forward.posthog import KEY, running
-from tests.support.stored import filling, running_service, send
+from tests.support.stored import as_url, filling, running_service, send
 from tests.support.waiting import wait_until
 
 
@@ -32,6 +36,47 @@ def test_the_service_sends_what_is_final(database_url: str, processes: int) -> N
         links = {each["properties"]["callfare_url"].rpartition("/workflows/")[0] for each in posthog.events}
         assert len(links) == 1
         assert links.pop().startswith("http://127.0.0.1:")
+
+
+def test_the_demo_sends_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are invented: a person's own project must not get them."""
+    made: list[Settings] = []
+
+    class Nowhere:
+        def __init__(self, settings: Settings, _: str) -> None:
+            made.append(settings)
+
+        def start(self) -> dict[str, Any]:
+            return {}
+
+        def stop(self) -> None:
+            """There is nothing."""
+
+    monkeypatch.setenv("CALLFARE_POSTHOG_HOST", "https://eu.i.posthog.com")
+    monkeypatch.setenv("CALLFARE_POSTHOG_API_KEY", KEY)
+    monkeypatch.setattr(demo, "Service", Nowhere)
+    monkeypatch.setattr(demo, "database_for", lambda _: nullcontext("postgresql://"))
+    with demo._service():
+        assert made[0].posthog() is None
+
+
+def test_doctor_names_what_waits_and_what_was_dropped(
+    database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes of waiting are wrong; what was dropped is a note; without either nothing is said."""
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", as_url(database_url))
+    assert "PostHog" not in run_command(capsys, "doctor").out
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into callfare.posthog_call (namespace, trace_id, span_id, waiting_since)"
+            " values ('default', gen_random_uuid(), 1, now() - interval '11 minutes')"
+        )
+        connection.execute(
+            "insert into callfare.posthog_place (transaction_id, posting_id, dropped_count) values ('1', 0, 7)"
+        )
+    out = " ".join(run_command(capsys, "doctor").out.split())
+    assert "1 events wait, the oldest for 66" in out
+    assert "7 events were dropped" in out
 
 
 @pytest.mark.parametrize(
