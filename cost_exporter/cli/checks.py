@@ -1,16 +1,34 @@
 """`callfare verify` and `callfare doctor`: is the ledger sound, and is the installation?"""
 
+from typing import Annotated, Any
+
 import typer
 
-from cost_exporter.cli.database import open_reader
+from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.diagnosis import Finding, diagnose
-from cost_exporter.cli.options import AsJson
-from cost_exporter.cli.output import print_json, print_line, print_lines
+from cost_exporter.cli.options import AsJson, parse_trace_id
+from cost_exporter.cli.output import print_json, print_line, print_lines, print_notice
 from cost_exporter.report.amounts import jsonable
+from cost_exporter.settings import load_settings
+from cost_exporter.store.database.connection import open_ledger
+from cost_exporter.store.database.migrate import check_schema
+from cost_exporter.store.deep_check import BEGINNING, DeepStep, deep_check
+from cost_exporter.store.identity import SeenLedgers, identity_of
+from cost_exporter.store.price_books import PastBooks
+from cost_exporter.store.reading import Reader
 
 __all__ = ["register"]
 
 _EXIT_FOUND_WRONG = 1
+_TRACES_BETWEEN_NOTICES = 10_000
+
+AcceptDatabase = Annotated[
+    bool, typer.Option("--accept-database", help="Take a database that was replaced for the right one from now on.")
+]
+Deep = Annotated[bool, typer.Option("--deep", help="Decide and price every call again, and compare each column.")]
+After = Annotated[
+    str | None, typer.Option(metavar="TRACE_ID", help="With --deep: go on after this trace, as its progress names it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,18 +37,80 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def verify(*, as_json: AsJson = False) -> None:
-    """Compare the ledger with its rollups, to the last digit. Exits 1 and names every key that differs."""
-    with open_reader() as reader:
-        found = reader.mismatches()
+def verify(
+    *, deep: Deep = False, after: After = None, accept_database: AcceptDatabase = False, as_json: AsJson = False
+) -> None:
+    """Compare the ledger with its rollups, to the last digit. Exits 1 and names every key that differs.
+
+    `--deep` also decides and prices every stored call again. It runs beside ingest, in steps; each names the trace to
+    go on after.
+    """
+    if after is not None and not deep:
+        raise typer.BadParameter("--after goes with --deep")
+    with open_database() as url:
+        found = _replaced(url, is_accepted=accept_database)
+        with Reader.connect(url) as reader:
+            found += reader.mismatches()
+    answer: dict[str, Any] = {}
+    if not as_json:
+        _print_found(found)
+    if deep:
+        checked = DeepStep(place=BEGINNING if after is None else parse_trace_id(after))
+        found += _deeply(checked, prints=not as_json)
+        answer["deep"] = {
+            "traces": checked.traces,
+            "records": checked.records,
+            "unknown_book_records": checked.unknown_book_records,
+        }
     if as_json:
-        print_json({"is_sound": not found, "mismatches": jsonable(found)})
+        print_json({"is_sound": not found, "mismatches": jsonable(found)} | answer)
     else:
-        for each in found:
-            print_line(f"{each['problem']} {jsonable(each['key'])}: {each['found']}, should be {each['expected']}")
         print_line(f"{len(found)} differences" if found else "sound: every rollup is the exact sum of its records")
+        if deep:
+            print_line(
+                f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
+                f" {checked.unknown_book_records} the price book is gone, so only their lines were checked"
+            )
     if found:
         raise typer.Exit(_EXIT_FOUND_WRONG)
+
+
+def _replaced(url: str, *, is_accepted: bool) -> list[dict[str, Any]]:
+    """Return what is another database than the one that was seen here before."""
+    seen = SeenLedgers(load_settings().data_dir, url)
+    with connect(url) as connection:
+        check_schema(connection)
+        now = identity_of(connection)
+    if is_accepted:
+        seen.accept(now)
+    names = {"problem": "replaced_database", "tenant_id": "*", "key": {"ledger_id": now.ledger_id}}
+    return [names | {"expected": "the database seen before", "found": each} for each in seen.check(now)]
+
+
+def _deeply(checked: DeepStep, *, prints: bool) -> list[dict[str, Any]]:
+    """Check from a place to the end; what differs is printed as it is found, so that an interruption loses nothing."""
+    found: list[dict[str, Any]] = []
+    with open_database() as url, connect(url) as prices, open_ledger(url) as ledger:
+        told_at = 0
+        for step in deep_check(ledger, PastBooks(prices).price, after=checked.place):
+            rows = [each.as_row() for each in step.differences]
+            if prints:
+                _print_found(rows)
+            found += rows
+            step.differences.clear()
+            checked.add(step)
+            if checked.traces - told_at >= _TRACES_BETWEEN_NOTICES:
+                told_at = checked.traces
+                print_notice(
+                    f"{checked.traces} traces, {checked.records} records checked; to go on from here:"
+                    f" callfare verify --deep --after {checked.place.hex}"
+                )
+    return found
+
+
+def _print_found(found: list[dict[str, Any]]) -> None:
+    for each in found:
+        print_line(f"{each['problem']} {jsonable(each['key'])}: {each['found']}, should be {each['expected']}")
 
 
 def doctor(*, as_json: AsJson = False) -> None:

@@ -24,6 +24,7 @@ from cost_exporter.alerts.sending import require_extra
 from cost_exporter.assembly import ingest_options, price_by
 from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.counting import CountingObserver
+from cost_exporter.cli.ledger_watch import LedgerWatch
 from cost_exporter.cli.tenants import KnownTenants
 from cost_exporter.domain.facts import OutgoingSpan
 from cost_exporter.domain.pricing.book import PriceBook
@@ -54,6 +55,7 @@ from cost_exporter.store.budgets.rules import spec_of
 from cost_exporter.store.database.migrate import migrate
 from cost_exporter.store.database.session import open_pool
 from cost_exporter.store.finalise import FinalisedTrace, finalise, forget_empty_traces
+from cost_exporter.store.identity import SeenLedgers
 from cost_exporter.store.old_calls import move_old_calls
 from cost_exporter.store.outbox import PostgresOutbox
 from cost_exporter.store.posthog import PosthogOutbox
@@ -75,6 +77,7 @@ _FINALISE_EVERY_SECONDS_MAX: Final = 10.0
 _FINALISED_AT_ONCE: Final = 1000
 _SWEEP_RESERVATIONS_EVERY_SECONDS: Final = 60.0
 _CHECK_ROLLUPS_EVERY_SECONDS: Final = 3600.0
+_LOOK_AT_LEDGER_EVERY_SECONDS: Final = 60.0
 _MOVE_OLD_CALLS_EVERY_SECONDS: Final = 900.0
 _WRITE_LAST_USE_EVERY_SECONDS: Final = 60.0
 _POOL_CONNECTIONS_MAX: Final = 4
@@ -171,6 +174,8 @@ class Service:
         self._repeat("sweep-reservations", self._sweep_reservations, every_seconds=_SWEEP_RESERVATIONS_EVERY_SECONDS)
         self._stopped_by(self._tokens, _write_last_use)
         self._repeat("token-use", self._tokens.write_last_use, every_seconds=_WRITE_LAST_USE_EVERY_SECONDS)
+        watch = LedgerWatch(self._pool.connection, SeenLedgers(self._settings.data_dir, self._database_url))
+        self._repeat("ledger", watch.look, every_seconds=_LOOK_AT_LEDGER_EVERY_SECONDS)
         self._repeat("check-rollups", self._check_rollups, every_seconds=_CHECK_ROLLUPS_EVERY_SECONDS)
         self._start_alerts()
         self._repeat("move-old-calls", self._move_old_calls, every_seconds=_MOVE_OLD_CALLS_EVERY_SECONDS)

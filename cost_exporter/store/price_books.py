@@ -28,6 +28,7 @@ from cost_exporter.domain.pricing.rows import (
     PriceRow,
     Window,
 )
+from cost_exporter.domain.settling.settle import Price
 from cost_exporter.prices.loader import load_book
 from cost_exporter.prices.price_file import PriceFile, read_price_file
 from cost_exporter.prices.snapshot import Snapshot
@@ -37,6 +38,7 @@ from cost_exporter.store.database.statements import statement
 __all__ = [
     "BookKeeper",
     "BookVersion",
+    "PastBooks",
     "book_of_version",
     "current_book",
     "latest_snapshot",
@@ -50,6 +52,7 @@ __all__ = [
 
 Connection = psycopg.Connection[Any]
 
+_PAST_BOOKS_MAX: Final = 4
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -175,6 +178,40 @@ def book_of_version(connection: Connection, version: str) -> PriceBook | None:
             snapshot = latest_snapshot(connection, until)
             return load_book(extra_rows=rows, extra_aliases=loaded.aliases, snapshot=snapshot)
     return None
+
+
+class PastBooks:
+    """The books of all versions, as far as today's program makes them again; the last few are kept."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Make none yet."""
+        self._connection = connection
+        self._numbers: list[int] = [row[0] for row in connection.execute(statement("version_numbers"))]
+        self._numbers.append(0)
+        self._number_by_version: dict[str, int] = {}
+        self._books: dict[str, PriceBook] = {}
+
+    def price(self, version: str) -> Price | None:
+        """Return the prices of a version; None where no version of today's program is that one."""
+        book = self._books.get(version)
+        if book is None:
+            number = self._number_by_version.get(version)
+            book = self._found(version) if number is None else _book_until(self._connection, number)
+            if book is None:
+                return None
+            if len(self._books) >= _PAST_BOOKS_MAX:
+                self._books.clear()
+            self._books[version] = book
+        return book.price_of_call
+
+    def _found(self, version: str) -> PriceBook | None:
+        while self._numbers:
+            number = self._numbers.pop(0)
+            book = _book_until(self._connection, number)
+            self._number_by_version[book.version] = number
+            if book.version == version:
+                return book
+        return None
 
 
 def _book_until(connection: Connection, until: int | None) -> PriceBook:

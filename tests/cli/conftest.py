@@ -23,9 +23,10 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def callfare(filled: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def callfare(filled: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a command on the filled database, in this process."""
     monkeypatch.setenv("CALLFARE_DATABASE_URL", filled)
+    monkeypatch.setenv("CALLFARE_DATA_DIR", str(tmp_path))
 
     def run(*arguments: str) -> Ran:
         return run_command(capsys, *arguments)

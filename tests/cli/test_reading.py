@@ -210,6 +210,30 @@ def test_verify_of_a_sound_ledger_exits_0(callfare: Any) -> None:
     assert "sound" in callfare("verify").out
 
 
+def test_verify_deep_decides_and_prices_every_call_again(callfare: Any) -> None:
+    """It says how much it checked, and goes on after a trace."""
+    ran = callfare("verify", "--deep", "--json")
+    assert (ran.exit_code, ran.json["is_sound"], ran.json["mismatches"]) == (0, True, [])
+    assert ran.json["deep"]["traces"] >= 2
+    assert ran.json["deep"]["unknown_book_records"] == 0
+    assert f"{ran.json['deep']['records']} records of" in callfare("verify", "--deep").out
+    rest = callfare("verify", "--deep", "--after", "f" * 32, "--json")
+    assert rest.json["deep"]["traces"] == 0
+    assert callfare("verify", "--after", "f" * 32).exit_code == 2
+
+
+def test_verify_names_a_database_that_was_replaced(callfare: Any, filled: str) -> None:
+    """Until it is accepted; what is in the ledger is another question."""
+    assert callfare("verify").exit_code == 0
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute("update callfare.ledger_identity set ledger_id = gen_random_uuid()")
+    for _ in range(2):
+        ran = callfare("verify", "--json")
+        assert (ran.exit_code, [row["problem"] for row in ran.json["mismatches"]]) == (1, ["replaced_database"])
+    assert callfare("verify", "--accept-database").exit_code == 0
+    assert callfare("verify").exit_code == 0
+
+
 def test_dead_letters_are_listed_without_their_content(callfare: Any) -> None:
     """A span without an id is held as a dead letter, and listed with its reason."""
     (letter,) = callfare("deadletter", "list", "--json").json["dead_letters"]

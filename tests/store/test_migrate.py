@@ -7,6 +7,9 @@ import pytest
 
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.migrate import Migration, check_schema, migrate, migrations
+from cost_exporter.store.ledger.ledger import LedgerStore
+from tests.domain.builders import call, price_by_sum
+from tests.store.requests import problems, request
 
 
 def step(version: int, sql: LiteralString) -> Migration:
@@ -57,6 +60,42 @@ def test_a_newer_schema_is_refused_with_the_mend(empty_database_url: str) -> Non
         connection.commit()
         with pytest.raises(SchemaMismatch, match="does not know: upgrade callfare"):
             check_schema(connection)
+
+
+EXPANDED: LiteralString = """-- Expand: a column that older programs leave alone, and a table that they do not know.
+alter table callfare.record add column colour text;
+create table callfare.later (tenant_id text not null)"""
+
+
+def test_a_newer_schema_that_only_adds_lets_older_services_work(empty_database_url: str) -> None:
+    """Services are upgraded one by one: an older one starts, stores and migrates on, and the sums are exact."""
+    migrate(empty_database_url, [*migrations(), step(9999, EXPANDED)])
+    assert migrate(empty_database_url) == []
+    store = LedgerStore(empty_database_url)
+    assert store.commit([request(call("a"))], price_by_sum)[0].accepted == 1
+    store.close()
+    with psycopg.connect(empty_database_url) as connection:
+        check_schema(connection)
+        assert problems(connection) == []
+
+
+def test_one_step_that_does_not_only_add_stops_them(empty_database_url: str) -> None:
+    """Whatever comes after it."""
+    migrate(empty_database_url, [*migrations(), step(9998, "select 1"), step(9999, "-- Expand: nothing.\nselect 1")])
+    with psycopg.connect(empty_database_url) as connection, pytest.raises(SchemaMismatch, match="9998_test"):
+        check_schema(connection)
+
+
+def test_a_table_of_migrations_from_before_is_widened(empty_database_url: str) -> None:
+    """An older release made it without the column; until it has one, every step counts as one that changes things."""
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("alter table callfare.schema_migration drop column lets_older_work")
+        check_schema(connection)
+        assert migrate(empty_database_url) == []
+        assert connection.execute("select bool_or(lets_older_work) from callfare.schema_migration").fetchone() == (
+            False,
+        )
 
 
 def test_a_database_without_schema_names_the_command(empty_database_url: str) -> None:

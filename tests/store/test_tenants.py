@@ -15,6 +15,7 @@ WITHOUT_TENANT = {
     # Of the service as a whole.
     *(
         "alert_judge",
+        "ledger_identity",
         "bucket",
         "schema_migration",
         "audit",

@@ -1,7 +1,11 @@
 """Bring the schema up to this program: numbered .sql files, forward only, each in one transaction, by statements.
 
 A file that was applied is never edited (its checksum is kept); what is wrong is put right by a later file. An
-advisory lock lets one process migrate while the others wait. A schema that is newer than the program is refused.
+advisory lock lets one process migrate while the others wait.
+
+A schema that is newer than the program is refused, unless each step that the program does not know begins with
+`-- Expand:`. Such a step only adds what older programs can do without, so services are upgraded one by one; a later
+release takes away what nobody uses any more.
 """
 
 import hashlib
@@ -23,6 +27,7 @@ from cost_exporter.store.database.unreachable import unreachable
 
 __all__ = ["Migration", "check_schema", "migrate", "migrations"]
 
+_EXPANDS: Final = "-- Expand:"
 _FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
@@ -33,6 +38,11 @@ class Migration:
     version: int
     name: str
     sql: LiteralString
+
+    @property
+    def lets_older_work(self) -> bool:
+        """Whether a program that does not know this step may go on working with the schema."""
+        return self.sql.startswith(_EXPANDS)
 
     @property
     def sha256(self) -> str:
@@ -64,6 +74,8 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
             connection.execute("set client_min_messages = warning")
             connection.execute(statement("make_schema"))
             connection.execute(statement("make_migration_table"))
+            if connection.execute(statement("lacks_compatibility")).fetchone() is not None:
+                connection.execute(statement("add_compatibility"))
             applied = [_apply(connection, step) for step in _missing(_applied(connection), steps)]
             if applied and known is None:
                 connection.execute(_comments())
@@ -83,7 +95,7 @@ def _comments() -> LiteralString:
 
 
 def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Raise `SchemaMismatch` unless the schema is the one this program was written for."""
+    """Raise `SchemaMismatch` unless this program can work with the schema: its own, or a newer one that lets it."""
     exists = connection.execute(statement("migration_table")).fetchone()
     if exists is None or exists[0] is None:
         raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`")
@@ -92,16 +104,18 @@ def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         raise SchemaMismatch(f"the database lacks {', '.join(missing)}: run `callfare migrate`")
 
 
-def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str]]:
+def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str, bool]]:
     rows = connection.execute(statement("applied_migrations")).fetchall()
-    return {cast("int", version): (str(name), str(sha256)) for version, name, sha256 in rows}
+    return {cast("int", version): (str(name), str(sha256), bool(lets)) for version, name, sha256, lets in rows}
 
 
-def _missing(applied: dict[int, tuple[str, str]], known: Sequence[Migration]) -> Iterator[Migration]:
+def _missing(applied: dict[int, tuple[str, str, bool]], known: Sequence[Migration]) -> Iterator[Migration]:
     """Yield the steps to apply, after making sure that what was applied is what we know."""
     by_version = {step.version: step for step in known}
-    for version, (name, sha256) in sorted(applied.items()):
+    for version, (name, sha256, lets_older_work) in sorted(applied.items()):
         step = by_version.get(version)
+        if step is None and lets_older_work:
+            continue
         if step is None:
             raise SchemaMismatch(
                 f"the database has {version:04}_{name}, which this program does not know: upgrade callfare"
@@ -119,7 +133,11 @@ def _apply(connection: psycopg.Connection[tuple[object, ...]], step: Migration) 
         connection.execute("set local lock_timeout = '10s'")
         for each in split_statements(step.sql):
             connection.execute(each)
-        connection.execute(
-            statement("insert_migration"), {"version": step.version, "name": step.name, "sha256": step.sha256}
-        )
+        parameters = {
+            "version": step.version,
+            "name": step.name,
+            "sha256": step.sha256,
+            "lets_older_work": step.lets_older_work,
+        }
+        connection.execute(statement("insert_migration"), parameters)
     return f"{step.version:04}_{step.name}"

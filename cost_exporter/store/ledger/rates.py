@@ -32,8 +32,13 @@ def rates_of(connection: Connection) -> RateNumbers:
     return numbers
 
 
-def read_numbers(connection: Connection) -> None:
-    """Learn all numbers there are: a few thousand at most, as many as a book has prices that were ever used."""
+def read_numbers(connection: Connection, *, anew: bool = False) -> None:
+    """Learn all numbers there are: a few thousand at most, as many as a book has prices that were ever used.
+
+    `anew` forgets what was known before, for who doubts what is stored.
+    """
+    if anew:
+        _known.pop(connection, None)
     rates_of(connection).learn(_stored(connection))
 
 

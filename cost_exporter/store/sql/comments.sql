@@ -176,6 +176,7 @@ comment on column callfare.price.price_id is 'Id that cost lines name.';
 comment on column callfare.price.recorded_at is 'When it was loaded.';
 
 comment on table callfare.schema_migration is 'Migrations that were applied.';
+comment on table callfare.ledger_identity is 'Which ledger this is: a copy of the database has the same id.';
 comment on table callfare.bucket is 'Partitions of record, by month.';
 comment on table callfare.trace is 'One row for each trace: its lock, state and links.';
 comment on table callfare.long_trace is 'Traces of many spans that are added to: their numbers in long_span.';
