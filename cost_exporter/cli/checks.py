@@ -51,9 +51,10 @@ def verify(
         found = _replaced(url, is_accepted=accept_database)
         with Reader.connect(url) as reader:
             found += reader.mismatches()
-    answer: dict[str, Any] = {}
     if not as_json:
         _print_found(found)
+    answer: dict[str, Any] = {"is_sound": True, "mismatches": []}
+    summary = ""
     if deep:
         checked = DeepStep(place=BEGINNING if after is None else parse_trace_id(after))
         found += _deeply(checked, prints=not as_json)
@@ -62,15 +63,16 @@ def verify(
             "records": checked.records,
             "unknown_book_records": checked.unknown_book_records,
         }
+        summary = (
+            f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
+            f" {checked.unknown_book_records} the price book is gone, so only their lines were checked"
+        )
     if as_json:
-        print_json({"is_sound": not found, "mismatches": jsonable(found)} | answer)
+        print_json(answer | {"is_sound": not found, "mismatches": jsonable(found)})
     else:
         print_line(f"{len(found)} differences" if found else "sound: every rollup is the exact sum of its records")
-        if deep:
-            print_line(
-                f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
-                f" {checked.unknown_book_records} the price book is gone, so only their lines were checked"
-            )
+        if summary:
+            print_line(summary)
     if found:
         raise typer.Exit(_EXIT_FOUND_WRONG)
 
@@ -91,7 +93,7 @@ def _deeply(checked: DeepStep, *, prints: bool) -> list[dict[str, Any]]:
     """Check from a place to the end; what differs is printed as it is found, so that an interruption loses nothing."""
     found: list[dict[str, Any]] = []
     with open_database() as url, connect(url) as prices, open_ledger(url) as ledger:
-        told_at = 0
+        printed_at = 0
         for step in deep_check(ledger, PastBooks(prices).price, after=checked.place):
             rows = [each.as_row() for each in step.differences]
             if prints:
@@ -99,8 +101,8 @@ def _deeply(checked: DeepStep, *, prints: bool) -> list[dict[str, Any]]:
             found += rows
             step.differences.clear()
             checked.add(step)
-            if checked.traces - told_at >= _TRACES_BETWEEN_NOTICES:
-                told_at = checked.traces
+            if checked.traces - printed_at >= _TRACES_BETWEEN_NOTICES:
+                printed_at = checked.traces
                 print_notice(
                     f"{checked.traces} traces, {checked.records} records checked; to go on from here:"
                     f" callfare verify --deep --after {checked.place.hex}"

@@ -16,7 +16,7 @@ from cost_exporter.errors import CallfareError
 from cost_exporter.prices.loader import curated_files, shipped_snapshot, shipped_voice
 from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.database.migrate import check_schema
-from cost_exporter.store.database.roles import problems_of_roles
+from cost_exporter.store.database.roles import notes_on_login, problems_of_roles
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.price_books import latest_versions
@@ -118,6 +118,9 @@ def _roles(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Findi
         yield Finding(level="wrong", subject="tenants", text=f"{problem}; then run `callfare migrate`")
     if not problems:
         yield Finding(level="ok", subject="tenants", text="row-level security keeps them apart for API and pages")
+    if load_settings().database_url is not None:  # a server of our own has a user for the service
+        for note in notes_on_login(connection):
+            yield Finding(level="note", subject="tenants", text=note)
 
 
 def _seconds_outside(moment: datetime, begin: datetime, end: datetime) -> float:

@@ -19,6 +19,7 @@ from cost_exporter.errors import SettingsError
 from cost_exporter.receive.process import start_logging
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import migrate
 
 __all__ = ["database_for", "register", "without_password"]
 
@@ -101,7 +102,7 @@ def _processes(settings: Settings) -> int:
 def _run(settings: Settings, *, processes: int) -> None:
     start_logging()
     with told_to_stop() as stopping, database_for(settings) as database_url:
-        service = Service(settings, database_url, processes=processes)
+        service = Service(settings, _service_url(settings, database_url), processes=processes)
         addresses = service.start()
         try:
             for name, address in addresses.items():
@@ -110,6 +111,14 @@ def _run(settings: Settings, *, processes: int) -> None:
             stopping.wait()
         finally:
             service.stop()
+
+
+def _service_url(settings: Settings, database_url: str) -> str:
+    """Return where the service connects. On a server of our own it is a user that owns nothing and bypasses nothing."""
+    if settings.database_url is not None:
+        return database_url
+    migrate(database_url)
+    return embedded_postgres(settings).let_service_in()
 
 
 def usable_cpu_count() -> int:

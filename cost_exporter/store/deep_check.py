@@ -4,7 +4,7 @@
     out   `DeepStep` by `DeepStep`: the place to go on from, what was checked, what differs
 
 The views of `integrity_check` compare sums with records; this compares records with what they were made from. Each
-trace is settled anew from what its spans state, and priced anew by the version of the book that its records name. Each
+trace is settled again from what its spans state, and priced again by the book version that its records name. Each
 line must be its quantity times its price, each cost the sum of its lines, each call known under its id, each record of
 a final workflow what its last posting in the journal states. Nothing is written, and nothing is kept beyond a step.
 """
@@ -27,8 +27,9 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreFault, StoreUnavailable
 from cost_exporter.store.codec.arrays import Int8Array
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.ledger import locked_traces
 from cost_exporter.store.ledger.loading import key_arrays
-from cost_exporter.store.ledger.locked_traces import JOINED_TRACES_MAX, LockedTraces, lock_and_load
+from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_and_load
 from cost_exporter.store.ledger.rates import read_numbers
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 from cost_exporter.store.ledger.write_set import TraceRow, WriteSet, add_settled, quotes_by_usage, usage_key
@@ -95,7 +96,7 @@ def deep_check(
     """Yield the steps of the check from a place on. Each locks its traces and lets go of them unchanged."""
     place = after
     try:
-        read_numbers(connection, anew=True)
+        read_numbers(connection, again=True)
     except ArithmeticError:
         step = DeepStep(place=after)
         step.differences.append(_difference("rate", "*", {"table": "rate"}, "price_usd", "a number", "something else"))
@@ -168,7 +169,7 @@ def _locked(connection: psycopg.Connection[Any], keys: Sequence[TraceKey]) -> Lo
     raise StoreUnavailable("the traces keep changing; try again")
 
 
-# ------------------------------------------------------------------------------------------- decided and priced anew
+# ------------------------------------------------------------------------------------------- decided and priced again
 
 
 def _settled_otherwise(
@@ -325,10 +326,18 @@ def _unknown_calls(
         where = {**_trace_key(key), "call_hash": str(call_hash)}
         if home is None:
             yield _difference("provider_call", key[1], where, "trace_id", key[0], None)
-        elif not home["is_shared"] and home["trace_id"] != key[0] and len(component) < JOINED_TRACES_MAX:
+        elif not home["is_shared"] and home["trace_id"] != key[0]:
             other = home["trace_id"], key[1]
-            if not {(key, other), (other, key)} <= locked.stored_joins:
+            is_joined = {(key, other), (other, key)} <= locked.stored_joins
+            if not is_joined and len(component) + _size(connection, other) <= locked_traces.JOINED_TRACES_MAX:
                 yield _difference("trace_join", key[1], where, "other_trace_id", other[0], None)
+
+
+def _size(connection: psycopg.Connection[Any], key: TraceKey) -> int:
+    """Return how many traces are settled together with this one: beyond a bound no further one is joined."""
+    with connection.cursor(row_factory=dict_row, binary=True) as cursor:
+        rows = cursor.execute(statement("joined_traces"), key_arrays([key])).fetchall()
+    return len({row["trace_id"] for row in rows} | {key[0]})
 
 
 def _unlike_journal(connection: psycopg.Connection[Any], keys: Sequence[TraceKey]) -> Iterator[Difference]:

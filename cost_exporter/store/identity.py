@@ -1,6 +1,6 @@
-"""Which ledger stands behind an address, so that one that was replaced is named.
+"""Which ledger is at an address, so that one that was replaced is named.
 
-    ledger_id            of the schema: another one means another ledger, or an empty one made anew
+    ledger_id            of the schema: another one means another ledger, or an empty one that was made again
     server_id            PostgreSQL's system identifier: another one means that a dump of the ledger was restored
     timeline_id          of the server: another one means a failover, or a recovery to a point in time
     next_transaction_id  of the server: a smaller one means that commits are gone which were seen before
@@ -38,7 +38,7 @@ class LedgerIdentity:
 
 
 def identity_of(connection: psycopg.Connection[Any]) -> LedgerIdentity:
-    """Return which ledger this is. What its server does not tell everybody is None."""
+    """Return which ledger this is. What its server shows to nobody but its owner is None."""
     row = connection.execute(statement("ledger_id")).fetchone()
     (ledger_id,) = ("",) if row is None else tuple(row)
     try:

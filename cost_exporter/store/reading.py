@@ -185,6 +185,7 @@ class ReaderPool:
             name="readers",
             configure=_prepare,
             row_factory=dict_row,
+            prepare_threshold=None,  # behind a pooler the next transaction may be on another connection of the server
         )
         self._database_url = database_url
         self._streams = threading.BoundedSemaphore(_STREAMS_MAX)

@@ -9,10 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.database.buckets import partition_name
 from cost_exporter.store.database.statements import statement
 
 __all__ = ["months_before", "purge_before", "remembered_since"]
@@ -64,12 +62,8 @@ def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
 
 
 def _purge(connection: psycopg.Connection[Any], month: date) -> None:
-    partition = sql.Identifier("callfare", partition_name(month))
     with connection.transaction():
         connection.execute("set local lock_timeout = '5s'")
-        # From here on nobody writes to this month; a writer that waits for us finds it purged.
-        connection.execute(sql.SQL(statement("lock_partition")).format(partition=partition))
-        for name in ("mark_purged", "close_bucket", "close_hours", "close_spend"):
+        # From the first one on nobody writes to this month; a writer that waits for us finds it purged.
+        for name in ("lock_month", "mark_purged", "close_bucket", "close_hours", "close_spend", "drop_month"):
             connection.execute(statement(name), {"bucket": month})
-        for name in ("detach_partition", "drop_partition"):
-            connection.execute(sql.SQL(statement(name)).format(partition=partition))

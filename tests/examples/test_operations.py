@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from cost_exporter.store.database.roles import problems_of_roles
+from cost_exporter.store.database.roles import notes_on_login, problems_of_roles
 from tests.examples.conftest import Books, Ports
 from tests.examples.documents import blocks
 from tests.examples.shell import Shell
@@ -81,6 +81,11 @@ def test_back_up_restore_and_upgrade(terminal: Shell, books: Books, postgres_url
         assert "acme" in terminal.run(again + page["verify"]) + before
         assert terminal.run(again + page["app purge"])
         assert terminal.run(again + report) == before
+        # docs/operations/network.md: the service's own user works there, and owns nothing.
+        terminal.run(path + again + blocks("../operations/network")["app database user"])
+        with psycopg.connect(restored, user="callfare_app") as connection:
+            assert problems_of_roles(connection) == notes_on_login(connection) == []
     finally:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute("drop database if exists callfare_restored with (force)")
+            connection.execute("drop role if exists callfare_app")

@@ -1,6 +1,8 @@
 """Tokens as rows: stored hashed, listed without the token, revoked and kept."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -113,3 +115,12 @@ def test_tokens_made_by_an_older_version_are_remembered(empty_database_url: str)
         migrate(empty_database_url, steps)
         connection.execute("truncate callfare.token")
         assert in_force(connection) == ({}, True)
+
+
+def test_a_secret_scanner_finds_a_token(database: psycopg.Connection[Any]) -> None:
+    """By the rule of SECURITY.md, also in the middle of a line; a hash or an id of callfare's is none."""
+    (rule,) = re.findall(r"`(\\bcf_[^`]+)`", (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8"))
+    for _ in range(20):
+        token = create(database, ["acme"], [TokenScope.READ])
+        assert re.findall(rule, f'authorization: "Bearer {token}"') == [token]
+    assert re.search(rule, f"cf_{'x' * 42} cf_{'x' * 44} cf_{'a' * 32}") is None

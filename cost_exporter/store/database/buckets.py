@@ -8,12 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from cost_exporter.store.database.locks import Lock, lock_transaction
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["bucket_day_of", "ensure_bucket", "is_purged", "partition_name"]
+__all__ = ["bucket_day_of", "ensure_bucket", "is_purged"]
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -24,7 +23,7 @@ def bucket_day_of(unix_ns: int) -> int:
     return (day.replace(day=1) - _EPOCH).days
 
 
-def partition_name(bucket: date) -> str:
+def _partition_name(bucket: date) -> str:
     """Return the name of the partition of a month."""
     return f"record_{bucket:%Y_%m}"
 
@@ -42,7 +41,7 @@ def ensure_bucket(connection: psycopg.Connection[Any], bucket_day: int) -> None:
             lock_transaction(connection, Lock.PARTITIONS)
             connection.execute(statement("insert_bucket"), {"bucket": each})
             if not _has_purged(connection, each) and not _is_attached(connection, each):
-                _make_partition(connection, each)
+                connection.execute(statement("make_month"), {"bucket": each})
 
 
 def is_purged(connection: psycopg.Connection[Any], bucket_day: int) -> bool:
@@ -55,16 +54,5 @@ def _has_purged(connection: psycopg.Connection[Any], bucket: date) -> bool:
 
 
 def _is_attached(connection: psycopg.Connection[Any], bucket: date) -> bool:
-    partition = f"callfare.{partition_name(bucket)}"
+    partition = f"callfare.{_partition_name(bucket)}"
     return connection.execute(statement("attached_partition"), {"partition": partition}).fetchone() is not None
-
-
-def _make_partition(connection: psycopg.Connection[Any], bucket: date) -> None:
-    """Make a table and attach it: unlike `create table ... partition of`, that does not stop the writers.
-
-    A table that was detached is attached again with what is in it.
-    """
-    partition = sql.Identifier("callfare", partition_name(bucket))
-    month = sql.Literal(bucket.isoformat())
-    for name in ("make_partition", "attach_partition"):
-        connection.execute(sql.SQL(statement(name)).format(partition=partition, month=month))

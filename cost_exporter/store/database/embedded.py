@@ -26,12 +26,14 @@ from urllib.parse import quote
 import psycopg
 
 from cost_exporter.errors import MissingExtra, StoreError, StoreUnavailable
+from cost_exporter.store.database.roles import SERVICE
 
 __all__ = ["EmbeddedPostgres"]
 
 _log = logging.getLogger(__name__)
 _DATABASE: Final = "callfare"
 _USER: Final = "callfare"
+_SERVICE_USER: Final = "callfare_app"
 _PORT: Final = 5432  # names the socket; nothing listens on TCP
 _SERVICE_ACCOUNTS: Final = ("postgres", "callfare-postgres")
 _SOCKET_PATH_LENGTH_MAX: Final = 90  # the kernel's limit is 107 with the file name
@@ -73,6 +75,14 @@ class EmbeddedPostgres:
     def url(self) -> str:
         """Where to connect, for psql and psycopg alike."""
         return self._url_of(_DATABASE)
+
+    def let_service_in(self) -> str:
+        """Return the URL of the user that the service connects as, which owns nothing. The schema has its roles."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            if connection.execute("select from pg_roles where rolname = %s", (_SERVICE_USER,)).fetchone() is None:
+                connection.execute(f"create role {_SERVICE_USER} login nosuperuser nobypassrls")
+            connection.execute(f"grant {SERVICE} to {_SERVICE_USER}")
+        return self._url_of(_DATABASE, _SERVICE_USER)
 
     def start(self) -> str:
         """Make the server if there is none, start it if it does not run, and return its URL."""
@@ -219,8 +229,8 @@ class EmbeddedPostgres:
         digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"callfare-{digest}"
 
-    def _url_of(self, database: str) -> str:
-        return f"postgresql://{_USER}@/{database}?host={quote(str(self._socket_dir), safe='')}&port={_PORT}"
+    def _url_of(self, database: str, user: str = _USER) -> str:
+        return f"postgresql://{user}@/{database}?host={quote(str(self._socket_dir), safe='')}&port={_PORT}"
 
     def _options(self) -> str:
         # The socket's place goes on the command line: the data directory may have moved since it was made.

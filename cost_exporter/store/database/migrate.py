@@ -62,7 +62,10 @@ def migrations() -> list[Migration]:
 
 
 def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list[str]:
-    """Apply what is missing and return the names of the steps applied; none if the schema was up to date."""
+    """Apply what is missing and return the names of the steps applied; none if the schema was up to date.
+
+    Who does not own the schema changes nothing. Raises `SchemaMismatch` where anything is missing then.
+    """
     steps = migrations() if known is None else known
     try:
         connection = connect(database_url, autocommit=True, connect_timeout=10)
@@ -70,6 +73,9 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
         raise unreachable(error) from error
     try:
         with connection:
+            if known is None and _is_only_a_user(connection):
+                check_schema(connection)
+                return []
             lock_session(connection, Lock.MIGRATE)
             connection.execute("set client_min_messages = warning")
             connection.execute(statement("make_schema"))
@@ -88,6 +94,12 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
         raise unreachable(error) from error
 
 
+def _is_only_a_user(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Return whether the schema is there and another user's, who has to change it."""
+    row = connection.execute(statement("is_only_a_user")).fetchone()
+    return row is not None and bool(row[0])
+
+
 def _comments() -> LiteralString:
     """Return what each table and column is for. Not a migration: a description may be corrected later."""
     text = files("cost_exporter.store").joinpath("sql/comments.sql").read_text(encoding="utf-8")
@@ -101,7 +113,7 @@ def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`")
     missing = [f"{step.version:04}_{step.name}" for step in _missing(_applied(connection), migrations())]
     if missing:
-        raise SchemaMismatch(f"the database lacks {', '.join(missing)}: run `callfare migrate`")
+        raise SchemaMismatch(f"the database lacks {', '.join(missing)}: run `callfare migrate` as the schema's owner")
 
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str, bool]]:

@@ -1,13 +1,15 @@
-"""The roles that reading runs in, so that the database itself keeps tenants apart (row-level security).
+"""The roles that the service runs in, so that the database itself keeps tenants apart (row-level security).
+
+    callfare_service          what the service does: it stores and reads, changes no schema and owns nothing
 
     callfare_reader           one tenant: `set_config('callfare.tenant', NAME, true)`
     callfare_reader_several   some tenants: the same with an array, `{acme,beta}`
     callfare_reader_all       every tenant
 
-Without the setting the first two see no row. None of them can log in, owns anything, writes anything or reads what
-belongs to no tenant. A connection of the service takes one for a transaction (`set_config('role', …, true)`), which
-also works through a pooler. They are of the whole server, so a restored or copied database may lack its grants:
-`migrate` makes what is missing each time it runs.
+Without the setting the first two readers see no row. None of the three can log in, owns anything, writes anything or
+reads what belongs to no tenant. A connection of the service takes one for a transaction
+(`set_config('role', …, true)`), which also works through a pooler. Roles are of the whole server, so a restored or
+copied database may lack its grants: `migrate` makes what is missing each time it runs.
 """
 
 import logging
@@ -23,12 +25,16 @@ from psycopg.rows import tuple_row
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["ALL", "ONE", "SEVERAL", "TenantLimits", "make_roles", "problems_of_roles"]
+__all__ = ["ALL", "ONE", "SERVICE", "SEVERAL", "TenantLimits", "make_roles", "notes_on_login", "problems_of_roles"]
 
 ONE: Final = "callfare_reader"
 SEVERAL: Final = "callfare_reader_several"
 ALL: Final = "callfare_reader_all"
 _ROLES: Final = (ONE, SEVERAL, ALL)
+SERVICE: Final = "callfare_service"
+_OWNER_POLICY: Final = "callfare_owner"
+_APPENDED: Final = ("audit",)
+"""Tables that the service adds rows to and never changes one of."""
 _TENANT: Final = "nullif(current_setting('callfare.tenant', true), '')"
 _CONDITION_BY_ROLE: Final[dict[str, LiteralString]] = {
     ONE: f"tenant_id = {_TENANT}",
@@ -69,6 +75,26 @@ def make_roles(connection: Connection) -> None:
             time.sleep(_WAIT_SECONDS)
         else:
             return
+
+
+def notes_on_login(connection: Connection) -> list[str]:
+    """Return by what the user of this connection goes around the policies when it is not reading for a tenant."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(statement("own_rights"), {"service": SERVICE}).fetchone()
+    assert row is not None
+    is_superuser, bypasses, owns = row
+    reasons = [
+        reason
+        for reason, holds in (
+            ("is a superuser", is_superuser),
+            ("has BYPASSRLS", bypasses and not is_superuser),
+            ("owns the tables", owns),
+        )
+        if holds
+    ]
+    if not reasons:
+        return []
+    return [f"the database user {' and '.join(reasons)}: run the service as one that only has the role {SERVICE}"]
 
 
 def problems_of_roles(connection: Connection) -> list[str]:
@@ -139,6 +165,8 @@ def _take_role(connection: Connection, tenants: frozenset[str] | None) -> None:
 
 
 def _make_missing_roles(connection: Connection) -> None:
+    if connection.execute(statement("service_role"), {"service": SERVICE}).fetchone() is None:
+        connection.execute(sql.SQL(statement("make_service_role")).format(role=sql.Identifier(SERVICE)))
     found = connection.execute(statement("reading_roles"), {"names": list(_ROLES)}).fetchall()
     known = {name: can_take for name, _, can_take in found}
     for name in _ROLES:
@@ -147,20 +175,29 @@ def _make_missing_roles(connection: Connection) -> None:
             connection.execute(sql.SQL(statement("make_role")).format(role=role))
         if not known.get(name):
             connection.execute(sql.SQL(statement("let_take_role")).format(role=role))
+        if not connection.execute(statement("service_can_take"), {"service": SERVICE, "name": name}).fetchone():
+            connection.execute(
+                sql.SQL(statement("let_service_take_role")).format(role=role, service=sql.Identifier(SERVICE))
+            )
 
 
 def _protect_relations(connection: Connection) -> None:
-    parameters = {"names": list(_ROLES), "of_no_tenant": list(_OF_NO_TENANT)}
+    parameters = {"names": list(_ROLES), "of_no_tenant": list(_OF_NO_TENANT), "service": SERVICE}
     found = connection.execute(statement("relations_to_protect"), parameters).fetchall()
     if found:
-        for name in _ROLES:
+        for name in (*_ROLES, SERVICE):
             connection.execute(sql.SQL(statement("let_enter_schema")).format(role=sql.Identifier(name)))
-    for relation, kind, has_tenant in found:
+        connection.execute(sql.SQL(statement("let_make_months")).format(role=sql.Identifier(SERVICE)))
+    for relation, kind, has_tenant, is_shown in found:
         table = sql.Identifier("callfare", relation)
         if has_tenant and kind != "v":
             _make_policies(connection, table, shows_common=relation in _OF_EVERY_TENANT)
-        roles = sql.SQL(", ").join(map(sql.Identifier, _ROLES))
-        connection.execute(sql.SQL(statement("let_read")).format(table=table, roles=roles))
+        if is_shown:
+            roles = sql.SQL(", ").join(map(sql.Identifier, _ROLES))
+            connection.execute(sql.SQL(statement("let_read")).format(table=table, roles=roles))
+        name = "let_read" if kind == "v" else "let_append" if relation in _APPENDED else "let_write"
+        service = sql.Identifier(SERVICE)
+        connection.execute(sql.SQL(statement(name)).format(table=table, roles=service))
 
 
 def _make_policies(connection: Connection, table: sql.Identifier, *, shows_common: bool) -> None:
@@ -171,3 +208,8 @@ def _make_policies(connection: Connection, table: sql.Identifier, *, shows_commo
         connection.execute(sql.SQL(statement("drop_policy")).format(role=role, table=table))
         policy = sql.SQL(statement("make_policy"))
         connection.execute(policy.format(role=role, table=table, condition=rows))
+    for policy_name, user in ((SERVICE, sql.Identifier(SERVICE)), (_OWNER_POLICY, sql.SQL("current_user"))):
+        name = sql.Identifier(policy_name)
+        connection.execute(sql.SQL(statement("drop_policy")).format(role=name, table=table))
+        connection.execute(sql.SQL(statement("make_open_policy")).format(name=name, role=user, table=table))
+    connection.execute(sql.SQL(statement("force_policies")).format(table=table))

@@ -32,12 +32,12 @@ def rates_of(connection: Connection) -> RateNumbers:
     return numbers
 
 
-def read_numbers(connection: Connection, *, anew: bool = False) -> None:
+def read_numbers(connection: Connection, *, again: bool = False) -> None:
     """Learn all numbers there are: a few thousand at most, as many as a book has prices that were ever used.
 
-    `anew` forgets what was known before, for who doubts what is stored.
+    `again` forgets what was known before, for who doubts what is stored.
     """
-    if anew:
+    if again:
         _known.pop(connection, None)
     rates_of(connection).learn(_stored(connection))
 

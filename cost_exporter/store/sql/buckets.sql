@@ -12,13 +12,6 @@ select 1 from callfare.bucket where bucket = %(bucket)s and purged_at is not nul
 -- One row if a table is a partition of `record`.
 select 1 from pg_inherits where inhparent = 'callfare.record'::regclass and inhrelid = to_regclass(%(partition)s);
 
--- make_partition --
--- The table of a month, not yet a partition.
-create table if not exists {partition} (
-  like callfare.record including defaults including constraints,
-  constraint is_of_its_month check (bucket = {month})
-) with (fillfactor = 95);
-
--- attach_partition --
--- The check of the table spares the server from reading it.
-alter table callfare.record attach partition {partition} for values in ({month});
+-- make_month --
+-- The table of a month as a partition, by the rights of the schema's owner. One that was detached is attached again.
+select callfare.make_month(%(bucket)s);

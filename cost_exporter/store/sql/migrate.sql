@@ -1,5 +1,10 @@
 -- Statements of `store/database/migrate.py`: the record of which migrations were applied. The schema is in `migrations/`.
 
+-- is_only_a_user --
+-- Whether the schema is there and this user can change nothing in it.
+select not pg_has_role(current_user, relowner, 'MEMBER')
+from pg_class where oid = to_regclass('callfare.schema_migration');
+
 -- make_schema --
 -- Where everything is.
 create schema if not exists callfare;

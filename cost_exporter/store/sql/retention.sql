@@ -93,21 +93,17 @@ where ctid = any(array(select ctid from callfare.look_alike where bucket = %(buc
 delete from callfare.timing
 where ctid = any(array(select ctid from callfare.timing where bucket = %(bucket)s limit %(count)s));
 
--- lock_partition --
+-- lock_month --
 -- Stop the writers of one month.
-lock table {partition} in share row exclusive mode;
+select callfare.lock_month(%(bucket)s);
 
 -- mark_purged --
 -- From the commit on, a writer finds the month purged.
 update callfare.bucket set purged_at = now() where bucket = %(bucket)s;
 
--- detach_partition --
--- Take the records of a month out of the table.
-alter table callfare.record detach partition {partition};
-
--- drop_partition --
--- Delete the records of a month.
-drop table {partition};
+-- drop_month --
+-- Delete the records of a month that is marked as purged.
+select callfare.drop_month(%(bucket)s);
 
 -- forget_long_spans --
 -- The index of long traces whose records are gone, some spans at a time.

@@ -1,4 +1,27 @@
--- Statements of `store/database/roles.py`: the roles that reading runs in, their policies and their grants.
+-- Statements of `store/database/roles.py`: the roles that the service runs in, their policies and their grants.
+
+-- service_role --
+-- One row where there is one.
+select 1 from pg_roles where rolname = %(service)s;
+
+-- make_service_role --
+-- For users that log in to be members of: it stores and reads, and owns nothing.
+create role {role} nologin nosuperuser nobypassrls;
+
+-- service_can_take --
+-- One row where the service may read as this role.
+select 1 from pg_auth_members
+where member = %(service)s::regrole and roleid = %(name)s::regrole;
+
+-- let_service_take_role --
+-- A member of the service's role may read as this one.
+grant {role} to {service};
+
+-- own_rights --
+-- Whether this user goes around the policies: as a superuser, by a right of its own, as owner of a table.
+select rolsuper, rolbypassrls,
+  exists (select from pg_class where relnamespace = 'callfare'::regnamespace and relowner = pg_roles.oid)
+from pg_roles where rolname = current_user;
 
 -- reading_roles --
 -- The roles that exist, whether they would go around the policies, and whether this user can take them.
@@ -23,8 +46,9 @@ grant {role} to current_user;
 grant usage on schema callfare to {role};
 
 -- relations_to_protect --
--- Views and tables that lack a policy or a grant for one of the roles, and whether they say whose each row is.
-select relname, relkind::text, has_tenant
+-- Views and tables that lack a policy or a grant for one of the roles, whether they say whose each row is, and whether
+-- readers see them.
+select relname, relkind::text, has_tenant, relkind = 'v' or has_tenant or relname = any(%(of_no_tenant)s)
 from (
   select pg_class.oid, relname, relkind,
     exists (select from pg_attribute where attrelid = pg_class.oid and attname = 'tenant_id') as has_tenant
@@ -35,7 +59,8 @@ where exists (
   select from unnest(%(names)s::text[]) as role (name)
   where not has_table_privilege(name, relation.oid, 'select')
     and (relkind = 'v' or has_tenant or relname = any(%(of_no_tenant)s))
-) or (has_tenant and relkind <> 'v' and not (select relrowsecurity from pg_class where oid = relation.oid));
+) or (has_tenant and relkind <> 'v' and not (select relforcerowsecurity from pg_class where oid = relation.oid))
+  or not has_table_privilege(%(service)s, relation.oid, case when relkind = 'v' then 'select' else 'insert' end);
 
 -- protect_table --
 -- Without a policy nobody but the owner sees a row.
@@ -48,6 +73,26 @@ drop policy if exists {role} on {table};
 -- make_policy --
 -- Which rows a role sees.
 create policy {role} on {table} for select to {role} using ({condition});
+
+-- make_open_policy --
+-- Who stores, and who changes the schema, sees and writes every row.
+create policy {name} on {table} to {role} using (true) with check (true);
+
+-- force_policies --
+-- Also for the owner, who has a policy of its own.
+alter table {table} force row level security;
+
+-- let_write --
+-- What the service does with a table.
+grant select, insert, update, delete on {table} to {roles};
+
+-- let_append --
+-- What the service does with a table of which no row is changed.
+grant select, insert on {table} to {roles};
+
+-- let_make_months --
+-- The functions that do this with the rights of the owner.
+grant execute on function callfare.make_month(date), callfare.lock_month(date), callfare.drop_month(date) to {role};
 
 -- let_read --
 -- Never on a partition: one that is named would show every row.
