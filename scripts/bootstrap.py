@@ -1,8 +1,7 @@
 """Make `.venv` ready to work in: `python3 scripts/bootstrap.py run|dev`.
 
-`run` installs what the demo and the service need, `dev` also the tools of CONTRIBUTING.md, each file of them only with
-a hash that `development.lock` has. Nothing is done when the environment already matches `pyproject.toml`,
-`constraints.txt` and the lock (their hash is kept in a stamp).
+`run` installs what the demo and the service need, `dev` also the tools of CONTRIBUTING.md. Nothing is done
+when the environment already matches `pyproject.toml` and `constraints.txt` (their hash is kept in a stamp).
 The file must parse on an old Python, because its first duty is to say clearly that a newer one is needed.
 """
 
@@ -81,13 +80,22 @@ def make_environment():
 
 
 def install(level):
-    """Install this checkout, editable, with every version pinned by constraints.txt; for `dev` after what is locked."""
+    """Install this checkout, editable, with every version pinned by constraints.txt."""
+    wanted = ["--editable", "%s[%s]" % (ROOT, EXTRAS)]
+    if level == "dev":
+        wanted += development_tools()
     command = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    locked = ["--require-hashes", "--no-deps", "--requirement", os.path.join(ROOT, "development.lock")]
-    ours = ["--constraint", os.path.join(ROOT, "constraints.txt"), "--editable", "%s[%s]" % (ROOT, EXTRAS)]
-    for wanted in [locked, ours] if level == "dev" else [ours]:
-        if subprocess.call(command + wanted) != 0:
-            sys.exit(fail("pip could not install; its message above says why. Fix that, then run make again"))
+    command += ["--constraint", os.path.join(ROOT, "constraints.txt")]
+    if subprocess.call(command + wanted) != 0:
+        sys.exit(fail("pip could not install; its message above says why. Fix that, then run make again"))
+
+
+def development_tools():
+    """Return the requirements of the dependency group `dev` (pip below 25.1 cannot read groups itself)."""
+    import tomllib
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        return tomllib.load(file)["dependency-groups"]["dev"]
 
 
 def is_current(level):
@@ -100,7 +108,7 @@ def is_current(level):
 def fingerprint():
     """Return the hash of everything that decides what is installed."""
     digest = hashlib.sha256(ROOT.encode())
-    for name in ("pyproject.toml", "constraints.txt", "development.lock"):
+    for name in ("pyproject.toml", "constraints.txt"):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()

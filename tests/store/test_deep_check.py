@@ -41,7 +41,7 @@ NOT_FOUND: dict[str, str] = {
             *(
                 "outbox_given_up",
                 "producer",
-                "ledger_identity",
+                *("ledger_identity", "posthog_call", "posthog_place"),
                 "schema_migration",
                 "service_seen",
                 "spend_mark",
