@@ -61,11 +61,11 @@ def verify(
         answer["deep"] = {
             "traces": checked.traces,
             "records": checked.records,
-            "unknown_book_records": checked.unknown_book_records,
+            "unknown_book_count": checked.unknown_book_count,
         }
         summary = (
             f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
-            f" {checked.unknown_book_records} the price book is gone, so only their lines were checked"
+            f" {checked.unknown_book_count} the price book is gone, so only their lines were checked"
         )
     if as_json:
         print_json(answer | {"is_sound": not found, "mismatches": jsonable(found)})

@@ -77,7 +77,7 @@ class DeepStep:
     """The last trace that was checked: a check goes on after it."""
     traces: int = 0
     records: int = 0
-    unknown_book_records: int = 0
+    unknown_book_count: int = 0
     """Records of a version of the book that this program cannot make again: their lines are only multiplied out."""
     differences: list[Difference] = field(default_factory=list[Difference])
 
@@ -86,7 +86,7 @@ class DeepStep:
         self.place = other.place
         self.traces += other.traces
         self.records += other.records
-        self.unknown_book_records += other.unknown_book_records
+        self.unknown_book_count += other.unknown_book_count
         self.differences += other.differences
 
 
@@ -152,7 +152,7 @@ def _checked(connection: psycopg.Connection[Any], keys: Sequence[TraceKey], pric
         for state in mine:
             step.records += len(state.records)
             for record in state.records.values():
-                step.unknown_book_records += record.status != "duplicate" and price_of(record.book_version) is None
+                step.unknown_book_count += record.status != "duplicate" and price_of(record.book_version) is None
                 step.differences += _wrong_lines(state, record)
     step.differences += _unlike_journal(connection, keys)
     return step

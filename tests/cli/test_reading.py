@@ -215,7 +215,7 @@ def test_verify_deep_decides_and_prices_every_call_again(callfare: Any) -> None:
     ran = callfare("verify", "--deep", "--json")
     assert (ran.exit_code, ran.json["is_sound"], ran.json["mismatches"]) == (0, True, [])
     assert ran.json["deep"]["traces"] >= 2
-    assert ran.json["deep"]["unknown_book_records"] == 0
+    assert ran.json["deep"]["unknown_book_count"] == 0
     assert f"{ran.json['deep']['records']} records of" in callfare("verify", "--deep").out
     rest = callfare("verify", "--deep", "--after", "f" * 32, "--json")
     assert rest.json["deep"]["traces"] == 0

@@ -209,7 +209,7 @@ def test_lines_of_a_book_that_is_gone_are_multiplied_out(filled: Database) -> No
     """Prices of a version that cannot be made again are not judged, and counted; an amount that is no product is."""
     (known,) = deep_check(filled, lambda _: None)
     assert known.differences == []
-    assert known.unknown_book_records == known.records - 2  # the others are duplicates
+    assert known.unknown_book_count == known.records - 2  # the others are duplicates
     with filled.transaction(force_rollback=True):
         filled.execute("update callfare.rate set price_usd = '0.7' where unit = 'output_tokens'")
         (step,) = deep_check(filled, lambda _: None)
