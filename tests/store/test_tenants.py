@@ -16,6 +16,8 @@ WITHOUT_TENANT = {
     *(
         "alert_judge",
         "ledger_identity",
+        "posthog_call",
+        "posthog_place",
         "bucket",
         "schema_migration",
         "audit",
