@@ -79,10 +79,10 @@ def verify(
 
 def _replaced(url: str, *, is_accepted: bool) -> list[dict[str, Any]]:
     """Return what is another database than the one that was seen here before."""
-    seen = SeenLedgers(load_settings().data_dir, url)
     with connect(url) as connection:
         check_schema(connection)
         now = identity_of(connection)
+    seen = SeenLedgers(load_settings().data_dir, url)
     if is_accepted:
         seen.accept(now)
     names = {"problem": "replaced_database", "tenant_id": "*", "key": {"ledger_id": now.ledger_id}}
