@@ -1,6 +1,6 @@
 # callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test kafka calls sdks full lint format types reference docs release bench crash run-environment environment clean
+.PHONY: help demo up test kafka calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
 
@@ -53,6 +53,9 @@ bench: environment  ## measure durable spans per second beside the limit of the 
 
 crash: environment  ## kill the service and its PostgreSQL for ten minutes and check every digit
 	@CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
+
+trust: environment  ## kill, fuzz, overload, fill the disk; adds to the totals of the trial (TRUST_SECONDS a stage)
+	@PYTHONPATH=. $(BIN)python -m benchmarks.trust --seconds $(or $(TRUST_SECONDS),100)
 
 kafka: environment  ## kill each of three Kafka brokers while spans come, and check every digit
 	@CALLFARE_KAFKA_BROKERS=3 $(BIN)python -m pytest tests/kafka/test_failover.py -q

@@ -131,7 +131,7 @@ def main() -> int:
         url = server.start()
         migrate(url)
         with connect(url, autocommit=True) as connection:
-            tokens = [create(connection, name, TokenScope.INGEST) for name in ("honest", "flood")]
+            tokens = [create(connection, [name], [TokenScope.INGEST]) for name in ("honest", "flood")]
         command = [sys.executable, "-m", "cost_exporter", "serve", "--db", url]
         command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--web", "127.0.0.1:0"]
         service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -80,6 +80,8 @@ def test_back_up_restore_and_upgrade(terminal: Shell, books: Books, postgres_url
         assert terminal.run(again + page["app upgrade"]) == "the schema is up to date\n"
         assert "acme" in terminal.run(again + page["verify"]) + before
         assert terminal.run(again + page["app purge"])
+        assert terminal.run(again + page["app retention"])
+        assert "MB" in terminal.run(path + again + page["app size"])
         assert terminal.run(again + report) == before
         # docs/operations/network.md: the service's own user works there, and owns nothing.
         terminal.run(path + again + blocks("../operations/network")["app database user"])
