@@ -15,3 +15,10 @@ select
   sum(span_count), extract(epoch from now() - min(waiting_since))::bigint,
   (select span_count from callfare.outbox_given_up)
 from callfare.outbox where waiting_since < now() - interval '1 minute';
+
+-- posthog_state --
+-- How many events wait, for how long, and how many were ever dropped.
+select
+  (select count(*) from callfare.posthog_call) as waiting_count,
+  (select coalesce(extract(epoch from now() - min(waiting_since)), 0)::bigint from callfare.posthog_call) as waiting_seconds,
+  coalesce((select dropped_count from callfare.posthog_place), 0) as dropped_count;

@@ -34,6 +34,17 @@ join callfare.record_measure as record
 where record.request_count > 0
 group by record.trace_id, record.namespace, record.tenant_id, record.tier, record.task;
 
+-- queue_final_calls --
+-- Their events are for PostHog: the calls of workflows that have just become final.
+insert into callfare.posthog_call (namespace, trace_id, span_id)
+select record.namespace, record.trace_id, record.span_id
+from unnest(%(trace_id)s::uuid[], %(namespace)s::text[]) as final (trace_id, namespace)
+join callfare.trace using (trace_id, namespace)
+join callfare.record
+  on record.bucket = trace.bucket and record.trace_id = trace.trace_id and record.namespace = trace.namespace
+where record.status <> 'duplicate'
+order by record.started_at, record.span_id;
+
 -- forget_empty_traces --
 -- Traces without a provider call, a name or revenue are other people's: forgotten a day after they became quiet.
 with empty as (

@@ -1,16 +1,5 @@
 -- Statements of `store/posthog.py`: calls whose events wait for PostHog.
 
--- queue_final_calls --
--- The calls of workflows that have just become final.
-insert into callfare.posthog_call (namespace, trace_id, span_id)
-select record.namespace, record.trace_id, record.span_id
-from unnest(%(trace_id)s::uuid[], %(namespace)s::text[]) as final (trace_id, namespace)
-join callfare.trace using (trace_id, namespace)
-join callfare.record
-  on record.bucket = trace.bucket and record.trace_id = trace.trace_id and record.namespace = trace.namespace
-where record.status <> 'duplicate'
-order by record.started_at, record.span_id;
-
 -- queue_corrected_calls --
 -- Calls that changed after their workflow was final.
 insert into callfare.posthog_call (namespace, trace_id, span_id)
@@ -90,10 +79,3 @@ with gone as (
 )
 update callfare.posthog_place set dropped_count = dropped_count + counted.call_count from counted
 returning counted.call_count;
-
--- posthog_state --
--- How many events wait, for how long, and how many were ever dropped.
-select
-  (select count(*) from callfare.posthog_call) as waiting_count,
-  (select coalesce(extract(epoch from now() - min(waiting_since)), 0)::bigint from callfare.posthog_call) as waiting_seconds,
-  coalesce((select dropped_count from callfare.posthog_place), 0) as dropped_count;
