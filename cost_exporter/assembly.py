@@ -27,7 +27,7 @@ from cost_exporter.store.ledger.ledger import LedgerStore
 if TYPE_CHECKING:  # a worker process takes its options from a pipe and needs no settings
     from cost_exporter.settings import Config, Settings
 
-__all__ = ["IngestOptions", "LedgerIngest", "ingest_options", "price_by"]
+__all__ = ["IngestOptions", "LedgerPipeline", "ingest_options", "price_by"]
 
 _DRAIN_SECONDS_MAX: Final = 15.0
 
@@ -69,7 +69,7 @@ def price_by(book_in_force: Callable[[], PriceBook]) -> Price:
     return price
 
 
-class LedgerIngest:
+class LedgerPipeline:
     """Takes decoded requests and returns after COMMIT. Thread-safe; requests that wait together share a commit."""
 
     def __init__(

@@ -18,7 +18,7 @@ from cost_exporter.cli.database import connect
 from cost_exporter.cli.options import instant_of
 from cost_exporter.cli.output import print_line
 from cost_exporter.cli.service_commands import database_for, without_password
-from cost_exporter.cli.stopping import told_to_stop
+from cost_exporter.cli.stopping import stop_on_signal
 from cost_exporter.errors import MissingExtra
 from cost_exporter.receive.books import RefreshedBooks
 from cost_exporter.receive.http.server import HttpServer
@@ -78,7 +78,7 @@ def consume(*, db: DatabaseUrl = None, web: WebAddress = None, start_from: From 
     config = load_config(settings.config)
     start = None if start_from in {None, "beginning"} else instant_of(str(start_from), "--from")
     start_logging()
-    with told_to_stop() as stopping, database_for(settings) as database_url, ExitStack() as opened:
+    with stop_on_signal() as stopping, database_for(settings) as database_url, ExitStack() as opened:
         migrate(database_url)
         if start_from is not None:
             _set_back(settings, config, database_url, start)

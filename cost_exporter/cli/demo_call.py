@@ -56,13 +56,13 @@ def refused_call(otlp: Address, web: Address, vendors: FakeVendors) -> str:
         process = _start("next_call.py", environment, subprocess.DEVNULL, errors, category="bot")
         try:
             assert process.stdout is not None
-            said = process.stdout.read().decode().strip()
+            reason = process.stdout.read().decode().strip()
             _wait({"next call": process}, errors)
         finally:
             _end({"next call": process})
     if vendors.openai.request_count != requests_before:
         raise CallfareError("the demo's next call was sent although its budget has too little left")
-    return said
+    return reason
 
 
 def _environment(otlp: Address, vendors: FakeVendors) -> dict[str, str]:

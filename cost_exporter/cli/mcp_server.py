@@ -61,7 +61,7 @@ class Service:
             with urllib.request.build_opener(_NoRedirect).open(request, timeout=_WAIT_SECONDS_MAX) as answer:
                 return json.loads(answer.read(_BYTES_MAX))["data"]
         except urllib.error.HTTPError as error:
-            raise CallfareError(f"the service answered {error.code}: {_said(error)}") from None
+            raise CallfareError(f"the service answered {error.code}: {_message_of(error)}") from None
         except (OSError, ValueError, KeyError) as error:
             raise CallfareError(
                 f"the service at {self._url} cannot be read ({error}); is `callfare up` running?"
@@ -75,7 +75,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing."""
 
 
-def _said(error: urllib.error.HTTPError) -> str:
+def _message_of(error: urllib.error.HTTPError) -> str:
     with error:
         try:
             return str(json.loads(error.read(_BYTES_MAX))["error"]["message"])

@@ -23,7 +23,7 @@ class CollisionNotice:
     def __init__(self) -> None:
         """Nothing was seen yet."""
         self._scopes: dict[str, frozenset[str]] = {}
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, seen: Iterable[ServiceScope]) -> None:
@@ -41,6 +41,6 @@ class CollisionNotice:
     def _say_what_collides(self, service: str) -> None:
         for collision in seen_collisions(self._scopes[service]):
             text = f"{service or 'an application'}: {collision.who} describe the same {collision.vendor} calls"
-            if text not in self._said:
-                self._said.add(text)
+            if text not in self._logged:
+                self._logged.add(text)
                 _log.warning("%s (each is billed once); %s", text, collision.fix)

@@ -194,10 +194,10 @@ def _print_rows(title: str, rows: Sequence[PriceRow], *, as_json: bool) -> None:
 
 
 def _cells(row: PriceRow) -> tuple[str, ...]:
-    said = row_json(row)
+    content = row_json(row)
     model = row.model if row.match == "exact" else f"{row.match}: {row.model}"
     return (
         *(f"{row.book} (imported)" if row.is_imported else row.book, row.provider, model, row.unit),
         *(unit_price_text(row.unit, row.price_usd, row.per), row.conditions_key),
-        *(said["valid_from"] or "", said["valid_to"] or "", row.confidence),
+        *(content["valid_from"] or "", content["valid_to"] or "", row.confidence),
     )

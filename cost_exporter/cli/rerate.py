@@ -188,10 +188,10 @@ def _sums_json(sums: dict[str, tuple[Decimal, Decimal]]) -> dict[str, dict[str, 
 def _rerate_json(row: dict[str, Any]) -> dict[str, Any]:
     moments = ("since", "until", "created_at", "applied_at", "undone_at")
     money = ("before_usd", "after_usd")
-    said = {name: content for name, content in row.items() if name != "rerate_id"}
-    said |= {name: None if row[name] is None else row[name].isoformat() for name in moments}
-    said |= {name: to_plain(row[name]) for name in money}
-    return {"id": row["rerate_id"], **said}
+    cells = {name: content for name, content in row.items() if name != "rerate_id"}
+    cells |= {name: None if row[name] is None else row[name].isoformat() for name in moments}
+    cells |= {name: to_plain(row[name]) for name in money}
+    return {"id": row["rerate_id"], **cells}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from cost_exporter.cli.background import Repeating
 from cost_exporter.cli.database import embedded_postgres
 from cost_exporter.cli.output import print_line
 from cost_exporter.cli.service import Service
-from cost_exporter.cli.stopping import told_to_stop
+from cost_exporter.cli.stopping import stop_on_signal
 from cost_exporter.errors import SettingsError
 from cost_exporter.receive.process import start_logging
 from cost_exporter.settings import Settings, load_settings
@@ -101,7 +101,7 @@ def _processes(settings: Settings) -> int:
 
 def _run(settings: Settings, *, processes: int) -> None:
     start_logging()
-    with told_to_stop() as stopping, database_for(settings) as database_url:
+    with stop_on_signal() as stopping, database_for(settings) as database_url:
         service = Service(settings, _service_url(settings, database_url), processes=processes)
         addresses = service.start()
         try:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["StopRequest", "told_to_stop"]
+__all__ = ["StopRequest", "stop_on_signal"]
 
 
 class StopRequest:
@@ -35,7 +35,7 @@ class StopRequest:
 
 
 @contextmanager
-def told_to_stop() -> Generator[StopRequest]:
+def stop_on_signal() -> Generator[StopRequest]:
     """Lend what is set when SIGTERM or Ctrl-C came. A second signal ends the process at once."""
     waker, woken_by = socket.socketpair()
     woken_by.settimeout(0)

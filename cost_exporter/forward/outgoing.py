@@ -111,7 +111,7 @@ def outgoing_spans(
                     found[key], spans[key] = OutgoingSpan(resource, scope, _serialised(span)), span
     if not wire.are_values_sound([each.span for each in found.values()]):  # nobody has looked at most of them yet
         for key, span in spans.items():
-            found[key] = found[key]._replace(span=_mended(span))
+            found[key] = found[key]._replace(span=_repaired(span))
     return found
 
 
@@ -138,12 +138,12 @@ class _Removal:
         self._removed: list[str] = []
 
     def apply(self, span: Any) -> None:
-        said = span.attributes
-        names = list(said)
+        stated = span.attributes
+        names = list(stated)
         if names != self._names:  # neighbours are alike
             self._names, self._removed = names, [name for name in names if self._is_removed[name]]
         for name in self._removed:
-            del said[name]
+            del stated[name]
         if not self._keeps_events:
             span.ClearField("events")
             if span.status.code == _ERROR:
@@ -187,7 +187,7 @@ _REPLACED: Final = _Judged(_is_ours)
 _REPLACED_AND_CONTENT: Final = _Judged(lambda key: _is_ours(key) or _is_content(key))
 
 
-def _mended(span: Any) -> bytes:
+def _repaired(span: Any) -> bytes:
     """Return the span as bytes that every backend takes, without the values that cannot be."""
     for key, encoded in list(span.attributes.items()):
         try:

@@ -49,13 +49,13 @@ def workflow_span(workflow: FinalWorkflow) -> OutgoingSpan:
         start_time_unix_nano=workflow.ended_at_unix_ns,
         end_time_unix_nano=workflow.ended_at_unix_ns,
     )
-    said: dict[str, Any] = {
+    texts: dict[str, Any] = {
         attributes.WORKFLOW_COST: to_plain(workflow.total_cost_usd),
         attributes.COST_STATUS: "partial" if workflow.unpriced_count else "priced",
         attributes.COST_BUCKET: cost_bucket(workflow.total_cost_usd),
         attributes.TENANT_ID: workflow.tenant,
     }
-    for key, text in said.items():
+    for key, text in texts.items():
         span.attributes[key] = wire.new_value(string_value=text).SerializeToString()
     return OutgoingSpan(
         resource=group.resource.SerializeToString(deterministic=True),

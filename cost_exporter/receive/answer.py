@@ -33,7 +33,7 @@ from cost_exporter.errors import (
 )
 from cost_exporter.read.otlp.wire_shape import varint
 from cost_exporter.receive.admission.arrivals import SlowSender
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 
 __all__ = ["Answer", "answer_to", "success"]
 

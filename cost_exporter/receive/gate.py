@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cost_exporter.domain.facts import DeadLetter, Receipt
 from cost_exporter.errors import CallfareError, Overloaded, ReceiveError, StoreFault, StoreUnavailable
@@ -21,13 +21,12 @@ from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.decoding.apart import Piece, joined, pieces_of, taken_in_parts
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
-from cost_exporter.receive.ingest import Ingest
 from cost_exporter.receive.stuck import StuckBatches, batch_name
 from cost_exporter.store.ledger.isolate import sum_of
 
-__all__ = ["BeginIngest", "Gate", "is_our_fault", "place_of"]
+__all__ = ["BeginStoring", "Gate", "is_our_fault", "place_of"]
 
-BeginIngest = Callable[[DecodedRequest, Callable[[Receipt | Exception], object]], bool]
+BeginStoring = Callable[[DecodedRequest, Callable[[Receipt | Exception], object]], bool]
 _LOG = logging.getLogger(__name__)
 _TRACE_ID_BYTES: Final = 16
 _DECODERS: Final = 2
@@ -37,27 +36,39 @@ _STRIPPED_SPANS_MAX: Final = 10_000
 """Spans of an abandoned batch that keep their payload; further ones are only counted."""
 
 
+class StoreRequest(Protocol):
+    """The interface of the pipeline that the gate needs."""
+
+    def __call__(self, request: DecodedRequest) -> Receipt:
+        """Store the request and return after COMMIT.
+
+        Raises `StoreUnavailable` or `Overloaded` where the sender should try again. Anything else it raises is
+        our own fault: the sender tries again for a while, then the batch becomes dead letters.
+        """
+        ...
+
+
 class Gate:
-    """Decodes and ingests. Thread-safe; all receivers share one."""
+    """Decodes and stores. Thread-safe; all receivers share one."""
 
     def __init__(
         self,
-        ingest: Ingest,
+        store: StoreRequest,
         *,
         limits: Limits | None = None,
         stuck: StuckBatches | None = None,
-        store_dead_letters: Ingest | None = None,
-        begin_ingest: BeginIngest | None = None,
+        store_dead_letters: StoreRequest | None = None,
+        begin_storing: BeginStoring | None = None,
         now_unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`store_dead_letters` stores an abandoned batch, which holds dead letters only; by default `ingest` does.
+        """`store_dead_letters` stores an abandoned batch, which holds dead letters only; by default `store` does.
 
-        With `begin_ingest`, which begins to store a request and calls back with what became of it, `begin` works.
+        With `begin_storing`, which begins to store a request and calls back with what became of it, `begin` works.
         """
         self.limits = limits or Limits()
-        self._ingest = ingest
-        self._begin_ingest = begin_ingest
-        self._store_dead_letters = store_dead_letters or ingest
+        self._store = store
+        self._begin_storing = begin_storing
+        self._store_dead_letters = store_dead_letters or store
         self._stuck = stuck or StuckBatches()
         self._now_unix_ns = now_unix_ns
         self._decoders = threading.BoundedSemaphore(_DECODERS)
@@ -67,7 +78,7 @@ class Gate:
         request: DecodedRequest | None = None
         try:
             request = self._decoded(body, encoding, sender)
-            receipt = self._ingest(request)
+            receipt = self._store(request)
         except Exception as error:
             if not is_our_fault(error):
                 raise
@@ -84,15 +95,15 @@ class Gate:
         `done` gets the receipt, an error that `take` would raise, or one for which `take` should be asked again: then
         it is our fault.
         """
-        assert self._begin_ingest is not None
+        assert self._begin_storing is not None
 
-        def told(outcome: Receipt | Exception) -> None:
+        def forget_if_stored(outcome: Receipt | Exception) -> None:
             if isinstance(outcome, Receipt) and not self._stuck.is_empty:
                 self._stuck.forget(batch_name(sender.namespace, body))
             done(outcome)
 
         try:
-            return self._begin_ingest(self._decoded(body, encoding, sender), told)
+            return self._begin_storing(self._decoded(body, encoding, sender), forget_if_stored)
         except (ReceiveError, StoreUnavailable) as error:
             if is_our_fault(error):
                 return False
@@ -101,14 +112,14 @@ class Gate:
         except Exception:  # noqa: BLE001 - `take` meets it again, and knows what to do
             return False
 
-    def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
+    def store_crashing_request(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Store a request that crashes its worker as one dead letter. Raises as `take`.
 
         `ids` are the bytes of its trace id and span id; empty for a whole request.
         """
         trace_id, span_id = ids[:_TRACE_ID_BYTES], ids[_TRACE_ID_BYTES:]
         letter = DeadLetter(reason="our_fault", detail=_CRASHED_WORKER, trace_id=trace_id, span_id=span_id)
-        return self._buried([letter], sender)
+        return self._store_abandoned([letter], sender)
 
     def _decoded(self, body: bytes, encoding: Encoding, sender: SenderIdentity) -> DecodedRequest:
         received_at_unix_ns = self._now_unix_ns()
@@ -126,7 +137,7 @@ class Gate:
         if pieces:
             receipt = self._taken_in_parts(pieces, encoding, sender)
         else:
-            receipt = self._buried(list(_dead_letters(error, request)), sender)
+            receipt = self._store_abandoned(list(_dead_letters(error, request)), sender)
         self._stuck.forget(batch)
         _LOG.error("batch %s kept failing: %d of its spans are dead letters now", batch.hex()[:12], receipt.dead_letter)
         return receipt
@@ -139,7 +150,7 @@ class Gate:
             request: DecodedRequest | None = None
             try:
                 request = self._decoded(joined(part, encoding), encoding, sender)
-                return self._ingest(request)
+                return self._store(request)
             except Exception as error:
                 if len(part) == 1 and _may_blame(error):
                     keeps_payload = len(dead_letters) < _STRIPPED_SPANS_MAX
@@ -148,18 +159,18 @@ class Gate:
 
         receipts, _ = taken_in_parts(pieces, take, _may_blame)
         if dead_letters:
-            receipts.append(self._buried(dead_letters, sender))
+            receipts.append(self._store_abandoned(dead_letters, sender))
         return sum_of(receipts)
 
-    def _buried(self, dead_letters: list[DeadLetter], sender: SenderIdentity) -> Receipt:
-        buried = DecodedRequest(
+    def _store_abandoned(self, dead_letters: list[DeadLetter], sender: SenderIdentity) -> Receipt:
+        request = DecodedRequest(
             namespace=sender.namespace,
             tenant_is_trusted=sender.tenant_is_trusted,
             received_at_unix_ns=self._now_unix_ns(),
             dead_letters=dead_letters,
         )
         try:
-            return self._store_dead_letters(buried)
+            return self._store_dead_letters(request)
         except (ReceiveError, StoreUnavailable):
             raise
         except Exception as second:

@@ -1,7 +1,7 @@
 """Receiving from inside the application: `OTEL_TRACES_EXPORTER=callfare`, the same gate and pipeline, no service.
 
 `callfare.export.in_process.InProcessExporter` encodes the spans as any OTLP exporter does and hands the bytes to what
-`open_ingest` returns. So a span is read, priced and stored by the same code whichever way it came.
+`open_intake` returns. So a span is read, priced and stored by the same code whichever way it came.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from cost_exporter.settings import Settings, load_config, load_settings
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
 
-__all__ = ["GatedIngest", "InProcessIngest", "open_ingest"]
+__all__ = ["DirectIntake", "InProcessIntake", "open_intake"]
 
 
-class InProcessIngest(Protocol):
+class InProcessIntake(Protocol):
     """The interface that the exporter in the application uses."""
 
     def __call__(self, body: bytes) -> Receipt:
@@ -37,8 +37,8 @@ class InProcessIngest(Protocol):
         ...
 
 
-class GatedIngest:
-    """An `InProcessIngest` over an intake. No admission: the application's own span processor bounds what comes."""
+class DirectIntake:
+    """An `InProcessIntake` over an intake. No admission: the application's own span processor bounds what comes."""
 
     def __init__(self, intake: Intake, close: Callable[[], object]) -> None:
         """`close` stops what was started for the intake."""
@@ -52,7 +52,7 @@ class GatedIngest:
         self._close()
 
 
-def open_ingest(settings: Settings | None = None) -> InProcessIngest:
+def open_intake(settings: Settings | None = None) -> InProcessIntake:
     """Open the database that the environment names and return the way to it. Raises `CallfareError`.
 
     Without `CALLFARE_DATABASE_URL` the embedded PostgreSQL is used: adopted where it runs already, else started,
@@ -68,7 +68,7 @@ def open_ingest(settings: Settings | None = None) -> InProcessIngest:
         books = opened.enter_context(closing(RefreshedBooks(database_url, settings.prices)))
         intake = LocalIntake(options, price_by(lambda: books.book), Unobserved(), writers=1, before=books.refresh)
         opened.callback(intake.close)
-        return GatedIngest(intake, opened.pop_all().close)
+        return DirectIntake(intake, opened.pop_all().close)
 
 
 def _database_url(settings: Settings, opened: ExitStack) -> str:

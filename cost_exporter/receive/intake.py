@@ -1,7 +1,7 @@
 """The way in: what takes the bytes of an admitted request and returns after COMMIT.
 
 Receivers need an `Intake` and do not care where it works: `LocalIntake` in this process, or `workers.WorkerPool`
-in several. Behind either are the same gate and the same ingest, which `assembly.py` puts together: whatever brings
+in several. Behind either are the same gate and the same pipeline, which `assembly.py` puts together: whatever brings
 spans, a replay of dead letters too, gets the same prices and the same way to the forward endpoint.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
-from cost_exporter.assembly import IngestOptions, LedgerIngest
+from cost_exporter.assembly import IngestOptions, LedgerPipeline
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.read.otlp.decoded import DecodedRequest
@@ -72,14 +72,14 @@ class LocalIntake:
         self._before = before
         self._is_prepared = is_prepared
         self._threads = ThreadPoolExecutor(_THREADS, "intake")
-        self._behind = LedgerIngest(
+        self._pipeline = LedgerPipeline(
             options,
             price,
             writers=writers,
             observe=Watch(observer.stored),
             observe_commit_seconds=observer.committed,
         )
-        self._gate = Gate(self._ingest, stuck=stuck, begin_ingest=self._behind.begin)
+        self._gate = Gate(self._store_request, stuck=stuck, begin_storing=self._pipeline.begin)
 
     @property
     def limits(self) -> Limits:
@@ -105,13 +105,13 @@ class LocalIntake:
         """Decode and read the request in this thread, and wait for nothing; see `Gate.begin`."""
         return self._is_prepared() and self._gate.begin(body, encoding, sender, done)
 
-    def give_up(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
+    def store_crashing_request(self, sender: SenderIdentity, ids: bytes = b"") -> Receipt:
         """Keep of what ends its worker each time that there was one. Raises as `take`."""
-        return self._gate.give_up(sender, ids)
+        return self._gate.store_crashing_request(sender, ids)
 
     def take_joined(self, body: bytes, sender: SenderIdentity) -> Receipt:
         """Store requests that were laid end to end, all or none. Raises what any of them alone would raise."""
-        return self._ingest(
+        return self._store_request(
             decode(
                 body,
                 Encoding.PROTOBUF,
@@ -126,7 +126,7 @@ class LocalIntake:
         """Store what can be saved of a request in protobuf. Raises as `take`."""
         return self.take(body, Encoding.PROTOBUF, sender)
 
-    def bury(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
+    def store_dead_letter(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
         """Keep a dead letter of what no span could be read from. Raises `StoreUnavailable` or `Overloaded`."""
         return self.store(
             Facts(
@@ -139,23 +139,23 @@ class LocalIntake:
 
     def take_again(self, body: bytes, sender: SenderIdentity, *, received_at_unix_ns: int) -> Receipt:
         """Store what a dead letter kept of a request, as of when it was received. Raises what reading it raises."""
-        return self._ingest(
+        return self._store_request(
             decode(body, Encoding.PROTOBUF, sender, received_at_unix_ns=received_at_unix_ns, limits=self.limits)
         )
 
     def store(self, facts: Facts) -> Receipt:
         """Store what was read before. Raises as `take`."""
         self._prepare()
-        return self._behind.submit(facts)
+        return self._pipeline.submit(facts)
 
     def close(self) -> None:
         """Commit what is on its way, for a bounded time, and let go of the database."""
-        self._behind.close()
+        self._pipeline.close()
         self._threads.shutdown(wait=False)
 
-    def _ingest(self, request: DecodedRequest) -> Receipt:
+    def _store_request(self, request: DecodedRequest) -> Receipt:
         self._prepare()
-        return self._behind(request)
+        return self._pipeline(request)
 
     def _prepare(self) -> None:
         if self._before is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cost_exporter.report.amounts import jsonable
 
-__all__ = ["issue_explained", "told_instead"]
+__all__ = ["billed_instead", "issue_explained"]
 
 Row = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ _DECISIONS: Final = {
 }
 
 
-def told_instead(record: Row) -> str:
+def billed_instead(record: Row) -> str:
     """Return which span is billed instead of a duplicate, with its trace where that is another one."""
     if record["duplicate_of"] is None:
         return "not billable"

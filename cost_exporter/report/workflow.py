@@ -13,7 +13,7 @@ from typing import Any, Final
 from cost_exporter.domain.cost import LEGS, leg_of
 from cost_exporter.domain.money import to_plain, total
 from cost_exporter.report.amounts import cost_text, jsonable, short_time_text, total_text, with_thousands
-from cost_exporter.report.decisions import issue_explained, told_instead
+from cost_exporter.report.decisions import billed_instead, issue_explained
 from cost_exporter.report.sheet import Fold, Sheet
 from cost_exporter.report.unit_price import unit_price_text
 from cost_exporter.report.voice import voice_json
@@ -200,7 +200,7 @@ def _unit_price(line: Row) -> str:
 def _status(record: Row) -> str:
     """Return the status with what a reader needs to understand it."""
     if record["status"] == "duplicate":
-        return told_instead(record)
+        return billed_instead(record)
     reasons = [text for text in (record["error_type"],) if text]
     codes = dict.fromkeys(str(issue).partition(":")[0] for issue in record["issues"] or ())
     reasons += [code for code in codes if code != record["status"]]

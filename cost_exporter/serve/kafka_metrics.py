@@ -21,7 +21,7 @@ class KafkaMetrics:
         """Start all counters at 0. Of lag nothing is known yet, and so nothing is shown; `on_lag` gets each figure."""
         self._on_lag = on_lag
         self._taken = Counter("callfare_kafka_messages", "Messages of Kafka that are stored.", registry=registry)
-        self._buried = Counter(
+        self._dead = Counter(
             "callfare_kafka_dead_messages",
             "Messages of Kafka that became dead letters: no span could be read from them.",
             registry=registry,
@@ -42,9 +42,9 @@ class KafkaMetrics:
         """Count messages that are stored."""
         self._taken.inc(message_count)
 
-    def buried(self, message_count: int) -> None:
+    def dead_lettered(self, message_count: int) -> None:
         """Count messages that became dead letters."""
-        self._buried.inc(message_count)
+        self._dead.inc(message_count)
 
     def lost(self, message_count: int) -> None:
         """Count messages that Kafka deleted before they were read."""

@@ -178,10 +178,10 @@ def _model_line(path: Path, root: yaml.Node | None, error: ValidationError) -> s
     first = next((each for each in mistakes if each["type"] == "extra_forbidden"), mistakes[0])
     location = first["loc"]
     field = ".".join(str(part) for part in location) or "file"
-    return f"{path}:{_line_of(root, location)}: {field}: {_mend(first['type'], first['msg'], location)}"
+    return f"{path}:{_line_of(root, location)}: {field}: {_problem(first['type'], first['msg'], location)}"
 
 
-def _mend(kind: str, message: str, location: tuple[int | str, ...]) -> str:
+def _problem(kind: str, message: str, location: tuple[int | str, ...]) -> str:
     if kind == "extra_forbidden":
         meant = _FOREIGN_NAMES.get(str(location[0]), {}).get(str(location[-1]))
         if meant is not None:

@@ -11,7 +11,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 WAITING = """
     import signal, sys, threading, time
-    from cost_exporter.cli.stopping import told_to_stop
+    from cost_exporter.cli.stopping import stop_on_signal
 
     ready = threading.Event()
 
@@ -22,7 +22,7 @@ WAITING = """
         time.sleep(600)
 
     threading.Thread(target=elsewhere, daemon=True).start()
-    with told_to_stop() as stopping:
+    with stop_on_signal() as stopping:
         ready.set()
         stopping.wait()
         assert stopping.is_set()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import Settings
 from tests.collector_config import guards, layers
 

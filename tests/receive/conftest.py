@@ -1,4 +1,4 @@
-"""A receiver with every part real but the pipeline, which is a fake that follows the `Ingest` protocol."""
+"""A receiver with every part real but the pipeline, which is a fake that follows the `StoreRequest` protocol."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.grpc.receiver import GrpcReceiver
 from cost_exporter.receive.http.receiver import HttpReceiver
 from cost_exporter.receive.http.server import HttpServer
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import Address, TlsFiles
 from cost_exporter.store.token_directory import Authenticate, anyone
 from tests.receive import bodies
@@ -27,7 +27,7 @@ from tests.receive import bodies
 LOOPBACK = Address(host="127.0.0.1", port=0)
 
 
-class FakeIngest:
+class FakeStore:
     """Keeps what it is given. `before` runs first: it may block or raise, as a database would."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class InThreads:
 class Service:
     """Both receivers, running."""
 
-    ingest: FakeIngest
+    store: FakeStore
     grpc: GrpcReceiver
     http: HttpServer
     grpc_address: str
@@ -109,9 +109,9 @@ def start() -> Iterator[Start]:
             header_seconds_max: float = 10.0,
             **gate_options: Any,
         ) -> Service:
-            ingest = FakeIngest()
+            store = FakeStore()
             refused: list[Refusal] = []
-            gate = Gate(ingest, **gate_options)
+            gate = Gate(store, **gate_options)
             intake = InThreads(gate)
             stack.callback(intake.close)
             shared: dict[str, Any] = {
@@ -134,7 +134,7 @@ def start() -> Iterator[Start]:
             stack.callback(grpc_receiver.stop, 5)
             http_address = http_server.start(LOOPBACK, tls)
             stack.callback(http_server.stop)
-            return Service(ingest, grpc_receiver, http_server, str(grpc_address), http_address, refused)
+            return Service(store, grpc_receiver, http_server, str(grpc_address), http_address, refused)
 
         yield run
 

@@ -19,7 +19,7 @@ import pytest
 from cost_exporter.receive.admission.admission import AdmissionLimits
 from cost_exporter.receive.admission.arrivals import Arrivals
 from cost_exporter.receive.connections import OpenConnections, peer_of
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import Address
 from tests.receive import bodies
 from tests.receive.conftest import Service, Start
@@ -198,11 +198,11 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from tests.receive import bodies
-from tests.receive.conftest import FakeIngest, InThreads
+from tests.receive.conftest import FakeStore, InThreads
 
 raise_file_limit()
 receiver = GrpcReceiver(
-    InThreads(Gate(FakeIngest())), authenticate=anyone, admission=Admission(), count_refused=lambda _: None
+    InThreads(Gate(FakeStore())), authenticate=anyone, admission=Admission(), count_refused=lambda _: None
 )
 address = receiver.start(Address(host="127.0.0.1", port=0))
 web = HttpServer(Starlette(routes=[Route("/healthz", lambda _: PlainTextResponse("ok"))]), option="--web")

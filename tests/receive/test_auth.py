@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from cost_exporter.errors import StoreUnavailable, Unauthenticated
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import TlsFiles
 from cost_exporter.store.tokens import Credential, TokenScope
 from tests.receive import bodies
@@ -83,7 +83,7 @@ def test_the_tenant_comes_from_the_credential_alone(
     answer = over_http(guarded, headers)
     assert answer.status_code == status
     assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
-    stored = [(request.namespace, request.tenant_is_trusted) for request in guarded.ingest.requests]
+    stored = [(request.namespace, request.tenant_is_trusted) for request in guarded.store.requests]
     assert stored == ([] if namespace is None else [(namespace, False)] * 2)
 
 
@@ -128,4 +128,4 @@ def test_with_a_client_ca_only_its_clients_are_served(start: Start, tls: TlsFile
     assert (
         httpx.post(url, content=GOOD, headers=headers, verify=context, trust_env=False, timeout=60).status_code == 200
     )
-    assert len(service.ingest.spans) == 2
+    assert len(service.store.spans) == 2

@@ -58,10 +58,10 @@ def batch(kind: str) -> bytes:
 
 def check(service: Service, answer: ExportTraceServiceResponse) -> None:
     """All good spans are stored; the bad one is stored or a dead letter, and the sender is warned of a dead letter."""
-    assert set(service.ingest.span_ids) >= GOOD_IDS
-    assert len(service.ingest.spans) + len(service.ingest.dead_letters) == 512
+    assert set(service.store.span_ids) >= GOOD_IDS
+    assert len(service.store.spans) + len(service.store.dead_letters) == 512
     assert answer.partial_success.rejected_spans == 0
-    assert bool(answer.partial_success.error_message) is bool(service.ingest.dead_letters)
+    assert bool(answer.partial_success.error_message) is bool(service.store.dead_letters)
     assert service.refused == []
 
 
@@ -89,5 +89,5 @@ def test_all_kinds_at_once_cost_nothing_either(service: Service) -> None:
     with grpc.insecure_channel(service.grpc_address, options=[("grpc.max_send_message_length", -1)]) as channel:
         answer = channel.unary_unary(METHOD)(bodies.body(*GOOD[:200], *KINDS.values(), *GOOD[200:]), timeout=60)
     assert ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans == 0
-    assert set(service.ingest.span_ids) >= GOOD_IDS
-    assert len(service.ingest.spans) + len(service.ingest.dead_letters) == 511 + len(KINDS)
+    assert set(service.store.span_ids) >= GOOD_IDS
+    assert len(service.store.spans) + len(service.store.dead_letters) == 511 + len(KINDS)

@@ -45,8 +45,8 @@ def exporters(service: Service) -> dict[str, SpanExporter]:
 def test_the_python_exporters_store_every_span(service: Service, kind: str) -> None:
     """600 spans, more than a batch, arrive once each."""
     send(exporters(service)[kind], 600)
-    assert len(service.ingest.spans) == 600 == len(set(service.ingest.span_ids))
-    assert plain(service.ingest.spans[0].attributes["gen_ai.usage.input_tokens"]) == 12
+    assert len(service.store.spans) == 600 == len(set(service.store.span_ids))
+    assert plain(service.store.spans[0].attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 @pytest.mark.parametrize("kind", ["grpc", "http"])
@@ -60,10 +60,10 @@ def test_the_python_exporters_try_again_when_told_to(service: Service, kind: str
             if refusals:
                 raise refusals.pop()
 
-    service.ingest.before = away_once
+    service.store.before = away_once
     send(exporters(service)[kind], 3)
     assert len(service.refused) == 1
-    assert len(service.ingest.spans) == 3
+    assert len(service.store.spans) == 3
 
 
 def javascript_span() -> Any:
@@ -107,4 +107,4 @@ def test_a_recorded_javascript_request_is_taken_as_it_was_sent(service: Service)
         headers["content-encoding"] = "gzip"
         compressed = client.post(service.url, content=iter([gzip.compress(JAVASCRIPT.read_bytes())]), headers=headers)
     assert (plain.json(), compressed.json()) == ({}, {})
-    assert len(service.ingest.spans) == 2
+    assert len(service.store.spans) == 2

@@ -13,8 +13,8 @@ from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import CallfareError, MissingExtra, Overloaded
 from cost_exporter.receive.answer import answer_to
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
-from cost_exporter.receive.ingest import Refusal
 from cost_exporter.receive.observed import Observed
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.receive.workers.frames import (
     WorkerReply,
     WorkerRequest,

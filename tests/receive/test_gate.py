@@ -9,10 +9,10 @@ from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.answer import answer_to, success
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity
 from cost_exporter.receive.gate import Gate
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.receive.stuck import StuckBatches
 from tests.receive import bodies
-from tests.receive.conftest import FakeIngest
+from tests.receive.conftest import FakeStore
 from tests.support.attribute_values import plain
 
 ACME = SenderIdentity(namespace="acme", tenant_is_trusted=False)
@@ -38,8 +38,8 @@ def fails_on_spans(request: DecodedRequest) -> None:
         raise ZeroDivisionError(CANARY.decode())
 
 
-def gate_with(ingest: FakeIngest, clock: Clock, **options: Any) -> Gate:
-    return Gate(ingest, stuck=StuckBatches(3_600, monotonic_seconds=clock), now_unix_ns=lambda: 7, **options)
+def gate_with(store: FakeStore, clock: Clock, **options: Any) -> Gate:
+    return Gate(store, stuck=StuckBatches(3_600, monotonic_seconds=clock), now_unix_ns=lambda: 7, **options)
 
 
 def take(gate: Gate, body: bytes = BATCH, sender: SenderIdentity = ACME) -> Receipt:
@@ -48,9 +48,9 @@ def take(gate: Gate, body: bytes = BATCH, sender: SenderIdentity = ACME) -> Rece
 
 def test_a_batch_that_keeps_failing_is_given_up_after_an_hour() -> None:
     """Until then its sender tries again; then each span is a dead letter, stripped, and the sender is free."""
-    ingest, clock = FakeIngest(), Clock()
-    ingest.before = fails_on_spans
-    gate = gate_with(ingest, clock)
+    store, clock = FakeStore(), Clock()
+    store.before = fails_on_spans
+    gate = gate_with(store, clock)
     for minutes in (0, 1, 59):
         clock.seconds = 1_000 + minutes * 60
         with pytest.raises(Overloaded):
@@ -58,20 +58,20 @@ def test_a_batch_that_keeps_failing_is_given_up_after_an_hour() -> None:
     clock.seconds = 1_000 + 3_600
     receipt = take(gate)
     assert (receipt.received, receipt.dead_letter, receipt.accepted) == (3, 3, 0)
-    for request in ingest.requests:
+    for request in store.requests:
         assert (request.namespace, request.tenant_is_trusted, request.received_at_unix_ns) == ("acme", False, 7)
-    reasons = {letter.span_id: letter.reason for letter in ingest.dead_letters}
+    reasons = {letter.span_id: letter.reason for letter in store.dead_letters}
     assert reasons == {bodies.span_id(1): "our_fault", bodies.span_id(2): "our_fault", bodies.span_id(3): "too_deep"}
-    assert all(CANARY not in letter.payload and "canary" not in letter.detail for letter in ingest.dead_letters)
-    kept = bodies.payload_span(next(letter for letter in ingest.dead_letters if letter.span_id == bodies.span_id(1)))
+    assert all(CANARY not in letter.payload and "canary" not in letter.detail for letter in store.dead_letters)
+    kept = bodies.payload_span(next(letter for letter in store.dead_letters if letter.span_id == bodies.span_id(1)))
     assert plain(kept.attributes["gen_ai.usage.input_tokens"]) == 12
 
 
 def test_the_patience_is_by_batch_and_tenant() -> None:
     """Another batch, or the same bytes of another tenant, has its own hour."""
-    ingest, clock = FakeIngest(), Clock()
-    ingest.before = fails_on_spans
-    gate = gate_with(ingest, clock)
+    store, clock = FakeStore(), Clock()
+    store.before = fails_on_spans
+    gate = gate_with(store, clock)
     with pytest.raises(Overloaded):
         take(gate)
     clock.seconds += 3_600
@@ -83,13 +83,13 @@ def test_the_patience_is_by_batch_and_tenant() -> None:
 
 def test_what_passes_is_never_given_up() -> None:
     """A database that is away for days is no fault of the batch: it stays the sender's."""
-    ingest, clock = FakeIngest(), Clock()
+    store, clock = FakeStore(), Clock()
 
     def away(request: DecodedRequest) -> None:
         raise StoreUnavailable("away")
 
-    ingest.before = away
-    gate = gate_with(ingest, clock)
+    store.before = away
+    gate = gate_with(store, clock)
     for _ in range(3):
         clock.seconds += 86_400
         with pytest.raises(StoreUnavailable):
@@ -98,9 +98,9 @@ def test_what_passes_is_never_given_up() -> None:
 
 def test_given_up_letters_may_have_a_way_of_their_own() -> None:
     """`store_dead_letters` takes them; where even that fails, the sender keeps its batch."""
-    ingest, buried, clock = FakeIngest(), FakeIngest(), Clock()
-    ingest.before = fails_on_spans
-    gate = gate_with(ingest, clock, store_dead_letters=buried)
+    store, dead_letter_store, clock = FakeStore(), FakeStore(), Clock()
+    store.before = fails_on_spans
+    gate = gate_with(store, clock, store_dead_letters=dead_letter_store)
     with pytest.raises(Overloaded):
         take(gate)
     clock.seconds += 3_600
@@ -108,12 +108,12 @@ def test_given_up_letters_may_have_a_way_of_their_own() -> None:
     def broken(request: DecodedRequest) -> None:
         raise RuntimeError
 
-    buried.before = broken
+    dead_letter_store.before = broken
     with pytest.raises(Overloaded):
         take(gate)
-    buried.before = fails_on_spans
+    dead_letter_store.before = fails_on_spans
     assert take(gate).dead_letter == 3
-    assert (len(ingest.spans), len(buried.requests)) == (0, 1)
+    assert (len(store.spans), len(dead_letter_store.requests)) == (0, 1)
 
 
 def test_a_bug_in_decoding_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,24 +123,24 @@ def test_a_bug_in_decoding_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError(CANARY)
 
     monkeypatch.setattr("cost_exporter.receive.gate.decode", trips)
-    ingest, clock = FakeIngest(), Clock()
-    gate = gate_with(ingest, clock)
+    store, clock = FakeStore(), Clock()
+    gate = gate_with(store, clock)
     with pytest.raises(Overloaded):
         take(gate)
     clock.seconds += 3_600
     assert take(gate).dead_letter == 3
-    assert {letter.span_id for letter in ingest.dead_letters} == {bodies.span_id(number) for number in (1, 2, 3)}
-    for letter in ingest.dead_letters:
+    assert {letter.span_id for letter in store.dead_letters} == {bodies.span_id(number) for number in (1, 2, 3)}
+    for letter in store.dead_letters:
         assert (letter.reason, letter.payload) == ("our_fault", b"")
         assert letter.detail.startswith("KeyError at test_gate.py:")
 
 
 def test_a_bug_is_logged_by_place_and_never_by_its_text(caplog: pytest.LogCaptureFixture) -> None:
     """An exception's text may quote a prompt, so only its kind and place are logged."""
-    ingest = FakeIngest()
-    ingest.before = fails_on_spans
+    store = FakeStore()
+    store.before = fails_on_spans
     with caplog.at_level(logging.DEBUG), pytest.raises(Overloaded):
-        take(gate_with(ingest, Clock()))
+        take(gate_with(store, Clock()))
     assert "ZeroDivisionError at test_gate.py:" in caplog.text
     assert "canary" not in caplog.text
 

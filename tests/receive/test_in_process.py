@@ -19,10 +19,10 @@ from callfare.export.spooled import spooled
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import MissingExtra, StoreUnavailable
 from cost_exporter.receive.gate import Gate
-from cost_exporter.receive.in_process import GatedIngest, open_ingest
+from cost_exporter.receive.in_process import DirectIntake, open_intake
 from cost_exporter.settings import Settings
 from cost_exporter.store.database.embedded import EmbeddedPostgres
-from tests.receive.conftest import FakeIngest
+from tests.receive.conftest import FakeStore
 from tests.support.attribute_values import plain
 from tests.support.stored import open_folder
 from tests.support.waiting import RUN_SECONDS_MAX, wait_until
@@ -32,12 +32,12 @@ class Opened:
     """A way to a fake pipeline that records how it was used."""
 
     def __init__(self) -> None:
-        self.ingest = FakeIngest()
+        self.store = FakeStore()
         self.opened = self.closed = 0
 
-    def __call__(self) -> GatedIngest:
+    def __call__(self) -> DirectIntake:
         self.opened += 1
-        return GatedIngest(Gate(self.ingest), self._close)
+        return DirectIntake(Gate(self.store), self._close)
 
     def _close(self) -> None:
         self.closed += 1
@@ -56,7 +56,7 @@ def test_spans_of_the_application_reach_the_pipeline() -> None:
     exporter = StoringExporter(opened)
     record_call(exporter)
     record_call(exporter)
-    first, second = opened.ingest.spans
+    first, second = opened.store.spans
     assert (first.name, plain(first.attributes["gen_ai.usage.input_tokens"])) == ("chat gpt-4o", 12)
     assert first.trace_id != second.trace_id
     assert opened.opened == 1
@@ -71,7 +71,7 @@ def test_shutdown_closes_once_and_what_comes_later_is_not_stored() -> None:
     exporter.shutdown()
     exporter.shutdown()
     record_call(exporter)
-    assert (opened.opened, opened.closed, len(opened.ingest.spans)) == (1, 1, 1)
+    assert (opened.opened, opened.closed, len(opened.store.spans)) == (1, 1, 1)
     assert exporter.export([]) is SpanExportResult.FAILURE
 
 
@@ -84,9 +84,9 @@ def test_what_passes_is_tried_again() -> None:
         if failures:
             raise failures.pop()
 
-    opened.ingest.before = fail_twice
+    opened.store.before = fail_twice
     record_call(StoringExporter(opened))
-    assert len(opened.ingest.spans) == 1
+    assert len(opened.store.spans) == 1
 
 
 def test_trying_again_ends(caplog: pytest.LogCaptureFixture) -> None:
@@ -96,7 +96,7 @@ def test_trying_again_ends(caplog: pytest.LogCaptureFixture) -> None:
     def away(request: object) -> None:
         raise StoreUnavailable("the database is away; try again")
 
-    opened.ingest.before = away
+    opened.store.before = away
     exporter = StoringExporter(opened, retry_seconds_max=0)
     assert [exporter.export([]) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
     assert [record.message for record in caplog.records] == [
@@ -108,7 +108,7 @@ def test_trying_again_ends(caplog: pytest.LogCaptureFixture) -> None:
 def test_no_error_reaches_the_application(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever fails, the application goes on; the log names it once and quotes nothing of others."""
 
-    def cannot_open() -> GatedIngest:
+    def cannot_open() -> DirectIntake:
         raise error
 
     exporter = StoringExporter(cannot_open)
@@ -204,7 +204,7 @@ def test_a_missing_extra_is_named_once() -> None:
 def test_spans_are_stored_without_a_service(database_url: str) -> None:
     """The real factory: from the ended span to the record in PostgreSQL, priced."""
     url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
-    exporter = StoringExporter(lambda: open_ingest(Settings(database_url=url)))
+    exporter = StoringExporter(lambda: open_intake(Settings(database_url=url)))
     record_call(exporter)
     exporter.shutdown()
     with psycopg.connect(database_url) as connection:
@@ -220,7 +220,7 @@ def test_spans_outlive_a_database_that_is_away(database_url: str, tmp_path: Path
     away.shutdown()
     assert len(list(tmp_path.glob("*.otlp"))) == 1
     url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
-    there = spooled(StoringExporter(lambda: open_ingest(Settings(database_url=url))))
+    there = spooled(StoringExporter(lambda: open_intake(Settings(database_url=url))))
     record_call(there)
     wait_until("an empty folder", lambda: not list(tmp_path.glob("*.otlp")))
     there.shutdown()
@@ -228,7 +228,7 @@ def test_spans_outlive_a_database_that_is_away(database_url: str, tmp_path: Path
         assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (2,)
 
 
-def cannot_connect() -> GatedIngest:
+def cannot_connect() -> DirectIntake:
     raise StoreUnavailable("away")
 
 
@@ -236,11 +236,11 @@ def test_without_a_url_the_embedded_database_is_used() -> None:
     """No database named: one is made in the data directory, and stopped with the application."""
     with open_folder() as folder:
         settings = Settings(data_dir=folder / "data")
-        ingest = open_ingest(settings)
+        store = open_intake(settings)
         url = EmbeddedPostgres(settings.data_dir / "postgres").url
         with psycopg.connect(url) as connection:
             assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (0,)
-        ingest.close()
+        store.close()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(url)
 
@@ -248,7 +248,7 @@ def test_without_a_url_the_embedded_database_is_used() -> None:
 def test_a_chat_told_in_part_is_stored_as_partial(database_url: str) -> None:
     """What went in has a price; that nothing says what came out is on the record."""
     url = SecretStr("postgresql:///?" + urlencode(conninfo_to_dict(database_url)))
-    exporter = StoringExporter(lambda: open_ingest(Settings(database_url=url)))
+    exporter = StoringExporter(lambda: open_intake(Settings(database_url=url)))
     record_call(
         exporter, {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
     )

@@ -20,7 +20,7 @@ from cost_exporter.store.ledger.committer import Committer
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import price_by_sum
 from tests.receive import bodies
-from tests.receive.conftest import FakeIngest
+from tests.receive.conftest import FakeStore
 
 ACME = SenderIdentity(namespace="acme")
 POISON = 17
@@ -60,8 +60,8 @@ def fails_on(*numbers: int, error: Callable[[], Exception] = ZeroDivisionError) 
     return before
 
 
-def impatient(ingest: Any) -> Gate:
-    return Gate(ingest, stuck=StuckBatches(0))
+def impatient(store: Any) -> Gate:
+    return Gate(store, stuck=StuckBatches(0))
 
 
 @pytest.mark.parametrize("encoding", Encoding)
@@ -93,15 +93,15 @@ def test_what_cannot_be_taken_apart_has_no_pieces(body: bytes, encoding: Encodin
 @pytest.mark.parametrize("encoding", Encoding)
 def test_the_good_spans_of_a_given_up_batch_are_stored(encoding: Encoding) -> None:
     """One of 1,000 costs itself, and about twenty attempts, not a thousand."""
-    ingest = FakeIngest()
-    ingest.before = fails_on(POISON)
-    receipt = impatient(ingest).take(batch(1_000, encoding), encoding, ACME)
+    store = FakeStore()
+    store.before = fails_on(POISON)
+    receipt = impatient(store).take(batch(1_000, encoding), encoding, ACME)
     assert (receipt.received, receipt.accepted, receipt.dead_letter) == (1_000, 999, 1)
-    assert {*ingest.span_ids} == {bodies.span_id(n) for n in range(1_000) if n != POISON}
-    (letter,) = ingest.dead_letters
+    assert {*store.span_ids} == {bodies.span_id(n) for n in range(1_000) if n != POISON}
+    (letter,) = store.dead_letters
     assert (letter.reason, letter.span_id) == ("our_fault", bodies.span_id(POISON))
     assert bodies.payload_span(letter).span_id == bodies.span_id(POISON)
-    assert len(ingest.requests) <= 12
+    assert len(store.requests) <= 12
 
 
 def test_a_bug_in_decoding_costs_the_span_it_trips_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +113,10 @@ def test_a_bug_in_decoding_costs_the_span_it_trips_on(monkeypatch: pytest.Monkey
         return decode(body, *arguments, **options)
 
     monkeypatch.setattr("cost_exporter.receive.gate.decode", trips)
-    ingest = FakeIngest()
-    receipt = impatient(ingest).take(batch(8), Encoding.PROTOBUF, ACME)
+    store = FakeStore()
+    receipt = impatient(store).take(batch(8), Encoding.PROTOBUF, ACME)
     assert (receipt.accepted, receipt.dead_letter) == (7, 1)
-    (letter,) = ingest.dead_letters
+    (letter,) = store.dead_letters
     assert (letter.trace_id, letter.span_id, letter.payload) == (bodies.trace_id(0), bodies.span_id(3), b"")
     assert "KeyError" in letter.detail
     assert "prompt" not in letter.detail
@@ -124,9 +124,9 @@ def test_a_bug_in_decoding_costs_the_span_it_trips_on(monkeypatch: pytest.Monkey
 
 def test_a_database_that_goes_away_meanwhile_buries_nothing() -> None:
     """The sender keeps its batch; what was taken is known when it comes again."""
-    ingest = FakeIngest()
-    gate = impatient(ingest)
-    ingest.before = fails_on(0)
+    store = FakeStore()
+    gate = impatient(store)
+    store.before = fails_on(0)
     is_away = [False]
 
     def before(request: DecodedRequest) -> None:
@@ -134,40 +134,40 @@ def test_a_database_that_goes_away_meanwhile_buries_nothing() -> None:
         is_away[0] = True
         fails_on(*range(1, 8), error=lambda: StoreUnavailable("away"))(request)
 
-    ingest.before = before
+    store.before = before
     with pytest.raises(StoreUnavailable):
         gate.take(batch(8), Encoding.PROTOBUF, ACME)
     assert is_away[0]
-    assert ingest.dead_letters == []
-    ingest.before = fails_on(0)
+    assert store.dead_letters == []
+    store.before = fails_on(0)
     assert gate.take(batch(8), Encoding.PROTOBUF, ACME).dead_letter == 1
 
 
 def test_a_fault_of_the_store_is_bounded_in_time_and_an_absence_is_not() -> None:
     """Who is told to try again for ever, by what never passes, would never send anything else."""
-    ingest = FakeIngest()
-    ingest.before = fails_on(0, error=lambda: StoreFault("rows that do not fit together"))
+    store = FakeStore()
+    store.before = fails_on(0, error=lambda: StoreFault("rows that do not fit together"))
     clock = [0.0]
-    gate = Gate(ingest, stuck=StuckBatches(3_600, monotonic_seconds=lambda: clock[0]))
+    gate = Gate(store, stuck=StuckBatches(3_600, monotonic_seconds=lambda: clock[0]))
     for clock[0] in (0.0, 3_599.0):
         with pytest.raises(Overloaded):
             gate.take(batch(4), Encoding.PROTOBUF, ACME)
     clock[0] = 3_600.0
     receipt = gate.take(batch(4), Encoding.PROTOBUF, ACME)
     assert (receipt.accepted, receipt.dead_letter) == (3, 1)
-    assert ingest.dead_letters[0].detail == "rows that do not fit together"
+    assert store.dead_letters[0].detail == "rows that do not fit together"
 
 
 def test_a_batch_that_was_taken_after_all_has_its_whole_hour_again() -> None:
     """A fault long ago, which passed, says nothing of one today."""
-    ingest = FakeIngest()
+    store = FakeStore()
     clock = [0.0]
-    gate = Gate(ingest, stuck=StuckBatches(3_600, monotonic_seconds=lambda: clock[0]))
+    gate = Gate(store, stuck=StuckBatches(3_600, monotonic_seconds=lambda: clock[0]))
     for clock[0] in (0.0, 4_000.0):
-        ingest.before = fails_on(0)
+        store.before = fails_on(0)
         with pytest.raises(Overloaded):
             gate.take(batch(4), Encoding.PROTOBUF, ACME)
-        ingest.before = lambda _: None
+        store.before = lambda _: None
         assert gate.take(batch(4), Encoding.PROTOBUF, ACME).accepted == 4
 
 

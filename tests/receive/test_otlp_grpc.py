@@ -14,11 +14,11 @@ from cost_exporter.read.otlp.decoded import DecodedRequest
 from cost_exporter.receive.admission.admission import Admission, AdmissionLimits
 from cost_exporter.receive.gate import Gate
 from cost_exporter.receive.grpc.receiver import GrpcReceiver
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import Address
 from cost_exporter.store.token_directory import anyone
 from tests.receive import bodies
-from tests.receive.conftest import FakeIngest, InThreads, Service, Start
+from tests.receive.conftest import FakeStore, InThreads, Service, Start
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -66,7 +66,7 @@ def raising(error: Exception) -> Callable[[DecodedRequest], None]:
 def test_spans_arrive_and_the_answer_has_no_partial_success(service: Service) -> None:
     """A good request is answered, once ingested, by a response in which partial_success is unset."""
     answer = export(service.grpc_address, bodies.body(bodies.span(1), bodies.span(2)))
-    assert service.ingest.span_ids == [bodies.span_id(1), bodies.span_id(2)]
+    assert service.store.span_ids == [bodies.span_id(1), bodies.span_id(2)]
     assert not answer.HasField("partial_success")
     assert service.refused == []
 
@@ -79,21 +79,21 @@ def test_an_empty_request_is_a_success(service: Service) -> None:
 def test_without_tokens_the_sender_is_the_default_tenant_and_trusted(service: Service) -> None:
     """On loopback without tokens the tenant attribute is believed."""
     export(service.grpc_address, bodies.body(bodies.span(1)))
-    (request,) = service.ingest.requests
+    (request,) = service.store.requests
     assert (request.namespace, request.tenant_is_trusted) == ("default", True)
 
 
 def test_gzip_is_accepted(service: Service) -> None:
     """Compressed messages arrive like others."""
     export(service.grpc_address, bodies.body(*map(bodies.span, range(50))), compression=grpc.Compression.Gzip)
-    assert len(service.ingest.span_ids) == 50
+    assert len(service.store.span_ids) == 50
 
 
 def test_one_bad_span_is_answered_with_a_warning_that_rejects_nothing(service: Service) -> None:
     """A dead letter is held, so it is not rejected: the sender is warned, and the other spans are stored."""
     deep = bodies.span(2) + bodies.event(b"deep", bodies.nested(5_000))
     answer = export(service.grpc_address, bodies.body(bodies.span(1), deep, bodies.span(3)))
-    assert service.ingest.span_ids == [bodies.span_id(1), bodies.span_id(3)]
+    assert service.store.span_ids == [bodies.span_id(1), bodies.span_id(3)]
     assert answer.HasField("partial_success")
     assert answer.partial_success.rejected_spans == 0
     assert "1 span(s) kept as dead letters" in answer.partial_success.error_message
@@ -113,7 +113,7 @@ def test_what_is_our_fault_or_passes_is_unavailable_with_both_hints(
     service: Service, error: Exception, reason: Refusal
 ) -> None:
     """Database away, overload, a bug: UNAVAILABLE, and RetryInfo of at most two seconds in both trailers."""
-    service.ingest.before = raising(error)
+    service.store.before = raising(error)
     refused: Any = refusal(service.grpc_address, bodies.body(bodies.span(1)))
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
     standard, python = retry_delays_seconds(refused)
@@ -137,7 +137,7 @@ def test_too_many_spans_are_refused_for_good(service: Service) -> None:
     assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert retry_delays_seconds(refused) == []
     assert service.refused == [Refusal.TOO_LARGE]
-    assert service.ingest.requests == []
+    assert service.store.requests == []
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
@@ -146,9 +146,9 @@ def test_an_oversized_message_is_refused_for_good(service: Service, compression:
     too_large = bodies.body(bodies.span(1) + bodies.attribute(b"a", bodies.field(1, b"x" * 65 * 1024 * 1024)))
     refused: Any = refusal(service.grpc_address, too_large, compression=compression)
     assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert service.ingest.requests == []
+    assert service.store.requests == []
     export(service.grpc_address, bodies.body(bodies.span(1)))
-    assert len(service.ingest.span_ids) == 1
+    assert len(service.store.span_ids) == 1
 
 
 def test_a_message_of_more_than_grpcs_default_limit_is_accepted(service: Service) -> None:
@@ -156,7 +156,7 @@ def test_a_message_of_more_than_grpcs_default_limit_is_accepted(service: Service
     content = bodies.body(*[bodies.span(n) + bodies.attribute(b"a", bodies.field(1, b"x" * 600)) for n in range(8_192)])
     assert len(content) > 5 * 1024 * 1024
     export(service.grpc_address, content)
-    assert len(service.ingest.span_ids) == 8_192
+    assert len(service.store.span_ids) == 8_192
 
 
 def test_another_method_is_unimplemented(service: Service) -> None:
@@ -199,7 +199,7 @@ def test_overload_is_only_ever_unavailable(start: Start) -> None:
     """400 calls at once on two slots: some are stored, all others are told to try again, none is lost silently."""
     service = start(limits=AdmissionLimits(slots=2, wait_seconds_max=0.3))
     release = threading.Event()
-    service.ingest.before = lambda _: release.wait(PATIENCE_SECONDS) and None
+    service.store.before = lambda _: release.wait(PATIENCE_SECONDS) and None
     refusals: list[Any] = []
 
     def send(channel: grpc.Channel, number: int) -> bool:
@@ -218,7 +218,7 @@ def test_overload_is_only_ever_unavailable(start: Start) -> None:
     assert {error.code() for error in refusals} == {grpc.StatusCode.UNAVAILABLE}
     assert {len(retry_delays_seconds(error)) for error in refusals} == {2}
     assert len(stored) >= 2
-    assert sorted(service.ingest.span_ids) == [bodies.span_id(number) for number in stored]
+    assert sorted(service.store.span_ids) == [bodies.span_id(number) for number in stored]
     assert set(service.refused) == {Refusal.OVERLOADED}
 
 
@@ -230,7 +230,7 @@ def test_stopping_lets_calls_in_flight_commit_and_refuses_new_ones(service: Serv
         is_in_flight.set()
         assert release.wait(PATIENCE_SECONDS)
 
-    service.ingest.before = block
+    service.store.before = block
     with grpc.insecure_channel(service.grpc_address) as channel:
         in_flight = channel.unary_unary(METHOD).future(bodies.body(bodies.span(1)), timeout=PATIENCE_SECONDS)
         assert is_in_flight.wait(PATIENCE_SECONDS)
@@ -246,12 +246,12 @@ def test_stopping_lets_calls_in_flight_commit_and_refuses_new_ones(service: Serv
         assert in_flight.result(timeout=PATIENCE_SECONDS) == b""
         stopping.join(PATIENCE_SECONDS)
         assert not stopping.is_alive()
-    assert service.ingest.span_ids == [bodies.span_id(1)]
+    assert service.store.span_ids == [bodies.span_id(1)]
 
 
 def receiver() -> GrpcReceiver:
     return GrpcReceiver(
-        InThreads(Gate(FakeIngest())), authenticate=anyone, admission=Admission(), count_refused=lambda _reason: None
+        InThreads(Gate(FakeStore())), authenticate=anyone, admission=Admission(), count_refused=lambda _reason: None
     )
 
 

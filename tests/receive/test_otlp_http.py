@@ -21,7 +21,7 @@ from cost_exporter.receive.admission.admission import AdmissionLimits
 from cost_exporter.receive.admission.arrivals import Arrivals
 from cost_exporter.receive.admission.bounds import Limits
 from cost_exporter.receive.http.server import HttpServer
-from cost_exporter.receive.ingest import Refusal
+from cost_exporter.receive.refusal import Refusal
 from cost_exporter.settings import Address
 from tests.receive import bodies
 from tests.receive.conftest import Service, Start
@@ -67,7 +67,7 @@ def test_protobuf_is_stored_and_answered_in_kind(service: Service) -> None:
     answer = post(service, GOOD, PROTOBUF)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/x-protobuf"
-    assert service.ingest.span_ids == [bodies.span_id(1), bodies.span_id(2)]
+    assert service.store.span_ids == [bodies.span_id(1), bodies.span_id(2)]
 
 
 def test_json_is_stored_and_answered_in_kind(service: Service) -> None:
@@ -75,7 +75,7 @@ def test_json_is_stored_and_answered_in_kind(service: Service) -> None:
     answer = post(service, GOOD_JSON, {"content-type": "Application/JSON; charset=utf-8"})
     assert (answer.status_code, answer.json()) == (200, {})
     assert answer.headers["content-type"] == "application/json"
-    assert service.ingest.span_ids == [bodies.span_id(1)]
+    assert service.store.span_ids == [bodies.span_id(1)]
 
 
 def test_a_body_in_chunks_without_a_length_is_read(service: Service) -> None:
@@ -88,7 +88,7 @@ def test_a_body_in_chunks_without_a_length_is_read(service: Service) -> None:
     answer = post(service, pieces(), JSON)
     assert answer.status_code == 200
     assert answer.request.headers["transfer-encoding"] == "chunked"
-    assert service.ingest.span_ids == [bodies.span_id(1)]
+    assert service.store.span_ids == [bodies.span_id(1)]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_body_in_chunks_without_a_length_is_read(service: Service) -> None:
 def test_compressed_bodies_are_read(service: Service, encoding: str, compressed: bytes) -> None:
     """gzip, also of several members, and deflate are undone."""
     assert post(service, compressed, PROTOBUF | {"content-encoding": encoding}).status_code == 200
-    assert service.ingest.span_ids == [bodies.span_id(1), bodies.span_id(2)]
+    assert service.store.span_ids == [bodies.span_id(1), bodies.span_id(2)]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_cannot_be_taken_is_refused_for_good(
         assert answer.headers["content-type"] == "application/x-protobuf"
         assert Status.FromString(answer.content).message
     assert service.refused == [reason]
-    assert service.ingest.requests == []
+    assert service.store.requests == []
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("x"), Overloaded("x"), RuntimeError("canary"), MemoryError()])
@@ -149,7 +149,7 @@ def test_what_is_our_fault_or_passes_is_503_with_a_hint(
     def fail(request: DecodedRequest) -> None:
         raise error
 
-    service.ingest.before = fail
+    service.store.before = fail
     answer = post(service, content, headers)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] in ("1", "2")
@@ -225,7 +225,7 @@ def test_overload_is_only_ever_503_with_a_hint(start: Start) -> None:
         is_in.set()
         assert release.wait(PATIENCE_SECONDS)
 
-    service.ingest.before = block
+    service.store.before = block
     first: list[httpx.Response] = []
     sender = threading.Thread(target=lambda: first.append(post(service, GOOD, PROTOBUF)))
     sender.start()
@@ -247,7 +247,7 @@ def test_bytes_in_flight_are_bounded(start: Start) -> None:
         is_in.set()
         assert release.wait(PATIENCE_SECONDS)
 
-    service.ingest.before = block
+    service.store.before = block
     first: list[httpx.Response] = []
     sender = threading.Thread(target=lambda: first.append(post(service, GOOD, PROTOBUF)))
     sender.start()
@@ -298,7 +298,7 @@ def test_stopping_answers_requests_in_flight(service: Service) -> None:
         is_in.set()
         assert release.wait(PATIENCE_SECONDS)
 
-    service.ingest.before = block
+    service.store.before = block
     answers: list[httpx.Response] = []
     sender = threading.Thread(target=lambda: answers.append(post(service, GOOD, PROTOBUF)))
     sender.start()
@@ -329,4 +329,4 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(start: Start) -> None:
         connection.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n")
         connection.sendall(b"content-length: 100\r\n\r\nabc")
     assert post(service, GOOD, PROTOBUF).status_code == 200
-    assert len(service.ingest.requests) == 1
+    assert len(service.store.requests) == 1

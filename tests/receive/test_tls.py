@@ -77,7 +77,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     assert (send(service, first), send(service, second)) == (False, True)
     place.key.write_bytes(first.key.read_bytes())
     assert (send(service, first), send(service, second)) == (False, True)
-    assert len(service.ingest.spans) == 3
+    assert len(service.store.spans) == 3
 
 
 @pytest.mark.parametrize("send", [over_grpc, over_http])

@@ -42,26 +42,26 @@ def main() -> None:
 def converse() -> list[str]:
     """Transcribe, answer and speak, twice; return the transcripts of the caller."""
     llm = openai.OpenAI(max_retries=0)
-    with recogniser().listen.v1.connect(model="nova-3", encoding="linear16", sample_rate=16_000) as ears:
-        first = hear(ears, seconds=12)
+    with recogniser().listen.v1.connect(model="nova-3", encoding="linear16", sample_rate=16_000) as recognition:
+        first = transcribe(recognition, seconds=12)
         llm.embeddings.create(model="text-embedding-3-small", input=first, encoding_format="float")
         speak(think(llm, first, stream_options={"include_usage": True}))
-        second = hear(ears, seconds=8)
+        second = transcribe(recognition, seconds=8)
         with contextlib.suppress(openai.RateLimitError):
             think(llm, second, model="gpt-4.1")
         speak(think(llm, second), chunks_until_interrupted=2)
-        ears.send_close_stream()
-        for _ in ears:
+        recognition.send_close_stream()
+        for _ in recognition:
             pass
     return [first, second]
 
 
-def hear(ears: Any, *, seconds: int) -> str:
+def transcribe(recognition: Any, *, seconds: int) -> str:
     """Send what the line brings and return the recognised words."""
     for _ in range(10 * seconds):
-        ears.send_media(PIECE_OF_AUDIO)
-    ears.send_finalize()
-    for message in ears:
+        recognition.send_media(PIECE_OF_AUDIO)
+    recognition.send_finalize()
+    for message in recognition:
         if message.type == "Results" and message.is_final:
             return str(message.channel.alternatives[0].transcript)
     raise ConnectionError("the recogniser hung up")

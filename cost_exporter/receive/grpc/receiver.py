@@ -22,9 +22,9 @@ from cost_exporter.receive.connections import OpenConnections, peer_of
 from cost_exporter.receive.decoding.decode import Encoding
 from cost_exporter.receive.event_loop import on_event_loop
 from cost_exporter.receive.gate import place_of
-from cost_exporter.receive.ingest import CountRefused
 from cost_exporter.receive.intake import Intake, stored
 from cost_exporter.receive.listen import require_free, unavailable
+from cost_exporter.receive.refusal import CountRefused
 from cost_exporter.receive.senders import Senders
 from cost_exporter.settings import Address, TlsFiles
 from cost_exporter.store.token_directory import Authenticate

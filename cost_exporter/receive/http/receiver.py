@@ -27,8 +27,8 @@ from cost_exporter.receive.connections import OpenConnections
 from cost_exporter.receive.decoding.decode import Encoding
 from cost_exporter.receive.gate import place_of
 from cost_exporter.receive.http.body import Body
-from cost_exporter.receive.ingest import CountRefused, Refusal
 from cost_exporter.receive.intake import Intake, stored
+from cost_exporter.receive.refusal import CountRefused, Refusal
 from cost_exporter.receive.senders import Senders
 from cost_exporter.store.token_directory import Authenticate
 

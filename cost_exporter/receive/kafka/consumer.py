@@ -52,7 +52,7 @@ class KafkaObserver(Protocol):
         """Count messages that are stored."""
         ...
 
-    def buried(self, message_count: int) -> None:
+    def dead_lettered(self, message_count: int) -> None:
         """Count messages that became dead letters."""
         ...
 
@@ -160,17 +160,17 @@ class SpanConsumer:
         try:
             self._topics.require_owners()
         except StoreUnavailable:
-            left, buried_count, self._is_store_away = messages, 0, True
+            left, dead_letter_count, self._is_store_away = messages, 0, True
         else:
             taken = self._taker.take(messages)
-            left, buried_count, self._is_store_away = taken.left, len(taken.buried), taken.is_store_away
-            for message in taken.buried:
+            left, dead_letter_count, self._is_store_away = taken.left, len(taken.dead_letters), taken.is_store_away
+            for message in taken.dead_letters:
                 _LOG.error("dead letter: %s", message.place)
         self._held += left
         self._wait_longer() if left else self._wait_no_longer()
         self._pause()
         self._observer.took(len(messages) - len(left))
-        self._observer.buried(buried_count)
+        self._observer.dead_lettered(dead_letter_count)
         self._give_back(messages)
 
     def _wait_longer(self) -> None:

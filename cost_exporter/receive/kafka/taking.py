@@ -57,7 +57,7 @@ class Intake(Protocol):
         """Store what can be saved of a request. Raises only `ReceiveError` and `StoreUnavailable`."""
         ...
 
-    def bury(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
+    def store_dead_letter(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
         """Keep a dead letter. Raises only `StoreUnavailable`."""
         ...
 
@@ -69,7 +69,7 @@ class Taken:
     left: list[Message] = field(default_factory=list[Message])
     is_store_away: bool = False
     """Whether nothing can be stored now; else a message is left for a fault of ours with it alone."""
-    buried: list[Message] = field(default_factory=list[Message])
+    dead_letters: list[Message] = field(default_factory=list[Message])
 
 
 class Taker:
@@ -90,7 +90,7 @@ class Taker:
         return Taken(
             left=list(chain.from_iterable(part.left for part in parts)),
             is_store_away=any(part.is_store_away for part in parts),
-            buried=list(chain.from_iterable(part.buried for part in parts)),
+            dead_letters=list(chain.from_iterable(part.dead_letters for part in parts)),
         )
 
     def close(self) -> None:
@@ -132,8 +132,10 @@ class Taker:
         if len(group) > 1:
             self._intake.take_joined(b"".join(message.body for message in group), first.sender)
         elif first.problem:
-            self._intake.bury(DeadLetter(reason=REASON, detail=f"{first.place}: {first.problem}"), first.sender)
-            taken.buried.append(first)
+            self._intake.store_dead_letter(
+                DeadLetter(reason=REASON, detail=f"{first.place}: {first.problem}"), first.sender
+            )
+            taken.dead_letters.append(first)
         else:
             receipt = self._intake.take_alone(first.body, first.sender)
             if first.body and not receipt.received and not _is_framed(first.body):

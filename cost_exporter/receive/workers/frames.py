@@ -89,12 +89,12 @@ def write_options(pipe: BinaryIO, options: IngestOptions) -> None:
 
 def read_options(pipe: BinaryIO) -> IngestOptions | None:
     """Return what `write_options` wrote; None at the end of the pipe."""
-    told = _read_json(pipe)
-    if told is None:
+    options = _read_json(pipe)
+    if options is None:
         return None
-    told["prices"] = tuple(Path(path) for path in told["prices"])
-    told["trusted_cost_sources"] = tuple(told["trusted_cost_sources"])
-    return IngestOptions(**told)
+    options["prices"] = tuple(Path(path) for path in options["prices"])
+    options["trusted_cost_sources"] = tuple(options["trusted_cost_sources"])
+    return IngestOptions(**options)
 
 
 def write_request(pipe: BinaryIO, request: WorkerRequest) -> None:
@@ -151,13 +151,13 @@ def write_reply(pipe: BinaryIO, reply: WorkerReply) -> None:
 
 def read_reply(pipe: BinaryIO) -> WorkerReply | None:
     """Return the next reply; None at the end of the pipe."""
-    told = _read_json(pipe)
-    if told is None:
+    content = _read_json(pipe)
+    if content is None:
         return None
     return WorkerReply(
-        number=told["number"],
-        receipt=None if told["receipt"] is None else _receipt(told["receipt"]),
-        error=None if told["error"] is None else _error(*told["error"]),
+        number=content["number"],
+        receipt=None if content["receipt"] is None else _receipt(content["receipt"]),
+        error=None if content["error"] is None else _error(*content["error"]),
         observed=tuple(
             Observed(
                 receipt=_receipt(receipt),
@@ -166,9 +166,9 @@ def read_reply(pipe: BinaryIO) -> WorkerReply | None:
                 look_alike_count=look_alikes,
                 new_scopes=tuple((service, scope) for service, scope in scopes),
             )
-            for receipt, claims, unread, look_alikes, scopes in told["observed"]
+            for receipt, claims, unread, look_alikes, scopes in content["observed"]
         ),
-        commit_seconds=tuple(told["commit_seconds"]),
+        commit_seconds=tuple(content["commit_seconds"]),
     )
 
 

@@ -113,20 +113,20 @@ class WorkerPool:
             number, reply = worker.enter(len(body))
         outcome = Future[Receipt]()
 
-        def told(answered: "Future[WorkerReply]") -> None:
+        def settle(answered: "Future[WorkerReply]") -> None:
             error = answered.exception()
             if isinstance(error, WorkerEnded):
                 self._threads.submit(self._tell_after_end, outcome, error, body, encoding, sender)
                 return
-            told = answered.result()
-            if told.error is not None:
-                outcome.set_exception(told.error)
+            answer = answered.result()
+            if answer.error is not None:
+                outcome.set_exception(answer.error)
                 return
-            assert told.receipt is not None
+            assert answer.receipt is not None
             self._note_taken(body, sender)
-            outcome.set_result(told.receipt)
+            outcome.set_result(answer.receipt)
 
-        reply.add_done_callback(told)
+        reply.add_done_callback(settle)
         worker.send(WorkerRequest(number=number, body=body, encoding=encoding, sender=sender))
         return outcome
 
@@ -200,11 +200,11 @@ class WorkerPool:
                 raise StoreUnavailable("no worker is ready; try again")
             number, reply = worker.enter(len(body))
         worker.send(WorkerRequest(number=number, body=body, encoding=encoding, sender=sender, is_given_up=is_given_up))
-        told = reply.result()
-        if told.error is not None:
-            raise told.error
-        assert told.receipt is not None
-        return told.receipt
+        answer = reply.result()
+        if answer.error is not None:
+            raise answer.error
+        assert answer.receipt is not None
+        return answer.receipt
 
     def _chosen(self) -> WorkerProcess | None:
         """Return the first worker that has not enough yet, else the one with the least."""

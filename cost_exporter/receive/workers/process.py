@@ -120,11 +120,11 @@ class WorkerProcess:
         with self._writing, suppress(OSError, ValueError):  # as above
             write_request(self._requests, request)
 
-    def listen(self, told: Callable[[WorkerReply], None]) -> int:
+    def listen(self, on_reply: Callable[[WorkerReply], None]) -> int:
         """Hand on replies until the worker ends; return its exit code. Then nothing may be entered any more."""
         while (reply := read_reply(self._replies)) is not None:
             self._asked_at_seconds = None
-            told(reply)
+            on_reply(reply)
             if reply.number == READY:
                 continue
             with self._changing:

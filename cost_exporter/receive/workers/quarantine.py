@@ -58,15 +58,15 @@ class Quarantine:
         number, reply = self._worker.enter()
         self._worker.send(WorkerRequest(number=number, body=joined(part, encoding), encoding=encoding, sender=sender))
         try:
-            told = reply.result()
+            answer = reply.result()
         except WorkerEnded:
             self._worker = None
             self._ended_count += 1
             raise
-        if told.error is not None:
-            raise told.error
-        assert told.receipt is not None
-        return told.receipt
+        if answer.error is not None:
+            raise answer.error
+        assert answer.receipt is not None
+        return answer.receipt
 
     def _listen(self, worker: WorkerProcess) -> None:
         exit_code = worker.listen(self._observe)

@@ -129,11 +129,11 @@ class _Worker:
         if request.is_given_up or len(request.body) > _SMALL_BYTES:
             return False
 
-        def done(told: Receipt | Exception) -> None:
-            if isinstance(told, Receipt):
-                self._answer(WorkerReply(number=request.number, receipt=told))
-            elif isinstance(told, CallfareError) and not is_our_fault(told):
-                self._answer(WorkerReply(number=request.number, error=told))
+        def done(outcome: Receipt | Exception) -> None:
+            if isinstance(outcome, Receipt):
+                self._answer(WorkerReply(number=request.number, receipt=outcome))
+            elif isinstance(outcome, CallfareError) and not is_our_fault(outcome):
+                self._answer(WorkerReply(number=request.number, error=outcome))
             else:
                 self._resubmit(request, threads)
 
@@ -156,7 +156,7 @@ class _Worker:
     def _reply(self, request: WorkerRequest) -> WorkerReply:
         try:
             if request.is_given_up:
-                receipt = self._intake.give_up(request.sender, request.body)
+                receipt = self._intake.store_crashing_request(request.sender, request.body)
             else:
                 receipt = self._intake.take(request.body, request.encoding, request.sender)
         except CallfareError as error:

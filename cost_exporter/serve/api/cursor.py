@@ -47,8 +47,8 @@ def place_of(cursor: str | None, sort: Sort, wanted: WorkflowFilter) -> Place | 
 
 
 def _digest(text: str, sort: Sort, wanted: WorkflowFilter) -> str:
-    said = repr((text, sort, sorted((name, str(one)) for name, one in wanted.parameters().items())))
-    return sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+    query = repr((text, sort, sorted((name, str(one)) for name, one in wanted.parameters().items())))
+    return sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _key_text(key: Any) -> str:

@@ -148,9 +148,9 @@ def _chart(groups: Sequence[SpendGroup], first: date, last: date) -> dict[str, A
 
 def _column(day: date, legs: Sequence[str], cells: dict[tuple[date, str], list[SpendGroup]]) -> Column:
     parts = {leg: _known(cells.get((day, leg), [])) for leg in legs}
-    said = [f"{LEG_WORDS[leg]} {cost_text(cost, 4)}" for leg, cost in parts.items() if cost]
+    amounts = [f"{LEG_WORDS[leg]} {cost_text(cost, 4)}" for leg, cost in parts.items() if cost]
     sign = "≥ " if any(one.unpriced_count for leg in legs for one in cells.get((day, leg), [])) else ""
-    text = f"{day}: {sign}{cost_text(total(parts.values()), 4)}" + (f" ({', '.join(said)})" if said else "")
+    text = f"{day}: {sign}{cost_text(total(parts.values()), 4)}" + (f" ({', '.join(amounts)})" if amounts else "")
     return Column(label=day.isoformat(), parts=parts, text=text)
 
 

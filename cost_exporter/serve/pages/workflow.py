@@ -12,7 +12,7 @@ from cost_exporter.domain.money import total
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.domain.quote import is_unpriced
 from cost_exporter.report.amounts import time_text
-from cost_exporter.report.decisions import issue_explained, told_instead
+from cost_exporter.report.decisions import billed_instead, issue_explained
 from cost_exporter.report.margin import profit_is_upper_bound, unpriced_counts
 from cost_exporter.report.unpriced import nearest_model
 from cost_exporter.report.workflow import WorkflowReport, line_cells
@@ -213,4 +213,4 @@ def _number(text: str) -> Markup:
 
 def _duplicate(record: Row) -> str:
     what = f"{record['operation']} {record['provider'] or ''} {record['model'] or ''}".strip()
-    return f"span {record['span_id']} ({what}, {time_text(record['started_at'])}): {told_instead(record)}"
+    return f"span {record['span_id']} ({what}, {time_text(record['started_at'])}): {billed_instead(record)}"

@@ -69,7 +69,7 @@ class Int8Array(_Array):
     @classmethod
     def of(cls, numbers: Sequence[int | None]) -> "Int8Array":
         """Pack integers of 64 bits; None is null."""
-        return cls(_header(cls.element_oid, len(numbers)) + _eights(numbers))
+        return cls(_header(cls.element_oid, len(numbers)) + _int8_elements(numbers))
 
     @classmethod
     def of_ids(cls, ids: Sequence[bytes | None]) -> "Int8Array":
@@ -102,7 +102,7 @@ class TimestampArray(_Array):
     def of_unix_us(cls, instants: Sequence[int | None]) -> "TimestampArray":
         """Pack microseconds since 1970, UTC; None is null."""
         shifted = [None if each is None else each - _UNIX_TO_POSTGRES_US for each in instants]
-        return cls(_header(cls.element_oid, len(shifted)) + _eights(shifted))
+        return cls(_header(cls.element_oid, len(shifted)) + _int8_elements(shifted))
 
 
 class DateArray(_Array):
@@ -183,7 +183,7 @@ def _lengths(lengths: Sequence[int]) -> list[bytes]:
     return [packed[start : start + 4] for start in range(0, len(packed), 4)]
 
 
-def _eights(numbers: Sequence[int | None]) -> bytes:
+def _int8_elements(numbers: Sequence[int | None]) -> bytes:
     if None in numbers:
         return b"".join([_NULL if each is None else struct.pack(">iq", 8, each) for each in numbers])
     pairs = [part for number in numbers for part in (8, number)]

@@ -95,27 +95,27 @@ def call_fact_text(call: Call) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _shared_members(said_by_all: tuple[Any, ...]) -> str:
+def _shared_members(contents: tuple[Any, ...]) -> str:
     """Return the JSON members of what differs from its default, without the braces."""
     fact: dict[str, Any] = {}
-    for (name, default), said in zip(_SHARED, said_by_all, strict=True):
-        if said != default:
-            fact[_STORED_AS.get(name, name)] = _said_json(name, said)
+    for (name, default), content in zip(_SHARED, contents, strict=True):
+        if content != default:
+            fact[_STORED_AS.get(name, name)] = _member_json(name, content)
     return compact_json(fact)[1:-1]
 
 
-def _said_json(name: str, said: Any) -> Any:
-    if isinstance(said, Attribution):
-        return attribution_words(said)
-    return str(said) if name in _DECIMALS else said
+def _member_json(name: str, content: Any) -> Any:
+    if isinstance(content, Attribution):
+        return attribution_words(content)
+    return str(content) if name in _DECIMALS else content
 
 
 def call_from(fact: Mapping[str, Any], quantities: Quantities, columns: Mapping[str, Any]) -> Call:
     """Return the call of this fact; `columns` are the fields that have a column of their own."""
     call = {name: columns[name] for name in _CALL_COLUMNS}
-    call |= {name: _said(name, fact[key]) for name, key in _CALL_KEYS if key in fact}
+    call |= {name: _content_from(name, fact[key]) for name, key in _CALL_KEYS if key in fact}
     usage = {name: columns[name] for name in _USAGE_COLUMNS}
-    usage |= {name: _said(name, fact[name]) for name, _ in _USAGE_REST if name in fact}
+    usage |= {name: _content_from(name, fact[name]) for name, _ in _USAGE_REST if name in fact}
     return Call(
         usage=UsageRecord(
             quantities=quantities, at_unix_ns=fact.get("at_unix_ns", columns["started_at_unix_ns"]), **usage
@@ -171,7 +171,7 @@ def _number(count: Quantity) -> str:
     return str(count) if isinstance(count, int) else to_plain(count)
 
 
-def _said(name: str, content: Any) -> Any:
+def _content_from(name: str, content: Any) -> Any:
     if name in _DECIMALS:
         return Decimal(content)
     if name == "emitter_rank":

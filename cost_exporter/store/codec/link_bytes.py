@@ -46,10 +46,10 @@ def pack_links(links: Iterable[Link]) -> PackedLinks:
             roots[link.span_id.hex()] = root_json(link.root)
     if not entries:
         return NO_LINKS
-    said = [attribution_words(each) for each in list(index_of)[1:]]
+    distinct = [attribution_words(each) for each in list(index_of)[1:]]
     return PackedLinks(
         links=b"".join(entries),
-        attributions=json.dumps(said, ensure_ascii=False) if said else None,
+        attributions=json.dumps(distinct, ensure_ascii=False) if distinct else None,
         roots=json.dumps(roots, ensure_ascii=False) if roots else None,
     )
 
@@ -58,7 +58,7 @@ def unpack_links(trace_id: bytes, packed: PackedLinks) -> dict[SpanKey, Link]:
     """Return the links by their keys."""
     if packed.links is None:
         return {}
-    said = [NO_ATTRIBUTION, *(attribution_from(words) for words in json.loads(packed.attributions or "[]"))]
+    attributions = [NO_ATTRIBUTION, *(attribution_from(words) for words in json.loads(packed.attributions or "[]"))]
     roots: Mapping[str, list[Any]] = json.loads(packed.roots or "{}")
     found: dict[SpanKey, Link] = {}
     for span_id, parent_span_id, index in _ENTRY.iter_unpack(packed.links):
@@ -67,7 +67,7 @@ def unpack_links(trace_id: bytes, packed: PackedLinks) -> dict[SpanKey, Link]:
             trace_id=trace_id,
             span_id=span_id,
             parent_span_id=None if parent_span_id == _NO_PARENT else parent_span_id,
-            attribution=said[index],
+            attribution=attributions[index],
             root=None if root is None else root_from(root),
         )
     return found

@@ -214,7 +214,7 @@ def _fact_json(record: CostRecord) -> str:
     # The columns have the billed model and quantities; the span's own are kept beside them if they differ.
     if record.amended_model:
         text = with_member(text, "model", compact_json(record.call.usage.model))
-    said = record.call.usage.quantities
-    if record.quantities is not said and record.quantities != said:
-        text = with_member(text, "quantities", quantities_json(said))
+    own_quantities = record.call.usage.quantities
+    if record.quantities is not own_quantities and record.quantities != own_quantities:
+        text = with_member(text, "quantities", quantities_json(own_quantities))
     return text

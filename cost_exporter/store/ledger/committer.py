@@ -91,7 +91,7 @@ class Committer:
         both cases nothing was stored, or what was stored will be recognised when it is sent again.
         """
         outcome = Future[Receipt]()
-        self._enqueue(_ticket(facts, lambda told: _settle(outcome, told)))
+        self._enqueue(_ticket(facts, lambda result: _settle(outcome, result)))
         return outcome.result()
 
     def begin(self, facts: Facts, done: Callable[[Receipt | Exception], object]) -> bool:
@@ -217,8 +217,8 @@ def _ticket(facts: Facts, done: Callable[[Receipt | Exception], object]) -> _Tic
     return _Ticket(facts, max(1, len(facts.calls) + len(facts.links) + len(facts.dead_letters)), done)
 
 
-def _settle(outcome: "Future[Receipt]", told: Receipt | Exception) -> None:
-    if isinstance(told, Exception):
-        outcome.set_exception(told)
+def _settle(outcome: "Future[Receipt]", result: Receipt | Exception) -> None:
+    if isinstance(result, Exception):
+        outcome.set_exception(result)
     else:
-        outcome.set_result(told)
+        outcome.set_result(result)

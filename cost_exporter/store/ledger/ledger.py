@@ -14,7 +14,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ from cost_exporter.store.ledger.long_traces import complete
 from cost_exporter.store.ledger.rates import give_numbers
 from cost_exporter.store.ledger.timings import write_timings
 from cost_exporter.store.ledger.trace_state import TraceKey, merge
-from cost_exporter.store.ledger.write import Enrich, Letter, OvertakenError, write_all, write_letters
+from cost_exporter.store.ledger.write import Enrich, OvertakenError, write_all, write_letters
 from cost_exporter.store.ledger.write_set import WriteSet, settle_component
 
 __all__ = ["LedgerStore"]
@@ -155,7 +155,7 @@ class LedgerStore:
         divided = halves(batch)
         if isinstance(divided, Isolated):
             self._refused.append(describe(error))
-            letters = _letters(batch, letters_of(batch, error))
+            letters = [(batch, letter) for letter in letters_of(batch, error)]
             (receipt,) = self._commit_retrying([divided.remainder], letters, price)
             return sum_of([receipt, Receipt(received=len(batch.calls), dead_letter=len(batch.calls))])
         return sum_of([receipt for half in divided for receipt in self._commit_isolating([half], price)])
@@ -175,7 +175,9 @@ class LedgerStore:
 
     # -------------------------------------------------------------------------------------------- one transaction
 
-    def _commit_retrying(self, batches: list[Facts], letters: Sequence[Letter], price: Price) -> list[Receipt]:
+    def _commit_retrying(
+        self, batches: list[Facts], letters: Sequence[tuple[Facts, DeadLetter]], price: Price
+    ) -> list[Receipt]:
         """Commit in one transaction, again after losing a race or a deadlock, or once a missing partition is made."""
         extra: set[TraceKey] = set()
         made: set[int] = set()
@@ -216,12 +218,12 @@ class LedgerStore:
         connection.commit()
 
     def _commit_once(
-        self, batches: list[Facts], letters: Sequence[Letter], price: Price, extra: set[TraceKey]
+        self, batches: list[Facts], letters: Sequence[tuple[Facts, DeadLetter]], price: Price, extra: set[TraceKey]
     ) -> list[Receipt] | set[TraceKey]:
         """Return the receipts, or the traces that have to be locked as well; then nothing was written."""
         bucket_day = self._bucket_day(batches)
         connection = self._connected()
-        all_letters = [*letters, *(each for batch in batches for each in _letters(batch, batch.dead_letters))]
+        all_letters = [*letters, *((batch, letter) for batch in batches for letter in batch.dead_letters)]
         with rolled_back_unless_committed(connection):
             locked = self._locked(connection, batches, extra, bucket_day)
             if not isinstance(locked, LockedTraces):
@@ -230,7 +232,7 @@ class LedgerStore:
             for batch in batches:
                 receipt, refused = merge(locked.states, batch)
                 receipts.append(receipt)
-                all_letters += _letters(batch, refused)
+                all_letters += [(batch, letter) for letter in refused]
             complete(connection, locked.states.values())
             write_set = _settled(locked, price)
             if write_set.trace_rows or write_set.revisions:
@@ -300,18 +302,6 @@ def _settled(locked: LockedTraces, price: Price) -> WriteSet:
     if first_error is not None:
         raise _UnsettledError(traces, first_error)
     return write_set
-
-
-def _letters(batch: Facts, letters: Iterable[DeadLetter]) -> list[Letter]:
-    return [
-        Letter(
-            namespace=batch.namespace,
-            received_at_unix_ns=batch.received_at_unix_ns,
-            tenant_is_trusted=batch.tenant_is_trusted,
-            letter=each,
-        )
-        for each in letters
-    ]
 
 
 def _first_line(error: BaseException) -> str:

@@ -115,6 +115,6 @@ def _root_json(span: Call | Link) -> str | None:
     return None if root is None else json.dumps(root_json(root), ensure_ascii=False)
 
 
-def _words_json(said: Attribution) -> str | None:
-    words = attribution_words(said)
+def _words_json(attribution: Attribution) -> str | None:
+    words = attribution_words(attribution)
     return json.dumps(words, ensure_ascii=False) if words else None

@@ -152,9 +152,9 @@ def _bequeaths(state: TraceState, key: SpanKey) -> bool:
     return any(_words_of_records(span.attribution) for span in spans if span is not None)
 
 
-def _words_of_records(said: Attribution) -> dict[str, str]:
+def _words_of_records(attribution: Attribution) -> dict[str, str]:
     """Return what of an attribution can change a record."""
-    words = {name: getattr(said, name) for name in _INHERITED}
+    words = {name: getattr(attribution, name) for name in _INHERITED}
     return {name: word for name, word in words.items() if word is not None}
 
 
@@ -240,12 +240,12 @@ def _by_new_root(cursor: Cursor, state: TraceState, before: RootSpan | None) -> 
     seeds: _Seeds = set()
     if now is not None:
         seeds.add((state.long.number, now.key[1], _ABOVE if now.is_link or _is_look_alike(state, now.key) else _CALL))
-    if _said_by(now) == _said_by(before):
+    if _words_of_root(now) == _words_of_root(before):
         return seeds
     if before is not None:
         load_whole(cursor, [state])
         return set()
-    words = _said_by(now)
+    words = _words_of_root(now)
     if not state.is_tenant_trusted:
         words.pop("tenant", None)
     if words:
@@ -263,7 +263,7 @@ def _is_look_alike(state: TraceState, key: SpanKey) -> bool:
     return call is not None and call.is_look_alike
 
 
-def _said_by(root: RootSpan | None) -> dict[str, str]:
+def _words_of_root(root: RootSpan | None) -> dict[str, str]:
     if root is None:
         return {}
     return _words_of_records(root.words.with_fallback(root.root.resource_attribution))

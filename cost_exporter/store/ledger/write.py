@@ -7,14 +7,13 @@ they are held for the shortest time.
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 import psycopg
 
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.facts import DeadLetter, OutgoingSpan
+from cost_exporter.domain.facts import DeadLetter, Facts, OutgoingSpan
 from cost_exporter.store.codec.arrays import (
     BoolArray,
     ByteaArray,
@@ -39,23 +38,13 @@ from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
 from cost_exporter.store.ledger.write_set import RecordChange, TraceRow, WriteSet
 from cost_exporter.store.outbox import insert_outgoing
 
-__all__ = ["Enrich", "Letter", "OvertakenError", "write_all", "write_letters"]
+__all__ = ["Enrich", "OvertakenError", "write_all", "write_letters"]
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Enrich = Callable[[CostRecord], bytes]
 """Returns the bytes to append to a forwarded span, now that its cost is known."""
 _PAYLOAD_BYTES_MAX: Final = 65_536
 _DETAIL_LENGTH_MAX: Final = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A dead letter, and with which request it came."""
-
-    namespace: str
-    received_at_unix_ns: int
-    tenant_is_trusted: bool
-    letter: DeadLetter
 
 
 class OvertakenError(Exception):
@@ -107,19 +96,18 @@ def write_all(
         raise OvertakenError
 
 
-def write_letters(connection: psycopg.Connection[Any], letters: Sequence[Letter]) -> None:
-    """Keep dead letters. The same letter within one batch is kept once."""
-    rows = {(_digest(each.letter), each.namespace): each for each in letters}
+def write_letters(connection: psycopg.Connection[Any], letters: Sequence[tuple[Facts, DeadLetter]]) -> None:
+    """Keep dead letters, each with the request that it came in. The same letter within one batch is kept once."""
+    rows = {(_digest(letter), request.namespace): (request, letter) for request, letter in letters}
     if not rows:
         return
-    batch = list(rows.values())
-    content = [each.letter for each in batch]
+    requests, content = [request for request, _ in rows.values()], [letter for _, letter in rows.values()]
     connection.execute(
         statement("insert_dead_letters"),
         {
-            "is_tenant_trusted": BoolArray.of([each.tenant_is_trusted for each in batch]),
-            "received_at": TimestampArray.of_unix_us([each.received_at_unix_ns // 1000 for each in batch]),
-            "namespace": TextArray.of([each.namespace for each in batch]),
+            "is_tenant_trusted": BoolArray.of([each.tenant_is_trusted for each in requests]),
+            "received_at": TimestampArray.of_unix_us([each.received_at_unix_ns // 1000 for each in requests]),
+            "namespace": TextArray.of([each.namespace for each in requests]),
             "reason": TextArray.of([letter.reason for letter in content]),
             "detail": TextArray.of([_clean(letter.detail) for letter in content]),
             "trace_id": TextArray.of([letter.trace_id.hex() for letter in content]),

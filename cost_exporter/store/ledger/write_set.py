@@ -371,9 +371,9 @@ def _tenant_of(facts: TraceFacts, trace_id: bytes, tenants: Iterable[str]) -> st
     """Return the tenant of the workflow as a whole: the root's, else the smallest name among its calls' tenants."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
     if root is not None and facts.tenant_is_trusted:
-        said = root[1].tenant or root[0].resource_attribution.tenant
-        if said:
-            return said
+        root_tenant = root[1].tenant or root[0].resource_attribution.tenant
+        if root_tenant:
+            return root_tenant
     return min(tenants, default=facts.namespace)
 
 

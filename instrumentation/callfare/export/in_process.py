@@ -20,7 +20,7 @@ from callfare.export.spooled import spooled
 from callfare.forking import reset_after_fork
 
 if TYPE_CHECKING:
-    from cost_exporter.receive.in_process import InProcessIngest
+    from cost_exporter.receive.in_process import InProcessIntake
 
 __all__ = ["InProcessExporter", "StoringExporter"]
 
@@ -54,13 +54,13 @@ class StoringExporter(SpanExporter):
 
     def __init__(
         self,
-        open_ingest: "Callable[[], InProcessIngest] | None" = None,
+        open_intake: "Callable[[], InProcessIntake] | None" = None,
         *,
         retry_seconds_max: float = _RETRY_SECONDS_MAX,
         monotonic_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`open_ingest` is replaced in tests."""
-        self._open_ingest = open_ingest or _open_ingest
+        """`open_intake` is replaced in tests."""
+        self._open_intake = open_intake or _open_intake
         self._retry_seconds_max = retry_seconds_max
         self._monotonic_seconds = monotonic_seconds
         self.reset_after_fork()
@@ -89,11 +89,11 @@ class StoringExporter(SpanExporter):
         """Commit what is under way and let go of the database. An export that waits to try again gives up."""
         self._stopping.set()
         with self._lock:
-            ingest, self._ingest = self._ingest, None
-        if ingest is None:
+            intake, self._intake = self._intake, None
+        if intake is None:
             return
         try:
-            ingest.close()
+            intake.close()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the app
             self._say_once(error)
 
@@ -101,7 +101,7 @@ class StoringExporter(SpanExporter):
         """Forget everything: in a forked child it is the parent's, its lock, its connections, its threads."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._ingest: InProcessIngest | None = None
+        self._intake: InProcessIntake | None = None
         self._said: set[str] = set()
 
     def _stored(self, body: bytes) -> SpanExportResult:
@@ -119,10 +119,10 @@ class StoringExporter(SpanExporter):
             wait_seconds *= 2
         return SpanExportResult.FAILURE
 
-    def _opened(self) -> "InProcessIngest":
-        if self._ingest is None:
-            self._ingest = self._open_ingest()
-        return self._ingest
+    def _opened(self) -> "InProcessIntake":
+        if self._intake is None:
+            self._intake = self._open_intake()
+        return self._intake
 
     def _say_once(self, error: Exception) -> None:
         """Log one line for each kind of error; the text of others than ours might quote a prompt."""
@@ -133,11 +133,11 @@ class StoringExporter(SpanExporter):
             logger.error("callfare could not store spans: %s: %s", kind, text)
 
 
-def _open_ingest() -> "InProcessIngest":
+def _open_intake() -> "InProcessIntake":
     try:
-        from cost_exporter.receive.in_process import open_ingest  # noqa: PLC0415 - only who exports needs the extra
+        from cost_exporter.receive.in_process import open_intake  # noqa: PLC0415 - only who exports needs the extra
 
-        return open_ingest()
+        return open_intake()
     except ModuleNotFoundError as error:
         from cost_exporter.errors import MissingExtra  # noqa: PLC0415 - same; this module needs no extra
 

@@ -92,7 +92,7 @@ def test_messages_polled_together_are_one_transaction(database_url: str, taker: 
     """A hundred messages of one namespace are one commit. What two namespaces sent is stored under each."""
     before = transactions(database_url)
     taken = taker.take([message(request(2)) for _ in range(100)])
-    assert (taken.left, taken.buried, taken.is_store_away) == ([], [], False)
+    assert (taken.left, taken.dead_letters, taken.is_store_away) == ([], [], False)
     assert records(database_url) == {"acme": 200}
     assert transactions(database_url) - before == 1
     taker.take([message(request()), message(request(), sender=BETA)])
@@ -112,7 +112,7 @@ def test_a_bad_message_is_one_letter_and_costs_no_neighbour(database_url: str, t
     for number, (kind, junk) in enumerate(JUNK.items(), 1):
         bad = message(junk)
         taken = taker.take([message(request()), bad, message(request()), message(request())])
-        assert [each.offset for each in taken.buried] == [bad.offset], kind
+        assert [each.offset for each in taken.dead_letters] == [bad.offset], kind
         assert taken.left == []
         assert records(database_url) == {"acme": 3 * number}, kind
         place = f"topic spans, partition {bad.partition}, offset {bad.offset}: "
@@ -133,7 +133,7 @@ def test_the_same_bad_message_is_one_letter_however_often_it_comes(database_url:
 def test_a_message_without_content_holds_nothing(database_url: str, taker: Taker) -> None:
     """A tombstone, or a request without spans, is no error."""
     taken = taker.take([message(b""), message(request()), message(ExportTraceServiceRequest().SerializeToString())])
-    assert (taken.left, taken.buried) == ([], [])
+    assert (taken.left, taken.dead_letters) == ([], [])
     assert (records(database_url), letters(database_url)) == ({"acme": 1}, [])
 
 
@@ -154,7 +154,7 @@ def test_a_message_too_large_to_join_is_tried_alone(database_url: str, taker: Ta
         scope.spans.add()
     bad = message(too_many.SerializeToString())
     taken = taker.take([message(request()), bad, message(request())])
-    assert [each.offset for each in taken.buried] == [bad.offset]
+    assert [each.offset for each in taken.dead_letters] == [bad.offset]
     assert records(database_url) == {"acme": 2}
 
 
@@ -174,7 +174,9 @@ def test_any_mix_keeps_every_good_span(
     for kind, each in zip(kinds, messages, strict=True):
         good[each.sender.namespace] += kind == "good"
     assert {name: found for name, found in good.items() if found} == records(database_url)
-    assert len(letters(database_url)) - before_letters == len(taken.buried) == sum(kind != "good" for kind in kinds)
+    assert (
+        len(letters(database_url)) - before_letters == len(taken.dead_letters) == sum(kind != "good" for kind in kinds)
+    )
     assert taken.left == []
 
 
@@ -195,8 +197,8 @@ class Failing:
         self.fails(body, is_alone=True)
         return self.behind.take_alone(body, sender)
 
-    def bury(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
-        return self.behind.bury(letter, sender)
+    def store_dead_letter(self, letter: DeadLetter, sender: SenderIdentity) -> Receipt:
+        return self.behind.store_dead_letter(letter, sender)
 
 
 def taken_by(intake: Any, messages: list[Message]) -> Taken:

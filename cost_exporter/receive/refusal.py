@@ -1,24 +1,9 @@
-"""The interfaces that the receivers depend on: one stores a request durably, one counts it."""
+"""Why requests are refused, and the interface that counts them."""
 
 from enum import StrEnum
 from typing import Protocol
 
-from cost_exporter.domain.facts import Receipt
-from cost_exporter.read.otlp.decoded import DecodedRequest
-
-__all__ = ["CountRefused", "Ingest", "Refusal"]
-
-
-class Ingest(Protocol):
-    """The pipeline as receivers see it."""
-
-    def __call__(self, request: DecodedRequest) -> Receipt:
-        """Store the request and return after COMMIT.
-
-        Raises `StoreUnavailable` or `Overloaded` where the sender should try again. Anything else it raises is
-        our own fault: the sender tries again for a while, then the batch becomes dead letters.
-        """
-        ...
+__all__ = ["CountRefused", "Refusal"]
 
 
 class Refusal(StrEnum):
