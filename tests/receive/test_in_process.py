@@ -168,7 +168,7 @@ exporter._lock.acquire()  # as if another thread were exporting at the moment of
 child = os.fork()
 if child == 0:
     record_call(exporter)
-    os._exit(0 if (opened.opened, len(opened.ingest.spans)) == (2, 2) else 1)
+    os._exit(0 if (opened.opened, len(opened.store.spans)) == (2, 2) else 1)
 exporter._lock.release()
 status = os.waitpid(child, 0)[1]
 record_call(exporter)
