@@ -102,11 +102,11 @@ def totals_not_stated(usage: UsageRecord) -> tuple[str, ...]:
     quantities = usage.quantities
     if "output_tokens" in quantities and "input_tokens" in quantities:
         return ()
-    is_told_in_tokens = usage.operation in CHAT_OPERATIONS and not TOKEN_QUANTITIES.isdisjoint(quantities)
-    if not is_told_in_tokens or usage.is_refused:
+    counts_tokens = usage.operation in CHAT_OPERATIONS and not TOKEN_QUANTITIES.isdisjoint(quantities)
+    if not counts_tokens or usage.is_refused:
         return ()
     return tuple(
         total
-        for total, tellers in _STATED_BY.items()
-        if tellers.isdisjoint(quantities) and not (total == "output_tokens" and usage.has_failed)
+        for total, units in _STATED_BY.items()
+        if units.isdisjoint(quantities) and not (total == "output_tokens" and usage.has_failed)
     )

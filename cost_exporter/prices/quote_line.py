@@ -152,10 +152,10 @@ def _for_rates(usage: UsageRecord) -> UsageRecord:
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:
-    said = asked.get(name)
-    if said is not None and not isinstance(said, str):
+    text = asked.get(name)
+    if text is not None and not isinstance(text, str):
         raise UsageError(f"{name} is not a text")
-    return said or ""
+    return text or ""
 
 
 def _quantity(name: str, raw: Any) -> Quantity:

@@ -126,8 +126,8 @@ def _check_keys(node: Node, known: frozenset[str]) -> None:
             raise field.error(f"unknown key {key!r}", _suggest(key, known))
 
 
-def _suggest(said: str, known: Mapping[str, object] | frozenset[str] | tuple[str, ...] | list[str]) -> str:
-    near = get_close_matches(said, list(known), n=1)
+def _suggest(text: str, known: Mapping[str, object] | frozenset[str] | tuple[str, ...] | list[str]) -> str:
+    near = get_close_matches(text, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(sorted(known))}"
 
 
@@ -148,10 +148,10 @@ def _text(node: Node, key: str, default: str | None = None) -> str:
 
 
 def _choice(node: Node, key: str, known: tuple[str, ...] | list[str], default: str | None = None) -> str:
-    said = _text(node, key, default)
-    if said not in known and said != default:
-        raise node.fields[key].error(f"unknown {key} {said!r}", _suggest(said, known))
-    return said
+    text = _text(node, key, default)
+    if text not in known and text != default:
+        raise node.fields[key].error(f"unknown {key} {text!r}", _suggest(text, known))
+    return text
 
 
 def _flag(node: Node, key: str) -> bool:

@@ -128,7 +128,7 @@ def _fields(row: PriceRow) -> list[Any]:
     if row.minimum is not None:
         more["minimum"] = str(row.minimum)
     for name in ("assumed", "source", "checked"):
-        if said := getattr(row, name):
-            more[name] = said
+        if text := getattr(row, name):
+            more[name] = text
     fields: list[Any] = [row.model, row.unit, str(row.price_usd), str(row.per)]
     return [*fields, more] if more else fields

@@ -13,11 +13,11 @@ from cost_exporter.domain.attribution import NO_ATTRIBUTION
 from cost_exporter.domain.quantity import TOKEN_QUANTITIES
 from cost_exporter.domain.span import Call, EmitterRank
 from cost_exporter.domain.usage import UsageRecord
-from cost_exporter.read.fields.content_hash import Extras, content_hash, said_beyond
+from cost_exporter.read.fields.content_hash import Extras, content_hash, rare_text
 from cost_exporter.read.fields.costs import NO_COST, stated_cost
 from cost_exporter.read.fields.failure import failure_of
 from cost_exporter.read.fields.identity import identity_from
-from cost_exporter.read.fields.quantities import mend_quantities, read_quantities
+from cost_exporter.read.fields.quantities import read_quantities, repair_quantities
 from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.fields.totals import is_claude_elsewhere
 from cost_exporter.read.fields.usage_containers import read_containers
@@ -70,7 +70,7 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
     if reading.stated_tier and not reading.identity.tier:
         _take_tier(reading)
     if layout.weighs_totals or not (are_counts_plain and layout.is_plain):
-        mend_quantities(reading, are_plain=are_counts_plain)
+        repair_quantities(reading, are_plain=are_counts_plain)
     if layout.unread or reading.usage_objects or reading.identity.redacted:
         name_unread_usage(reading)
     return _call(reading, trusted_cost_sources)
@@ -190,7 +190,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
             issues=tuple(reading.issues),
             speed=reading.speed,
         )
-        rare_fields = said_beyond(reading.attribution, session, extras)
+        rare_fields = rare_text(reading.attribution, session, extras)
     hashed = content_hash(
         span.trace_id + span.span_id + (reading.parent_span_id or b""),
         span.start_time_unix_nano,
@@ -262,13 +262,13 @@ def _is_template(call: Call, rule: ScopeRule) -> bool:
     """Return whether it can be the template of other calls: not if it was repaired, or the next one might be."""
     usage = call.usage
     exclusive_providers = rule.exclusive_providers if rule.is_known else EXCLUSIVE_PROVIDERS
-    may_be_mended = (
+    may_be_repaired = (
         usage.operation == "phone_call"
         or usage.provider in exclusive_providers
-        or rule.tells_thoughts_beside
+        or rule.reports_thoughts_beside
         or is_claude_elsewhere(usage.provider, usage.model)
     )
-    return not call.issues and not usage.has_failed and not may_be_mended
+    return not call.issues and not usage.has_failed and not may_be_repaired
 
 
 def _response_call_id(reading: Reading) -> str:

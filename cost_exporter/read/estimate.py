@@ -111,15 +111,15 @@ def _from_text(attributes: wire.EncodedAttributes) -> dict[str, Quantity]:
 def _text_length(attributes: wire.EncodedAttributes, name: str) -> int:
     """Return the number of characters under a name, or under the keys that begin with it."""
     if not name.endswith("."):
-        return _said_length(readable_text(attributes[name])) if name in attributes else 0
+        return _content_length(readable_text(attributes[name])) if name in attributes else 0
     return sum(
-        _said_length(readable_text(attributes[key]))
+        _content_length(readable_text(attributes[key]))
         for key in attributes
         if key.startswith(name) and key.rpartition(".")[2] in _TEXT_MEMBERS
     )
 
 
-def _said_length(text: str) -> int:
+def _content_length(text: str) -> int:
     """Return the length of a text, or of the texts in it where it is JSON."""
     if not text.startswith(("[", "{")):
         return len(text)

@@ -148,15 +148,15 @@ class ScopeLayouts:
             for position, keys in enumerate(ATTRIBUTION_KEYS.values())
             if (found := _present(keys, present))
         )
-        telling = dialect.markers | dialect.keys
-        texts["service_tier"] = (*texts.get("service_tier", ()), *_unlisted_tiers(present - _ALIASED - telling))
-        unread, containers = _unread(present - _ALIASED - telling)
+        own_keys = dialect.markers | dialect.keys
+        texts["service_tier"] = (*texts.get("service_tier", ()), *_unlisted_tiers(present - _ALIASED - own_keys))
+        unread, containers = _unread(present - _ALIASED - own_keys)
         completes = dialect.complete is not None and (
-            not telling or not telling.isdisjoint(present) or bool(containers)
+            not own_keys or not own_keys.isdisjoint(present) or bool(containers)
         )
         costs = tuple(position for position, cost in enumerate(COSTS) if cost.amount_key in present)
         operation = None if dialect.needs_marker and dialect.markers.isdisjoint(present) else dialect.operation
-        may_tell_failure = not _FAILURES.isdisjoint(texts) or "is_refused" in flags
+        may_report_failure = not _FAILURES.isdisjoint(texts) or "is_refused" in flags
         is_plain = (
             not costs and not numbers and _RARE_TEXTS.isdisjoint(texts) and not completes and not (unread or containers)
         )
@@ -196,12 +196,12 @@ class ScopeLayouts:
             flags=flags,
             numbers=numbers,
             costs=costs,
-            may_tell_failure=may_tell_failure,
+            may_report_failure=may_report_failure,
             is_plain=is_plain,
             completes=completes,
             is_streamed=is_streamed,
             timing_keys=tuple(sorted(TIMING_KEYS & present)),
-            has_template=is_plain and operation is None and not may_tell_failure and not rule.has_own_ids,
+            has_template=is_plain and operation is None and not may_report_failure and not rule.has_own_ids,
         )
 
 

@@ -21,7 +21,7 @@ _SERVICE_NAME: Final = "service.name"
 _UNNAMED: Final[list[str | None]] = [None] * len(Attribution._fields)
 _PLACES: Final[tuple[tuple[int, Keys], ...]] = tuple(enumerate(ATTRIBUTION_KEYS.values()))
 _ATTRIBUTIONS_MAX: Final = 4096
-_SAID_BYTES_MAX: Final = 1024
+_ATTRIBUTION_BYTES_MAX: Final = 1024
 """Longer values are read each time: so a sender that makes them up takes little memory."""
 assert tuple(ATTRIBUTION_KEYS) == Attribution._fields
 
@@ -32,12 +32,14 @@ def origin_of(resource: Resource, *, tenant_is_trusted: bool) -> Origin:
     found = attributes.get(_SERVICE_NAME)
     service_name = "" if found is None else text_of(found)
     present = tuple((position, here) for position, keys in _PLACES if (here := _present(keys, attributes)))
-    said = _attribution(attributes, present) if present else NO_ATTRIBUTION
+    attribution = _attribution(attributes, present) if present else NO_ATTRIBUTION
     return Origin(
         service_name=service_name,
-        attribution=said if tenant_is_trusted or said.tenant is None else said._replace(tenant=None),
-        tenant_claim=said.tenant,
-        fingerprint=fingerprint(f"{service_name!r} {named(said)}"),
+        attribution=attribution
+        if tenant_is_trusted or attribution.tenant is None
+        else attribution._replace(tenant=None),
+        tenant_claim=attribution.tenant,
+        fingerprint=fingerprint(f"{service_name!r} {named(attribution)}"),
     )
 
 
@@ -46,21 +48,21 @@ def attribution_of(attributes: EncodedAttributes, layout: AttributeLayout) -> At
 
     Raises `UnreadableValue`.
     """
-    said = tuple([attributes[key] for key in layout.attribution_keys])
-    attribution = layout.attributions.get(said)
+    encoded = tuple([attributes[key] for key in layout.attribution_keys])
+    attribution = layout.attributions.get(encoded)
     if attribution is None:
         attribution = _attribution(SpanAttributes(attributes), layout.attribution_places)
-        if sum(map(len, said)) <= _SAID_BYTES_MAX:
+        if sum(map(len, encoded)) <= _ATTRIBUTION_BYTES_MAX:
             if len(layout.attributions) >= _ATTRIBUTIONS_MAX:
                 layout.attributions.clear()
-            layout.attributions[said] = attribution
+            layout.attributions[encoded] = attribution
     return attribution
 
 
 @lru_cache(maxsize=_ATTRIBUTIONS_MAX)
-def without_tenant(said: Attribution) -> Attribution:
+def without_tenant(attribution: Attribution) -> Attribution:
     """Return an attribution without its tenant. Remembered, as `attribution_of`."""
-    return said._replace(tenant=None)
+    return attribution._replace(tenant=None)
 
 
 def _attribution(attributes: Attributes, places: tuple[tuple[int, Keys], ...]) -> Attribution:

@@ -61,7 +61,7 @@ def read_request(
                 origin = origin_of(each.resource, tenant_is_trusted=tenant_is_trusted)
                 layouts = layouts_of_scope(clean_text(scope_spans.scope.name), clean_text(scope_spans.scope.version))
             except Exception as error:  # noqa: BLE001 - what is wrong with one resource or scope costs no other
-                reader.bury_scope(scope_spans, each.resource, error)
+                reader.refuse_scope(scope_spans, each.resource, error)
             else:
                 reader.read_scope(scope_spans, each.resource, origin, layouts)
     return reader.facts()
@@ -124,9 +124,9 @@ class _Reader:
             tenant_claims_ignored_count=self._claims_ignored_count,
         )
 
-    def bury_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, error: Exception) -> None:
+    def refuse_scope(self, scope_spans: wire.ScopeSpans, resource: wire.Resource, error: Exception) -> None:
         for span in scope_spans.spans:
-            self._bury(span, scope_spans.scope, resource, "our_fault", type(error).__name__)
+            self._refuse(span, scope_spans.scope, resource, "our_fault", type(error).__name__)
 
     def read_scope(
         self, scope_spans: wire.ScopeSpans, resource: wire.Resource, origin: Origin, layouts: ScopeLayouts
@@ -140,7 +140,7 @@ class _Reader:
             try:
                 trace_id, span_id, parent_span_id = span.trace_id, span.span_id, span.parent_span_id
                 if len(trace_id) != 16 or len(span_id) != 8 or span_id == _NO_SPAN_ID or trace_id == _NO_TRACE_ID:  # noqa: PLR2004 - bytes, as OTLP defines ids
-                    self._bury(span, scope, resource, "bad_id", "trace id or span id is zero or of the wrong length")
+                    self._refuse(span, scope, resource, "bad_id", "trace id or span id is zero or of the wrong length")
                     continue
                 is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
                 attributes = span.attributes
@@ -155,9 +155,9 @@ class _Reader:
                     parent = None if is_root else parent_span_id
                     self._read_span(span, attributes, trace_id, span_id, parent, layout, origin)
             except UnreadableValue as error:
-                self._bury(span, scope, resource, error.reason, DETAILS[error.reason])
+                self._refuse(span, scope, resource, error.reason, DETAILS[error.reason])
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one span, the others are read
-                self._bury(span, scope, resource, "our_fault", type(error).__name__)
+                self._refuse(span, scope, resource, "our_fault", type(error).__name__)
 
     def _read_span(  # noqa: PLR0917 - called once a span, where keywords would cost
         self,
@@ -243,12 +243,12 @@ class _Reader:
     def _times(self, span: wire.Span) -> tuple[int, int, bool]:
         return plausible_times(span.start_time_unix_nano, span.end_time_unix_nano, self._received_at_unix_ns)
 
-    def _without_claim(self, said: Attribution, origin: Origin) -> Attribution:
+    def _without_claim(self, attribution: Attribution, origin: Origin) -> Attribution:
         """Return what a span says without the tenant it claims, and count a claim that the credential denies."""
-        claim = said.tenant or origin.tenant_claim
+        claim = attribution.tenant or origin.tenant_claim
         if claim is not None and claim != self._namespace:
             self._claims_ignored_count += 1
-        return said if said.tenant is None else without_tenant(said)
+        return attribution if attribution.tenant is None else without_tenant(attribution)
 
-    def _bury(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
+    def _refuse(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
         self._dead_letters.append(dead_letter_of(span, scope, resource, reason=reason, detail=detail))

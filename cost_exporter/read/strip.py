@@ -170,9 +170,9 @@ def _distilled(source: wire.AnyValue) -> str:
     return json.dumps(_numbers(object_of(source), _JSON_DEPTH_MAX))
 
 
-def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+def _numbers(members: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for name, found in list(said.items())[:_JSON_ITEMS_MAX]:
+    for name, found in list(members.items())[:_JSON_ITEMS_MAX]:
         if not isinstance(name, str):  # a Python repr may have keys of any kind
             continue
         if isinstance(found, Mapping) and depth:
@@ -187,13 +187,13 @@ def _numbers(said: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     return kept
 
 
-def _numbers_of_all(said: list[Any], depth: int) -> list[Any]:
+def _numbers_of_all(entries: list[Any], depth: int) -> list[Any]:
     """Return the objects of a list, distilled: LangChain's answers are lists of lists of one, of which the first is."""
-    first = said[0]
+    first = entries[0]
     if isinstance(first, list) and first:
         first = cast("list[Any]", first)[0]
         return [_numbers_of_all([first], depth)] if isinstance(first, Mapping) else []
     if not depth:
         return []
-    objects = (each for each in said[:_JSON_ITEMS_MAX] if isinstance(each, Mapping))
+    objects = (each for each in entries[:_JSON_ITEMS_MAX] if isinstance(each, Mapping))
     return [_numbers(cast("Mapping[str, Any]", each), depth - 1) for each in objects]

@@ -164,7 +164,7 @@ def test_memories_of_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(300, 320):
         assert COUNTS[b"\x18" + bytes((number & 127 | 128, number >> 7))] == number
         assert len(COUNTS) <= 4
-    long = "x" * max(identity._IDENTITY_BYTES_MAX, origin._SAID_BYTES_MAX)
+    long = "x" * max(identity._IDENTITY_BYTES_MAX, origin._ATTRIBUTION_BYTES_MAX)
     found = facts(document({**CHAT, MODEL: long, "user.id": long}, scope="long")).calls[0]
     assert (found.usage.model[:3], found.attribution.user) == ("xxx", "x" * 1024)
     (kept,) = layout.layouts_of_scope("long", "1.0")._layouts.values()

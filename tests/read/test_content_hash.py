@@ -10,7 +10,7 @@ from typing import Any
 import cost_exporter
 from callfare import attributes as ours
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
-from cost_exporter.read.fields.content_hash import Extras, attribution_text, said_beyond
+from cost_exporter.read.fields.content_hash import Extras, attribution_text, rare_text
 from cost_exporter.read.fields.fingerprint import named
 from tests.read.otlp_spans import CHAT, call
 
@@ -74,7 +74,7 @@ def test_what_is_hashed_is_named_and_only_what_says_something() -> None:
     assert named(Attribution(task="acme")) != named(Attribution(tenant="acme"))
     assert attribution_text(Attribution(tier="t", tenant="a b")) == "tenant='a b' tier='t'"
     extras = Extras(phone_call_id="CA1", has_failed=True, issues=("one",))
-    assert said_beyond(Attribution(tenant="a"), NO_ATTRIBUTION, extras) == (
+    assert rare_text(Attribution(tenant="a"), NO_ATTRIBUTION, extras) == (
         "tenant='a' has_failed=True issues=('one',) phone_call_id='CA1'"
     )
-    assert said_beyond(Attribution(tenant="a"), NO_ATTRIBUTION, Extras()) == attribution_text(Attribution(tenant="a"))
+    assert rare_text(Attribution(tenant="a"), NO_ATTRIBUTION, Extras()) == attribution_text(Attribution(tenant="a"))

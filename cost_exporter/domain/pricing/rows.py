@@ -51,13 +51,13 @@ _STANDARD_TIERS: Final = frozenset({"", "standard", "default", "auto", "on_deman
 _MODES: Final = {"streaming": "stream", "realtime": "stream", "prerecorded": "batch", "pre-recorded": "batch"}
 
 
-def stated_conditions(said: Mapping[str, str]) -> dict[str, str]:
+def stated_conditions(conditions: Mapping[str, str]) -> dict[str, str]:
     """Return every condition in its canonical wording, from a usage or a row; "" for one that is not stated.
 
     Batch is called a service tier by some and a mode by others: here it is a mode. Tiers that mean "as listed"
     are all `standard`.
     """
-    stated = {name: said.get(name, "").strip().lower() for name in CONDITIONS}
+    stated = {name: conditions.get(name, "").strip().lower() for name in CONDITIONS}
     stated["mode"] = _MODES.get(stated["mode"], stated["mode"])
     if stated["service_tier"] == "batch":
         stated["mode"], stated["service_tier"] = "batch", ""
@@ -172,9 +172,9 @@ class PriceRow:
     @property
     def conditions_key(self) -> str:
         """The conditions as one text, to compare rows and to name them."""
-        said = [f"{name}={wanted}" for name, wanted in self.when]
-        said += [str(part) for part in (self.context_tier, self.window) if part is not None]
-        return "&".join(said)
+        parts = [f"{name}={wanted}" for name, wanted in self.when]
+        parts += [str(part) for part in (self.context_tier, self.window) if part is not None]
+        return "&".join(parts)
 
     @property
     def _shelf(self) -> str:

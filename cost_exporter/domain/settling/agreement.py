@@ -93,13 +93,13 @@ def omits_cached_tokens_of(part: Call, whole: Call) -> bool:
     """
     if part.usage.provider != _BEDROCK or whole.usage.provider != _BEDROCK or part.scope == whole.scope:
         return False
-    said, all_said = part.measured_quantities, whole.measured_quantities
+    reported, whole_reported = part.measured_quantities, whole.measured_quantities
     return (
-        not CACHED.intersection(said)
-        and "output_tokens" in said
-        and said["output_tokens"] == all_said.get("output_tokens")
-        and not CACHED.isdisjoint(all_said)
-        and said.get("input_tokens") == _uncached_input(all_said)
+        not CACHED.intersection(reported)
+        and "output_tokens" in reported
+        and reported["output_tokens"] == whole_reported.get("output_tokens")
+        and not CACHED.isdisjoint(whole_reported)
+        and reported.get("input_tokens") == _uncached_input(whole_reported)
     )
 
 

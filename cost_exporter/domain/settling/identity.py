@@ -32,14 +32,14 @@ SPANS_PER_ID_MAX: Final = 256
 """One scope may state an id on this many spans, whenever they are; it bounds what is settled together by one id."""
 
 # Ollama's OpenAI API draws the id of an answer, below 999 or 999,999 (ollama, middleware/openai.go, seen 2026-11-26).
-_DRAWN_ID = re.compile(r"response:(?:(?:chatcmpl|cmpl)-\d{1,3}|resp_(?:0|[1-9]\d{0,5}))")
+_NON_UNIQUE_ID = re.compile(r"response:(?:(?:chatcmpl|cmpl)-\d{1,3}|resp_(?:0|[1-9]\d{0,5}))")
 _RESPONSE: Final = "response:"
 
 
 @lru_cache(maxsize=4096)
 def is_unique(call_id: str) -> bool:
     """Return whether equal ids mean one call. An id drawn from few says only that unequal ones are different calls."""
-    return bool(call_id) and _DRAWN_ID.fullmatch(call_id) is None
+    return bool(call_id) and _NON_UNIQUE_ID.fullmatch(call_id) is None
 
 
 class Identities:

@@ -59,10 +59,10 @@ class _Evidence(IntEnum):
 
     NESTED = 0
     OVERLAPPING = 1
-    NESTED_PART_UNSAID = 2
-    OVERLAPPING_PART_UNSAID = 3
-    NESTED_CACHE_UNSAID = 4
-    OVERLAPPING_CACHE_UNSAID = 5
+    NESTED_PART_NOT_REPORTED = 2
+    OVERLAPPING_PART_NOT_REPORTED = 3
+    NESTED_CACHE_NOT_REPORTED = 4
+    OVERLAPPING_CACHE_NOT_REPORTED = 5
     USAGE_LOST = 6
     BEHIND_GATEWAY = 7
 
@@ -133,17 +133,17 @@ def _guesses(calls: Mapping[SpanKey, Call], lineage: Lineage, identities: Identi
     for keys in _by_usage(calls):
         yield from _overlapping(calls, keys, identities, _overlap_evidence)
     for keys in _by_uncached_input(calls):
-        yield from _overlapping(calls, keys, identities, _cache_unsaid_evidence)
+        yield from _overlapping(calls, keys, identities, _omitted_cache_evidence)
 
 
 def _overlap_evidence(one: Call, other: Call) -> _Evidence | None:
     if not agree_where_both_report(one, other):
         return None
-    return _Evidence.OVERLAPPING if report_the_same(one, other) else _Evidence.OVERLAPPING_PART_UNSAID
+    return _Evidence.OVERLAPPING if report_the_same(one, other) else _Evidence.OVERLAPPING_PART_NOT_REPORTED
 
 
-def _cache_unsaid_evidence(one: Call, other: Call) -> _Evidence | None:
-    return _Evidence.OVERLAPPING_CACHE_UNSAID if one_omits_cached_tokens(one, other) else None
+def _omitted_cache_evidence(one: Call, other: Call) -> _Evidence | None:
+    return _Evidence.OVERLAPPING_CACHE_NOT_REPORTED if one_omits_cached_tokens(one, other) else None
 
 
 def _by_usage(calls: Mapping[SpanKey, Call]) -> Iterable[list[SpanKey]]:
@@ -210,9 +210,9 @@ def _look_alike(one: Call, other: Call) -> _Evidence | None:
         if report_the_same(one, other):
             return _Evidence.NESTED
         is_output_lost = one.scope == other.scope and lacks_output(one) != lacks_output(other)
-        return None if is_output_lost else _Evidence.NESTED_PART_UNSAID
+        return None if is_output_lost else _Evidence.NESTED_PART_NOT_REPORTED
     if agree_but_for_cache(one, other):
-        return _Evidence.NESTED_CACHE_UNSAID
+        return _Evidence.NESTED_CACHE_NOT_REPORTED
     return _Evidence.BEHIND_GATEWAY if other.is_gateway and agree_but_for_model(one, other) else None
 
 

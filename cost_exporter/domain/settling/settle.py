@@ -20,7 +20,16 @@ from cost_exporter.domain.span import Call, Link, SpanKey
 from cost_exporter.domain.usage import UsageRecord, copy_usage
 from cost_exporter.domain.value import value
 
-__all__ = ["Price", "TraceFacts", "Workflow", "better_call", "better_link", "greatest_words", "settle", "workflow_of"]
+__all__ = [
+    "Price",
+    "TraceFacts",
+    "Workflow",
+    "better_call",
+    "better_link",
+    "greatest_attribution",
+    "settle",
+    "workflow_of",
+]
 
 Price = Callable[[UsageRecord], Quote]
 
@@ -63,16 +72,16 @@ _UNCHANGED = Verdict()
 def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
     """Return the cost record of every call in `facts`; a look-alike that only frames others has none."""
     lineage = Lineage(facts.calls, facts.links)
-    told = facts.calls
+    calls_by_key = facts.calls
     framing: frozenset[SpanKey] = frozenset()
     if any(call.is_look_alike for call in facts.calls.values()):
         framing = framing_spans(facts.calls, facts.links) | facts.framing
-        told = {key: call for key, call in facts.calls.items() if not call.is_look_alike}
-    calls = told.values()
+        calls_by_key = {key: call for key, call in facts.calls.items() if not call.is_look_alike}
+    calls = calls_by_key.values()
     repeated = repeated_ids(calls) | ids_of_keys(facts.namespace, facts.shared_keys, calls)
-    judged = lineage if told is facts.calls else Lineage(told, facts.links)
-    identities = Identities(repeated, gateway_ids(told, judged))
-    verdicts = judge(told, judged, identities, facts.namespace, facts.shared_keys)
+    judged = lineage if calls_by_key is facts.calls else Lineage(calls_by_key, facts.links)
+    identities = Identities(repeated, gateway_ids(calls_by_key, judged))
+    verdicts = judge(calls_by_key, judged, identities, facts.namespace, facts.shared_keys)
     return {
         key: _record(facts, key, lineage.attribution(key), verdicts.get(key, _UNCHANGED), price)
         for key in facts.calls
@@ -83,25 +92,25 @@ def settle(facts: TraceFacts, price: Price) -> dict[SpanKey, CostRecord]:
 def workflow_of(trace_id: bytes, facts: TraceFacts) -> Workflow:
     """Return what the facts of one trace say about it as a workflow."""
     root = Lineage(facts.calls, facts.links).root(trace_id)
-    said = greatest_words(trace_id, facts)
+    attribution = greatest_attribution(trace_id, facts)
     if root is not None:
-        said = root[1].with_fallback(said)
+        attribution = root[1].with_fallback(attribution)
     return Workflow(
-        state=_state(has_failed=None if root is None else root[0].has_failed, outcome=said.outcome),
-        workflow_id=said.workflow_id,
-        workflow_name=said.workflow_name,
-        revenue_usd=_revenue_usd(said),
+        state=_state(has_failed=None if root is None else root[0].has_failed, outcome=attribution.outcome),
+        workflow_id=attribution.workflow_id,
+        workflow_name=attribution.workflow_name,
+        revenue_usd=_revenue_usd(attribution),
     )
 
 
-def greatest_words(trace_id: bytes, facts: TraceFacts) -> Attribution:
+def greatest_attribution(trace_id: bytes, facts: TraceFacts) -> Attribution:
     """Return, field by field, the greatest word of any span of the trace: a fallback that no order can change."""
     spans = (facts.links, facts.calls)
     # By identity first: reading gives spans that say the same the same object, and comparing eleven words is expensive.
-    said = {
+    by_identity = {
         id(each.attribution): each.attribution for some in spans for key, each in some.items() if key[0] == trace_id
     }
-    distinct = {facts.words, *said.values()}
+    distinct = {facts.words, *by_identity.values()}
     fields = zip(*distinct, strict=True)
     return Attribution(*[max((word for word in field if word is not None), default=None) for field in fields])
 
@@ -170,12 +179,12 @@ def _state(*, has_failed: bool | None, outcome: str | None) -> str:
     return "failed" if has_failed else "completed"
 
 
-def _revenue_usd(said: Attribution) -> Decimal | None:
+def _revenue_usd(attribution: Attribution) -> Decimal | None:
     """Return the revenue where it is an amount in USD that can be kept; other currencies are not converted."""
-    if said.revenue_amount is None or (said.revenue_currency or "USD").upper() != "USD":
+    if attribution.revenue_amount is None or (attribution.revenue_currency or "USD").upper() != "USD":
         return None
     try:
-        amount = parse_decimal(said.revenue_amount)
+        amount = parse_decimal(attribution.revenue_amount)
     except ValueError:
         return None
     return amount if 0 <= amount < MAX_MONEY else None

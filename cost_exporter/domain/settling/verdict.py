@@ -199,11 +199,11 @@ def _stands_for(framework: Call, vendor: Call) -> bool:
     """Return whether a framework's span may report a vendor call below it: same operation, same provider."""
     if framework.emitter_rank is not EmitterRank.FRAMEWORK:
         return False
-    asked, told = framework.usage, vendor.usage
+    of_framework, of_vendor = framework.usage, vendor.usage
     # A provider that is called by its host says only where the request went, not whose it is.
-    names_no_vendor = asked.provider in {"", asked.base_url} or not told.provider
-    is_one_provider = vendor.is_gateway or names_no_vendor or asked.provider == told.provider
-    return is_one_provider and leg_of(asked.operation) == leg_of(told.operation)
+    names_no_vendor = of_framework.provider in {"", of_framework.base_url} or not of_vendor.provider
+    is_one_provider = vendor.is_gateway or names_no_vendor or of_framework.provider == of_vendor.provider
+    return is_one_provider and leg_of(of_framework.operation) == leg_of(of_vendor.operation)
 
 
 def _is_known_by_id(
@@ -276,8 +276,8 @@ def _session(calls: Mapping[SpanKey, Call], deltas: Sequence[SpanKey]) -> Iterat
     vendor_total = next((total for total in reversed(stated) if total is not None), None)
     corrected = quantities if vendor_total is None else _corrected(quantities, vendor_total)
     before: dict[str, Decimal] = {}
-    for key, said, billed in zip(deltas, quantities, corrected, strict=True):
-        is_corrected = billed is not said
+    for key, own, billed in zip(deltas, quantities, corrected, strict=True):
+        is_corrected = billed is not own
         if is_corrected or before:
             yield (
                 key,
@@ -304,16 +304,16 @@ def _sessions(
     return found
 
 
-def _corrected(said: Sequence[Quantities], vendor_total: Decimal) -> list[Quantities]:
+def _corrected(deltas: Sequence[Quantities], vendor_total: Decimal) -> list[Quantities]:
     """Add what is missing to the last delta; take what is too much from the last ones, none below 0."""
-    unit = "audio_seconds" if any("audio_seconds" in each for each in said) else "session_seconds"
-    corrected = list(said)
-    missing = vendor_total - sum((Decimal(each.get(unit, 0)) for each in said), Decimal(0))
-    for position in range(len(said) - 1, -1, -1):
-        seconds = Decimal(said[position].get(unit, 0))
+    unit = "audio_seconds" if any("audio_seconds" in each for each in deltas) else "session_seconds"
+    corrected = list(deltas)
+    missing = vendor_total - sum((Decimal(each.get(unit, 0)) for each in deltas), Decimal(0))
+    for position in range(len(deltas) - 1, -1, -1):
+        seconds = Decimal(deltas[position].get(unit, 0))
         billed = max(Decimal(0), seconds + missing)
         if billed != seconds:
-            corrected[position] = {**said[position], unit: billed}
+            corrected[position] = {**deltas[position], unit: billed}
         missing -= billed - seconds
     return corrected
 

@@ -67,8 +67,8 @@ def _metas(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for some in (output.get("meta"), output.get("replies")):
         for each in cast("list[object]", some) if isinstance(some, list) else [some]:
             if isinstance(each, dict):
-                said = cast("dict[str, Any]", each)
-                inner = said.get("meta", said.get("_meta", said))
+                reply = cast("dict[str, Any]", each)
+                inner = reply.get("meta", reply.get("_meta", reply))
                 if isinstance(inner, dict):
                     yield cast("dict[str, Any]", inner)
 

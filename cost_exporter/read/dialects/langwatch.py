@@ -36,9 +36,9 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    said = object_at(reading, _METRICS)
-    inner = said.get("value")
-    metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else said
+    stated = object_at(reading, _METRICS)
+    inner = stated.get("value")
+    metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else stated
     for quantity, names in _NAMES:
         for name in names:
             number = json_count(metrics.get(name))

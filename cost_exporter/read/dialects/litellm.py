@@ -127,12 +127,12 @@ def _complete_raw(reading: Reading) -> None:
 def _name_the_real_model(reading: Reading, model: str) -> None:
     """Take the model that the proxy asked for: the vendor's answer stays where it is no name of the proxy's own."""
     group = reading.text(_MODEL_GROUP)
-    said = reading.response_model
-    is_alias = said in {group, reading.request_model} or model.startswith(said)
-    if is_alias and said != model:
+    answered = reading.response_model
+    is_alias = answered in {group, reading.request_model} or model.startswith(answered)
+    if is_alias and answered != model:
         reading.response_model = model
         reading.resolves_alias = True
-    elif not group and not _is_of(said, model):
+    elif not group and not _is_of(answered, model):
         _doubt_the_answer(reading, model)
     reading.request_model = model
 

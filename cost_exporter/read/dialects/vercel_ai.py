@@ -45,19 +45,19 @@ def _complete(reading: Reading) -> None:
         reading.response_id = ""
     if reading.text(_OPERATION_ID).endswith(".doStream"):
         reading.is_stream = True
-    for vendor, said in object_at(reading, _METADATA).items():
-        if isinstance(said, dict):
-            _take_vendors_word(reading, vendor, cast("Mapping[str, Any]", said))
+    for vendor, metadata in object_at(reading, _METADATA).items():
+        if isinstance(metadata, dict):
+            _read_metadata(reading, vendor, cast("Mapping[str, Any]", metadata))
 
 
-def _take_vendors_word(reading: Reading, vendor: str, said: Mapping[str, Any]) -> None:
+def _read_metadata(reading: Reading, vendor: str, metadata: Mapping[str, Any]) -> None:
     if vendor == _GATEWAY:
-        reading.reported_cost = json_number(said.get("cost"))
+        reading.reported_cost = json_number(metadata.get("cost"))
         return
-    usage = said.get("usage", said.get("usageMetadata"))
+    usage = metadata.get("usage", metadata.get("usageMetadata"))
     if not isinstance(usage, Mapping):
         # OpenAI's and DeepSeek's stand among other things: `cachedPromptTokens`, `promptCacheHitTokens`.
-        counts = {name: said[name] for name in said if usage_name(name) is not None}
+        counts = {name: metadata[name] for name in metadata if usage_name(name) is not None}
         read_usage(reading, f"{_METADATA}.{vendor}", counts)
         return
     leaves = usage_leaves(cast("Mapping[str, object]", usage))

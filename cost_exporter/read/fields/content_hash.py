@@ -21,7 +21,7 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.fingerprint import named
 from cost_exporter.read.fields.reading import CallIdentity, Origin
 
-__all__ = ["Extras", "attribution_text", "content_hash", "said_beyond"]
+__all__ = ["Extras", "attribution_text", "content_hash", "rare_text"]
 
 _VERSION: Final = b"\x01"
 _EMPTY: Final = blake2b(_VERSION, digest_size=8)
@@ -44,16 +44,16 @@ def content_hash(  # noqa: PLR0917 - made once a span, where keywords would cost
     """Return a signed 64-bit hash of a call.
 
     `ids` are those of trace, span and parent, the times as sent. `rare_fields` is what few spans say; see
-    `said_beyond`.
+    `rare_text`.
     """
     template, in_order = _written(tuple(quantities))
     used = template % in_order(quantities)
-    said = (
+    text = (
         f"{started_at_unix_ns} {ended_at_unix_ns} {operation} {used};"
         f" {identity.fingerprint} {origin.fingerprint} {scope_name} {response_id} {rare_fields}"
     ).encode("utf-8", "backslashreplace")
     hashed = _EMPTY.copy()
-    hashed.update(ids + said)
+    hashed.update(ids + text)
     return _SIGNED_64_BITS.unpack(hashed.digest())[0]
 
 
@@ -79,7 +79,7 @@ class Extras(NamedTuple):
     speed: str = ""
 
 
-def said_beyond(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:
+def rare_text(attribution: Attribution, session: NamedTuple, extras: Extras) -> str:
     """Return as text what few spans say. Of a plain span with an attribution it is `attribution_text`."""
     return " ".join(filter(None, (attribution_text(attribution), named(session), named(extras))))
 

@@ -71,5 +71,5 @@ def _stated_source(reading: Reading, cost: CostAlias) -> str:
 
 
 def _source(reading: Reading, cost: CostAlias) -> str:
-    said = "vendor" if cost.is_vendor_word else _stated_source(reading, cost)
-    return f"{reading.scope.name}/{said}" if said else reading.scope.name
+    source = "vendor" if cost.is_vendor_word else _stated_source(reading, cost)
+    return f"{reading.scope.name}/{source}" if source else reading.scope.name

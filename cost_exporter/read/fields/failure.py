@@ -141,7 +141,7 @@ _NONE: Final = Failure(error_type="", has_failed=False, is_refused=False)
 def failure_of(reading: Reading) -> Failure:
     """Return how the call of a span ended."""
     is_error = reading.span.status.code == _ERROR
-    if not is_error and not reading.layout.may_tell_failure:
+    if not is_error and not reading.layout.may_report_failure:
         return _NONE
     texts = reading.layout.texts
     is_error = is_error or reading.first_text(texts.get("error_level", ())) == "ERROR"
@@ -160,15 +160,15 @@ def failure_of(reading: Reading) -> Failure:
 
 
 def _is_refused(reading: Reading, error_type: str, http_status: int) -> bool:
-    said = reading.first_flag(reading.layout.flags.get("is_refused", ()))
-    if said is not None:
-        return said
+    stated = reading.first_flag(reading.layout.flags.get("is_refused", ()))
+    if stated is not None:
+        return stated
     if any(reading.quantities.get(output) for output in _OUTPUTS):
         return False
     if http_status in _HTTP_ERROR:
         return http_status not in _REQUEST_TIMEOUT
-    if not _has_output(reading) and (told := _status_in_words(reading, error_type)):
-        return told not in _REQUEST_TIMEOUT
+    if not _has_output(reading) and (status := _status_in_words(reading, error_type)):
+        return status not in _REQUEST_TIMEOUT
     return _means_refusal(_qualified(error_type, reading)) and not _has_output(reading)
 
 

@@ -39,14 +39,14 @@ _NAMES_LENGTH_MAX: Final = 65_536
 
 def identity_of(layout: AttributeLayout, attributes: EncodedAttributes) -> CallIdentity:
     """Return what the words of a span mean. Raises `UnreadableValue`."""
-    said = tuple([attributes[key] for key in layout.identity_keys])
-    identity = layout.identities.get(said)
+    encoded = tuple([attributes[key] for key in layout.identity_keys])
+    identity = layout.identities.get(encoded)
     if identity is None:
         identity = _resolve_identity(layout, SpanAttributes(attributes))
-        if sum(map(len, said)) <= _IDENTITY_BYTES_MAX:
+        if sum(map(len, encoded)) <= _IDENTITY_BYTES_MAX:
             if len(layout.identities) >= _IDENTITIES_MAX:
                 layout.identities.clear()
-            layout.identities[said] = identity
+            layout.identities[encoded] = identity
     return identity
 
 
@@ -84,27 +84,28 @@ def identity_from(
 
 
 def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallIdentity:
-    def said(name: str) -> str:
+    def stated_text(name: str) -> str:
         return first_text(attributes, layout.texts.get(name, NO_KEYS))
 
-    def telling(name: str, tells: Callable[[str], object]) -> str:
+    def text_accepted(name: str, accepts: Callable[[str], object]) -> str:
         texts = (text_of(attributes[key]) for key in layout.texts.get(name, NO_KEYS))
-        return next(filter(tells, texts), "")
+        return next(filter(accepts, texts), "")
 
-    stated = said("operation")
+    stated = stated_text("operation")
     key_list = "".join(attributes[key].string_value for key in layout.texts.get("redacted", NO_KEYS))
     is_stream = first_flag(attributes, layout.flags.get("is_stream", NO_KEYS))
     is_stream = True if is_stream is None and layout.is_streamed else is_stream
     return identity_from(
         operation=operation_named(stated, has_usage=bool(layout.quantities)) if stated else None,
-        provider=said("provider"),
-        response_model=telling("response_model", is_model),
-        request_model=telling("request_model", is_model),
-        service_tier=telling("service_tier", tier_named),
+        provider=stated_text("provider"),
+        response_model=text_accepted("response_model", is_model),
+        request_model=text_accepted("request_model", is_model),
+        service_tier=text_accepted("service_tier", tier_named),
         address=first_text(attributes, layout.texts.get("host", NO_KEYS)[:1]),
         is_stream=is_stream,
         is_billable=first_flag(attributes, layout.flags.get("is_billable", NO_KEYS)) is not False,
-        is_estimated=said("source") == "estimated" or (is_stream is True and layout.scope.rule.overcounts_streams),
+        is_estimated=stated_text("source") == "estimated"
+        or (is_stream is True and layout.scope.rule.overcounts_streams),
         redacted=_usage_among(key_list),
     )
 

@@ -14,7 +14,7 @@ from cost_exporter.read.fields.reading import Keys, Reading
 from cost_exporter.read.fields.totals import make_inclusive, stated_total
 from cost_exporter.read.otlp.values import NOT_A_NUMBER, number_of
 
-__all__ = ["PARTS", "TOTALS", "mend_quantities", "read_quantities", "total_cache_writes"]
+__all__ = ["PARTS", "TOTALS", "read_quantities", "repair_quantities", "total_cache_writes"]
 
 TOTALS: Final = frozenset({"input_tokens", "output_tokens"})
 PARTS: Final = TOKEN_QUANTITIES - TOTALS
@@ -70,7 +70,7 @@ def _compare_names(reading: Reading, quantity: str, number: Quantity, keys: Keys
             reading.is_incomplete = reading.is_incomplete or (other > number and quantity not in PARTS)
 
 
-def mend_quantities(reading: Reading, *, are_plain: bool) -> None:
+def repair_quantities(reading: Reading, *, are_plain: bool) -> None:
     """Make the quantities mean what the conventions mean."""
     quantities, layout = reading.quantities, reading.layout
     if layout.weighs_totals:
@@ -185,8 +185,8 @@ def _count_paid_extras(reading: Reading) -> None:
     Of audio that was nothing it costs nothing, and beside an unknown use it would hide that this is unknown.
     """
     quantities = reading.quantities
-    said = reading.first_text(reading.layout.texts["paid_extras"]).split(",")
-    extras = sorted({name for name in said if name.isidentifier() and name.islower() and name.isascii()})
+    listed = reading.first_text(reading.layout.texts["paid_extras"]).split(",")
+    extras = sorted({name for name in listed if name.isidentifier() and name.islower() and name.isascii()})
     if extras and quantities.get("audio_seconds", 1) and any(quantities.values()):
         quantities["paid_extras"] = len(extras)
         reading.issues.append(f"paid_extras: {', '.join(extras)}")

@@ -273,7 +273,7 @@ class AttributeLayout:
     numbers: dict[str, Keys]
     costs: tuple[int, ...]
     """Positions in `aliases.COSTS`."""
-    may_tell_failure: bool
+    may_report_failure: bool
     """Whether an attribute can say that the call failed, beside the span's status."""
     is_plain: bool
     """Nothing rare is present: no session, no phone call, no stated cost, no billed quantity."""

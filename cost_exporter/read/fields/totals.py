@@ -96,7 +96,7 @@ def _has_thoughts_beside(reading: Reading, names: Names, total: Quantity) -> boo
     """Return whether the output was stated without the thoughts before it."""
     quantities, rule = reading.quantities, reading.scope.rule
     thoughts, answered = quantities["reasoning_tokens"], quantities["output_tokens"]
-    if names.provider in _THINKS_BESIDE and (thoughts > answered or rule.tells_thoughts_beside):
+    if names.provider in _THINKS_BESIDE and (thoughts > answered or rule.reports_thoughts_beside):
         return True
     known = quantities.get("input_tokens", 0) + answered
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)

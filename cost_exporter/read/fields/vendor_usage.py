@@ -145,7 +145,7 @@ def python_object(text: str) -> Mapping[str, Any]:
         return {}  # TypeError: a key that cannot be one, as in {[1]: 2}
     if not isinstance(parsed, dict):
         return {}
-    return {name: said for name, said in cast("dict[object, Any]", parsed).items() if isinstance(name, str)}
+    return {name: member for name, member in cast("dict[object, Any]", parsed).items() if isinstance(name, str)}
 
 
 def object_of(value: AnyValue) -> Mapping[str, object]:
@@ -212,9 +212,9 @@ def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
 
 
 def _walk(usage: Mapping[str, object], prefix: str, depth: int) -> Iterator[tuple[str, Quantity]]:
-    for name, said in usage.items():
+    for name, member in usage.items():
         path = f"{prefix}{_snake(name)}"
-        here = _by_modality(cast("list[object]", said)) if isinstance(said, list) else said
+        here = _by_modality(cast("list[object]", member)) if isinstance(member, list) else member
         if isinstance(here, Mapping):
             if depth:
                 yield from _walk(cast("Mapping[str, object]", here), f"{path}.", depth - 1)
@@ -227,13 +227,13 @@ def _by_modality(listed: list[object]) -> Mapping[str, object]:
     found: dict[str, object] = {}
     for place, each in enumerate(listed[:_LEAVES_MAX]):
         if isinstance(each, Mapping):
-            said = cast("Mapping[str, object]", each)
-            kind = said.get("modality", said.get("ttl"))
-            count = said.get("tokenCount", said.get("token_count", said.get("inputTokens")))
+            entry = cast("Mapping[str, object]", each)
+            kind = entry.get("modality", entry.get("ttl"))
+            count = entry.get("tokenCount", entry.get("token_count", entry.get("inputTokens")))
             if isinstance(kind, str) and count is not None:
                 found[kind.lower()] = count
             else:
-                found[str(place)] = said
+                found[str(place)] = entry
     return found
 
 

@@ -32,7 +32,7 @@ class ScopeRule:
     emitter_rank: EmitterRank = EmitterRank.PLAIN
     exclusive_providers: frozenset[str] = frozenset()
     """For these providers the input is stated without the cached tokens: add them (rule X)."""
-    tells_thoughts_beside: bool = False
+    reports_thoughts_beside: bool = False
     """Google's thoughts are not in its output, as in Google's own answer."""
     is_known: bool = True
     """Whether the meaning of its counts was verified: if not, they may be exclusive or inclusive."""
@@ -204,7 +204,7 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
     ScopeRule(
         scope="openlit*",
         exclusive_providers=EXCLUSIVE_PROVIDERS,
-        tells_thoughts_beside=True,
+        reports_thoughts_beside=True,
         why="input=50 beside cache_read=1000 for Anthropic (measured 1.45.0)",
     ),
 )

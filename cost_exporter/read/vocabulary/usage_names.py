@@ -256,13 +256,13 @@ def _says(known: frozenset[str], total: str) -> frozenset[str]:
             found.add("cache_audio_read_tokens")
     if not found and total:
         found.add(total)
-    for meter, quantities in _SAID_BY_METER.items():
+    for meter, quantities in _STATED_BY_METER.items():
         if meter in known or f"{meter}s" in known or f"{meter}es" in known:
             found |= quantities
     return frozenset(found)
 
 
-_SAID_BY_METER: Final = {
+_STATED_BY_METER: Final = {
     "character": frozenset({"characters"}),
     "char": frozenset({"characters"}),
     "second": frozenset({"audio_seconds", "output_audio_seconds", "session_seconds", "call_seconds"}),

@@ -9,7 +9,7 @@ import psycopg
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.settling.component import Ties, ties_of
 from cost_exporter.domain.settling.lineage import Lineage, root_of_call
-from cost_exporter.domain.settling.settle import greatest_words
+from cost_exporter.domain.settling.settle import greatest_attribution
 from cost_exporter.domain.span import Call, Link, Root
 from cost_exporter.store.codec.arrays import BoolArray, Int8Array, TextArray
 from cost_exporter.store.codec.fact_json import attribution_words, compact_json
@@ -62,7 +62,7 @@ def keep_headers(cursor: Cursor, states: Iterable[TraceState], framing: Sequence
     """Write what a transaction changes of long traces beside their spans. `framing` are spans that have no record."""
     long_states = [state for state in states if state.long is not None and state.has_changed]
     if long_states:
-        words = [attribution_words(greatest_words(state.key[0], state.facts)) for state in long_states]
+        words = [attribution_words(greatest_attribution(state.key[0], state.facts)) for state in long_states]
         parameters = {
             "number": _numbers(long_states),
             "words": TextArray.of_distinct([compact_json(each) for each in words]),
