@@ -39,15 +39,15 @@ def usage_of(
     api_key: str = "",
 ) -> UsageRecord:
     """What a call used by what was stated of it so far: only its request, or everything its span says."""
-    said: dict[str, AttributeValue | Amount] = {**request.attributes, **stated}
-    quantities = _quantities(request.operation, said)
-    request_model = _text(said, names.REQUEST_MODEL) or request.model
-    mode = "stream" if names.SESSION_ID in said or said.get(names.REQUEST_STREAM) is True else ""
+    attributes: dict[str, AttributeValue | Amount] = {**request.attributes, **stated}
+    quantities = _quantities(request.operation, attributes)
+    request_model = _text(attributes, names.REQUEST_MODEL) or request.model
+    mode = "stream" if names.SESSION_ID in attributes or attributes.get(names.REQUEST_STREAM) is True else ""
     if request.operation == "speech_to_text" and not mode and TOKEN_QUANTITIES.isdisjoint(quantities):
         mode = "batch"  # recorded rather than streamed; of tokens, batch is another thing
     return UsageRecord(
         provider=canonical_provider(request.provider),
-        model=_text(said, names.RESPONSE_MODEL) or request_model,
+        model=_text(attributes, names.RESPONSE_MODEL) or request_model,
         request_model=request_model,
         operation=request.operation,
         quantities=quantities,
@@ -55,35 +55,35 @@ def usage_of(
         tenant=tenant,
         api_key=api_key,
         mode=mode,
-        base_url=_text(said, names.SERVER_ADDRESS),
-        is_refused=said.get(names.CALL_REFUSED) is True,
-        has_failed=names.ERROR_TYPE in said,
-        is_estimated=said.get(names.USAGE_SOURCE) == "estimated",
-        vendor_cost_usd=_vendor_cost(said),
+        base_url=_text(attributes, names.SERVER_ADDRESS),
+        is_refused=attributes.get(names.CALL_REFUSED) is True,
+        has_failed=names.ERROR_TYPE in attributes,
+        is_estimated=attributes.get(names.USAGE_SOURCE) == "estimated",
+        vendor_cost_usd=_vendor_cost(attributes),
     )
 
 
-def _quantities(operation: str, said: Mapping[str, AttributeValue | Amount]) -> dict[str, Quantity]:
+def _quantities(operation: str, attributes: Mapping[str, AttributeValue | Amount]) -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
-    for name, amount in said.items():
+    for name, amount in attributes.items():
         quantity = _QUANTITY_BY_ATTRIBUTE.get(name) or name.removeprefix(names.USAGE_PREFIX)
         if quantity in QUANTITIES and isinstance(amount, (int, float, Decimal)) and not isinstance(amount, bool):
             found[quantity] = _exact(quantity, amount)
-    _take_the_vendors_meter(operation, said, found)
+    _take_the_vendors_meter(operation, attributes, found)
     if operation == "phone_call":
-        _measure_phone_call(said, found)
+        _measure_phone_call(attributes, found)
     if not found and operation in {"retrieval", "moderation"}:
         found["requests"] = 1
-    extras = {name for name in _text(said, names.PAID_EXTRAS).split(",") if name}
+    extras = {name for name in _text(attributes, names.PAID_EXTRAS).split(",") if name}
     if extras and found.get("audio_seconds", 1) and any(found.values()):
         found["paid_extras"] = len(extras)
     return found
 
 
 def _take_the_vendors_meter(
-    operation: str, said: Mapping[str, AttributeValue | Amount], found: dict[str, Quantity]
+    operation: str, attributes: Mapping[str, AttributeValue | Amount], found: dict[str, Quantity]
 ) -> None:
-    billed, unit = said.get(names.BILLED_QUANTITY), _text(said, names.BILLED_UNIT).rstrip("s")
+    billed, unit = attributes.get(names.BILLED_QUANTITY), _text(attributes, names.BILLED_UNIT).rstrip("s")
     if isinstance(billed, bool) or not isinstance(billed, (int, float, Decimal)) or not unit:
         return
     if unit in _SECONDS_BY_UNIT:
@@ -96,12 +96,12 @@ def _take_the_vendors_meter(
         found[quantity] = _exact(quantity, billed)
 
 
-def _measure_phone_call(said: Mapping[str, AttributeValue | Amount], found: dict[str, Quantity]) -> None:
+def _measure_phone_call(attributes: Mapping[str, AttributeValue | Amount], found: dict[str, Quantity]) -> None:
     """A phone call is one call of a number of seconds; where nobody answered it costs nothing."""
     session_seconds = found.pop("session_seconds", None)
     if session_seconds is not None:
         found.setdefault("call_seconds", session_seconds)
-    if _text(said, names.CALL_STATUS) in _NEVER_CONNECTED:
+    if _text(attributes, names.CALL_STATUS) in _NEVER_CONNECTED:
         found.setdefault("call_seconds", 0)
         found.setdefault("calls", 0)
     if "call_seconds" in found:
@@ -114,15 +114,15 @@ def _exact(quantity: str, amount: Amount) -> Quantity:
     return int(exact) if quantity in WHOLE_QUANTITIES and exact == exact.to_integral_value() else exact
 
 
-def _text(said: Mapping[str, AttributeValue | Amount], name: str) -> str:
-    value = said.get(name)
+def _text(attributes: Mapping[str, AttributeValue | Amount], name: str) -> str:
+    value = attributes.get(name)
     return value.strip() if isinstance(value, str) else ""
 
 
-def _vendor_cost(said: Mapping[str, AttributeValue | Amount]) -> Decimal | None:
-    if _text(said, names.VENDOR_COST_CURRENCY).upper() != "USD":
+def _vendor_cost(attributes: Mapping[str, AttributeValue | Amount]) -> Decimal | None:
+    if _text(attributes, names.VENDOR_COST_CURRENCY).upper() != "USD":
         return None
     try:
-        return parse_decimal(_text(said, names.VENDOR_COST))
+        return parse_decimal(_text(attributes, names.VENDOR_COST))
     except ValueError:
         return None

@@ -17,7 +17,7 @@ OnExceeded = Callable[[BudgetExceeded], object]
 class Limits:
     """The limits of a budget: for all its calls together, and for those of one task."""
 
-    __slots__ = ("_has_said", "_tasks", "hard", "name", "on_exceeded", "total")
+    __slots__ = ("_tasks", "_was_noted", "hard", "name", "on_exceeded", "total")
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Limits:
         self.hard: Hard = hard
         self.on_exceeded = on_exceeded
         self._tasks = {task: Account(limit_usd) for task, limit_usd in per_task_usd.items()}
-        self._has_said = False
+        self._was_noted = False
 
     @property
     def is_hard(self) -> bool:
@@ -50,5 +50,5 @@ class Limits:
 
     def is_first_notice(self) -> bool:
         """True once: a budget that is exceeded by a thousand calls is worth one line in the log."""
-        has_said, self._has_said = self._has_said, True
-        return not has_said
+        was_noted, self._was_noted = self._was_noted, True
+        return not was_noted

@@ -78,7 +78,7 @@ class SharedBudgets:
         self._in_flight: dict[str, None] = {}
         self._soft: dict[str, Limits] = {}
         self._has_reached = False
-        self._has_said = False
+        self._has_warned = False
         self._channel.farewell = self._return_all
 
     def greet(self, tenant: str) -> None:
@@ -254,8 +254,8 @@ class SharedBudgets:
             raise unavailable(hard[0] if hard else {}, call)
         global _unchecked_count  # noqa: PLW0603 - one counter a process
         _unchecked_count += 1
-        if not self._has_said:
-            self._has_said = True
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "the budgets' service at CALLFARE_BUDGET_URL does not answer: calls pass unchecked (logged once);"
                 " CALLFARE_BUDGET_FAIL_OPEN=0 refuses them"
@@ -428,12 +428,12 @@ def _never(_: Account) -> bool:
     return False
 
 
-_said_refused: set[int] = set()
+_refusals_logged: set[int] = set()
 
 
 def _say_refused(answer: Answer) -> None:
-    if answer.status not in _said_refused:
-        _said_refused.add(answer.status)
+    if answer.status not in _refusals_logged:
+        _refusals_logged.add(answer.status)
         _log.warning(
             "the budgets' service refuses to grant leases (%s): %s", answer.status, answer.data.get("message", "")
         )

@@ -6,12 +6,12 @@ switched on, as one text. Names only: the value of an extra, for example its key
 
 from collections.abc import Callable, Iterable
 
-__all__ = ["asked_extras"]
+__all__ = ["requested_extras"]
 
 _OFF = frozenset({"", "false", "none", "null", "0", "[]", "{}"})
 
 
-def asked_extras(charged: Iterable[str], asked: Callable[[str], object]) -> str:
+def requested_extras(charged: Iterable[str], asked: Callable[[str], object]) -> str:
     """The charged ones that `asked` has a value for, sorted, joined by commas; "" for none."""
     return ",".join(sorted(name for name in charged if _is_on(asked(name))))
 

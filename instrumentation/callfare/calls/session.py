@@ -169,8 +169,8 @@ class Session:
             if not self.is_open:
                 return
             quantities = self._take()
-            heard = any(amount for name, amount in quantities.items() if name != names.SESSION_SECONDS)
-            if not heard and not self._is_metered_when_silent:
+            has_usage = any(amount for name, amount in quantities.items() if name != names.SESSION_SECONDS)
+            if not has_usage and not self._is_metered_when_silent:
                 self._pending = quantities
                 return
             call = self._next_span(ONGOING, quantities)
@@ -273,9 +273,9 @@ class Session:
 
     def _keep_in_one_trace(self, first: CallSpan) -> None:
         """Without a parent each delta would begin a trace, a minute long: the first one becomes that of the others."""
-        said = first.span.get_span_context()
-        if said.is_valid and not trace.get_current_span(self._context).get_span_context().is_valid:
-            self._context = trace.set_span_in_context(trace.NonRecordingSpan(said), self._context)
+        span_context = first.span.get_span_context()
+        if span_context.is_valid and not trace.get_current_span(self._context).get_span_context().is_valid:
+            self._context = trace.set_span_in_context(trace.NonRecordingSpan(span_context), self._context)
 
 
 class Reported(Protocol):

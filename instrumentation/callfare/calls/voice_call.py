@@ -105,8 +105,8 @@ class VoiceCall:
         if outer.is_valid and outer.trace_id in _traces:
             links.append(Link(outer))
             within = trace.set_span_in_context(trace.INVALID_SPAN, within)
-        said = {names.WORKFLOW_NAME: NAME, names.WORKFLOW_ID: call_id, **(account or {})}
-        context = with_attribution(said, within)
+        attribution = {names.WORKFLOW_NAME: NAME, names.WORKFLOW_ID: call_id, **(account or {})}
+        context = with_attribution(attribution, within)
         if names.CATEGORY not in account_of(context):
             context = with_attribution({names.CATEGORY: _CATEGORY}, context)
         found = account_of(context)

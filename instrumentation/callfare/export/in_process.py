@@ -102,7 +102,7 @@ class StoringExporter(SpanExporter):
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._intake: InProcessIntake | None = None
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def _stored(self, body: bytes) -> SpanExportResult:
         deadline_seconds = self._monotonic_seconds() + self._retry_seconds_max
@@ -127,8 +127,8 @@ class StoringExporter(SpanExporter):
     def _say_once(self, error: Exception) -> None:
         """Log one line for each kind of error; the text of others than ours might quote a prompt."""
         kind = type(error).__name__
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             text = str(error) if _is_ours(error) else "unexpected"
             logger.error("callfare could not store spans: %s: %s", kind, text)
 

@@ -36,7 +36,7 @@ class CostOtlpExporter(SpanExporter):
         """Take the exporter to hand over to; by default the one that `OTEL_EXPORTER_OTLP_*` describes."""
         self._delegate = spooled(_ordinary_exporter() if delegate is None else delegate)
         self._costs_of = _pricer()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export the spans with what they cost."""
@@ -63,8 +63,8 @@ class CostOtlpExporter(SpanExporter):
     def _say_once(self, error: Exception) -> None:
         """Log one line for each kind of error. Not its text, which might quote a prompt; the next batch may do well."""
         kind = type(error).__name__
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             logger.error("spans go out without their cost: %s while pricing a batch", kind)
 
 

@@ -34,7 +34,7 @@ class AttributionProcessor(SpanProcessor):
         """Add the attributes that the span does not have. Raises nothing."""
         try:
             context = context_api.get_current() if parent_context is None else parent_context
-            found = {} if isinstance(context, AccountedContext) else _unsaid(span, context)
+            found = {} if isinstance(context, AccountedContext) else _missing_attributes(span, context)
             if not isinstance(context, AccountedContext):
                 reservation_id = reservation_in(context) or reservation_awaiting(span)
                 if reservation_id:
@@ -51,7 +51,7 @@ class AttributionProcessor(SpanProcessor):
         """A model call that another instrumentation recorded: the framework's span above is not the bill."""
         if self._awaited and span.context is not None:
             seen = self._awaited.pop(span.context.span_id, None)
-            if seen is not None and _tells_something(span):
+            if seen is not None and _reports_something(span):
                 seen.add("chat")
 
     def _tell_framework(self, span: Span, context: Context) -> None:
@@ -73,10 +73,10 @@ class AttributionProcessor(SpanProcessor):
         return True
 
 
-def _unsaid(span: Span, context: Context) -> dict[str, str | bool]:
+def _missing_attributes(span: Span, context: Context) -> dict[str, str | bool]:
     """What the span does not say itself. Runs for every span of the application but those of `open_call`."""
     own = plain(span.attributes)
-    return {name: said for name, said in account_of(context).items() if name not in own}
+    return {name: text for name, text in account_of(context).items() if name not in own}
 
 
 def _says_unsampled(span: Span) -> bool:
@@ -94,7 +94,7 @@ scopes_covered_by_us: Final[set[str]] = set()
 """Scopes whose usage an active instrumentor of ours reports, and better: their spans are not the bill."""
 
 
-def _tells_something(span: ReadableSpan) -> bool:
+def _reports_something(span: ReadableSpan) -> bool:
     """Whether it states any usage, or an error: of an interrupted call it does not, and the framework knows more."""
     return not span.status.is_ok or any("usage" in name or "token_count" in name for name in plain(span.attributes))
 

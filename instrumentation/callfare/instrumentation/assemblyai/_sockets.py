@@ -44,11 +44,11 @@ class _Listening:
     def received(self, message: Any) -> None:
         if '"Termination"' not in message and '"Begin"' not in message:
             return
-        said: dict[str, Any] = json.loads(message)
-        if said.get("type") == "Begin":
-            self._session.set(names.RESPONSE_ID, str(said.get("id") or ""))
-        elif said.get("type") == "Termination":
-            seconds = said.get("session_duration_seconds")
+        content: dict[str, Any] = json.loads(message)
+        if content.get("type") == "Begin":
+            self._session.set(names.RESPONSE_ID, str(content.get("id") or ""))
+        elif content.get("type") == "Termination":
+            seconds = content.get("session_duration_seconds")
             self._session.close(vendor_total_seconds=None if seconds is None else Decimal(str(seconds)))
 
     def failed(self, error: BaseException) -> None:
@@ -83,11 +83,11 @@ class _Speaking:
         return self._asked.ask(str(self._flush_id), call, self._request, characters, self._parent())
 
     def sent(self, message: Any) -> None:
-        said: dict[str, Any] = json.loads(message)
-        kind = said.get("type")
+        content: dict[str, Any] = json.loads(message)
+        kind = content.get("type")
         with self._lock:
             if kind == "Generate":
-                self._speak(len(said.get("text") or ""))
+                self._speak(len(content.get("text") or ""))
             elif kind in ("Flush", "Cancel"):
                 if kind == "Cancel":
                     self._interrupt_all()
@@ -112,26 +112,26 @@ class _Speaking:
             # Most messages are audio; after the first piece of each request they add nothing.
             if '"Audio"' in message[:200] and all(call.has_output for call in self._calls.values()):
                 return
-            self._told(json.loads(message))
+            self._read(json.loads(message))
 
-    def _told(self, said: dict[str, Any]) -> None:
-        kind, call = said.get("type"), self._calls.get(said.get("flush_id", -1))
+    def _read(self, content: dict[str, Any]) -> None:
+        kind, call = content.get("type"), self._calls.get(content.get("flush_id", -1))
         if kind == "Begin":
-            self._request = _usage.begun_speech(self._request, said)
+            self._request = _usage.begun_speech(self._request, content)
         elif kind == "Audio" and call is not None:
             call.has_output = True
         elif kind == "FlushDone" and call is not None:
-            del self._calls[said["flush_id"]]
-            call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(said["audio_duration_ms"]) / 1000)
+            del self._calls[content["flush_id"]]
+            call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(content["audio_duration_ms"]) / 1000)
             call.end()
         elif kind == "Error":
             self._fail_all(SocketError())
         elif kind == "Termination":
-            self._settle(said)
+            self._settle(content)
 
-    def _settle(self, said: dict[str, Any]) -> None:
+    def _settle(self, content: dict[str, Any]) -> None:
         """The vendor's own count of all characters: what it has beyond ours is on no span yet."""
-        beyond = (said.get("total_input_char_length") or 0) - self._sent_characters
+        beyond = (content.get("total_input_char_length") or 0) - self._sent_characters
         if beyond > 0:
             call = open_call(self._tracer, self._request, context=self._connected_in)
             call.replace(names.INPUT_CHARACTERS, beyond, source="vendor_body")

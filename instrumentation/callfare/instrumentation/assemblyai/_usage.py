@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from callfare import attributes as names
-from callfare.calls.extras import asked_extras
+from callfare.calls.extras import requested_extras
 from callfare.calls.span import AttributeValue, CallRequest
 
 __all__ = [
@@ -70,7 +70,7 @@ def transcript_of(response: Any) -> Transcript | None:
         channels=channels if isinstance(channels, int) else None,
         model=_text(getattr(response, "speech_model_used", None)) or _text(getattr(response, "speech_model", None)),
         language=_text(getattr(response, "language_code", None)),
-        extras=asked_extras(_CHARGED, lambda name: getattr(response, name, None)),
+        extras=requested_extras(_CHARGED, lambda name: getattr(response, name, None)),
     )
 
 
@@ -116,14 +116,14 @@ def socket_request(url: str) -> CallRequest:
         attributes={
             names.REQUEST_STREAM: True,
             names.SPEECH_INPUT_LANGUAGE: parameters.get("language", ""),
-            names.PAID_EXTRAS: asked_extras(_CHARGED, parameters.get),
+            names.PAID_EXTRAS: requested_extras(_CHARGED, parameters.get),
         },
     )
 
 
-def begun_speech(request: CallRequest, said: Mapping[str, Any]) -> CallRequest:
+def begun_speech(request: CallRequest, message: Mapping[str, Any]) -> CallRequest:
     """The same request as the vendor's `Begin` says what it took: model and voice."""
-    taken: Mapping[str, Any] = said.get("configuration") or {}
+    taken: Mapping[str, Any] = message.get("configuration") or {}
     voice = _text(taken.get("voice_id"))
     attributes = {**request.attributes, names.SPEECH_VOICE: voice} if voice else request.attributes
     return replace(request, model=_text(taken.get("model")) or request.model, attributes=attributes)

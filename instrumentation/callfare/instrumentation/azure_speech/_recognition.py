@@ -56,7 +56,7 @@ class Listening:
         """`tally` of the push stream, if that is where the audio comes from."""
         self._session = session
         self._tally = tally
-        self._heard_seconds = Decimal(0)
+        self._counted_seconds = Decimal(0)
         if tally is not None:
             tally.begin(session)
 
@@ -72,10 +72,10 @@ class Listening:
 
     def recognised(self, result: Any) -> None:
         """Utterances come in order; count up to the end of the latest."""
-        until = _usage.heard_until(result)
-        if until > self._heard_seconds:
-            self._session.add_seconds(until - self._heard_seconds)
-            self._heard_seconds = until
+        until = _usage.seconds_until_end(result)
+        if until > self._counted_seconds:
+            self._session.add_seconds(until - self._counted_seconds)
+            self._counted_seconds = until
 
     def stop(self) -> None:
         """The application stopped it."""

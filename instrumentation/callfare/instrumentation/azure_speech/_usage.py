@@ -14,7 +14,7 @@ from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second
 from callfare.calls.span import Amount, AttributeValue, CallRequest
 
-__all__ = ["PROVIDER", "heard_until", "recognition_request", "ssml_request", "stream_rate", "text_request"]
+__all__ = ["PROVIDER", "recognition_request", "seconds_until_end", "ssml_request", "stream_rate", "text_request"]
 
 PROVIDER = "azure"
 _RECOGNITION, _SYNTHESIS = "speech", "neural"
@@ -33,9 +33,9 @@ def text_request(text: object, voice: str) -> CallRequest:
 
 def ssml_request(ssml: object) -> CallRequest:
     """Synthesis of SSML, which names its voice itself."""
-    said = ssml if isinstance(ssml, str) else ""
-    voice = _VOICE.search(said)
-    return _synthesis(_WRAPPER.sub("", said), voice[1] if voice else "")
+    text = ssml if isinstance(ssml, str) else ""
+    voice = _VOICE.search(text)
+    return _synthesis(_WRAPPER.sub("", text), voice[1] if voice else "")
 
 
 def _synthesis(text: str, voice: str) -> CallRequest:
@@ -69,7 +69,7 @@ def recognition_request(language: str, *, is_stream: bool) -> CallRequest:
     )
 
 
-def heard_until(result: Any) -> Decimal:
+def seconds_until_end(result: Any) -> Decimal:
     """Seconds of audio up to the end of the utterance."""
     ticks = int(getattr(result, "offset", 0) or 0) + int(getattr(result, "duration", 0) or 0)
     return Decimal(ticks) / _TICKS

@@ -231,10 +231,10 @@ def recognise_once(tracer: Tracer) -> Wrapper:
         return _usage.recognition_request(_property(instance, "SpeechServiceConnection_RecoLanguage"), is_stream=False)
 
     def read_result(call: CallSpan, result: Any) -> None:
-        heard = _usage.heard_until(result)
-        if heard:
+        seconds = _usage.seconds_until_end(result)
+        if seconds:
             call.has_output = True
-            call.replace(names.AUDIO_INPUT_SECONDS, heard, source="vendor_body")
+            call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
         else:
             call.set(names.USAGE_SOURCE, "unknown")
 

@@ -48,22 +48,22 @@ class Contexts:
         return self._asked.ask(context_id, self._calls.get(context_id), request, characters, context)
 
     def sent(self, message: Any) -> None:
-        said: dict[str, Any] = json.loads(message)
-        context_id = str(said.get("context_id") or "")
+        content: dict[str, Any] = json.loads(message)
+        context_id = str(content.get("context_id") or "")
         with self._lock:
-            if said.get("cancel"):
+            if content.get("cancel"):
                 call = self._calls.pop(context_id, None)
                 if call is not None:
                     call.interrupt()
                 return
             call = self._calls.get(context_id)
             if call is None:
-                self._open(context_id, said)
+                self._open(context_id, content)
             else:
-                call.add(names.INPUT_CHARACTERS, len(said.get("transcript") or ""))
+                call.add(names.INPUT_CHARACTERS, len(content.get("transcript") or ""))
 
-    def _open(self, context_id: str, said: dict[str, Any]) -> None:
-        request = _usage.speech_request(said, is_stream=True)
+    def _open(self, context_id: str, content: dict[str, Any]) -> None:
+        request = _usage.speech_request(content, is_stream=True)
         if request is not None:
             hold = self._asked.take(context_id)
             self._calls[context_id] = open_call(self._tracer, request, context=self._parent(), hold=hold)
@@ -78,21 +78,21 @@ class Contexts:
             # Most messages are audio; after the first piece of each context they add nothing.
             if _is_audio(message) and all(call.has_output for call in self._calls.values()):
                 return
-            self._told(json.loads(message))
+            self._read(json.loads(message))
 
-    def _told(self, said: dict[str, Any]) -> None:
-        context_id = str(said.get("context_id") or "")
+    def _read(self, content: dict[str, Any]) -> None:
+        context_id = str(content.get("context_id") or "")
         if context_id not in self._calls and "" in self._calls:
             context_id = ""  # the sender named none, the vendor made one up
         call = self._calls.get(context_id)
         if call is None:
             return
-        if said.get("type") == "error":
+        if content.get("type") == "error":
             del self._calls[context_id]
             if call.has_output:
                 call.source = "estimated"  # errors cost nothing, and what was spoken before one does
-            call.fail(SocketError(said.get("status_code")), is_refused=not call.has_output)
-        elif said.get("done") or said.get("type") == "done":
+            call.fail(SocketError(content.get("status_code")), is_refused=not call.has_output)
+        elif content.get("done") or content.get("type") == "done":
             del self._calls[context_id]
             call.end()
         else:

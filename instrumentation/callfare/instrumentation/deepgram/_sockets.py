@@ -24,8 +24,8 @@ from callfare.calls.websocket import Listener, OpenListener
 from callfare.instrumentation.deepgram._usage import (
     AGENT,
     SPEAK,
+    audio_covered,
     billed_channels,
-    duration_heard,
     stream_bytes_per_second,
 )
 
@@ -58,7 +58,7 @@ class _Listening:
         self._session = session
         self._parameters = parameters
         self._is_measured = is_measured
-        self._heard_seconds: dict[int, Decimal] = {}
+        self._covered_seconds: dict[int, Decimal] = {}
 
     def sent(self, message: Any) -> None:
         if not isinstance(message, str):
@@ -77,15 +77,15 @@ class _Listening:
                 response_id=message.get("request_id") or "",
             )
             return
-        heard = duration_heard(message)
-        if heard is not None and not self._is_measured:
-            self._hear(*heard)
+        covered = audio_covered(message)
+        if covered is not None and not self._is_measured:
+            self._count_until(*covered)
 
-    def _hear(self, channel: int, until_seconds: Decimal) -> None:
+    def _count_until(self, channel: int, until_seconds: Decimal) -> None:
         """Interim results overlap: only what goes beyond the latest end is new, and channels run side by side."""
-        before = max(self._heard_seconds.values(), default=Decimal(0))
-        self._heard_seconds[channel] = max(until_seconds, self._heard_seconds.get(channel, Decimal(0)))
-        self._session.add_seconds(max(self._heard_seconds.values()) - before)
+        before = max(self._covered_seconds.values(), default=Decimal(0))
+        self._covered_seconds[channel] = max(until_seconds, self._covered_seconds.get(channel, Decimal(0)))
+        self._session.add_seconds(max(self._covered_seconds.values()) - before)
 
     def failed(self, error: BaseException) -> None:
         self._session.fail(error)
@@ -109,7 +109,7 @@ class _Speaking:
         self._asked = AskedText()
         self._current: CallSpan | None = None
         self._flushed: deque[CallSpan] = deque()
-        self._told_model = ""
+        self._chosen_model = ""
         """The vendor's choice, where the address names no model."""
 
     def asks(self, message: Any) -> Callable[[], None] | None:
@@ -121,11 +121,11 @@ class _Speaking:
     def sent(self, message: Any) -> None:
         if not isinstance(message, str):
             return
-        said = json.loads(message)
-        kind = said.get("type")
+        content = json.loads(message)
+        kind = content.get("type")
         with self._lock:
             if kind == "Speak":
-                self._speak(said.get("text") or "")
+                self._speak(content.get("text") or "")
             elif kind in ("Flush", "Close", "Interrupt"):  # Flux answers an `Interrupt` with the turn's bill
                 self._flush()
             elif kind == "Clear":
@@ -136,7 +136,7 @@ class _Speaking:
             hold = self._asked.take("")
             self._current = open_call(self._tracer, self._request, context=self._context, hold=hold)
             self._current.source = "request"
-            self._current.set(names.RESPONSE_MODEL, self._told_model)
+            self._current.set(names.RESPONSE_MODEL, self._chosen_model)
         self._current.add(names.INPUT_CHARACTERS, len(text))
 
     def _flush(self) -> None:
@@ -146,41 +146,41 @@ class _Speaking:
 
     def received(self, message: Any) -> None:
         with self._lock:
-            said = json.loads(message) if isinstance(message, str) else None
-            if said is not None and said.get("type") == "Metadata":
-                self._learn(said)
+            content = json.loads(message) if isinstance(message, str) else None
+            if content is not None and content.get("type") == "Metadata":
+                self._learn(content)
             call = self._flushed[0] if self._flushed else self._current
             if call is None:
                 return
-            if said is None:
-                self._heard(call, len(message))
+            if content is None:
+                self._add_sound(call, len(message))
             else:
-                self._told(call, said)
+                self._read_reply(call, content)
 
-    def _learn(self, said: dict[str, Any]) -> None:
+    def _learn(self, content: dict[str, Any]) -> None:
         if self._request.model:
             return
-        self._told_model = str(said.get("model_name") or "")
+        self._chosen_model = str(content.get("model_name") or "")
         for call in (*self._flushed, *([self._current] if self._current else [])):
-            call.set(names.RESPONSE_MODEL, self._told_model)
+            call.set(names.RESPONSE_MODEL, self._chosen_model)
 
-    def _heard(self, call: CallSpan, byte_count: int) -> None:
+    def _add_sound(self, call: CallSpan, byte_count: int) -> None:
         call.has_output = True
         seconds = seconds_of_bytes(byte_count, self._rate)
         if seconds is not None:
             call.add(names.AUDIO_OUTPUT_SECONDS, seconds)
 
-    def _told(self, call: CallSpan, said: dict[str, Any]) -> None:
-        kind = said.get("type")
+    def _read_reply(self, call: CallSpan, content: dict[str, Any]) -> None:
+        kind = content.get("type")
         if kind == "SpeechMetadata":
-            _settle(call, said)
+            _settle(call, content)
             self._forget(call)
             call.end()
         elif kind == "SpeechInterrupted":
-            _settle(call, said.get("metadata") or {})
+            _settle(call, content.get("metadata") or {})
             self._forget(call)
             call.interrupt()
-        elif kind == "Flushed" and "speech_id" not in said and self._flushed:
+        elif kind == "Flushed" and "speech_id" not in content and self._flushed:
             # Aura: the utterance is complete. Flux acknowledges the flush with its `speech_id` and goes on.
             self._forget(call)
             call.end()
@@ -214,10 +214,10 @@ class _Speaking:
         self._interrupt_all()  # nobody holds the connection any more, and so nobody its lock
 
 
-def _settle(call: CallSpan, said: dict[str, Any]) -> None:
+def _settle(call: CallSpan, content: dict[str, Any]) -> None:
     """Flux counts each turn itself."""
-    call.replace(names.BILLED_QUANTITY, said.get("billable_character_count"), source="vendor_body")
+    call.replace(names.BILLED_QUANTITY, content.get("billable_character_count"), source="vendor_body")
     call.set(names.BILLED_UNIT, "character")
-    call.set(names.RESPONSE_ID, said.get("speech_id") or "")
-    if said.get("audio_duration_ms") is not None:
-        call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(said["audio_duration_ms"]) / 1000)
+    call.set(names.RESPONSE_ID, content.get("speech_id") or "")
+    if content.get("audio_duration_ms") is not None:
+        call.replace(names.AUDIO_OUTPUT_SECONDS, Decimal(content["audio_duration_ms"]) / 1000)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from callfare import attributes as names
 from callfare.audio.duration import bytes_per_second, wav_header, wav_seconds
 from callfare.audio.meter import AudioMeter
-from callfare.calls.extras import asked_extras
+from callfare.calls.extras import requested_extras
 from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
     "PROVIDER",
     "SPEAK",
     "Transcribed",
+    "audio_covered",
     "billed_channels",
-    "duration_heard",
     "file_request",
     "socket_kind",
     "socket_parameters",
@@ -64,7 +64,7 @@ def socket_request(kind: str, parameters: Mapping[str, Any]) -> CallRequest:
     attributes: dict[str, AttributeValue] = {names.REQUEST_STREAM: True}
     if kind == LISTEN:
         attributes[names.SPEECH_INPUT_LANGUAGE] = _text(parameters.get("language"))
-        attributes[names.PAID_EXTRAS] = asked_extras(_CHARGED, parameters.get)
+        attributes[names.PAID_EXTRAS] = requested_extras(_CHARGED, parameters.get)
     if kind == SPEAK:
         attributes[names.OUTPUT_TYPE] = "speech"
     model = "voice-agent" if kind == AGENT else _model(parameters)
@@ -88,11 +88,11 @@ def stream_bytes_per_second(kind: str, parameters: Mapping[str, Any]) -> int | N
     return bytes_per_second(encoding, rate_hz, _whole(parameters.get("channels")) or 1)
 
 
-def billed_channels(parameters: Mapping[str, Any], told: int | None = None) -> int:
+def billed_channels(parameters: Mapping[str, Any], reported: int | None = None) -> int:
     """Channels that are billed: each with `multichannel`, else a stereo stream is billed once."""
     if not _is_multichannel(parameters):
         return 1
-    return told or _whole(parameters.get("channels")) or 1
+    return reported or _whole(parameters.get("channels")) or 1
 
 
 def _is_multichannel(parameters: Mapping[str, Any]) -> bool:
@@ -110,7 +110,7 @@ def file_request(kind: str, body: object, parameters: Mapping[str, Any]) -> Call
         attributes={
             names.REQUEST_STREAM: False,
             names.SPEECH_INPUT_LANGUAGE: _text(parameters.get("language")),
-            names.PAID_EXTRAS: asked_extras(_CHARGED, parameters.get),
+            names.PAID_EXTRAS: requested_extras(_CHARGED, parameters.get),
         },
     )
 
@@ -152,11 +152,11 @@ def transcribed(answer: object) -> Transcribed:
     """
     metadata = getattr(answer, "metadata", None)
     duration = getattr(metadata, "duration", None)
-    heard = getattr(getattr(answer, "results", None), "channels", None)
+    channels = getattr(getattr(answer, "results", None), "channels", None)
     return Transcribed(
         response_id=_text(getattr(metadata, "request_id", None) or getattr(answer, "request_id", None)),
         seconds=None if duration is None else Decimal(str(duration)),
-        channels=max(1, len(heard)) if isinstance(heard, Sized) else 1,
+        channels=max(1, len(channels)) if isinstance(channels, Sized) else 1,
         model=_architecture(getattr(metadata, "model_info", None)),
     )
 
@@ -186,7 +186,7 @@ def speech_request(text: object, parameters: Mapping[str, Any]) -> CallRequest |
     )
 
 
-def duration_heard(message: Mapping[str, Any]) -> tuple[int, Decimal] | None:
+def audio_covered(message: Mapping[str, Any]) -> tuple[int, Decimal] | None:
     """Channel and end of the audio that a result or turn covers: a lower bound of the audio, for containers."""
     if message.get("type") == "Results":
         channel = next(iter(message.get("channel_index") or [0]), 0)

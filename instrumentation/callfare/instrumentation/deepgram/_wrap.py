@@ -90,14 +90,14 @@ def _options_v3(args: tuple[Any, ...], kwargs: dict[str, Any], position: int = 1
 
 
 def _read_transcript(call: CallSpan, answer: Any) -> None:
-    told = _usage.transcribed(getattr(answer, "data", answer))
-    call.set(names.RESPONSE_ID, told.response_id)
-    if told.seconds is None:
+    transcribed = _usage.transcribed(getattr(answer, "data", answer))
+    call.set(names.RESPONSE_ID, transcribed.response_id)
+    if transcribed.seconds is None:
         call.set(names.USAGE_SOURCE, "unknown")
         return
-    call.replace(names.AUDIO_INPUT_SECONDS, told.seconds, source="vendor_body")
-    call.replace(names.AUDIO_CHANNELS, told.channels)
-    _answered_by(call, told.model)
+    call.replace(names.AUDIO_INPUT_SECONDS, transcribed.seconds, source="vendor_body")
+    call.replace(names.AUDIO_CHANNELS, transcribed.channels)
+    _answered_by(call, transcribed.model)
 
 
 def _answered_by(call: CallSpan, model: str | None) -> None:

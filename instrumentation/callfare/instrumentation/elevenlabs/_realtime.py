@@ -127,16 +127,16 @@ def send(_tracer: Tracer) -> Wrapper:
         try:
             result = await wrapped(*args, **kwargs)
         except asyncio.CancelledError:
-            _heard(instance, data)  # the frame is in the transport before `send` waits for room
+            _count_sent(instance, data)  # the frame is in the transport before `send` waits for room
             raise
-        _heard(instance, data)
+        _count_sent(instance, data)
         return result
 
     return wrapper
 
 
 @quietly
-def _heard(connection: Any, message: Any) -> None:
+def _count_sent(connection: Any, message: Any) -> None:
     session = _sessions.get(connection)
     if session is not None:
         encoded = message.get("audio_base_64") or ""

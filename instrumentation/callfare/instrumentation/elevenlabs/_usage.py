@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from callfare import attributes as names
 from callfare.audio.duration import format_bytes_per_second, seconds_of_bytes, wav_header, wav_seconds
-from callfare.calls.extras import asked_extras
+from callfare.calls.extras import requested_extras
 from callfare.calls.span import Amount, AttributeValue, CallRequest
 
 __all__ = [
@@ -21,12 +21,12 @@ __all__ = [
     "credits_of",
     "dialogue_request",
     "effect_request",
-    "heard_channels",
-    "heard_seconds",
     "listen_request",
     "realtime_speech_request",
     "seconds_of_bytes",
     "speech_request",
+    "transcribed_channels",
+    "transcribed_seconds",
     "transcription_request",
 ]
 
@@ -100,7 +100,7 @@ def transcription_request(client: Any, _args: tuple[Any, ...], kwargs: Mapping[s
         attributes={
             **_host(client),
             names.SPEECH_INPUT_LANGUAGE: _text(kwargs.get("language_code")),
-            names.PAID_EXTRAS: asked_extras(_SURCHARGED, kwargs.get),
+            names.PAID_EXTRAS: requested_extras(_SURCHARGED, kwargs.get),
         },
     )
 
@@ -115,7 +115,7 @@ def listen_request(options: Mapping[str, Any]) -> CallRequest:
         attributes={
             names.REQUEST_STREAM: True,
             names.SPEECH_INPUT_LANGUAGE: str(options.get("language_code") or ""),
-            names.PAID_EXTRAS: asked_extras(_SURCHARGED, options.get),
+            names.PAID_EXTRAS: requested_extras(_SURCHARGED, options.get),
         },
     )
 
@@ -156,13 +156,13 @@ def credits_of(headers: Mapping[str, str]) -> Decimal | None:
     return stated if stated.is_finite() and stated >= 0 else None
 
 
-def heard_seconds(answer: Any) -> Decimal | None:
+def transcribed_seconds(answer: Any) -> Decimal | None:
     """Seconds of audio a transcription states."""
     seconds = getattr(answer, "audio_duration_secs", None)
     return None if seconds is None else Decimal(str(seconds))
 
 
-def heard_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
+def transcribed_channels(kwargs: Mapping[str, Any], answer: Any) -> int:
     """Channels that were transcribed, each billed for the whole length; 1 unless separate channels were requested.
 
     A combined transcript names the channel of each word: a silent channel is only in a WAV's header.

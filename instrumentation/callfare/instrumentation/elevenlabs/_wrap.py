@@ -131,9 +131,9 @@ def _read_transcript(kwargs: dict[str, Any]) -> ReadAnswer:
         if hasattr(answer, "headers"):
             _read_headers(call, answer)
             answer = answer.data
-        seconds = _usage.heard_seconds(answer)
+        seconds = _usage.transcribed_seconds(answer)
         call.replace(names.AUDIO_INPUT_SECONDS, seconds, source="vendor_body")
-        channels = _usage.heard_channels(kwargs, answer)
+        channels = _usage.transcribed_channels(kwargs, answer)
         if seconds is not None or channels > 1:  # an answer that goes to a webhook has neither here
             call.replace(names.AUDIO_CHANNELS, channels)
         call.content("transcript", getattr(answer, "text", None) or "")

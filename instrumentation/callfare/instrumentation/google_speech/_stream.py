@@ -63,7 +63,7 @@ class Recognition:
         if audio and self._rate:
             self._session.add_seconds(Decimal(len(audio)) / self._rate)
 
-    def heard(self, _call: Any, answer: Any) -> None:
+    def on_answer(self, _call: Any, answer: Any) -> None:
         """Note the vendor's figure; the last one is the total."""
         self._billed = _usage.billed_seconds(answer) or self._billed
 

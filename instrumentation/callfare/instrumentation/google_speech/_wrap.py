@@ -135,7 +135,7 @@ def stream(tracer: Tracer) -> Wrapper:
         except BaseException as error:
             recognition.refused(error)
             raise
-        return SyncStream(answers, recognition, recognition.heard)  # pyright: ignore[reportArgumentType] - ends alike
+        return SyncStream(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - ends alike
 
     return wrapper
 
@@ -153,7 +153,7 @@ def async_stream(tracer: Tracer) -> Wrapper:
         except BaseException as error:
             recognition.refused(error)
             raise
-        return AsyncStream(answers, recognition, recognition.heard)  # pyright: ignore[reportArgumentType] - as above
+        return AsyncStream(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - as above
 
     return wrapper
 

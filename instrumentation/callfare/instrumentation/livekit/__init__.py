@@ -30,7 +30,7 @@ from callfare.calls.wrapping import Wrapper
 from callfare.ending import before_the_end
 from callfare.guard import quietly
 from callfare.instrumentation.livekit import _call, _open
-from callfare.instrumentation.livekit._realtime import is_realtime, record, tell
+from callfare.instrumentation.livekit._realtime import is_realtime, record, record_usage
 from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -45,7 +45,7 @@ _seen_metrics: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 """Adapters emit again what the recogniser below them emitted: the very same object."""
 
 
-_heard_now: ContextVar[Session | None] = ContextVar("callfare-livekit-heard", default=None)
+_current_session: ContextVar[Session | None] = ContextVar("callfare-livekit-session", default=None)
 """The session of the event being emitted: an `AgentSession` passes the event on within the same call."""
 _of_agents: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Session]] = weakref.WeakKeyDictionary()
 """Which sessions end with which `AgentSession`."""
@@ -61,15 +61,15 @@ def _emit(tracer: Tracer) -> Wrapper:
             try:
                 return wrapped(*args, **kwargs)
             finally:
-                tell(tracer, args[1], lambda provider: _conventional(provider) or provider)
+                record_usage(tracer, args[1], lambda provider: _conventional(provider) or provider)
         session = _listen(tracer, instance, args[1])
         if session is None:
             return wrapped(*args, **kwargs)
-        token = _heard_now.set(session)
+        token = _current_session.set(session)
         try:
             return wrapped(*args, **kwargs)
         finally:
-            _heard_now.reset(token)
+            _current_session.reset(token)
 
     return wrapper
 
@@ -79,9 +79,9 @@ def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
     """Process an event. Return the session where it is a recogniser's first report of some audio, else None."""
     kind = getattr(event, "type", "")
     if kind == "stt_metrics":
-        return _hear(tracer, emitter, event)
-    if kind == "metrics_collected" and (heard := _heard_now.get()) is not None:
-        _of_agents.setdefault(emitter, weakref.WeakSet()).add(heard)
+        return _record(tracer, emitter, event)
+    if kind == "metrics_collected" and (session := _current_session.get()) is not None:
+        _of_agents.setdefault(emitter, weakref.WeakSet()).add(session)
     elif kind == "stt_error":
         # Audio on its way to a connection that broke: nobody knows whether it arrived.
         if (session := _sessions.get(emitter)) is not None:
@@ -92,7 +92,7 @@ def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
     return None
 
 
-def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
+def _record(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     if any(known is metrics for known in _seen_metrics):
         return None
     _seen_metrics.append(metrics)
@@ -100,7 +100,7 @@ def _hear(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
     if metrics.audio_duration or not metrics.input_tokens:  # a realtime model's transcription is billed by tokens
-        session.add_seconds(_heard_seconds(recogniser, metrics.audio_duration))
+        session.add_seconds(_new_seconds(recogniser, metrics.audio_duration))
     for name, amount in (
         (names.INPUT_TOKENS, metrics.input_tokens),
         (names.OUTPUT_TOKENS, metrics.output_tokens),
@@ -127,7 +127,7 @@ def _seconds(seconds: float) -> Decimal:
     return round(Decimal(str(seconds)), _SECONDS_DIGITS)
 
 
-def _heard_seconds(recogniser: Any, reported: float) -> Decimal:
+def _new_seconds(recogniser: Any, reported: float) -> Decimal:
     """Return the seconds that a report adds: never more audio than the recogniser was given.
 
     At close, LiveKit's Deepgram plugin reports the life of its socket as well. Deepgram bills the audio; how long the
@@ -136,8 +136,8 @@ def _heard_seconds(recogniser: Any, reported: float) -> Decimal:
     given = _given.get(recogniser)
     if given is None:
         return _seconds(reported)
-    seconds = min(_seconds(reported), max(given.seconds - given.told, Decimal(0)))
-    given.told += seconds
+    seconds = min(_seconds(reported), max(given.seconds - given.reported, Decimal(0)))
+    given.reported += seconds
     return seconds
 
 
@@ -145,7 +145,7 @@ class _Given:
     """Audio that a recogniser was given, and how much of it has been reported."""
 
     def __init__(self) -> None:
-        self.seconds = self.told = Decimal(0)
+        self.seconds = self.reported = Decimal(0)
         self.context = context_api.get_current()
 
 
@@ -170,10 +170,10 @@ def _give(stream: Any, frame: Any) -> None:
     given.seconds += _seconds(frame.samples_per_channel / frame.sample_rate)
 
 
-def _tell_the_rest(tracer: Tracer) -> None:
+def _report_the_rest(tracer: Tracer) -> None:
     """Report the audio given since LiveKit's last report, as the process exits: reports are 5 seconds or more apart."""
     for recogniser, given in list(_given.items()):
-        rest = given.seconds - given.told
+        rest = given.seconds - given.reported
         session = _sessions.get(recogniser)
         if rest > 0 and (session is None or session.is_open):
             if session is None:
@@ -185,23 +185,23 @@ def _tell_the_rest(tracer: Tracer) -> None:
                 )
                 session = Session.open(tracer, request, context=given.context)
                 _sessions[recogniser] = session
-            given.told += rest
+            given.reported += rest
             session.source = "estimated"
             session.add_seconds(rest)
 
 
 def _request(recogniser: Any, metrics: Any) -> CallRequest:
-    told = metrics.metadata
+    metadata = metrics.metadata
     return CallRequest(
         operation="speech_to_text",
-        provider=_provider(str(getattr(told, "model_provider", "") or getattr(recogniser, "provider", ""))),
-        model=str(getattr(told, "model_name", "") or getattr(recogniser, "model", "")),
+        provider=_provider(str(getattr(metadata, "model_provider", "") or getattr(recogniser, "provider", ""))),
+        model=str(getattr(metadata, "model_name", "") or getattr(recogniser, "model", "")),
         attributes={names.REQUEST_STREAM: bool(metrics.streamed)},
     )
 
 
-def _provider(said: str) -> str:
-    return _conventional(said.lower()) or said.lower()
+def _provider(name: str) -> str:
+    return _conventional(name.lower()) or name.lower()
 
 
 @quietly
@@ -287,4 +287,4 @@ class LiveKitInstrumentor(CallfareInstrumentor):
 
     def started(self, tracer: Tracer) -> None:
         """Report what is left at the end of the process, when LiveKit no longer does."""
-        before_the_end("livekit", lambda: (_tell_the_rest(tracer), _open.end_all())[0])
+        before_the_end("livekit", lambda: (_report_the_rest(tracer), _open.end_all())[0])

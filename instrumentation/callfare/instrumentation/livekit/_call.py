@@ -147,7 +147,7 @@ def _watch_room(call: VoiceCall, room: Any) -> None:
 
 @quietly
 def _carried_by(call: VoiceCall, participant: Any) -> None:
-    said = getattr(participant, "attributes", None)
-    leg = said.get(_TWILIO_LEG, "") if isinstance(said, Mapping) else ""
+    attributes = getattr(participant, "attributes", None)
+    leg = attributes.get(_TWILIO_LEG, "") if isinstance(attributes, Mapping) else ""
     if leg and not call.is_over:
         call.carried_by(leg)

@@ -17,10 +17,10 @@ from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 
-__all__ = ["is_realtime", "record", "tell"]
+__all__ = ["is_realtime", "record", "record_usage"]
 
 _REMEMBERED_MAX = 256
-_told: deque[object] = deque(maxlen=_REMEMBERED_MAX)
+_recorded: deque[object] = deque(maxlen=_REMEMBERED_MAX)
 """Metrics that LiveKit has put on a span, or that we have; by identity."""
 
 
@@ -33,27 +33,27 @@ def record(_tracer: Tracer) -> Wrapper:
     """Wrapper of `record_realtime_metrics(span, metrics)`, by which LiveKit writes usage on its own span."""
 
     def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        _told.append(args[1] if len(args) > 1 else kwargs.get("ev"))
+        _recorded.append(args[1] if len(args) > 1 else kwargs.get("ev"))
         return wrapped(*args, **kwargs)
 
     return wrapper
 
 
 @quietly
-def tell(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> None:
+def record_usage(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> None:
     """Record the usage of an event that all listeners have received, unless a span has it already."""
-    if any(known is metrics for known in _told):
+    if any(known is metrics for known in _recorded):
         return
-    _told.append(metrics)
+    _recorded.append(metrics)
     quantities = {name: amount for name, amount in _quantities(metrics).items() if amount}
     if not quantities:
         return  # it says only how long the connection took
     quantities.setdefault(names.OUTPUT_TOKENS, 0)
-    told = metrics.metadata
+    metadata = metrics.metadata
     request = CallRequest(
         operation="chat",
-        provider=provider_of(str(getattr(told, "model_provider", "") or "").lower()),
-        model=str(getattr(told, "model_name", "") or ""),
+        provider=provider_of(str(getattr(metadata, "model_provider", "") or "").lower()),
+        model=str(getattr(metadata, "model_name", "") or ""),
         quantities=quantities,
         source="vendor_body",
         attributes={names.RESPONSE_ID: metrics.request_id, names.REQUEST_STREAM: True},
@@ -66,15 +66,15 @@ def tell(tracer: Tracer, metrics: Any, provider_of: Callable[[str], str]) -> Non
 
 
 def _quantities(metrics: Any) -> dict[str, Amount]:
-    heard, said = metrics.input_token_details, metrics.output_token_details
-    cached = heard.cached_tokens_details
+    input_tokens, output_tokens = metrics.input_token_details, metrics.output_token_details
+    cached = input_tokens.cached_tokens_details
     return {
         names.INPUT_TOKENS: metrics.input_tokens,
         names.OUTPUT_TOKENS: metrics.output_tokens,
-        names.CACHE_READ_TOKENS: heard.cached_tokens,
-        names.INPUT_AUDIO_TOKENS: heard.audio_tokens,
-        names.INPUT_IMAGE_TOKENS: heard.image_tokens,
+        names.CACHE_READ_TOKENS: input_tokens.cached_tokens,
+        names.INPUT_AUDIO_TOKENS: input_tokens.audio_tokens,
+        names.INPUT_IMAGE_TOKENS: input_tokens.image_tokens,
         names.CACHE_AUDIO_READ_TOKENS: cached.audio_tokens if cached is not None else 0,
-        names.OUTPUT_AUDIO_TOKENS: said.audio_tokens,
+        names.OUTPUT_AUDIO_TOKENS: output_tokens.audio_tokens,
         names.SESSION_SECONDS: Decimal(str(metrics.session_duration)),
     }

@@ -26,7 +26,7 @@ from opentelemetry.trace import Tracer
 from callfare import environment
 from callfare.instrumentation.openai_audio import _live, _wrap
 from callfare.instrumentation.openai_audio._events import (
-    MakeEar,
+    MakeListener,
     async_closing,
     async_receiving,
     closing,
@@ -40,10 +40,10 @@ from callfare.instrumentor import CallfareInstrumentor, Wrap
 __all__ = ["OpenAIAudioInstrumentor"]
 
 
-def _connection_wraps(module: str, name: str, make_ear: MakeEar) -> list[Wrap]:
+def _connection_wraps(module: str, name: str, make_listener: MakeListener) -> list[Wrap]:
     return [
-        Wrap(f"openai.resources.{module}", f"{name}.recv_bytes", receiving(make_ear)),
-        Wrap(f"openai.resources.{module}", f"Async{name}.recv_bytes", async_receiving(make_ear)),
+        Wrap(f"openai.resources.{module}", f"{name}.recv_bytes", receiving(make_listener)),
+        Wrap(f"openai.resources.{module}", f"Async{name}.recv_bytes", async_receiving(make_listener)),
         Wrap(f"openai.resources.{module}", f"{name}.close", closing),
         Wrap(f"openai.resources.{module}", f"Async{name}.close", async_closing),
     ]

@@ -45,7 +45,7 @@ class Body:
         self._meter = AudioMeter()
         self.is_worth_reading = is_speech or self._is_text
         self._inflate: Any = None
-        self.has_told = False
+        self.has_usage = False
         """Whether anything of usage was in it."""
 
     def arrives_encoded(self) -> None:
@@ -71,8 +71,8 @@ class Body:
     def sum_up(self, call: CallSpan) -> None:
         """What the whole body says."""
         if self._is_text:
-            self.has_told = put_usage(call, usage_in_body(bytes(self._text)), is_speech=self._is_speech)
-            if self._is_cut or self.has_told or not self._is_speech:
+            self.has_usage = put_usage(call, usage_in_body(bytes(self._text)), is_speech=self._is_speech)
+            if self._is_cut or self.has_usage or not self._is_speech:
                 return
             for piece in speech_in_events(bytes(self._text)):  # left before the last event, which has the tokens
                 self._meter.feed(piece)

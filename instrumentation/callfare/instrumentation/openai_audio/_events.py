@@ -15,13 +15,13 @@ from opentelemetry.trace import Tracer
 from callfare.calls.wrapping import MakeWrapper, Wrapper
 from callfare.guard import quietly
 
-__all__ = ["Ear", "MakeEar", "async_closing", "async_receiving", "closing", "ear_of", "receiving"]
+__all__ = ["Listener", "MakeListener", "async_closing", "async_receiving", "closing", "listener_of", "receiving"]
 
 
-class Ear(Protocol):
+class Listener(Protocol):
     """What listens to one connection."""
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """Take a message that is more than a piece of sound or text."""
         ...
 
@@ -30,39 +30,39 @@ class Ear(Protocol):
         ...
 
 
-MakeEar = Callable[[Tracer], Ear]
+MakeListener = Callable[[Tracer], Listener]
 
-_ears: "weakref.WeakKeyDictionary[Any, Ear]" = weakref.WeakKeyDictionary()
+_listeners: "weakref.WeakKeyDictionary[Any, Listener]" = weakref.WeakKeyDictionary()
 _TYPE_BYTES: Final = 200
 """The type of a message is within this many first bytes."""
 _PIECES: Final = (b'.delta"', b'.append"')
 
 
-def ear_of(connection: Any, make_ear: MakeEar, tracer: Tracer) -> Ear:
+def listener_of(connection: Any, make_listener: MakeListener, tracer: Tracer) -> Listener:
     """Return the listener of a connection, made at its first message; it lives as long as the connection."""
-    ear = _ears.get(connection)
-    if ear is None:
-        ear = _ears[connection] = make_ear(tracer)
-    return ear
+    listener = _listeners.get(connection)
+    if listener is None:
+        listener = _listeners[connection] = make_listener(tracer)
+    return listener
 
 
 @quietly
-def _hear(connection: Any, message: bytes, make_ear: MakeEar, tracer: Tracer) -> None:
+def _on_message(connection: Any, message: bytes, make_listener: MakeListener, tracer: Tracer) -> None:
     start = message[:_TYPE_BYTES]
     if any(piece in start for piece in _PIECES):
         return
     event = json.loads(message)
     if isinstance(event, dict):
-        ear_of(connection, make_ear, tracer).heard(event)
+        listener_of(connection, make_listener, tracer).on_event(event)
 
 
-def receiving(make_ear: MakeEar) -> MakeWrapper:
+def receiving(make_listener: MakeListener) -> MakeWrapper:
     """For `recv_bytes`."""
 
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             message = wrapped(*args, **kwargs)
-            _hear(instance, message, make_ear, tracer)
+            _on_message(instance, message, make_listener, tracer)
             return message
 
         return wrapper
@@ -70,13 +70,13 @@ def receiving(make_ear: MakeEar) -> MakeWrapper:
     return make
 
 
-def async_receiving(make_ear: MakeEar) -> MakeWrapper:
+def async_receiving(make_listener: MakeListener) -> MakeWrapper:
     """The same for asyncio."""
 
     def make(tracer: Tracer) -> Wrapper:
         async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             message = await wrapped(*args, **kwargs)
-            _hear(instance, message, make_ear, tracer)
+            _on_message(instance, message, make_listener, tracer)
             return message
 
         return wrapper
@@ -86,9 +86,9 @@ def async_receiving(make_ear: MakeEar) -> MakeWrapper:
 
 @quietly
 def _end(connection: Any) -> None:
-    ear = _ears.get(connection)
-    if ear is not None:
-        ear.closed()
+    listener = _listeners.get(connection)
+    if listener is not None:
+        listener.closed()
 
 
 def closing(_tracer: Tracer) -> Wrapper:

@@ -17,7 +17,7 @@ from callfare.calls.session import Session
 from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
-from callfare.instrumentation.openai_audio._events import Ear, ear_of
+from callfare.instrumentation.openai_audio._events import Listener, listener_of
 from callfare.instrumentation.openai_audio._usage import field
 
 __all__ = ["Live", "Translation", "async_sending", "sending"]
@@ -39,14 +39,14 @@ class Live:
         self._delegated_at_unix_ns: dict[str, int] = {}
         """When each response began that the session handed on."""
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """One event."""
         kind = event.get("type")
         self._learn(event.get("session"))
         if kind in ("session.started", "session.usage.updated", "session.closed"):
             self._count(event)
         elif kind == "response.event":
-            self._hear_response(event.get("event"))
+            self._on_response_event(event.get("event"))
         elif kind == "decision.event":
             self._record_tokens(field(event.get("event"), "decision"))
 
@@ -80,7 +80,7 @@ class Live:
             self._session.add_seconds(stated - self._stated_seconds)
             self._stated_seconds = stated
 
-    def _hear_response(self, event: Any) -> None:
+    def _on_response_event(self, event: Any) -> None:
         response, kind = field(event, "response"), field(event, "type")
         identity = str(field(response, "id") or "")
         if kind == "response.created":
@@ -127,7 +127,7 @@ class Translation:
         self._model = ""
         self._session: Session | None = None
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """One event: the session's own description names the model."""
         session = event.get("session")
         self._model = field(session, "model") or self._model
@@ -188,6 +188,6 @@ def _count_sent(tracer: Tracer, connection: Any, args: tuple[Any, ...], kwargs: 
     event = args[0] if args else kwargs.get("event")
     audio = field(event, "audio")
     if field(event, "type") == "session.input_audio_buffer.append" and isinstance(audio, str):
-        ear: Ear = ear_of(connection, Translation, tracer)
-        assert isinstance(ear, Translation)
-        ear.sent(audio)
+        listener: Listener = listener_of(connection, Translation, tracer)
+        assert isinstance(listener, Translation)
+        listener.sent(audio)

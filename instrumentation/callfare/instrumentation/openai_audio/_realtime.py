@@ -32,7 +32,7 @@ class Conversation:
         self._started_at_unix_ns: dict[str, int] = {}
         """Of the responses under way."""
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """One event."""
         kind = event.get("type")
         if kind in _SESSION_EVENTS:
@@ -49,9 +49,9 @@ class Conversation:
 
     def _learn_models(self, session: Any) -> None:
         self._model = field(session, "model") or self._model
-        heard = field(field(field(session, "audio"), "input"), "transcription")
+        stated = field(field(field(session, "audio"), "input"), "transcription")
         in_beta = field(session, "input_audio_transcription")
-        self._transcription_model = field(heard or in_beta, "model") or self._transcription_model
+        self._transcription_model = field(stated or in_beta, "model") or self._transcription_model
 
     def _record_response(self, response: Any) -> None:
         identity = _identity(response)

@@ -87,7 +87,7 @@ class _Transcription:
 
     def _sum_up(self, call: CallSpan, body: Body) -> None:
         body.sum_up(call)
-        self._is_measured |= body.has_told
+        self._is_measured |= body.has_usage
         self._measure(call)
 
     def _measure(self, call: CallSpan) -> None:

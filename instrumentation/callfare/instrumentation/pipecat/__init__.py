@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from opentelemetry.trace import Tracer
 
-from callfare.instrumentation.pipecat import _ask, _call, _hear, _realtime, _speak
+from callfare.instrumentation.pipecat import _ask, _call, _realtime, _speak, _transcribe
 from callfare.instrumentation.pipecat.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 from callfare.provider.context import scopes_covered_by_us
@@ -44,8 +44,8 @@ class PipecatInstrumentor(CallfareInstrumentor):
         Wrap("pipecat.services.tts_service", "TTSService._handle_interruption", _speak.tts_interruption),
         Wrap("pipecat.services.tts_service", "TTSService.cancel", _speak.tts_cancel),
         Wrap("pipecat.services.tts_service", "TTSService.cleanup", _speak.tts_cleanup),
-        Wrap("pipecat.services.stt_service", "STTService.__init__", _hear.stt_init),
-        Wrap("pipecat.services.stt_service", "STTService.cleanup", _hear.stt_cleanup),
+        Wrap("pipecat.services.stt_service", "STTService.__init__", _transcribe.stt_init),
+        Wrap("pipecat.services.stt_service", "STTService.cleanup", _transcribe.stt_cleanup),
         Wrap("pipecat.services.llm_service", "LLMService.__init__", _ask.llm_init),
         Wrap(
             "pipecat.services.openai.realtime.llm",

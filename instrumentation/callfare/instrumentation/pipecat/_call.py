@@ -69,9 +69,10 @@ def worker_run(tracer: Tracer) -> Wrapper:
 def _open(tracer: Tracer, worker: Any) -> VoiceCall | None:
     if worker.has_finished() or (worker.bridged and _context_of_bridge(worker) is not None):
         return None
-    said = {name: str(text) for name, text in (worker._additional_span_attributes or {}).items() if name in ATTRIBUTION}  # noqa: SLF001
+    attributes = worker._additional_span_attributes or {}  # noqa: SLF001
+    account = {name: str(text) for name, text in attributes.items() if name in ATTRIBUTION}
     leg_id = _twilio_leg(worker)
-    call = VoiceCall.open(tracer, call_id=worker._conversation_id or leg_id, account=said)  # noqa: SLF001
+    call = VoiceCall.open(tracer, call_id=worker._conversation_id or leg_id, account=account)  # noqa: SLF001
     if call is not None:
         if leg_id:
             call.carried_by(leg_id)

@@ -41,13 +41,13 @@ def receiving(tracer: Tracer) -> Wrapper:
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         connection = instance._websocket  # noqa: SLF001 - Pipecat offers no other way
         if connection is not None:
-            instance._websocket = _Watched(connection, _Ear(tracer, instance))  # noqa: SLF001
+            instance._websocket = _Watched(connection, _Transcriptions(tracer, instance))  # noqa: SLF001
         return await wrapped(*args, **kwargs)
 
     return wrapper
 
 
-class _Ear:
+class _Transcriptions:
     """What one connection has reported of its transcriptions."""
 
     def __init__(self, tracer: Tracer, service: Any) -> None:
@@ -56,7 +56,7 @@ class _Ear:
         self._model = _configured_model(service) or ""
 
     @quietly
-    def hear(self, message: Any) -> None:
+    def on_message(self, message: Any) -> None:
         """One message; nearly all are audio, and are not parsed twice."""
         text = message if isinstance(message, str) else message.decode()
         if not any(kind in text for kind in _LOOKED_AT):
@@ -89,13 +89,13 @@ class _Ear:
 class _Watched(_ObjectProxy):
     """The connection, whose messages are noted before Pipecat reads them."""
 
-    def __init__(self, connection: Any, ear: _Ear) -> None:
+    def __init__(self, connection: Any, transcriptions: _Transcriptions) -> None:
         super().__init__(connection)
-        self._self_ear = ear
+        self._self_transcriptions = transcriptions
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         async for message in self.__wrapped__:
-            self._self_ear.hear(message)
+            self._self_transcriptions.on_message(message)
             yield message
 
 

@@ -36,7 +36,7 @@ class _Voice:
         self.utterance_context_id = ""
         self.waiting: dict[str, list[Run]] = {}
         """By audio context."""
-        self.is_heard: set[str] = set()
+        self.with_audio: set[str] = set()
         """Audio contexts of which audio has come."""
 
     def wait(self, context_id: str, run: Run) -> None:
@@ -45,14 +45,14 @@ class _Voice:
 
     def sound_came(self, context_id: str) -> None:
         """For the text that was sent first of those that wait for it."""
-        if context_id not in self.is_heard:
-            self.is_heard.add(context_id)
+        if context_id not in self.with_audio:
+            self.with_audio.add(context_id)
             for run in self._runs(context_id)[:1]:
                 run.came()
 
     def end(self, context_id: str, error: BaseException | None = None) -> None:
         """The audio context is over."""
-        self.is_heard.discard(context_id)
+        self.with_audio.discard(context_id)
         for run in self.waiting.pop(context_id, ()):
             run.end(error)
 
@@ -67,7 +67,7 @@ class _Voice:
         named = {context_id for context_id in contexts if context_id in text}
         is_vendors = bool(named) and _ERROR_MESSAGE.search(text) is not None
         for context_id in named or contexts:
-            if is_free and is_vendors and context_id not in self.is_heard:
+            if is_free and is_vendors and context_id not in self.with_audio:
                 self._refuse(context_id, text)
             else:
                 self._doubt(context_id)
@@ -187,14 +187,14 @@ def tts_init(tracer: Tracer) -> Wrapper:
 
 def _appending(service: Any, append: Any) -> Any:
     async def append_to_audio_context(context_id: Any, frame: Any, *args: Any, **kwargs: Any) -> Any:
-        _hear(service, context_id, frame)
+        _note_frame(service, context_id, frame)
         return await append(context_id, frame, *args, **kwargs)
 
     return append_to_audio_context
 
 
 @quietly
-def _hear(service: Any, context_id: Any, frame: Any) -> None:
+def _note_frame(service: Any, context_id: Any, frame: Any) -> None:
     """Audio of a context, or its end: the vendor has spoken all of it."""
     voice = _voice_of(service)
     if frame is None:

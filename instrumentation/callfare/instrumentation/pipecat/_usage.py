@@ -117,13 +117,13 @@ def context_length(context: Any) -> int:
     return sum(_text_length(message) for message in context.get_messages())
 
 
-def _text_length(said: Any) -> int:
-    if isinstance(said, str):
-        return len(said)
-    if isinstance(said, list):
-        return sum(_text_length(part) for part in said)
-    if isinstance(said, dict):
-        return sum(_text_length(part) for name, part in said.items() if name in _TEXT_MEMBERS)
+def _text_length(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list):
+        return sum(_text_length(part) for part in content)
+    if isinstance(content, dict):
+        return sum(_text_length(part) for name, part in content.items() if name in _TEXT_MEMBERS)
     return 0
 
 

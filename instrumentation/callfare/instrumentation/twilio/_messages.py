@@ -71,16 +71,16 @@ def message_of_instance(message: Any) -> Message:
 
 def message_of_form(form: object, now_unix_ns: int) -> Message:
     """Read the form of the webhook of an inbound message, or of a status callback, which has no segments."""
-    said = _words.form_of(form)
-    status = _words.text(said.get("MessageStatus")) or _words.text(said.get("SmsStatus"))
-    has_media = bool(_words.count(said.get("NumMedia")))
+    fields = _words.form_of(form)
+    status = _words.text(fields.get("MessageStatus")) or _words.text(fields.get("SmsStatus"))
+    has_media = bool(_words.count(fields.get("NumMedia")))
     is_inbound = status in {"received", "receiving"}
-    model = _model(said.get("To"), said.get("From"), is_inbound=is_inbound, has_media=has_media)
+    model = _model(fields.get("To"), fields.get("From"), is_inbound=is_inbound, has_media=has_media)
     return Message(
-        call_id=_words.text(said.get("MessageSid")) or _words.text(said.get("SmsSid")),
+        call_id=_words.text(fields.get("MessageSid")) or _words.text(fields.get("SmsSid")),
         status=status,
         model=model,
-        segment_count=_segment_count(said.get("NumSegments"), status, model),
+        segment_count=_segment_count(fields.get("NumSegments"), status, model),
         price=None,
         currency="",
         started_at_unix_ns=now_unix_ns,

@@ -79,19 +79,19 @@ def leg_of_call(call: Any) -> Leg:
 
 def leg_of_form(form: object, now_unix_ns: int) -> Leg:
     """Read the form of a status callback, in any shape a framework gives it."""
-    said = _words.form_of(form)
-    status, direction = _words.text(said.get("CallStatus")), _words.text(said.get("Direction"))
-    seconds = _seconds(said.get("CallDuration"), status)
-    ended_at = min(_words.timestamp_unix_ns(said.get("Timestamp")) or now_unix_ns, now_unix_ns)
+    fields = _words.form_of(form)
+    status, direction = _words.text(fields.get("CallStatus")), _words.text(fields.get("Direction"))
+    seconds = _seconds(fields.get("CallDuration"), status)
+    ended_at = min(_words.timestamp_unix_ns(fields.get("Timestamp")) or now_unix_ns, now_unix_ns)
     return Leg(
-        call_id=_words.text(said.get("CallSid")),
-        parent_id=_words.text(said.get("ParentCallSid")),
+        call_id=_words.text(fields.get("CallSid")),
+        parent_id=_words.text(fields.get("ParentCallSid")),
         direction=direction,
         status=status,
-        model=_model(direction, said.get("To"), said.get("From")),
+        model=_model(direction, fields.get("To"), fields.get("From")),
         seconds=seconds,
-        price=_words.positive_price(said.get("Price")),
-        currency=_words.text(said.get("PriceUnit")).upper(),
+        price=_words.positive_price(fields.get("Price")),
+        currency=_words.text(fields.get("PriceUnit")).upper(),
         started_at_unix_ns=ended_at - (seconds or 0) * 1_000_000_000,
     )
 

@@ -27,12 +27,12 @@ def form_of(form: object) -> dict[str, Any]:
     pairs = form.items() if isinstance(form, Mapping) or hasattr(form, "items") else form  # pyright: ignore[reportAttributeAccessIssue]
     if not isinstance(pairs, Iterable) or isinstance(pairs, (str, bytes)):
         return {}
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for pair in cast("Iterable[Any]", pairs):
         if isinstance(pair, (tuple, list)) and len(cast("tuple[Any, ...]", pair)) == 2:  # noqa: PLR2004 - a pair
             name, value = cast("tuple[Any, Any]", pair)
-            said[_decoded(name)] = _decoded(_first(value))
-    return said
+            fields[_decoded(name)] = _decoded(_first(value))
+    return fields
 
 
 def _first(value: Any) -> Any:
@@ -50,8 +50,8 @@ def text(value: Any) -> str:
 
 def count(value: Any) -> int | None:
     """A whole number, as Twilio writes it; None for anything else."""
-    said = str(value).strip()
-    return int(said) if said.isdecimal() and len(said) <= _COUNT_DIGITS_MAX else None
+    digits = str(value).strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= _COUNT_DIGITS_MAX else None
 
 
 def positive_price(price: Any) -> Decimal | None:
@@ -93,10 +93,10 @@ def unix_ns(moment: object) -> int | None:
     return int(moment.timestamp()) * 1_000_000_000
 
 
-def timestamp_unix_ns(said: object) -> int | None:
+def timestamp_unix_ns(stated: object) -> int | None:
     """When a webhook says that it was sent: it may have waited in a queue since."""
     try:
-        moment = parsedate_to_datetime(text(said))
+        moment = parsedate_to_datetime(text(stated))
     except (ValueError, TypeError):
         return None
     return unix_ns(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -74,7 +74,7 @@ def _news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             answer = wrapped(*args, **kwargs)
-            _hear(tracer, read, answer)
+            _record_answer(tracer, read, answer)
             return answer
 
         return wrapper
@@ -88,7 +88,7 @@ def _async_news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
     def make(tracer: Tracer) -> Wrapper:
         async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             answer = await wrapped(*args, **kwargs)
-            _hear(tracer, read, answer)
+            _record_answer(tracer, read, answer)
             return answer
 
         return wrapper
@@ -97,7 +97,7 @@ def _async_news(read: Callable[[Any], _legs.StatusUpdate]) -> MakeWrapper:
 
 
 @quietly
-def _hear(tracer: Tracer, read: Callable[[Any], _legs.StatusUpdate], answer: Any) -> None:
+def _record_answer(tracer: Tracer, read: Callable[[Any], _legs.StatusUpdate], answer: Any) -> None:
     _legs.record(tracer, read(_instance_in(answer)))
 
 

@@ -124,14 +124,14 @@ def _went_out(tracer: Tracer, service: Any, watch: _BillableWatch) -> Decimal:
 
 def _reporting(tracer: Tracer, service: Any, report: Any) -> Any:
     async def start_stt_usage_metrics(*args: Any, **kwargs: Any) -> Any:
-        _hear(tracer, service, args[0] if args else kwargs.get("usage"))
+        _count_usage(tracer, service, args[0] if args else kwargs.get("usage"))
         return await report(*args, **kwargs)
 
     return start_stt_usage_metrics
 
 
 @quietly
-def _hear(tracer: Tracer, service: Any, usage: Any) -> None:
+def _count_usage(tracer: Tracer, service: Any, usage: Any) -> None:
     watch = _watch_of(service)
     if not watch.counts_itself:
         session = watch.open_session(tracer, service)
