@@ -78,12 +78,12 @@ def main() -> int:
 
 def request(spans: Iterable[Call | Link]) -> Facts:
     """Return one request."""
-    told = list(spans)
+    given = list(spans)
     return Facts(
         namespace="default",
         received_at_unix_ns=RECEIVED_UNIX_NS,
-        calls=[span for span in told if isinstance(span, Call)],
-        links=[span for span in told if isinstance(span, Link)],
+        calls=[span for span in given if isinstance(span, Call)],
+        links=[span for span in given if isinstance(span, Link)],
     )
 
 

@@ -75,8 +75,8 @@ def body(attributes: dict[str, Any], scope: str, spans: int) -> bytes:
         span.end_time_unix_nano = span.start_time_unix_nano + 800_000_000
         for key, found in attributes.items():
             text = f"{found}{number}" if key == "gen_ai.response.id" else found
-            said = wire.new_value(int_value=found) if isinstance(found, int) else wire.new_value(string_value=text)
-            span.attributes[key] = said.SerializeToString()
+            value = wire.new_value(int_value=found) if isinstance(found, int) else wire.new_value(string_value=text)
+            span.attributes[key] = value.SerializeToString()
     return request.SerializeToString()
 
 

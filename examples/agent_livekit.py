@@ -12,13 +12,13 @@ from livekit.plugins import openai
 
 
 async def main() -> None:
-    ears, mouth = openai.STT(model="whisper-1"), openai.TTS(model="tts-1", voice="alloy", response_format="pcm")
-    await ears.recognize(recording(seconds=3))
-    async with mouth.synthesize("Your order leaves today.") as speech:
+    recogniser, speaker = openai.STT(model="whisper-1"), openai.TTS(model="tts-1", voice="alloy", response_format="pcm")
+    await recogniser.recognize(recording(seconds=3))
+    async with speaker.synthesize("Your order leaves today.") as speech:
         async for _ in speech:
             pass
-    await ears.aclose()
-    await mouth.aclose()
+    await recogniser.aclose()
+    await speaker.aclose()
 
 
 def recording(*, seconds: int) -> rtc.AudioFrame:

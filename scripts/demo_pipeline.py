@@ -150,7 +150,7 @@ def differences(span_count: int, expected: Cost, spans: Sequence[Mapping[str, An
         found.append(f"{len(spans)} spans, {different_count} different, of {span_count}")
     shown = {span["spanId"]: cost for span in spans if (cost := cost_on(span)) is not None}
     found.extend(
-        f"span {each} costs {_said(expected.get(each))} in the database, {_said(shown.get(each))} there"
+        f"span {each} costs {_cost_text(expected.get(each))} in the database, {_cost_text(shown.get(each))} there"
         for each in sorted(expected.keys() | shown.keys())
         if expected.get(each) != shown.get(each)
     )
@@ -159,8 +159,8 @@ def differences(span_count: int, expected: Cost, spans: Sequence[Mapping[str, An
 
 def cost_on(span: Mapping[str, Any]) -> Decimal | None:
     """Return the exact cost that a span says."""
-    said = {each["key"]: each["value"] for each in span.get("attributes", [])}
-    exact = said.get(attributes.EXACT_COST)
+    values = {each["key"]: each["value"] for each in span.get("attributes", [])}
+    exact = values.get(attributes.EXACT_COST)
     return None if exact is None else Decimal(exact["stringValue"])
 
 
@@ -209,7 +209,7 @@ def _is_outbox_empty(pipeline: Pipeline) -> bool:
     return row is not None and bool(row[0])
 
 
-def _said(cost_usd: Decimal | None) -> str:
+def _cost_text(cost_usd: Decimal | None) -> str:
     return "nothing" if cost_usd is None else to_plain(cost_usd)
 
 

@@ -20,9 +20,9 @@ FAKE = os.environ["FAKE"]
 logging.basicConfig(level="ERROR")
 
 
-class Ears(io.AudioInput):
+class Microphone(io.AudioInput):
     def __init__(self) -> None:
-        super().__init__(label="ears")
+        super().__init__(label="microphone")
         self.frames: asyncio.Queue[rtc.AudioFrame] = asyncio.Queue()
 
     async def __anext__(self) -> rtc.AudioFrame:
@@ -57,8 +57,8 @@ class Mouth(io.AudioOutput):
 
     def _played(self, *, interrupted: bool = False) -> None:
         seconds, self.seconds, self.timer = self.seconds, 0.0, None
-        heard = seconds / 3 if interrupted else seconds
-        self.on_playback_finished(playback_position=heard, interrupted=interrupted)
+        played = seconds / 3 if interrupted else seconds
+        self.on_playback_finished(playback_position=played, interrupted=interrupted)
 
 
 class Clerk(Agent):
@@ -83,16 +83,16 @@ def speaker(http: aiohttp.ClientSession):
 class Caller:
     """Speaks ten times, and does not always wait for the answer."""
 
-    def __init__(self, ears: Ears, http: aiohttp.ClientSession) -> None:
-        self.ears, self.http = ears, http
+    def __init__(self, microphone: Microphone, http: aiohttp.ClientSession) -> None:
+        self.microphone, self.http = microphone, http
 
-    async def steer(self, **said) -> None:
-        await self.http.post(f"{FAKE}/control", json=said)
+    async def steer(self, **controls) -> None:
+        await self.http.post(f"{FAKE}/control", json=controls)
 
     async def sound(self, seconds: float, speed: int = 5) -> None:
         for _ in range(round(seconds * 10)):
             frame = rtc.AudioFrame(data=b"\1\0" * 1600, sample_rate=16_000, num_channels=1, samples_per_channel=1600)
-            self.ears.frames.put_nowait(frame)
+            self.microphone.frames.put_nowait(frame)
             await asyncio.sleep(0.1 / speed)
 
     async def say(self, words: str, listen_seconds: float = 4.0) -> None:
@@ -141,10 +141,10 @@ async def main() -> None:
             },
             user_away_timeout=None,
         )  # fmt: skip
-        ears = Ears()
-        session.input.audio, session.output.audio = ears, Mouth()
+        microphone = Microphone()
+        session.input.audio, session.output.audio = microphone, Mouth()
         await session.start(Clerk())
-        await Caller(ears, http).call(session)
+        await Caller(microphone, http).call(session)
 
 
 asyncio.run(main())

@@ -78,8 +78,8 @@ class Caller:
     def __init__(self, task: PipelineTask, http: aiohttp.ClientSession) -> None:
         self.task, self.http = task, http
 
-    async def steer(self, **said) -> None:
-        await self.http.post(f"{FAKE}/control", json=said)
+    async def steer(self, **controls) -> None:
+        await self.http.post(f"{FAKE}/control", json=controls)
 
     async def sound(self, seconds: float, speed: int = 5) -> None:
         for _ in range(round(seconds * 10)):

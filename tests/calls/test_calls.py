@@ -58,7 +58,7 @@ def test_a_call_is_one_workflow_with_one_right_bill(cell: Cell, tmp_path: Path, 
     assert problems(cell, outcome) == [], outcome.records
 
 
-def told(operation: str, status: str, **usage: int) -> dict:
+def stored(operation: str, status: str, **usage: int) -> dict:
     return {"operation": operation, "status": status, "usage": usage, "issues": []}
 
 
@@ -71,9 +71,9 @@ def test_a_wrong_figure_is_a_problem() -> None:
         "deepgram": [{"seconds": 3.0}],
     }
     right = [
-        told("chat", "priced", input_tokens=90, output_tokens=9),
-        told("text_to_speech", "priced", characters=20),
-        told("speech_to_text", "priced", audio_seconds=3),
+        stored("chat", "priced", input_tokens=90, output_tokens=9),
+        stored("text_to_speech", "priced", characters=20),
+        stored("speech_to_text", "priced", audio_seconds=3),
     ]
     workflow = {"workflow_name": "voice call", "state": "completed"}
     cell = Cell(framework="pipecat")
@@ -82,5 +82,5 @@ def test_a_wrong_figure_is_a_problem() -> None:
     for each in right:
         for wrong in ([*right, each], [record for record in right if record is not each]):
             assert problems(cell, Outcome(counts=counts, records=wrong, workflows=[workflow])) != [], wrong
-    doubted = [*right, told("text_to_speech", "estimated", characters=20)]
+    doubted = [*right, stored("text_to_speech", "estimated", characters=20)]
     assert problems(cell, Outcome(counts=counts, records=doubted, workflows=[workflow])) == []

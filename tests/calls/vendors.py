@@ -123,30 +123,30 @@ def results(words: str, start: float, end: float, *, is_final: bool, finalized: 
 async def listen(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    heard = {"seconds": 0.0}
-    counts["deepgram"].append(heard)
+    received = {"seconds": 0.0}
+    counts["deepgram"].append(received)
     listening.append(socket)
-    rate, byte_count, said_until = int(request.query.get("sample_rate", "16000")), 0, 0.0
+    rate, byte_count, answered_until = int(request.query.get("sample_rate", "16000")), 0, 0.0
     try:
         async for message in socket:
             if message.type == WSMsgType.BINARY:
                 byte_count += len(message.data)
-                heard["seconds"] = byte_count / (rate * 2)
+                received["seconds"] = byte_count / (rate * 2)
                 if control["say"]:
                     words, control["say"] = control["say"], None
                     for is_final in (False, True):
-                        await socket.send_json(results(words, said_until, heard["seconds"], is_final=is_final))
-                    said_until = heard["seconds"]
+                        await socket.send_json(results(words, answered_until, received["seconds"], is_final=is_final))
+                    answered_until = received["seconds"]
             elif message.type == WSMsgType.TEXT:
                 kind = json.loads(message.data)["type"]
                 if kind == "Finalize":
-                    done = results("", said_until, heard["seconds"], is_final=True, finalized=True)
+                    done = results("", answered_until, received["seconds"], is_final=True, finalized=True)
                     await socket.send_json(done)
                 elif kind == "CloseStream":
                     info = {"m": {"name": "nova-3", "version": "v", "arch": "nova-3"}}
                     await socket.send_json({
                         "type": "Metadata", "transaction_key": "t", "request_id": "r", "sha256": "0", "created": "c",
-                        "duration": heard["seconds"], "channels": 1, "models": ["m"], "model_info": info,
+                        "duration": received["seconds"], "channels": 1, "models": ["m"], "model_info": info,
                     })  # fmt: skip
                     await socket.close()
     finally:
@@ -194,8 +194,8 @@ async def elevenlabs(request: web.Request) -> web.WebSocketResponse:
     async for message in socket:
         if message.type != WSMsgType.TEXT:
             continue
-        said = json.loads(message.data)
-        context, text = said.get("context_id"), said.get("text")
+        content = json.loads(message.data)
+        context, text = content.get("context_id"), content.get("text")
         if context and context not in known:
             known.add(context)
             text = None if text == " " else text
@@ -209,9 +209,9 @@ async def elevenlabs(request: web.Request) -> web.WebSocketResponse:
                     request.transport.abort()
                     break
             speaking.append(asyncio.create_task(speak(context, text)))
-        if said.get("close_context"):
+        if content.get("close_context"):
             speaking.append(asyncio.create_task(finish(context, [each for each in speaking if not each.done()])))
-        if said.get("close_socket"):
+        if content.get("close_socket"):
             await asyncio.sleep(0.05)
             await socket.close()
     return socket
@@ -245,9 +245,9 @@ async def cartesia(request: web.Request) -> web.WebSocketResponse:
     async for message in socket:
         if message.type != WSMsgType.TEXT:
             continue
-        said = json.loads(message.data)
-        context, text = said.get("context_id"), said.get("transcript", "")
-        if said.get("cancel"):
+        content = json.loads(message.data)
+        context, text = content.get("context_id"), content.get("transcript", "")
+        if content.get("cancel"):
             cancelled.add(context)
             continue
         if text and control["cartesia_error"]:
@@ -259,9 +259,9 @@ async def cartesia(request: web.Request) -> web.WebSocketResponse:
             continue
         if text:
             received["characters"] += len(text)
-            rate_hz = said["output_format"]["sample_rate"]
+            rate_hz = content["output_format"]["sample_rate"]
             speaking.append(asyncio.create_task(speak(context, text, rate_hz)))
-        if not said.get("continue", False):
+        if not content.get("continue", False):
             speaking.append(asyncio.create_task(finish(context, list(speaking))))
     return socket
 

@@ -50,7 +50,7 @@ def test_a_budget_is_set_listed_seen_and_removed(callfare: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         (("--window", "week"), "--window: 'week' is no window"),
         (("--limit", "lots"), "--limit: 'lots' is not a decimal number"),
@@ -59,11 +59,11 @@ def test_a_budget_is_set_listed_seen_and_removed(callfare: Any) -> None:
         (("--raise-by", "3"), "needs raised_by_usd and raised_until"),
     ],
 )
-def test_a_mistake_is_one_line_and_exits_2(callfare: Any, options: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_line_and_exits_2(callfare: Any, options: tuple[str, ...], words: str) -> None:
     """By the rules of the configuration file, with the option's name."""
     ran: Ran = callfare(*SET, *options)
     assert ran.exit_code == 2
-    assert said in ran.err
+    assert words in ran.err
     assert ran.err.count("\n") == 1
 
 

@@ -22,9 +22,9 @@ SUMMARY = D("2.50") * 900 / 1_000_000 + D(10) * 120 / 1_000_000
 SPOKEN = D("0.05") * len("Your order left our warehouse this morning and arrives on Thursday before noon.") / 1_000
 # Interrupted while it was spoken: the whole text had been sent, so all of it is billed.
 INTERRUPTED = D("0.05") * len("Yes, you can. Before I change anything, let me read you our terms of delivery.") / 1_000
-HEARD = D("0.0048") * (12 + 8) / 60
+TRANSCRIBED = D("0.0048") * (12 + 8) / 60
 CALL = D("0.0085") * 2  # 73 s are billed as two minutes; Twilio says the same, later
-BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + HEARD + CALL
+BOT = EMBEDDING + ANSWER + SPOKEN + INTERRUPTED + TRANSCRIBED + CALL
 # "Where is my order?", its role and its keys are 6 tokens by their length; the answer may have 500.
 NEXT = to_plain(D("2.50") * 6 / 1_000_000 + D(10) * 500 / 1_000_000)
 README_COLUMNS = 100
@@ -65,7 +65,7 @@ def test_demo_prices_each_leg_as_computed_by_hand(folder: Path) -> None:
         ("llm", "gpt-4o-2024-08-06", "insights", "priced", to_plain(SUMMARY)),
         ("tts", "eleven_flash_v2_5", "bot", "priced", to_plain(SPOKEN)),
         ("tts", "eleven_flash_v2_5", "bot", "priced", to_plain(INTERRUPTED)),
-        ("stt", "nova-3", "bot", "priced", to_plain(HEARD)),
+        ("stt", "nova-3", "bot", "priced", to_plain(TRANSCRIBED)),
         ("telephony", "voice-inbound", "bot", "reported", to_plain(CALL)),
         ("telephony", "voice-inbound", "bot", "duplicate", None),
     ]

@@ -80,7 +80,7 @@ def as_url(dsn: str) -> str:
     return f"postgresql:///{name}?{urlencode(parts)}"
 
 
-def said(done: Done) -> Any:
+def json_of(done: Done) -> Any:
     assert done.stderr == ""
     return json.loads(done.stdout)
 
@@ -130,15 +130,15 @@ def test_quote_goes_on_without_the_database(environment: dict[str, str], tmp_pat
 
 def test_show_and_list(environment: dict[str, str]) -> None:
     """A model's rows at a time, at every provider that has it; a near name where there is none."""
-    rows = said(run(environment, "show", "gpt-5.6-sol", "--at", "2026-08-20", "--provider", "openai", "--json"))
+    rows = json_of(run(environment, "show", "gpt-5.6-sol", "--at", "2026-08-20", "--provider", "openai", "--json"))
     base = [r for r in rows if r["unit"] == "input_tokens" and not r["conditions"] and not r["context_tier"]]
     assert [(row["price"], row["per"]) for row in base] == [("5", "1000000")]
-    assert {row["provider"] for row in said(run(environment, "show", "gpt-4o-mini", "--json"))} >= {"openai"}
+    assert {row["provider"] for row in json_of(run(environment, "show", "gpt-4o-mini", "--json"))} >= {"openai"}
     unknown = run(environment, "show", "gpt-4oo")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "did you mean gpt-4o" in unknown.stderr
     assert run(environment, "show", "gpt-4o", "--at", "soon").returncode != 0
-    listed = said(run(environment, "list", "--provider", "ElevenLabs", "--json"))
+    listed = json_of(run(environment, "list", "--provider", "ElevenLabs", "--json"))
     assert {row["provider"] for row in listed} == {"elevenlabs"}
     assert "nova-3" in run(environment, "list", "--provider", "deepgram").stdout
 
@@ -166,12 +166,15 @@ def test_lint(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, "lint", str(path))
     assert done.returncode == 1
     assert "cents written as dollars" in done.stdout
-    assert {one["code"] for one in said(run(environment, "lint", str(path), "--json"))} == {"off_list", "implausible"}
+    assert {one["code"] for one in json_of(run(environment, "lint", str(path), "--json"))} == {
+        "off_list",
+        "implausible",
+    }
 
 
 def test_diff_against_other_lists(environment: dict[str, str], tmp_path: Path) -> None:
     """Each disagreement names both prices and both dates; LiteLLM's list is a file of the user's."""
-    voice = said(run(environment, "diff", "--against", "voice", "--json"))
+    voice = json_of(run(environment, "diff", "--against", "voice", "--json"))
     assert voice["equal_count"] > 300
     assert {one["provider"] for one in voice["disagreements"]} <= {"aws", "deepgram", "azure"}
     assert all(one["ours_checked"] and one["theirs_checked"] for one in voice["disagreements"])
@@ -188,7 +191,7 @@ def test_diff(environment: dict[str, str], tmp_path: Path) -> None:
     """What a file would change; without one, what an import would change: nothing, as long as it is fresh."""
     path = tmp_path / "prices.yaml"
     path.write_text(OVERRIDE)
-    assert said(run(environment, "diff", str(path), "--json"))[0]["kind"] == "added"
+    assert json_of(run(environment, "diff", str(path), "--json"))[0]["kind"] == "added"
     assert run(environment, "diff").stdout.endswith(" changes\n")
 
 
@@ -197,7 +200,7 @@ def test_import_to_a_file(environment: dict[str, str], tmp_path: Path) -> None:
     target = tmp_path / "snapshot.json"
     assert run(environment, "import", "--to", str(target)).returncode == 0
     assert json.loads(target.read_text())["format"] == 1
-    assert said(run(environment, "import", "--to", str(target), "--json")) == {"written_to": str(target)}
+    assert json_of(run(environment, "import", "--to", str(target), "--json")) == {"written_to": str(target)}
     done = run(environment, "import", "--to", str(tmp_path / "nowhere" / "snapshot.json"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "choose another file" in done.stderr
@@ -213,10 +216,10 @@ def test_load_and_import_into_the_database(environment: dict[str, str], tmp_path
     assert done.stdout.startswith("loaded 1 rows, 0 factors as version 1\nre-priced no record")
     assert "cents written as dollars" in done.stderr
     assert done.stderr.startswith("warning: ")
-    assert said(run(environment, "load", str(path), "--json"))["version_id"] == 2
-    rows = said(run(environment, "list", "--book", "operator", "--json"))
+    assert json_of(run(environment, "load", str(path), "--json"))["version_id"] == 2
+    rows = json_of(run(environment, "list", "--book", "operator", "--json"))
     assert [row["price"] for row in rows] == ["0.43"]
-    assert said(run(environment, "import", "--json"))["is_new"]
+    assert json_of(run(environment, "import", "--json"))["is_new"]
     assert run(environment, "import").stdout == "nothing changed since the last import\n"
     with psycopg.connect(database_url) as connection:
         versions = connection.execute("select kind from callfare.price_book_version order by 1, version_id").fetchall()

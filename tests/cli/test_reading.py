@@ -135,7 +135,7 @@ def test_report_of_an_empty_month_is_zero(callfare: Any) -> None:
         (["--no-such-option"], "--no-such-option"),
     ],
 )
-def test_wrong_option_is_one_line_that_says_the_mend(callfare: Any, arguments: list[str], fix: str) -> None:
+def test_wrong_option_is_one_line_that_says_how_to_fix_it(callfare: Any, arguments: list[str], fix: str) -> None:
     """Wrong usage exits 2 with one line on standard error and nothing on standard output."""
     ran = callfare("report", *arguments)
     assert (ran.exit_code, ran.out) == (2, "")

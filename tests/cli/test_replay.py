@@ -23,12 +23,12 @@ from tests.support.stored import as_url, chat, running_service, send
 
 NOWHERE = "http://127.0.0.1:9"
 RECEIVED, REPLAYED = b"R" * 16, b"P" * 16
-SAID: dict[str, dict[str, str | int]] = {
+CALLS: dict[str, dict[str, str | int]] = {
     "whole": chat("gpt-4o-mini-2024-07-18", 1_234, 87),
     "cached": {**chat("gpt-4o-mini-2024-07-18", 1_234, 87), "gen_ai.usage.cache_read.input_tokens": 1_024},
-    "only output": {name: said for name, said in chat("gpt-4o", 1, 100).items() if "input" not in name},
-    "only input": {name: said for name, said in chat("gpt-4o", 100, 1).items() if "output" not in name},
-    "nothing": {name: said for name, said in chat("gpt-4o", 1, 1).items() if "usage" not in name},
+    "only output": {name: value for name, value in chat("gpt-4o", 1, 100).items() if "input" not in name},
+    "only input": {name: value for name, value in chat("gpt-4o", 100, 1).items() if "output" not in name},
+    "nothing": {name: value for name, value in chat("gpt-4o", 1, 1).items() if "usage" not in name},
     "no such model": chat("no-such-model", 10, 10),
     "speech": {
         "gen_ai.operation.name": "text_to_speech",
@@ -51,10 +51,10 @@ def request(trace_id: bytes, started_at_unix_ns: int) -> bytes:
     resource = whole.resource_spans.add()
     scope = resource.scope_spans.add()
     scope.scope.name = "opentelemetry.instrumentation.openai.v1"
-    for number, said in enumerate(SAID.values(), 1):
+    for number, attributes in enumerate(CALLS.values(), 1):
         span = scope.spans.add(trace_id=trace_id, span_id=number.to_bytes(8, "big"), parent_span_id=b"p" * 8, kind=3)
         span.start_time_unix_nano, span.end_time_unix_nano = started_at_unix_ns, started_at_unix_ns + 10**9
-        for key, content in {**said, "callfare.tenant.id": "acme", "callfare.category": "bot"}.items():
+        for key, content in {**attributes, "callfare.tenant.id": "acme", "callfare.category": "bot"}.items():
             value = span.attributes.add(key=key).value
             if isinstance(content, int):
                 value.int_value = content
@@ -89,7 +89,7 @@ class RefusingStore:
 def keep_as_call_letters(url: str, body: bytes, at_unix_ns: int) -> None:
     """Keep each span as the store keeps one whose content it cannot hold."""
     receipt = Pipeline(RefusingStore(url), lambda *_: None, is_forwarding=True)(decoded(body, at_unix_ns))
-    assert receipt.dead_letter == len(SAID)
+    assert receipt.dead_letter == len(CALLS)
 
 
 def keep_as_otlp_letters(url: str, body: bytes, at_unix_ns: int) -> None:
@@ -127,9 +127,9 @@ def test_a_replayed_span_is_stored_like_a_received_one(
         send(addresses["grpc"], request(RECEIVED, started_at_unix_ns))
     with psycopg.connect(url, autocommit=True) as database:
         received = database.execute(RECORDED, (RECEIVED.hex(),)).fetchall()
-    assert len(received) == len(SAID)
+    assert len(received) == len(CALLS)
     assert [row[:-1] for row in replayed] == [row[:-1] for row in received]
-    statuses = dict(zip(SAID, (row[3] for row in received), strict=True))
+    statuses = dict(zip(CALLS, (row[3] for row in received), strict=True))
     assert (statuses["only output"], statuses["only input"], statuses["whole"]) == ("partial", "partial", "priced")
     sent = [
         span
@@ -138,7 +138,7 @@ def test_a_replayed_span_is_stored_like_a_received_one(
         for scope in resource.scope_spans
         for span in scope.spans
     ]
-    assert sum(count for count, _ in forwarded) == len(sent) == len(SAID)
+    assert sum(count for count, _ in forwarded) == len(sent) == len(CALLS)
     costs = {
         each.key: each.value
         for span in sent

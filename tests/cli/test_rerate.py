@@ -124,11 +124,11 @@ def shown(callfare: Any) -> dict[str, str]:
 def test_a_call_told_in_part_stays_partial(callfare: Any, database_url: str) -> None:
     """To price it again makes no whole of it: nothing has changed, so nothing is written."""
     with running_service(as_url(database_url)) as addresses:
-        send(addresses["grpc"], told_in_part())
+        send(addresses["grpc"], partial_request())
     assert callfare("rerate", *PERIOD, "--json").json["records"] == 0
 
 
-def told_in_part() -> bytes:
+def partial_request() -> bytes:
     """The request that fills the database, without what any answer took, in traces of its own."""
     request = ExportTraceServiceRequest.FromString(filling(STARTED_AT_UNIX_NS))
     for span in request.resource_spans[0].scope_spans[0].spans:

@@ -84,7 +84,7 @@ def test_an_id_is_repeated_within_one_scope() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("fields", "name"),
     [
         ({"session_id": "s", "session_sequence": 0}, "session:s"),
         ({"session_id": "s"}, "call:response:1"),
@@ -92,6 +92,6 @@ def test_an_id_is_repeated_within_one_scope() -> None:
         ({}, "call:response:1"),
     ],
 )
-def test_by_what_name_spans_find_each_other(said: dict[str, Any], name: str) -> None:
+def test_by_what_name_spans_find_each_other(fields: dict[str, Any], name: str) -> None:
     """A session needs its id and the place of the delta in it; else the id of the call counts."""
-    assert key_name(call("a", call_id="response:1", **said)) == name
+    assert key_name(call("a", call_id="response:1", **fields)) == name

@@ -34,7 +34,8 @@ def test_what_ties_a_call() -> None:
     assert ties_of("ns", call("a", session_id="s")).session is None
     cached = {"input_tokens": 90, "output_tokens": 9, "cache_read_tokens": 40}
     bedrock = [
-        call("a", provider="aws", quantities=said) for said in (cached, {"input_tokens": 50, "output_tokens": 9})
+        call("a", provider="aws", quantities=quantities)
+        for quantities in (cached, {"input_tokens": 50, "output_tokens": 9})
     ]
     assert len({ties_of("", each).uncached for each in bedrock}) == 1
     assert len({ties_of("", each).usage for each in bedrock}) == 2

@@ -323,15 +323,15 @@ def test_lines_add_up_and_quantities_too(fresh: int, cached: int, out: int, pric
 def test_a_chat_told_in_part_is_partial(operation: str, quantities: dict[str, int], missing: list[str]) -> None:
     """One of the two totals is on no span: what is known is the known part, and the record names the rest."""
     book = PriceBook.of(rows(RATES | {"output_audio_tokens": "9", "cache_read_tokens": "1"}))
-    told = usage(quantities, operation=operation)
-    quote, plain = book.price_of_call(told), book.price(told)
+    stated = usage(quantities, operation=operation)
+    quote, plain = book.price_of_call(stated), book.price(stated)
     assert (quote.status, quote.issues) == ("partial", tuple(f"not_stated: {name}" for name in missing))
     assert (quote.amount_usd, quote.lines) == (plain.amount_usd, plain.lines)
     assert (plain.status, plain.issues) == ("priced", ())
 
 
 @pytest.mark.parametrize(
-    ("quantities", "said"),
+    ("quantities", "fields"),
     [
         ({"input_tokens": 1_000, "output_tokens": 100}, {}),
         ({"input_tokens": 1_000, "output_tokens": 0}, {}),
@@ -351,7 +351,7 @@ def test_a_chat_told_in_part_is_partial(operation: str, quantities: dict[str, in
     ],
 )
 def test_a_chat_that_lacks_nothing_that_is_billed_is_priced_as_it_is(
-    quantities: dict[str, int], said: dict[str, Any]
+    quantities: dict[str, int], fields: dict[str, Any]
 ) -> None:
     """Zeros are stated, parts state a whole, failures have no answer, and not every model bills its output."""
     audio = {"input_audio_tokens": "9", "output_audio_tokens": "9", "input_image_tokens": "9"}
@@ -362,8 +362,8 @@ def test_a_chat_that_lacks_nothing_that_is_billed_is_priced_as_it_is(
             *rows({"input_tokens": "1", "output_tokens": "0"}, model="free"),
         ]
     )
-    told = usage(quantities, **{"operation": "chat"} | said)
-    assert book.price_of_call(told) == book.price(told)
+    stated = usage(quantities, **{"operation": "chat"} | fields)
+    assert book.price_of_call(stated) == book.price(stated)
 
 
 def test_a_chat_told_in_part_names_what_has_no_price_first() -> None:
@@ -377,5 +377,5 @@ def test_a_chat_told_in_part_names_what_has_no_price_first() -> None:
 def test_the_vendors_figure_stands_where_our_price_would_know_a_part_only() -> None:
     """A negotiated price outranks the vendor's figure, unless the call is told in part."""
     book = PriceBook.of([*LIST, *rows(RATES, book="tenant:t1")])
-    told = usage({"output_tokens": 100}, operation="chat", vendor_cost_usd=D(1), tenant="t1")
-    assert (book.price_of_call(told).status, book.price_of_call(told).amount_usd) == ("reported", 1)
+    stated = usage({"output_tokens": 100}, operation="chat", vendor_cost_usd=D(1), tenant="t1")
+    assert (book.price_of_call(stated).status, book.price_of_call(stated).amount_usd) == ("reported", 1)

@@ -129,8 +129,8 @@ def test_more_conditions_win() -> None:
             row("input_tokens", "4", when=(("mode", "batch"), ("region", "eu"))),
         ]
     )
-    for said, price in (({}, "10"), ({"mode": "batch"}, "5"), ({"mode": "batch", "region": "EU"}, "4")):
-        assert book.price(usage({"input_tokens": 10}, **said)).amount_usd == D(price) * 10 / M
+    for conditions, price in (({}, "10"), ({"mode": "batch"}, "5"), ({"mode": "batch", "region": "EU"}, "4")):
+        assert book.price(usage({"input_tokens": 10}, **conditions)).amount_usd == D(price) * 10 / M
 
 
 def test_exact_over_prefix_over_pattern() -> None:

@@ -56,7 +56,7 @@ def test_context_tier_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "stated"),
+    ("conditions", "stated"),
     [
         ({}, {"mode": "", "service_tier": "standard", "speed": ""}),
         ({"service_tier": "Default"}, {"mode": "", "service_tier": "standard", "speed": ""}),
@@ -65,9 +65,9 @@ def test_context_tier_bounds() -> None:
         ({"service_tier": "Flex", "speed": "fast"}, {"mode": "", "service_tier": "flex", "speed": "fast"}),
     ],
 )
-def test_conditions_have_one_wording(said: dict[str, str], stated: dict[str, str]) -> None:
+def test_conditions_have_one_wording(conditions: dict[str, str], stated: dict[str, str]) -> None:
     """However a condition is worded, it is compared in one wording."""
-    assert {name: stated_conditions(said)[name] for name in stated} == stated
+    assert {name: stated_conditions(conditions)[name] for name in stated} == stated
 
 
 def test_required_conditions_are_only_those_said() -> None:

@@ -6,7 +6,7 @@ from cost_exporter.domain.provider import canonical_provider, host_provider
 
 
 @pytest.mark.parametrize(
-    ("said", "canonical"),
+    ("spelling", "canonical"),
     [
         ("ElevenLabs", "elevenlabs"),
         ("elevenlabshttp", "elevenlabs"),
@@ -27,9 +27,9 @@ from cost_exporter.domain.provider import canonical_provider, host_provider
         ("", ""),
     ],
 )
-def test_canonical_provider(said: str, canonical: str) -> None:
+def test_canonical_provider(spelling: str, canonical: str) -> None:
     """Every spelling of a provider leads to one name; an unknown one is only lowered."""
-    assert canonical_provider(said) == canonical
+    assert canonical_provider(spelling) == canonical
 
 
 @pytest.mark.parametrize(

@@ -16,24 +16,24 @@ T0_IN_SLOT_MS = 1_790_000_000_000 % SIXTEEN_SECONDS_MS
 
 def root(name: str, **fields: Any) -> Call:
     """The root of a trace of its own, by the SDK."""
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "scope": "sdk",
         "emitter_rank": EmitterRank.NATIVE,
         "parent": None,
         "trace": name.encode() * 16,
     }
-    return call(name, **said | fields)
+    return call(name, **defaults | fields)
 
 
 def framework(name: str, **fields: Any) -> Call:
     """A framework's span within its own trace."""
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "scope": "framework",
         "emitter_rank": EmitterRank.FRAMEWORK,
         "parent": "graph",
         "trace": b"f" * 16,
     }
-    return call(name, **said | fields)
+    return call(name, **defaults | fields)
 
 
 def test_a_frameworks_span_and_the_sdks_root_are_one_call() -> None:

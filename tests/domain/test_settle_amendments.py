@@ -26,7 +26,7 @@ def test_a_phone_call_keeps_its_place_below_a_span_without_its_id(names: tuple[s
     """The application's own span around the call started first and takes the price, whatever the ids of the spans."""
     phone = {"operation": "phone_call", "provider": "twilio", "model": "", "quantities": {"call_seconds": 61}}
     app = call(names[0], end_ms=61_000, **phone)  # pyright: ignore[reportArgumentType]
-    told = call(names[1], parent=names[0], start_ms=1, end_ms=61_000, scope="sdk", call_id="phone:CA1", **phone)  # pyright: ignore[reportArgumentType]
+    reported = call(names[1], parent=names[0], start_ms=1, end_ms=61_000, scope="sdk", call_id="phone:CA1", **phone)  # pyright: ignore[reportArgumentType]
     price = call(
         "c",
         trace=OTHER_TRACE,
@@ -37,8 +37,8 @@ def test_a_phone_call_keeps_its_place_below_a_span_without_its_id(names: tuple[s
         vendor_cost_usd=D("0.0280"),
         **phone,
     )  # pyright: ignore[reportArgumentType]
-    records = settled(app, told, price)
-    assert billed(app, told, price) == {span_id(names[0])}
+    records = settled(app, reported, price)
+    assert billed(app, reported, price) == {span_id(names[0])}
     assert records[key(names[0])].cost_usd == D("0.0280")
 
 
@@ -114,7 +114,7 @@ def deltas(*seconds: int, total: int | None) -> list[Call]:
 
 
 @pytest.mark.parametrize(
-    ("said", "total", "expected"),
+    ("seconds", "total", "expected"),
     [
         ((60, 60, 12), None, [60, 60, 12]),
         ((60, 60, 12), 132, [60, 60, 12]),
@@ -124,9 +124,9 @@ def deltas(*seconds: int, total: int | None) -> list[Call]:
         ((60, 60, 0), 100, [60, 40, 0]),
     ],
 )
-def test_deltas_add_up_to_the_vendors_total(said: tuple[int, ...], total: int | None, expected: list[int]) -> None:
+def test_deltas_add_up_to_the_vendors_total(seconds: tuple[int, ...], total: int | None, expected: list[int]) -> None:
     """What is missing goes to the last delta; what is too much comes off the last ones, none below 0."""
-    records = settled(*deltas(*said, total=total))
+    records = settled(*deltas(*seconds, total=total))
     assert [records[key(f"d{i}")].quantities["audio_seconds"] for i in range(3)] == expected
 
 
@@ -158,7 +158,7 @@ def test_a_leg_that_a_voice_call_names_takes_the_vendors_price_days_later() -> N
     phone = {"operation": "phone_call", "provider": "twilio", "model": "", "call_id": "phone:CA1"}
     named = call("named", quantities={}, **phone)
     days_ms = 3 * 86_400_000
-    told = {"operation": "phone_call", "provider": "twilio", "model": "voice-inbound", "call_id": "phone:CA1"}
+    reported = {"operation": "phone_call", "provider": "twilio", "model": "voice-inbound", "call_id": "phone:CA1"}
     fetched = call(
         "fetch",
         trace=OTHER_TRACE,
@@ -166,7 +166,7 @@ def test_a_leg_that_a_voice_call_names_takes_the_vendors_price_days_later() -> N
         end_ms=days_ms,
         quantities={"call_seconds": 75},
         vendor_cost_usd=D("0.017"),
-        **told,
+        **reported,
     )
     for spans in ((named, fetched), (fetched, named)):
         record = settled(*spans)[key("named")]

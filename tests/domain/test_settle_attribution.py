@@ -90,8 +90,8 @@ def test_a_workflow_runs_until_its_root_ends() -> None:
 def test_a_failed_root_or_outcome_fails_the_workflow() -> None:
     """The outcome said beats the root's status."""
     assert workflow_of(TRACE, facts(call("chat", parent=None, has_failed=True))).state == "failed"
-    said = {"failed": "failed", "completed": "completed", "abandoned": "completed"}
-    for outcome, state in said.items():
+    states = {"failed": "failed", "completed": "completed", "abandoned": "completed"}
+    for outcome, state in states.items():
         root = call("chat", parent=None, has_failed=True, attribution=Attribution(outcome=outcome))
         assert workflow_of(TRACE, facts(root)).state == state
 

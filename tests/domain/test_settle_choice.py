@@ -30,13 +30,13 @@ def test_of_several_whole_inputs_the_best_teller_is_billed() -> None:
 def test_of_several_that_report_a_part_the_best_is_believed(better: str, worse: str) -> None:
     """Whatever their ids and their order."""
 
-    def told(name: str, cached: int, emitter_rank: EmitterRank) -> Call:
+    def report(name: str, cached: int, emitter_rank: EmitterRank) -> Call:
         quantities = {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": cached}
         return call(name, scope=name, emitter_rank=emitter_rank, quantities=quantities, call_id="response:1")  # pyright: ignore[reportArgumentType]
 
     total = {"input_tokens": 1350, "output_tokens": 120}
     billed = call("b", scope="b", emitter_rank=EmitterRank.NATIVE, quantities=total, call_id="response:1")  # pyright: ignore[reportArgumentType]
-    spans = [billed, told(better, 1000, EmitterRank.GENAI), told(worse, 900, EmitterRank.PLAIN)]
+    spans = [billed, report(better, 1000, EmitterRank.GENAI), report(worse, 900, EmitterRank.PLAIN)]
     for order in permutations(spans):
         record = settled(*order)[key("b")]
         assert record.quantities == total | {"cache_read_tokens": 1000}

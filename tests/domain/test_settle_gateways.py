@@ -17,25 +17,25 @@ USAGE = {"input_tokens": 1200, "output_tokens": 345}
 
 
 def client(name: str = "client", call_id: str = OWN, **fields: Any) -> Call:
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "model": "fast",
         "provider": "openai",
         "scope": "sdk",
         "emitter_rank": EmitterRank.TRACELOOP,
     }
-    return call(name, call_id=call_id, start_ms=0, end_ms=1000, **(said | fields))
+    return call(name, call_id=call_id, start_ms=0, end_ms=1000, **(defaults | fields))
 
 
 def request(name: str = "request", call_id: str = OWN, parent: str = "server", **fields: Any) -> Call:
-    said: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
-    said |= {"emitter_rank": EmitterRank.GATEWAY, "is_gateway": True, "has_gateway_id": bool(call_id)}
-    return call(name, parent=parent, call_id=call_id, start_ms=100, end_ms=900, **(said | fields))
+    defaults: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
+    defaults |= {"emitter_rank": EmitterRank.GATEWAY, "is_gateway": True, "has_gateway_id": bool(call_id)}
+    return call(name, parent=parent, call_id=call_id, start_ms=100, end_ms=900, **(defaults | fields))
 
 
 def raw(name: str = "raw", call_id: str = VENDORS, parent: str = "request", **fields: Any) -> Call:
-    said: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
-    said |= {"emitter_rank": EmitterRank.FRAMEWORK, "is_gateway": True}
-    return call(name, parent=parent, call_id=call_id, start_ms=200, end_ms=800, **(said | fields))
+    defaults: dict[str, Any] = {"model": "claude-haiku-4-5", "provider": "anthropic", "scope": "litellm"}
+    defaults |= {"emitter_rank": EmitterRank.FRAMEWORK, "is_gateway": True}
+    return call(name, parent=parent, call_id=call_id, start_ms=200, end_ms=800, **(defaults | fields))
 
 
 SERVER = link("server", parent="client")

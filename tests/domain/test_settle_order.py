@@ -39,9 +39,9 @@ def test_the_better_of_two_links_does_not_depend_on_order() -> None:
     early = Root(started_at_unix_ns=0, ended_at_unix_ns=1, has_failed=False)
     late = Root(started_at_unix_ns=0, ended_at_unix_ns=2, has_failed=False)
     plain = link("a", parent="p")
-    said = link("a", parent="o", attribution=ACME)
+    attributed = link("a", parent="o", attribution=ACME)
     roots = [Link(trace_id=TRACE, span_id=span_id("a"), parent_span_id=None, root=root) for root in (early, late)]
-    ladder = [plain, said, *roots]
+    ladder = [plain, attributed, *roots]
     for worse, better in pairwise(ladder):
         assert better_link(worse, better) is better_link(better, worse) is better
 

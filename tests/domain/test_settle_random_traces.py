@@ -33,9 +33,9 @@ class World:
     """Spans of frameworks above calls that are told below."""
     now_ms: int = 0
 
-    def tell(self, **said: object) -> str:
+    def add_span(self, **fields: object) -> str:
         name = f"{self.random.getrandbits(24):06x}{len(self.spans) % 100:02d}"
-        self.spans.append(call(name, **said))  # pyright: ignore[reportArgumentType]
+        self.spans.append(call(name, **fields))  # pyright: ignore[reportArgumentType]
         return name
 
     def below(self, parent: str) -> str:
@@ -51,14 +51,14 @@ class World:
         return {"input_tokens": 100 + 10 * len(self.spans), "output_tokens": 50}
 
 
-def told_call(world: World, parent: str) -> None:
+def reported_call(world: World, parent: str) -> None:
     """One call, told by one to three emitters that know its usage."""
     usage, is_nested = world.usage(), world.random.random() < 0.5
     call_id = world.random.choice(["", f"response:{len(world.spans)}"])
     names: list[str] = []
     for depth, (scope, emitter_rank) in enumerate(world.random.sample(EMITTERS, world.random.randint(1, 3))):
         names.append(
-            world.tell(
+            world.add_span(
                 parent=parent,
                 scope=scope,
                 emitter_rank=emitter_rank,
@@ -77,11 +77,11 @@ def retried_call(world: World, parent: str) -> None:
     usage, (outer, inner) = world.usage(), world.random.sample(EMITTERS, 2)
     cut_ms = world.now_ms + world.random.choice([10, 50, 95])
     times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-    around = world.tell(parent=parent, scope=outer[0], emitter_rank=outer[1], quantities=usage, **times)
+    around = world.add_span(parent=parent, scope=outer[0], emitter_rank=outer[1], quantities=usage, **times)
     attempt = {"parent": around, "scope": inner[0], "emitter_rank": inner[1]}
-    refused = world.tell(**attempt, **times | {"end_ms": cut_ms}, quantities={}, has_failed=True)
+    refused = world.add_span(**attempt, **times | {"end_ms": cut_ms}, quantities={}, has_failed=True)
     world.calls.append([refused])
-    world.calls.append([around, world.tell(**attempt, **times | {"start_ms": cut_ms}, quantities=usage)])
+    world.calls.append([around, world.add_span(**attempt, **times | {"start_ms": cut_ms}, quantities=usage)])
 
 
 def lost_call(world: World, parent: str) -> None:
@@ -93,7 +93,7 @@ def lost_call(world: World, parent: str) -> None:
         quantities = {} if depth == lost_at else usage
         times = {"start_ms": world.now_ms + depth, "end_ms": world.now_ms + 100 - depth}
         names.append(
-            world.tell(
+            world.add_span(
                 parent=parent, scope=scope, emitter_rank=emitter_rank, model=model, quantities=quantities, **times
             )
         )
@@ -108,7 +108,9 @@ def parallel_calls(world: World, parent: str) -> None:
         names, above = [], parent
         for scope, emitter_rank in emitters:
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-            names.append(world.tell(parent=above, scope=scope, emitter_rank=emitter_rank, quantities=usage, **times))
+            names.append(
+                world.add_span(parent=above, scope=scope, emitter_rank=emitter_rank, quantities=usage, **times)
+            )
             above = names[-1]
         world.calls.append(names)
 
@@ -136,9 +138,9 @@ def bedrock_calls(world: World, parent: str) -> None:
         for position in range(world.random.randint(1, 3)):
             scope, emitter_rank = emitters[position]
             quantities = rest if leaves_cache_out[position] else whole
-            said = {"provider": "aws", "model": world.random.choice(BEDROCK_NAMES), "quantities": quantities}
+            fields = {"provider": "aws", "model": world.random.choice(BEDROCK_NAMES), "quantities": quantities}
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
-            names.append(world.tell(parent=above, scope=scope, emitter_rank=emitter_rank, **said, **times))
+            names.append(world.add_span(parent=above, scope=scope, emitter_rank=emitter_rank, **fields, **times))
             above = names[-1] if is_nested else above
         world.calls.append(names)
 
@@ -149,8 +151,8 @@ def hedged_call(world: World, parent: str) -> None:
     times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100, "quantities": usage}
     at_bedrock = {"provider": "aws", "model": BEDROCK_NAMES[1], "scope": one[0], "emitter_rank": one[1]}
     at_vendor = {"provider": "anthropic", "model": BEDROCK_NAMES[3], "scope": other[0], "emitter_rank": other[1]}
-    for said in (at_bedrock, at_vendor):
-        world.calls.append([world.tell(parent=parent, **said, **times)])
+    for fields in (at_bedrock, at_vendor):
+        world.calls.append([world.add_span(parent=parent, **fields, **times)])
 
 
 def framed_calls(world: World, parent: str) -> None:
@@ -161,27 +163,27 @@ def framed_calls(world: World, parent: str) -> None:
         "start_ms": world.now_ms,
         "end_ms": world.now_ms + 900,
     }
-    world.frames.append(world.tell(parent=parent, quantities=world.random.choice([{}, world.usage()]), **framework))
+    world.frames.append(world.add_span(parent=parent, quantities=world.random.choice([{}, world.usage()]), **framework))
     frame = world.frames[-1]
-    told_call(world, frame)
+    reported_call(world, frame)
     for _ in range(world.random.randint(0, 2)):
         world.now_ms += 200
         if world.random.random() < 0.5:
-            told_call(world, frame)
+            reported_call(world, frame)
         else:
             scope, emitter_rank = world.random.choice(EMITTERS)
             times = {"start_ms": world.now_ms, "end_ms": world.now_ms + 100}
             world.calls.append(
-                [world.tell(parent=frame, scope=scope, emitter_rank=emitter_rank, quantities={}, **times)]
+                [world.add_span(parent=frame, scope=scope, emitter_rank=emitter_rank, quantities={}, **times)]
             )
 
 
-ACTS = [told_call, retried_call, lost_call, parallel_calls, bedrock_calls, hedged_call, framed_calls]
+ACTS = [reported_call, retried_call, lost_call, parallel_calls, bedrock_calls, hedged_call, framed_calls]
 
 
-def knowledge(said: Call) -> tuple[bool, bool, int]:
+def knowledge(call: Call) -> tuple[bool, bool, int]:
     """What the billed span of a call is the best in: any usage, the cached tokens, how good its emitter is."""
-    return bool(said.usage.quantities), "cache_read_tokens" in said.usage.quantities, said.emitter_rank
+    return bool(call.usage.quantities), "cache_read_tokens" in call.usage.quantities, call.emitter_rank
 
 
 @settings(max_examples=200)
@@ -195,8 +197,8 @@ def test_each_provider_call_is_billed_once_and_nothing_else_is(acts, random: Ran
     random.shuffle(world.spans)
     records = settled(*world.spans, link("root", parent=None))
     for names in world.calls:
-        told = [records[key(name)] for name in names]
-        (billed,) = [record for record in told if record.status != "duplicate"]
-        assert knowledge(billed.call) == max(knowledge(record.call) for record in told)
-        assert {record.duplicate_of for record in told} <= {None, billed.call.span_id}
+        of_call = [records[key(name)] for name in names]
+        (billed,) = [record for record in of_call if record.status != "duplicate"]
+        assert knowledge(billed.call) == max(knowledge(record.call) for record in of_call)
+        assert {record.duplicate_of for record in of_call} <= {None, billed.call.span_id}
     assert {records[key(name)].status for name in world.frames} <= {"duplicate"}

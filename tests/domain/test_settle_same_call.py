@@ -250,8 +250,8 @@ WITH_CACHE = {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": 1
 WITHOUT_CACHE = {"input_tokens": 1350 - 1000 - 300, "output_tokens": 120}
 
 
-def at_bedrock(name: str, **said: object) -> Call:
-    return call(name, **{"provider": "aws", "model": BEDROCK, "scope": name, "quantities": WITH_CACHE} | said)  # pyright: ignore[reportArgumentType]
+def at_bedrock(name: str, **fields: object) -> Call:
+    return call(name, **{"provider": "aws", "model": BEDROCK, "scope": name, "quantities": WITH_CACHE} | fields)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("parent", ["whole", "root"])

@@ -20,8 +20,8 @@ BOUND = 8
 
 def one_after_the_other(count: int, **fields: Any) -> list[Call]:
     """So many calls of one id, each as the one before ends."""
-    said: dict[str, Any] = {"call_id": "response:same"} | fields
-    return [call(str(number), start_ms=1000 * number, end_ms=1000 * number + 1000, **said) for number in range(count)]
+    stated: dict[str, Any] = {"call_id": "response:same"} | fields
+    return [call(str(number), start_ms=1000 * number, end_ms=1000 * number + 1000, **stated) for number in range(count)]
 
 
 @pytest.mark.parametrize(("count", "calls"), [(2, 1), (BOUND, 1), (BOUND + 1, BOUND + 1), (33, 33)])

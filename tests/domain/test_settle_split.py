@@ -15,20 +15,20 @@ SPLIT = WHOLE | {"cache_read_tokens": 107, "reasoning_tokens": 27}
 
 def plain(name: str, **fields: Any) -> Call:
     """The preferred instrumentation, which reports the totals alone."""
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "scope": "sdk",
         "emitter_rank": EmitterRank.GENAI,
         "quantities": WHOLE,
         "start_ms": 1,
         "end_ms": 999,
     }
-    return call(name, **said | fields)
+    return call(name, **defaults | fields)
 
 
 def detailed(name: str, **fields: Any) -> Call:
     """A framework's span that knows more."""
-    said: dict[str, Any] = {"scope": "framework", "emitter_rank": EmitterRank.FRAMEWORK, "quantities": SPLIT}
-    return call(name, **said | fields)
+    defaults: dict[str, Any] = {"scope": "framework", "emitter_rank": EmitterRank.FRAMEWORK, "quantities": SPLIT}
+    return call(name, **defaults | fields)
 
 
 @pytest.mark.parametrize("parent", ["root", "d"])

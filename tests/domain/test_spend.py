@@ -19,8 +19,8 @@ HOUR_MS = 3_600_000
 
 
 def record(name: str, hour: int = 0, status: str = "priced", **words: str) -> CostRecord:
-    said = Attribution(**words)  # pyright: ignore[reportArgumentType]
-    one = call(name, start_ms=hour * HOUR_MS, end_ms=hour * HOUR_MS + 1, attribution=said)
+    attribution = Attribution(**words)  # pyright: ignore[reportArgumentType]
+    one = call(name, start_ms=hour * HOUR_MS, end_ms=hour * HOUR_MS + 1, attribution=attribution)
     facts = TraceFacts(
         namespace="default", tenant_is_trusted=True, calls={key(name): one}, links={}, shared_keys=frozenset()
     )

@@ -74,7 +74,7 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
 ) -> None:
     """A canary in every place that can hold text is gone from the cost side; the numbers are the same, and numbers."""
     collector = run_collector(["base", "dev", "redact", "archive-file"])
-    said = dict.fromkeys(("gen_ai.input.messages", "gen_ai.prompt.0.content", "text", "ai.prompt", "url"), CANARY)
+    content = dict.fromkeys(("gen_ai.input.messages", "gen_ai.prompt.0.content", "text", "ai.prompt", "url"), CANARY)
     mixed = {
         "output.value": json.dumps({"id": "r-1", "usage": {"total_tokens": 9}, "choices": [{"text": CANARY}]}),
         "llm.invocation_parameters": json.dumps({"model": "gpt-4o", "messages": [CANARY], "input": CANARY}),
@@ -97,7 +97,7 @@ def test_redaction_removes_what_people_said_and_keeps_what_they_used(
         "gen_ai.usage.billable": False,
         "callfare.usage.read_units": 3.5,
     }
-    call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **said, **mixed})
+    call = otlp_sender.span(1, 2, parent=1, attributes={**otlp_sender.CHAT, **speech, **content, **mixed})
     call.status.message = f"bad request: {CANARY}"
     event = call.events.add(name="gen_ai.user.message", time_unix_nano=call.start_time_unix_nano)
     event.attributes.extend(otlp.key_values({"content": CANARY}))

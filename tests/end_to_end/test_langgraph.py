@@ -56,10 +56,10 @@ def test_each_call_of_a_graph_is_billed_once(database_url: str) -> None:
             "select status, scope, cost_usd, issues::text, trace_id from callfare.cost_record order by started_at"
         ).fetchall()
     billed = [record for record in records if record[0] != "duplicate"]
-    told_twice = [record for record in records if record[0] == "duplicate"]
+    duplicates = [record for record in records if record[0] == "duplicate"]
     assert [(record[0], record[2]) for record in billed] == [("priced", USD_A_CALL)] * CALLS
     assert {record[1] for record in billed} == {"opentelemetry.instrumentation.openai.v1"}
     assert len({record[4] for record in billed}) == CALLS
-    assert len({record[4] for record in told_twice}) == 1
-    reasons = [record[3] for record in told_twice]
+    assert len({record[4] for record in duplicates}) == 1
+    reasons = [record[3] for record in duplicates]
     assert reasons == ['["same_call:response_id"]'] * (CALLS - 1) + ['["same_call:look_alike"]']

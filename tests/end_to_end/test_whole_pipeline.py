@@ -89,11 +89,11 @@ def test_what_people_said_is_nowhere_in_the_database(
         collector_binary, tmp_path / "collector", ["base", "dev"], cost=exporter.grpc, view=free_ports(1)[0]
     )
     started(collector)
-    said = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY}
-    spans = otlp_sender.conversation(1, attributes={**otlp_sender.CHAT, **said})
+    content = {"gen_ai.input.messages": CANARY, "gen_ai.prompt.0.content": CANARY, "output.value": CANARY}
+    spans = otlp_sender.conversation(1, attributes={**otlp_sender.CHAT, **content})
     event = spans[-1].events.add(name="gen_ai.user.message", time_unix_nano=1)
     event.attributes.extend(otlp.key_values({"content": CANARY}))
-    broken = otlp_sender.span(0, 7, attributes={**otlp_sender.CHAT, **said})  # an id of zeros: dead-lettered
+    broken = otlp_sender.span(0, 7, attributes={**otlp_sender.CHAT, **content})  # an id of zeros: dead-lettered
     otlp_sender.send(collector.grpc, otlp_sender.request([*spans, broken]))
     exporter.wait_for_records(CALLS_PER_TRACE)
     assert exporter.rows("select count(*) from callfare.dead_letter") == [(1,)]

@@ -8,7 +8,7 @@ from cost_exporter.forward.outgoing import outgoing_spans
 from cost_exporter.read.request import read_request
 from tests.fixtures import otlp_json
 
-SAID = (b"Hello world", b"order has shipped", b'"content": "hi"', b'"content":"hi"')
+CONTENT = (b"Hello world", b"order has shipped", b'"content": "hi"', b'"content":"hi"')
 RECORDED = otlp_json.recorded_files("emitters", "voice", "recorded")
 
 
@@ -19,4 +19,4 @@ def test_no_content_of_the_corpus_goes_on(path: Path) -> None:
     found = read_request(resource_spans, namespace="default", received_at_unix_ns=0, tenant_is_trusted=True)
     outgoing = outgoing_spans(resource_spans, {(call.trace_id, call.span_id) for call in found.calls})
     assert outgoing
-    assert not [said for said in SAID for each in outgoing.values() if said in each.span]
+    assert not [text for text in CONTENT for each in outgoing.values() if text in each.span]

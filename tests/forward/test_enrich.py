@@ -38,12 +38,12 @@ def request_with(attributes: Mapping[str, str | int], *, has_event: bool = False
     trace_id, span_id = key("chat")
     span = scope_spans.spans.add(name="chat", trace_id=trace_id, span_id=span_id, trace_state="a=b", kind=3)
     span.links.add(trace_id=trace_id, span_id=b"linked!!")
-    for name, said in attributes.items():
+    for name, content in attributes.items():
         value = span.attributes.add(key=name).value
-        if isinstance(said, int):
-            value.int_value = said
+        if isinstance(content, int):
+            value.int_value = content
         else:
-            value.string_value = said
+            value.string_value = content
     if has_event:
         span.events.add(name="gen_ai.user.message").attributes.add(key="content").value.string_value = "secret"
     return request
@@ -159,9 +159,9 @@ def test_what_a_span_said_of_its_cost_before_is_replaced() -> None:
 def test_an_unknown_cost_has_no_amount() -> None:
     """Unknown is not zero, in Jaeger neither."""
     unknown = Span.FromString(cost_attributes(record(status="unpriced", cost_usd=None)))
-    said = attributes_of(unknown)
-    assert (said["callfare.cost.status"], said["callfare.cost.bucket"]) == ("unpriced", "unknown")
-    assert "gen_ai.usage.cost.amount" not in said
+    attributes = attributes_of(unknown)
+    assert (attributes["callfare.cost.status"], attributes["callfare.cost.bucket"]) == ("unpriced", "unknown")
+    assert "gen_ai.usage.cost.amount" not in attributes
     duplicate = Span.FromString(cost_attributes(record(status="duplicate", cost_usd=None)))
     assert attributes_of(duplicate)["callfare.cost.bucket"] == "duplicate"
 
@@ -185,15 +185,15 @@ def test_buckets_are_half_open(cost: str, bucket: str) -> None:
 @pytest.mark.parametrize("tenant", ["default", "", "Käse", "x" * 300])
 def test_the_bytes_say_what_is_described(cost_usd: D | None, tenant: str) -> None:
     """What is put together from remembered parts is what a decoder finds, value for value."""
-    said = record(cost_usd=cost_usd, tenant=tenant, status="unpriced" if cost_usd is None else "priced")
-    assert attributes_of(Span.FromString(cost_attributes(said))) == dict(describe_cost(said))
+    priced = record(cost_usd=cost_usd, tenant=tenant, status="unpriced" if cost_usd is None else "priced")
+    assert attributes_of(Span.FromString(cost_attributes(priced))) == dict(describe_cost(priced))
 
 
 def test_more_keys_than_are_remembered_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was learned of keys is bounded, and may be forgotten at any time."""
     monkeypatch.setattr("cost_exporter.forward.outgoing._KEYS_REMEMBERED_MAX", 2)
-    said = {f"app.{number}": "kept" for number in range(5)}
+    kept = {f"app.{number}": "kept" for number in range(5)}
     for _ in range(2):
-        span = forwarded(request_with({**said, "gen_ai.prompt.0.content": "secret", "text": "secret"}))
-        assert {key: text for key, text in attributes_of(span).items() if key.startswith("app.")} == said
+        span = forwarded(request_with({**kept, "gen_ai.prompt.0.content": "secret", "text": "secret"}))
+        assert {key: text for key, text in attributes_of(span).items() if key.startswith("app.")} == kept
         assert b"secret" not in span.SerializeToString()

@@ -53,8 +53,8 @@ class Backend:
 
 
 def options_for(database_url: str, **settings: Any) -> IngestOptions:
-    told = load_settings(forward_endpoint="http://127.0.0.1:4317", **settings)
-    return ingest_options(told, load_config(None), database_url)
+    loaded = load_settings(forward_endpoint="http://127.0.0.1:4317", **settings)
+    return ingest_options(loaded, load_config(None), database_url)
 
 
 @contextmanager
@@ -80,10 +80,10 @@ def test_content_goes_on_only_if_the_operator_says_so(database_url: str, is_kept
         for _ in range(2):
             way_in.take(body, Encoding.PROTOBUF, Account())
     (span,) = sent(database_url)
-    said = attributes_of(span)
+    attributes = attributes_of(span)
     assert (span.trace_id, span.span_id) == key("chat")
-    assert said["callfare.cost.status"] == "priced"
-    assert said.get("gen_ai.input.messages") == (CANARY if is_kept else None)
+    assert attributes["callfare.cost.status"] == "priced"
+    assert attributes.get("gen_ai.input.messages") == (CANARY if is_kept else None)
     assert len(span.events) == (1 if is_kept else 0)
 
 
@@ -93,7 +93,7 @@ def test_a_worker_is_told_everything(database_url: str) -> None:
     pipe = io.BytesIO()
     frames.write_options(pipe, options)
     pipe.seek(0)
-    told = frames.read_options(pipe)
-    assert told is not None
-    assert asdict(told) == asdict(options)
-    assert told.forwards_content
+    read = frames.read_options(pipe)
+    assert read is not None
+    assert asdict(read) == asdict(options)
+    assert read.forwards_content

@@ -24,7 +24,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parents[1]
 SPOKEN = "CANARY-spoken"
 CANARIES = "canary|Héllo wörld|the secret words|Where is my order"
-HEARD = "the secret words"  # what every fake recogniser answers
+TRANSCRIPT = "the secret words"  # what every fake recogniser answers
 
 
 def carried(spans) -> str:
@@ -69,7 +69,7 @@ def test_nothing_of_what_was_said_is_on_a_span(spans, instrumented, wav, caplog,
         speak_and_listen(wav)
     assert len(spans.all) == 6
     everything = carried(spans) + "".join(record.getMessage() for record in caplog.records if record.name == "callfare")
-    for secret in (SPOKEN, HEARD, base64.b64encode(SPOKEN.encode()).decode(), "RIFF"):
+    for secret in (SPOKEN, TRANSCRIPT, base64.b64encode(SPOKEN.encode()).decode(), "RIFF"):
         assert secret not in everything
 
 
@@ -77,7 +77,7 @@ def test_the_canary_sings(spans, instrumented, wav, monkeypatch) -> None:
     """Where the operator asks for content, the same search finds it: the test above can fail."""
     monkeypatch.setenv("CALLFARE_CAPTURE_CONTENT", "1")
     speak_and_listen(wav)
-    assert HEARD in carried(spans)
+    assert TRANSCRIPT in carried(spans)
 
 
 def test_every_instrumentor_is_watched() -> None:

@@ -32,7 +32,7 @@ def test_a_paid_call_goes_on_the_account_that_any_span_would(attributed, monkeyp
         tracer.start_span("inside", call.context()).end()
         call.end()
     inside, paid, _ = attributed.attributes
-    assert {name: said for name, said in paid.items() if name in ATTRIBUTION} == {
+    assert {name: text for name, text in paid.items() if name in ATTRIBUTION} == {
         names.TENANT_ID: "from-context",
         names.TASK: "own",
         names.TIER: "from-parent",

@@ -77,8 +77,8 @@ def test_what_an_outage_keeps_back_arrives_after_it(exporter, sink, tmp_path, ca
     until(lambda: len(sink.arrived) == 20)
     until(lambda: not waiting(tmp_path / "spool"))
     assert set(sink.arrived.values()) == {1}
-    said = [record.message for record in caplog.records if record.name == "callfare"]
-    assert said == [f"the receiver takes no spans; they wait in {tmp_path / 'spool'}"]
+    logged = [record.message for record in caplog.records if record.name == "callfare"]
+    assert logged == [f"the receiver takes no spans; they wait in {tmp_path / 'spool'}"]
 
 
 def test_a_batch_that_is_refused_for_itself_holds_up_no_other(sink, tmp_path, caplog) -> None:

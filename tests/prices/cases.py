@@ -37,9 +37,9 @@ class Case:
 
     @property
     def name(self) -> str:
-        said = ",".join(str(one) for one in self.given.values())
+        conditions = ",".join(str(one) for one in self.given.values())
         used = "+".join(f"{unit}={count}" for unit, count in self.usage.items())
-        return f"{self.provider}/{self.model}[{said}]{used}@{self.at[:16]}"
+        return f"{self.provider}/{self.model}[{conditions}]{used}@{self.at[:16]}"
 
 
 @cache

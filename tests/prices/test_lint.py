@@ -119,10 +119,10 @@ def test_diff() -> None:
 def test_rows_as_json() -> None:
     """A row as JSON has the names of the price file and strings for money."""
     row = next(row for row in PriceBook([PriceRows(shipped_book().rows)]).rows if row.multiplier and row.when)
-    said = row_json(row)
-    assert (said["provider"], said["unit"], said["currency"]) == ("deepgram", "audio_seconds", "USD")
-    assert isinstance(said["price"], str)
-    assert said["conditions"]
-    assert said["context_tier"] is None
+    content = row_json(row)
+    assert (content["provider"], content["unit"], content["currency"]) == ("deepgram", "audio_seconds", "USD")
+    assert isinstance(content["price"], str)
+    assert content["conditions"]
+    assert content["context_tier"] is None
     tiered = next(row_json(one) for one in shipped_book().rows if one.context_tier)
     assert tiered["context_tier"]["basis"] == "input_tokens"

@@ -145,7 +145,7 @@ def test_match_by_prefix_and_pattern() -> None:
         ),
     ],
 )
-def test_errors_name_the_place_and_the_mend(text: str, error: str) -> None:
+def test_errors_name_the_place_and_how_to_fix_it(text: str, error: str) -> None:
     """What cannot be right is refused with file, line, column, what is wrong and what to do."""
     with pytest.raises(PriceFileError, match=error):
         parse_price_file(text, "f")

@@ -28,9 +28,9 @@ def test_shape_of_a_quote() -> None:
         "at": "2026-03-01T12:00:00Z",
         "usage": {"input_tokens": 1_200, "cache_read_tokens": 200, "output_tokens": "300"},
     }
-    said = answer(asked)
-    assert said.is_readable
-    assert json.loads(said.text) == {
+    quoted = answer(asked)
+    assert quoted.is_readable
+    assert json.loads(quoted.text) == {
         "amount": "0.000345",  # 0.15 x 1,000 + 0.075 x 200 + 0.6 x 300, per million
         "currency": "USD",
         "status": "priced",
@@ -41,8 +41,8 @@ def test_shape_of_a_quote() -> None:
         ],
         "issues": [],
         "book_version": shipped_book().version,
-    } | {"lines": json.loads(said.text)["lines"]}
-    lines = {one["unit"]: one for one in json.loads(said.text)["lines"]}
+    } | {"lines": json.loads(quoted.text)["lines"]}
+    lines = {one["unit"]: one for one in json.loads(quoted.text)["lines"]}
     assert lines["input_tokens"] == line("input_tokens", "1000", "0.15", "0.00015")
     assert lines["output_tokens"] == line("output_tokens", "300", "0.6", "0.00018")
     assert lines["cache_read_tokens"] == line("cache_read_tokens", "200", "0.075", "0.000015")
@@ -193,11 +193,11 @@ def test_at(at: str | None, amount: str) -> None:
 )
 def test_bad_lines_are_answered(asked: Any) -> None:
     """What cannot be read is answered `invalid`, with an issue, and counts as not read."""
-    said = answer(asked)
-    assert not said.is_readable
-    assert (said.body["status"], said.body["amount"], said.body["lines"]) == ("invalid", None, [])
-    assert said.body["issues"][0].startswith("bad_line: ")
-    assert "\n" not in said.text
+    quoted = answer(asked)
+    assert not quoted.is_readable
+    assert (quoted.body["status"], quoted.body["amount"], quoted.body["lines"]) == ("invalid", None, [])
+    assert quoted.body["issues"][0].startswith("bad_line: ")
+    assert "\n" not in quoted.text
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_bad_lines_are_answered(asked: Any) -> None:
 )
 def test_lines_that_are_read_and_cannot_be_priced(usage: Any, status: str) -> None:
     """Impossible counts and no usage are answers, not bad lines."""
-    said = answer({"provider": "openai", "model": "gpt-4o", "usage": usage})
-    assert said.is_readable
-    assert said.body["status"] == status
+    quoted = answer({"provider": "openai", "model": "gpt-4o", "usage": usage})
+    assert quoted.is_readable
+    assert quoted.body["status"] == status
 
 
 def test_books_of_rates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +264,6 @@ def test_explanation_can_be_followed_by_hand() -> None:
 )
 def test_citations_are_priced_apart(usage: dict[str, int], output: str | None, citations: str) -> None:
     """genai-prices counts them within the output, and names them so; Perplexity counts them beside it."""
-    said = json.loads(answer({"provider": "perplexity", "model": "sonar-deep-research", "usage": usage}).text)
-    quantities = {one["unit"]: one["quantity"] for one in said["lines"]}
+    quoted = json.loads(answer({"provider": "perplexity", "model": "sonar-deep-research", "usage": usage}).text)
+    quantities = {one["unit"]: one["quantity"] for one in quoted["lines"]}
     assert (quantities.get("output_tokens"), quantities["citation_tokens"]) == (output, citations)

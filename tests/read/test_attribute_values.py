@@ -35,7 +35,7 @@ def read(spoilt: dict[str, bytes], **attributes: Any) -> Facts:
 
 
 @pytest.mark.parametrize(
-    ("encoded", "mended"),
+    ("encoded", "repaired"),
     [
         (text(b"good"), "good"),
         (text(b"ab\xff\xfecd"), "ab\ufffd\ufffdcd"),
@@ -46,9 +46,9 @@ def read(spoilt: dict[str, bytes], **attributes: Any) -> Facts:
         (b"", None),
     ],
 )
-def test_invalid_utf8_is_mended_where_it_is_read(encoded: bytes, mended: Any) -> None:
+def test_invalid_utf8_is_mended_where_it_is_read(encoded: bytes, repaired: Any) -> None:
     """At any depth of a value."""
-    assert plain(value_of(encoded)) == mended
+    assert plain(value_of(encoded)) == repaired
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_counts_are_known_by_their_bytes(encoded: bytes, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoded", "said"),
+    ("encoded", "text"),
     [
         (text(b"resp-1"), "resp-1"),
         (text(b"r" * 127), "r" * 127),
@@ -151,9 +151,9 @@ def test_counts_are_known_by_their_bytes(encoded: bytes, count: int) -> None:
         (b"", ""),
     ],
 )
-def test_short_texts_are_read_off_their_bytes(encoded: bytes, said: str) -> None:
+def test_short_texts_are_read_off_their_bytes(encoded: bytes, text: str) -> None:
     """Anything else is left to the decoder."""
-    assert short_text(encoded) == said
+    assert short_text(encoded) == text
 
 
 def test_memories_of_values_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

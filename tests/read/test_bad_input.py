@@ -16,30 +16,30 @@ INPUT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 
 
 @pytest.mark.parametrize(
-    ("said", "read"),
+    ("stated", "read"),
     [("12", 12), (" 12 ", 12), ("1200.0", 1200), (1200.0, 1200), (12, 12), ("1e3", 1000)],
 )
-def test_numbers_come_in_other_shapes(said: Any, read: int) -> None:
+def test_numbers_come_in_other_shapes(stated: Any, read: int) -> None:
     """Strings and doubles that mean a count are that count."""
-    found = call({**CHAT, INPUT: said, OUTPUT: 1})
+    found = call({**CHAT, INPUT: stated, OUTPUT: 1})
     assert found.usage.quantities == {"input_tokens": read, "output_tokens": 1}
     assert found.issues == ()
 
 
-@pytest.mark.parametrize("said", ["twelve", True, [12], {"n": 12}, b"12", "1_000", "NaN", "0x10"])
-def test_what_is_no_number_makes_the_usage_invalid(said: Any) -> None:
+@pytest.mark.parametrize("stated", ["twelve", True, [12], {"n": 12}, b"12", "1_000", "NaN", "0x10"])
+def test_what_is_no_number_makes_the_usage_invalid(stated: Any) -> None:
     """The rest alone would have a price, and one too low; what is wrong is named by its attribute."""
-    found = call({**CHAT, INPUT: said, OUTPUT: 5})
+    found = call({**CHAT, INPUT: stated, OUTPUT: 5})
     assert found.usage.quantities == {"input_tokens": -1, "output_tokens": 5}
     assert found.issues == (f"unreadable:{INPUT}", "impossible_count:input_tokens")
     with pytest.raises(InconsistentUsage):
         disjoint_parts(found.usage.quantities)
 
 
-@pytest.mark.parametrize("said", ["", " ", "None", "null", "undefined", None])
-def test_words_for_nothing_are_nothing(said: Any) -> None:
+@pytest.mark.parametrize("stated", ["", " ", "None", "null", "undefined", None])
+def test_words_for_nothing_are_nothing(stated: Any) -> None:
     """An emitter that turns all it has into text writes them where it has no number."""
-    found = call({**CHAT, INPUT: said, OUTPUT: 5})
+    found = call({**CHAT, INPUT: stated, OUTPUT: 5})
     assert found.usage.quantities == {"output_tokens": 5}
     assert found.issues == ()
 
@@ -77,12 +77,12 @@ def test_an_unreadable_name_falls_back_to_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stated",
     [-1, 10**12 + 1, 2**63 - 1, -(2**63), 1.5, "1.5", "-3", math.nan, math.inf, -math.inf, 2.0**63, "9" * 40, 1e308],
 )
-def test_impossible_counts_are_kept_as_invalid(said: Any) -> None:
+def test_impossible_counts_are_kept_as_invalid(stated: Any) -> None:
     """They stay with the record and are named; pricing rejects them, so no sum ever sees them."""
-    found = call({**CHAT, INPUT: said, OUTPUT: 5})
+    found = call({**CHAT, INPUT: stated, OUTPUT: 5})
     assert found.issues == ("impossible_count:input_tokens",)
     number = found.usage.quantities["input_tokens"]
     assert Decimal(number).is_finite()

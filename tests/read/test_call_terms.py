@@ -204,7 +204,7 @@ def test_an_estimate_is_marked() -> None:
     assert not call({**CHAT, "gen_ai.usage.source": "client"}).usage.is_estimated
 
 
-@pytest.mark.parametrize(("said", "is_billable"), [(False, False), (True, True), ("false", False), ("?", True)])
-def test_a_framework_may_give_way(said: Any, is_billable: bool) -> None:
+@pytest.mark.parametrize(("stated", "is_billable"), [(False, False), (True, True), ("false", False), ("?", True)])
+def test_a_framework_may_give_way(stated: Any, is_billable: bool) -> None:
     """`gen_ai.usage.billable` is false where a leaf is instrumented too."""
-    assert call({**CHAT, "gen_ai.usage.billable": said}).is_billable is is_billable
+    assert call({**CHAT, "gen_ai.usage.billable": stated}).is_billable is is_billable

@@ -76,8 +76,8 @@ def test_a_span_may_be_stripped_alone() -> None:
     }
     span = request(document(attributes))[0].scope_spans[0].spans[0]
     (kept,) = wire.parse_request(strip_content(span)).resource_spans[0].scope_spans[0].spans
-    said = {key: plain(found) for key, found in kept.attributes.items()}
-    assert said == {**CHAT, "user.id": "u", "gen_ai.request.stream": True, "gen_ai.usage.cost": 0.5, "session.id": None}
+    left = {key: plain(found) for key, found in kept.attributes.items()}
+    assert left == {**CHAT, "user.id": "u", "gen_ai.request.stream": True, "gen_ai.usage.cost": 0.5, "session.id": None}
 
 
 def test_credentials_in_urls_are_dropped() -> None:
@@ -90,13 +90,13 @@ def test_credentials_in_urls_are_dropped() -> None:
 
 def test_of_json_the_numbers_and_ids_are_kept() -> None:
     """At any depth up to a bound."""
-    said = {
+    output = {
         "id": "r1",
         "text": "secret",
         "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}},
         "x" * 999: 1.5,
     }
-    span = request(document({"output.value": json.dumps(said)}))[0].scope_spans[0].spans[0]
+    span = request(document({"output.value": json.dumps(output)}))[0].scope_spans[0].spans[0]
     (kept,) = wire.parse_request(strip_content(span)).resource_spans[0].scope_spans[0].spans
     assert json.loads(plain(kept.attributes["output.value"])) == {
         "id": "r1",

@@ -147,9 +147,9 @@ def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
         if call.usage.mode == "stream" and call.scope.startswith("opentelemetry.instrumentation.openai"):
             lost = lost | {"reasoning"}
         for name, quantity in QUANTITY_BY_TRUTH.items():
-            said = call.usage.quantities.get(quantity, 0)
+            number = call.usage.quantities.get(quantity, 0)
             expected = truth_of(case).get(name)
-            if expected is None or (name in lost and not said):
+            if expected is None or (name in lost and not number):
                 continue
             if (
                 name == "output"
@@ -158,7 +158,7 @@ def test_usage_on_the_wire_is_the_providers_own(path: Path) -> None:
             ):
                 expected = expected + 1
             expected = MISCOUNTED.get((path.stem, case, name), expected)
-            assert said == expected, (case, quantity, call.scope)
+            assert number == expected, (case, quantity, call.scope)
 
 
 def calls_without_data() -> list[Any]:
@@ -239,12 +239,12 @@ def shown(fact: Any) -> str:
         return str({name: word for name, word in fact._asdict().items() if word is not None})
     if not dataclasses.is_dataclass(fact):
         return repr(fact)
-    said = [
+    parts = [
         f"{field.name}={shown(getattr(fact, field.name))}"
         for field in dataclasses.fields(fact)
         if field.name != "content_hash" and getattr(fact, field.name) != field.default
     ]
-    return f"{type(fact).__name__}({', '.join(said)})"
+    return f"{type(fact).__name__}({', '.join(parts)})"
 
 
 def test_voice_of_pipecat_is_what_its_spans_say() -> None:

@@ -406,7 +406,7 @@ def test_the_order_of_the_attributes_shows_a_stream_of_the_helper(
     scope: str, names: tuple[str, ...], is_estimated: bool
 ) -> None:
     """`messages.stream()` has no attribute that says so, but writes the usage before the model."""
-    said = {OUTPUT: 174, "gen_ai.response.model": "claude-haiku-4-5"}
-    stated = {**CHAT, "gen_ai.provider.name": "anthropic", INPUT: 17, **{name: said[name] for name in names}}
+    answer = {OUTPUT: 174, "gen_ai.response.model": "claude-haiku-4-5"}
+    stated = {**CHAT, "gen_ai.provider.name": "anthropic", INPUT: 17, **{name: answer[name] for name in names}}
     assert call(stated, scope=scope).usage.is_estimated == is_estimated
     assert not call({**stated, "gen_ai.is_streaming": False}, scope=scope).usage.is_estimated

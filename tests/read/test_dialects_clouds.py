@@ -70,18 +70,18 @@ def test_thoughts_are_what_the_total_has_beyond_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{INPUT: 1200, OUTPUT: 281, TOTAL: 1481}, {INPUT: 1200, OUTPUT: 281}, {INPUT: 1200, TOTAL: 1545}]
+    "counts", [{INPUT: 1200, OUTPUT: 281, TOTAL: 1481}, {INPUT: 1200, OUTPUT: 281}, {INPUT: 1200, TOTAL: 1545}]
 )
-def test_without_more_in_the_total_nothing_is_added(said: dict[str, int]) -> None:
+def test_without_more_in_the_total_nothing_is_added(counts: dict[str, int]) -> None:
     """A missing count is never worked out from the others (phoenix#10783)."""
-    found = gemini(**said)
-    assert found.usage.quantities.get("output_tokens") == said.get(OUTPUT)
+    found = gemini(**counts)
+    assert found.usage.quantities.get("output_tokens") == counts.get(OUTPUT)
     assert not found.usage.is_estimated
     assert not gemini(**{INPUT: 5, OUTPUT: 5, TOTAL: "many"}).usage.is_estimated
 
 
 @pytest.mark.parametrize(
-    ("told", "model"),
+    ("stated", "model"),
     [
         ("nova-pro-v1:0", "amazon.nova-pro-v1:0"),
         ("llama3-3-70b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0"),
@@ -94,9 +94,9 @@ def test_without_more_in_the_total_nothing_is_added(said: dict[str, int]) -> Non
         ("my-own-model", "my-own-model"),
     ],
 )
-def test_traceloops_models_of_bedrock_get_their_vendor_back(told: str, model: str) -> None:
+def test_traceloops_models_of_bedrock_get_their_vendor_back(stated: str, model: str) -> None:
     """It cuts off the vendor, without whom Bedrock has prices of Claude only; what it may have cut short stays so."""
-    spoken = {**CHAT, "gen_ai.provider.name": "aws.bedrock", "gen_ai.request.model": told}
-    assert call({**spoken, "gen_ai.response.model": told}, scope=TRACELOOP_BEDROCK).usage.model == model
+    spoken = {**CHAT, "gen_ai.provider.name": "aws.bedrock", "gen_ai.request.model": stated}
+    assert call({**spoken, "gen_ai.response.model": stated}, scope=TRACELOOP_BEDROCK).usage.model == model
     assert call(spoken, scope=TRACELOOP_BEDROCK).usage.model == model
-    assert call(spoken, scope=BOTOCORE).usage.model == told
+    assert call(spoken, scope=BOTOCORE).usage.model == stated

@@ -14,8 +14,8 @@ META = {"model": "gpt-4o-mini", "index": 0, "usage": USAGE}
 
 
 def component(kind: str, output: object = None) -> dict[str, Any]:
-    said = {"haystack.component.name": "llm", "haystack.component.type": kind}
-    return said if output is None else {**said, "haystack.component.output": json.dumps(output)}
+    attributes = {"haystack.component.name": "llm", "haystack.component.type": kind}
+    return attributes if output is None else {**attributes, "haystack.component.output": json.dumps(output)}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_embeddings_of_haystack_are_counted_beside_them() -> None:
 )
 def test_frameworks_hand_on_anthropics_counts_or_do_not(scope: str, is_exclusive: bool, is_estimated: bool) -> None:
     """Agno does; of those that nobody compared with the vendor it makes an estimate."""
-    said = {
+    attributes = {
         "openinference.span.kind": "LLM",
         "llm.provider": "Anthropic",
         "llm.model_name": "claude-haiku-4-5",
@@ -89,7 +89,7 @@ def test_frameworks_hand_on_anthropics_counts_or_do_not(scope: str, is_exclusive
         "llm.token_count.completion": 9,
         "llm.token_count.prompt_details.cache_read": 1000,
     }
-    found = call(said, scope=scope)
+    found = call(attributes, scope=scope)
     assert found.usage.quantities["input_tokens"] == (2350 if is_exclusive else 1350)
     assert found.usage.is_estimated == is_estimated
 
@@ -116,6 +116,6 @@ def test_who_hosts_a_model_is_named_by_class_or_by_route(stated: str, model: str
 @pytest.mark.parametrize("name", ["gen_ai.usage.characters", "gen_ai.usage.character_count"])
 def test_characters_of_speech_go_by_several_names(name: str) -> None:
     """And show that it was speech."""
-    said = {key: value for key, value in CHAT.items() if key != "gen_ai.operation.name"}
-    found = call({**said, "gen_ai.request.model": "tts-1", name: 47})
+    attributes = {key: value for key, value in CHAT.items() if key != "gen_ai.operation.name"}
+    found = call({**attributes, "gen_ai.request.model": "tts-1", name: 47})
     assert (found.usage.quantities, found.usage.operation) == ({"characters": 47}, "text_to_speech")

@@ -59,12 +59,12 @@ def test_openlits_speech_without_its_text_has_no_usage(text: str) -> None:
 
 def test_openlits_transcription_is_taken_for_audio() -> None:
     """Audio is dearer than text, and the prompt beside it short: as text it would be billed too low."""
-    heard = {"gen_ai.operation.name": "speech_to_text", "gen_ai.request.stream": False}
-    found = openlit({**heard, INPUT: 160, OUTPUT: 40})
+    transcription = {"gen_ai.operation.name": "speech_to_text", "gen_ai.request.stream": False}
+    found = openlit({**transcription, INPUT: 160, OUTPUT: 40})
     assert found.usage.quantities == {"input_tokens": 160, "output_tokens": 40, "input_audio_tokens": 160}
     assert found.usage.is_estimated
-    assert not openlit(heard).usage.is_estimated
-    assert not openlit({**heard, INPUT: 160, "gen_ai.usage.audio.input_tokens": 150}).usage.is_estimated
+    assert not openlit(transcription).usage.is_estimated
+    assert not openlit({**transcription, INPUT: 160, "gen_ai.usage.audio.input_tokens": 150}).usage.is_estimated
 
 
 # Langfuse
@@ -72,8 +72,8 @@ def test_openlits_transcription_is_taken_for_audio() -> None:
 OBSERVATION = "langfuse.observation."
 
 
-def langfuse(usage: Any = None, kind: str = "generation", **said: Any) -> Call:
-    attributes = {OBSERVATION + name.replace("__", "."): value for name, value in said.items()}
+def langfuse(usage: Any = None, kind: str = "generation", **fields: Any) -> Call:
+    attributes = {OBSERVATION + name.replace("__", "."): value for name, value in fields.items()}
     if usage is not None:
         attributes[OBSERVATION + "usage_details"] = json.dumps(usage)
     return call({OBSERVATION + "type": kind, **attributes}, scope="langfuse-sdk", version="5.0.4", kind=1)

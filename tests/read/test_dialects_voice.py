@@ -176,8 +176,8 @@ def test_a_producer_is_read_with_its_number_or_not_at_all() -> None:
     both = call({**chat, "callfare.producer.id": "p", "callfare.producer.seq": 7})
     assert (both.producer_id, both.producer_sequence) == ("p", 7)
     for half in ({"callfare.producer.id": "p"}, {"callfare.producer.seq": 7}, {"callfare.producer.seq": 0}):
-        said = call({**chat, **half})
-        assert (said.producer_id, said.producer_sequence) == ("", None)
+        found = call({**chat, **half})
+        assert (found.producer_id, found.producer_sequence) == ("", None)
 
 
 @pytest.mark.parametrize("quantity", ["requests", "vectors", "messages", "web_searches", "charges"])

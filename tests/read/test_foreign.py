@@ -57,8 +57,8 @@ def test_totals_are_inclusive(
     found: Mapping[str, list[Call]], file: str, call_id: str, quantities: dict[str, int]
 ) -> None:
     """Whoever counts without what was cached: the AI SDK 5, Spring AI; and who counts with it."""
-    said = one(found, file, call_id).usage.quantities
-    assert {name: said.get(name) for name in quantities} == quantities
+    counted = one(found, file, call_id).usage.quantities
+    assert {name: counted.get(name) for name in quantities} == quantities
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_names_of_other_emitters_are_known(
     found: Mapping[str, list[Call]], file: str, words: dict[str, str], quantities: dict[str, int]
 ) -> None:
     """Claude Code, Mastra, the Agent Development Kit, Langfuse's tiers, Traceloop's LangChain, Pydantic AI."""
-    said = one(found, file, **words).usage.quantities
-    assert {name: said.get(name) for name in quantities} == quantities
+    counted = one(found, file, **words).usage.quantities
+    assert {name: counted.get(name) for name in quantities} == quantities
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_behind_a_gateway_stands_the_models_vendor(provider: str, model: str, bi
 )
 def test_an_http_status_in_words_is_a_refusal(status: str, is_refused: bool) -> None:
     """Of errors whose name says nothing; a time-out may have been billed."""
-    said = call(CHAT, status={"code": 2, "message": status})
-    assert said.usage.is_refused == is_refused
+    refused = call(CHAT, status={"code": 2, "message": status})
+    assert refused.usage.is_refused == is_refused
     assert not call({**CHAT, "gen_ai.usage.output_tokens": 5}, status={"code": 2, "message": status}).usage.is_refused
 
 
@@ -201,9 +201,9 @@ def test_a_gateway_that_resolves_an_alias_is_billed_before_its_client(
     answered: str, asked: str, is_alias: bool
 ) -> None:
     """An SDK that is pointed at the proxy knows the public name only."""
-    said = {**CHAT, "gen_ai.request.model": asked, "gen_ai.response.model": answered}
+    attributes = {**CHAT, "gen_ai.request.model": asked, "gen_ai.response.model": answered}
     found = call(
-        {**said, "litellm.model_group": answered, "litellm.provider.model": f"openai/{asked}"}, scope="litellm"
+        {**attributes, "litellm.model_group": answered, "litellm.provider.model": f"openai/{asked}"}, scope="litellm"
     )
     assert (found.usage.model, found.emitter_rank is EmitterRank.GATEWAY) == (asked, is_alias)
 
@@ -230,12 +230,15 @@ def test_refusals_have_names_in_other_languages(name: str) -> None:
 
 def test_langfuse_says_that_a_call_failed_by_its_level() -> None:
     """Its spans have no status."""
-    said: dict[str, Any] = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o"}
+    attributes: dict[str, Any] = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "gpt-4o",
+    }
     refused = call(
-        {**said, "langfuse.observation.level": "ERROR", "langfuse.observation.status_message": "Error: 401 no"}
+        {**attributes, "langfuse.observation.level": "ERROR", "langfuse.observation.status_message": "Error: 401 no"}
     )
     assert (refused.usage.is_refused, refused.usage.has_failed) == (True, True)
-    assert not call({**said, "langfuse.observation.level": "DEFAULT"}).usage.has_failed
+    assert not call({**attributes, "langfuse.observation.level": "DEFAULT"}).usage.has_failed
 
 
 @pytest.mark.parametrize(
@@ -304,11 +307,11 @@ def test_a_total_proves_only_what_it_excludes(
         **attributes,
     }
     for _ in range(2):  # the second may go the short way
-        said = call(counted, scope=scope)
-        assert {name: said.usage.quantities[name] for name in expected} == expected
-        assert said.issues == ((issue,) if issue else ())
+        found = call(counted, scope=scope)
+        assert {name: found.usage.quantities[name] for name in expected} == expected
+        assert found.issues == ((issue,) if issue else ())
         is_sure = not issue.startswith(("assumed", "total", "thoughts_from"))
-        assert (said.usage.is_estimated, said.usage.is_incomplete) == (
+        assert (found.usage.is_estimated, found.usage.is_incomplete) == (
             not is_sure,
             issue.startswith("total_mismatch: total_tokens = 9"),
         )
@@ -323,55 +326,63 @@ def test_writes_that_are_among_the_tokens_read_are_not_beside_them() -> None:
         "gen_ai.usage.cache_read.input_tokens": 2161,
         "gen_ai.usage.cache_creation.input_tokens": 2161,
     }
-    said = call(counted)
-    assert said.usage.quantities == {"input_tokens": 2168, "output_tokens": 100, "cache_read_tokens": 2161}
-    assert said.usage.is_incomplete
-    assert said.issues == ("overlapping_cache: cache_write_tokens = 2161 are among those read",)
+    found = call(counted)
+    assert found.usage.quantities == {"input_tokens": 2168, "output_tokens": 100, "cache_read_tokens": 2161}
+    assert found.usage.is_incomplete
+    assert found.issues == ("overlapping_cache: cache_write_tokens = 2161 are among those read",)
 
 
 def test_claude_code_names_its_counts_barely() -> None:
     """A count of 0 says nothing; what is no request of a model is no call."""
-    said = {"span.type": "llm_request", "gen_ai.request.model": "claude-haiku-4-5", "input_tokens": 10}
+    attributes = {"span.type": "llm_request", "gen_ai.request.model": "claude-haiku-4-5", "input_tokens": 10}
     scope = "com.anthropic.claude_code.tracing"
-    found = call({**said, "output_tokens": 12, "cache_read_tokens": 0}, scope=scope).usage
+    found = call({**attributes, "output_tokens": 12, "cache_read_tokens": 0}, scope=scope).usage
     assert (found.provider, found.quantities) == ("anthropic", {"input_tokens": 10, "output_tokens": 12})
-    assert is_link({**said, "span.type": "interaction"}, scope=scope)
+    assert is_link({**attributes, "span.type": "interaction"}, scope=scope)
 
 
 def test_mlflow_tells_a_call_by_its_span_type() -> None:
     """Every value is JSON; sums above the calls are no calls; for Claude the input is without what was cached."""
     usage = {"input_tokens": 50, "output_tokens": 9, "total_tokens": 59, "cache_read_input_tokens": 40, "foo_tokens": 3}
-    said = {
+    attributes = {
         "mlflow.spanType": '"CHAT_MODEL"',
         "mlflow.llm.model": '"claude-sonnet-4-5"',
         "mlflow.chat.tokenUsage": json.dumps(usage),
     }
-    found = call(said, scope="mlflow.anthropic")
+    found = call(attributes, scope="mlflow.anthropic")
     assert found.usage.provider == "anthropic"
     assert found.usage.quantities == {"input_tokens": 90, "output_tokens": 9, "cache_read_tokens": 40}
     assert "unread_usage: mlflow.chat.tokenUsage.foo_tokens = 3" in found.issues
-    assert is_link({**said, "mlflow.spanType": '"AGENT"'}, scope="mlflow")
+    assert is_link({**attributes, "mlflow.spanType": '"AGENT"'}, scope="mlflow")
     assert call({"mlflow.chat.tokenUsage": "{}", **CHAT}, scope="mlflow").usage.provider == "openai"
 
 
 def test_the_ai_sdk_hands_on_what_the_vendor_said() -> None:
     """Of Google and Bedrock what the SDK leaves out; what is no usage object is left alone."""
-    said = {"ai.operationId": "ai.generateText.doGenerate", "gen_ai.system": "google", "gen_ai.request.model": "gemini"}
+    attributes = {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "gen_ai.system": "google",
+        "gen_ai.request.model": "gemini",
+    }
     metadata = {
         "google": {"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 4, "thoughtsTokenCount": 3}},
         "bedrock": {"usage": "none"},
         "openai": "nothing",
     }
-    found = call({**said, "ai.response.providerMetadata": json.dumps(metadata)}, scope="ai").usage
+    found = call({**attributes, "ai.response.providerMetadata": json.dumps(metadata)}, scope="ai").usage
     assert found.quantities == {"input_tokens": 9, "output_tokens": 7, "reasoning_tokens": 3}
 
 
 def test_the_development_kit_names_itself_for_the_vendor() -> None:
     """The prefix of the model says who was asked, else the model itself; a total that fits is left alone."""
     scope = "gcp.vertex.agent"
-    said = {"gen_ai.system": scope, "gen_ai.request.model": "openai/gpt-4o", "gen_ai.usage.output_tokens": 7}
-    assert call({**said, f"{scope}.llm_response": "{}"}, scope=scope, name="call_llm").usage.provider == "openai"
-    known = {**said, "gen_ai.system": "gemini", f"{scope}.llm_response": '{"usage_metadata": {"total_token_count": 9}}'}
+    attributes = {"gen_ai.system": scope, "gen_ai.request.model": "openai/gpt-4o", "gen_ai.usage.output_tokens": 7}
+    assert call({**attributes, f"{scope}.llm_response": "{}"}, scope=scope, name="call_llm").usage.provider == "openai"
+    known = {
+        **attributes,
+        "gen_ai.system": "gemini",
+        f"{scope}.llm_response": '{"usage_metadata": {"total_token_count": 9}}',
+    }
     assert call(known, scope=scope).usage.quantities["output_tokens"] == 7
 
 
@@ -385,9 +396,14 @@ def test_a_raw_request_says_whose_answer_it_repeats() -> None:
 
 def test_thoughts_that_exceed_the_output_go_the_long_way() -> None:
     """However plain the spans before it were."""
-    said = {**CHAT, "gen_ai.provider.name": "google", "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 5}
-    assert call({**said, "gen_ai.usage.reasoning_tokens": 3}).issues == ()
-    assert call({**said, "gen_ai.usage.reasoning_tokens": 7}).issues == ("thoughts_beside_output",)
+    attributes = {
+        **CHAT,
+        "gen_ai.provider.name": "google",
+        "gen_ai.usage.input_tokens": 9,
+        "gen_ai.usage.output_tokens": 5,
+    }
+    assert call({**attributes, "gen_ai.usage.reasoning_tokens": 3}).issues == ()
+    assert call({**attributes, "gen_ai.usage.reasoning_tokens": 7}).issues == ("thoughts_beside_output",)
 
 
 def test_langchain_under_openinference_says_who_was_asked_and_answered(found: Mapping[str, list[Call]]) -> None:

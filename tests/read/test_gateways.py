@@ -149,8 +149,8 @@ def test_an_answer_that_may_be_an_alias_makes_an_estimate(
 def test_an_edition_of_the_model_is_its_answer(deployment: str | None, answered: str) -> None:
     """Nothing is doubted there."""
     asked = "gpt-4o" if deployment is None else deployment.partition("/")[2]
-    said = {"gen_ai.request.model": asked, "gen_ai.response.model": answered, "litellm.provider.model": deployment}
-    found = call({**CHAT, INPUT: 5, OUTPUT: 5, **said}, scope="litellm")
+    names = {"gen_ai.request.model": asked, "gen_ai.response.model": answered, "litellm.provider.model": deployment}
+    found = call({**CHAT, INPUT: 5, OUTPUT: 5, **names}, scope="litellm")
     assert not found.usage.is_estimated
     assert not found.issues
 
@@ -325,19 +325,19 @@ def test_what_a_provider_refuses_is_a_call(attributes: dict[str, str], span: dic
 @pytest.mark.parametrize("prefix", ["metadata.", "litellm.metadata."])
 def test_keys_users_and_teams_of_the_proxy(prefix: str) -> None:
     """The alias of a key before its hash, the end user before the key's user; what is empty is absent."""
-    said = {
+    metadata = {
         f"{prefix}user_api_key_alias": "",
         f"{prefix}user_api_key_hash": "2179e632e892",
         f"{prefix}user_api_key_end_user_id": "",
         f"{prefix}user_api_key_user_id": "user-1",
         f"{prefix}user_api_key_team_id": "team-red",
     }
-    found = call({**CHAT, INPUT: 5, **said}, scope="litellm").attribution
+    found = call({**CHAT, INPUT: 5, **metadata}, scope="litellm").attribution
     assert (found.api_key, found.user, found.tenant) == ("2179e632e892", "user-1", "team-red")
-    aliased = {**said, f"{prefix}user_api_key_alias": "alpha", f"{prefix}user_api_key_end_user_id": "cust-7"}
+    aliased = {**metadata, f"{prefix}user_api_key_alias": "alpha", f"{prefix}user_api_key_end_user_id": "cust-7"}
     found = call({**CHAT, INPUT: 5, **aliased}, scope="litellm").attribution
     assert (found.api_key, found.user) == ("alpha", "cust-7")
-    untrusted = facts(document({**CHAT, INPUT: 5, **said}, scope="litellm"), tenant_is_trusted=False)
+    untrusted = facts(document({**CHAT, INPUT: 5, **metadata}, scope="litellm"), tenant_is_trusted=False)
     assert untrusted.calls[0].attribution.tenant is None
 
 

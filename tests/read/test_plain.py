@@ -178,18 +178,18 @@ def test_a_good_call_is_no_pattern_where_the_next_may_differ_in_more(
 
 def test_the_name_of_a_span_may_tell_its_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the dialect looks at more than words, no call is a pattern."""
-    said = {**ANSWERED, "gen_ai.operation.name": "embeddings"}
-    facts(document(said, scope="livekit-agents", name="a request"))
-    short, long = both_ways(monkeypatch, document(said, scope="livekit-agents", name="llm_request"))
+    attributes = {**ANSWERED, "gen_ai.operation.name": "embeddings"}
+    facts(document(attributes, scope="livekit-agents", name="a request"))
+    short, long = both_ways(monkeypatch, document(attributes, scope="livekit-agents", name="llm_request"))
     assert short == long
     assert short.calls[0].usage.operation == "chat"
 
 
 def test_an_id_of_the_emitters_own_is_marked_the_second_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteLLM makes ids up, whatever the rest of its scope is called."""
-    said = {**ANSWERED, "gen_ai.provider.name": "groq"}
-    facts(document(said, scope="litellm.x"))
-    short, long = both_ways(monkeypatch, document(said, scope="litellm.x"))
+    attributes = {**ANSWERED, "gen_ai.provider.name": "groq"}
+    facts(document(attributes, scope="litellm.x"))
+    short, long = both_ways(monkeypatch, document(attributes, scope="litellm.x"))
     assert short == long
     assert short.calls[0].has_gateway_id
 

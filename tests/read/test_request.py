@@ -113,9 +113,9 @@ def test_attribution_comes_from_span_and_resource() -> None:
 
 def test_our_own_names_come_before_those_of_others() -> None:
     """A workflow id of ours outranks the conversation the vendor keeps."""
-    said = {**CHAT, "gen_ai.conversation.id": "conv_1", "callfare.workflow.id": "w1", "session.id": "s1"}
-    assert call(said).attribution.workflow_id == "w1"
-    assert call({**said, "callfare.workflow.id": ""}).attribution.workflow_id == "conv_1"
+    attributes = {**CHAT, "gen_ai.conversation.id": "conv_1", "callfare.workflow.id": "w1", "session.id": "s1"}
+    assert call(attributes).attribution.workflow_id == "w1"
+    assert call({**attributes, "callfare.workflow.id": ""}).attribution.workflow_id == "conv_1"
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_with_a_credential_the_tenant_attribute_is_ignored(
     attributes: dict[str, Any], span_tenant: str | None, resource_tenant: str | None, claims: int
 ) -> None:
     """It never reaches the facts; a claim that the credential denies is counted."""
-    said = attributes | ({"callfare.tenant.id": span_tenant} if span_tenant else {})
+    stated = attributes | ({"callfare.tenant.id": span_tenant} if span_tenant else {})
     resource = {"callfare.tenant.id": resource_tenant} if resource_tenant else {"service.name": "app"}
-    found = facts(document(said, resource=resource), namespace="acme", tenant_is_trusted=False)
+    found = facts(document(stated, resource=resource), namespace="acme", tenant_is_trusted=False)
     for fact in (*found.calls, *found.links):
         assert fact.attribution.tenant is None
     assert all(each.resource_attribution.tenant is None for each in found.calls)

@@ -43,8 +43,12 @@ def test_the_first_piece_of_speech_is_audio(attributes: dict[str, Any], span: di
 
 def test_the_root_of_a_call_says_how_it_went() -> None:
     """It is no provider call; a half of a turn is none."""
-    said = {"callfare.call.turn_count": 9, "callfare.call.interruption_count": 2, "callfare.call.dead_air_seconds": 3.5}
-    (found,) = timings({"gen_ai.operation.name": "invoke_workflow", "callfare.workflow.name": "voice call", **said})
+    turns = {
+        "callfare.call.turn_count": 9,
+        "callfare.call.interruption_count": 2,
+        "callfare.call.dead_air_seconds": 3.5,
+    }
+    (found,) = timings({"gen_ai.operation.name": "invoke_workflow", "callfare.workflow.name": "voice call", **turns})
     assert (found.turn_count, found.interruption_count, found.dead_air_seconds) == (9, 2, D("3.5"))
     assert (found.operation, found.time_to_first_token_seconds) == ("", None)
 
@@ -64,15 +68,19 @@ def test_what_is_no_count_is_left_out(number: object) -> None:
 
 def test_a_recognisers_first_piece_is_neither() -> None:
     """It is a transcript, and comes when the caller pauses."""
-    hears = {"gen_ai.operation.name": "speech_to_text", "gen_ai.usage.audio.input_seconds": 3.0, "metrics.ttfb": 0.2}
-    assert timings(hears) == []
+    recognition = {
+        "gen_ai.operation.name": "speech_to_text",
+        "gen_ai.usage.audio.input_seconds": 3.0,
+        "metrics.ttfb": 0.2,
+    }
+    assert timings(recognition) == []
 
 
 def test_a_frameworks_span_that_is_not_billed_is_not_timed() -> None:
     """Our instrumentation describes the same call; of ours both are the same call's only words."""
-    said = {**CHAT, INPUT: 5, "metrics.ttfb": 0.2, "gen_ai.usage.billable": False}
-    assert timings(said, scope="pipecat") == []
-    assert len(timings(said, scope="callfare.instrumentation.pipecat")) == 1
+    attributes = {**CHAT, INPUT: 5, "metrics.ttfb": 0.2, "gen_ai.usage.billable": False}
+    assert timings(attributes, scope="pipecat") == []
+    assert len(timings(attributes, scope="callfare.instrumentation.pipecat")) == 1
 
 
 def test_a_number_that_cannot_be_read_costs_nothing_else() -> None:

@@ -277,10 +277,10 @@ def read(resource_spans: Sequence[wire.ResourceSpans]) -> Facts:
 
 def test_a_name_is_judged_once() -> None:
     """However many spans carry it."""
-    said = {**COUNTED, "gen_ai.usage.cached_once_tokens": 4480, "app.once": 1}
-    call(said)
+    attributes = {**COUNTED, "gen_ai.usage.cached_once_tokens": 4480, "app.once": 1}
+    call(attributes)
     judged = usage_name.cache_info().misses
-    call(said)
+    call(attributes)
     assert usage_name.cache_info().misses == judged
     assert not is_container("x" * 300)
     assert usage_name("cached_tokens" * 30) is None

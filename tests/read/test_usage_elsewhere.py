@@ -70,7 +70,7 @@ def test_a_usage_object_alone_looks_like_a_call(attributes: dict[str, Any], show
 
 
 @pytest.mark.parametrize(
-    ("vendor", "said", "cached", "issues"),
+    ("vendor", "counts", "cached", "issues"),
     [
         ("openai", {"cachedPromptTokens": 4480, "reasoningTokens": 50, "responseId": "x"}, 4480, ()),
         ("azure", {"cachedPromptTokens": 4480, "acceptedPredictionTokens": 3, "logprobs": []}, 4480, ()),
@@ -84,7 +84,7 @@ def test_a_usage_object_alone_looks_like_a_call(attributes: dict[str, Any], show
     ],
 )
 def test_the_ai_sdk_hands_on_counts_beside_other_things(
-    vendor: str, said: dict[str, Any], cached: int | None, issues: tuple[str, ...]
+    vendor: str, counts: dict[str, Any], cached: int | None, issues: tuple[str, ...]
 ) -> None:
     """Where a vendor has no usage object, its counts stand at the top."""
     attributes = {
@@ -93,7 +93,7 @@ def test_the_ai_sdk_hands_on_counts_beside_other_things(
         "ai.model.provider": "openai.chat",
         "ai.usage.promptTokens": 5000,
         "ai.usage.completionTokens": 100,
-        "ai.response.providerMetadata": json.dumps({vendor: said}),
+        "ai.response.providerMetadata": json.dumps({vendor: counts}),
     }
     found = call(attributes, scope="ai", kind=1)
     assert (found.usage.quantities.get("cache_read_tokens"), found.issues) == (cached, issues)

@@ -71,8 +71,8 @@ def test_a_voice_with_a_rate_of_its_own_is_named(
     characters: int | None, credits_: float, issues: tuple[str, ...]
 ) -> None:
     """The price goes by characters: credits that tell of another rate are not passed over in silence."""
-    said = {} if characters is None else {"gen_ai.usage.input_characters": characters}
-    assert call(billed("text_to_speech", credits_, "credits", **said)).issues == issues
+    stated = {} if characters is None else {"gen_ai.usage.input_characters": characters}
+    assert call(billed("text_to_speech", credits_, "credits", **stated)).issues == issues
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ def test_some_operations_are_metered_by_the_request(operation: str, quantities: 
     assert call({**CHAT, "gen_ai.operation.name": operation}).usage.quantities == quantities
 
 
-def heard(extras: object, **more: Any) -> dict[str, Any]:
+def recognition(extras: object, **more: Any) -> dict[str, Any]:
     return {"gen_ai.operation.name": "speech_to_text", "callfare.usage.extras": extras, **more}
 
 
 def test_paid_extras_are_counted_and_named() -> None:
     """What a vendor charges on top of what it meters: nothing prices it, so the figure must not look whole."""
-    found = call(heard("redact,diarize", **{"gen_ai.usage.audio.input_seconds": 60.0}))
+    found = call(recognition("redact,diarize", **{"gen_ai.usage.audio.input_seconds": 60.0}))
     assert found.usage.quantities == {"audio_seconds": 60, "paid_extras": 2}
     assert found.issues == ("paid_extras: diarize, redact",)
 
@@ -243,12 +243,14 @@ def test_paid_extras_are_counted_and_named() -> None:
 @pytest.mark.parametrize("extras", ["", "two words,+49 30 1234567", 7])
 def test_what_names_no_extra_is_none(extras: object) -> None:
     """Names only: nothing else gets into an issue."""
-    found = call(heard(extras, **{"gen_ai.usage.audio.input_seconds": 60.0}))
+    found = call(recognition(extras, **{"gen_ai.usage.audio.input_seconds": 60.0}))
     assert (found.usage.quantities, found.issues) == ({"audio_seconds": 60}, ())
 
 
 def test_extras_of_nothing_cost_nothing() -> None:
     """Where no audio went, or its length is unknown, they change no status."""
-    silent = call(heard("diarize", **{"gen_ai.usage.audio.input_seconds": 0.0, "gen_ai.usage.session_seconds": 9.0}))
+    silent = call(
+        recognition("diarize", **{"gen_ai.usage.audio.input_seconds": 0.0, "gen_ai.usage.session_seconds": 9.0})
+    )
     assert "paid_extras" not in silent.usage.quantities
-    assert call(heard("diarize")).usage.quantities == {}
+    assert call(recognition("diarize")).usage.quantities == {}

@@ -51,14 +51,14 @@ def structure(rng: random.Random, depth: int = 0) -> Any:
     return rng.choice(NUMBERS) if roll < 0.85 else rng.choice(TEXTS)
 
 
-def odd_keys(rng: random.Random, said: Any) -> Any:
+def odd_keys(rng: random.Random, content: Any) -> Any:
     """Return a structure in which some keys are no texts, as a Python repr may have them."""
-    if isinstance(said, list):
-        return tuple(odd_keys(rng, each) for each in said)
-    if not isinstance(said, dict):
-        return said
+    if isinstance(content, list):
+        return tuple(odd_keys(rng, each) for each in content)
+    if not isinstance(content, dict):
+        return content
     keys = (1, -1, 1.5, True, None, b"a", (1, "a"), 2**70, 1j)
-    return {rng.choice(keys) if rng.random() < 0.4 else name: odd_keys(rng, each) for name, each in said.items()}
+    return {rng.choice(keys) if rng.random() < 0.4 else name: odd_keys(rng, each) for name, each in content.items()}
 
 
 def text(rng: random.Random) -> str:

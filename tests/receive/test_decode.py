@@ -56,7 +56,7 @@ def test_what_is_no_request_is_undecodable(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "mended"),
+    ("bad", "repaired"),
     [
         (b"\xff", "\ufffd"),
         (b"ab\xff\xfecd", "ab\ufffd\ufffdcd"),
@@ -64,7 +64,7 @@ def test_what_is_no_request_is_undecodable(content: bytes) -> None:
         (b"half \xe2\x82", "half \ufffd"),
     ],
 )
-def test_invalid_utf8_is_replaced_and_every_span_kept(bad: bytes, mended: str) -> None:
+def test_invalid_utf8_is_replaced_and_every_span_kept(bad: bytes, repaired: str) -> None:
     """A bad byte becomes U+FFFD: in a value, a key, a name, an event, a list, a resource and a scope."""
     spoilt = bodies.span(2) + bodies.attribute(b"text", bodies.field(1, bad))
     spoilt += bodies.attribute(b"key" + bad, bodies.field(1, b"value")) + bodies.field(5, bad)
@@ -76,13 +76,13 @@ def test_invalid_utf8_is_replaced_and_every_span_kept(bad: bytes, mended: str) -
     assert ids(request) == [bodies.span_id(1), bodies.span_id(2), bodies.span_id(3)]
     assert list(request.dead_letters) == []
     span = bodies.spans_of(request.resource_spans)[1]
-    assert plain(span.attributes["text"]) == mended
-    assert plain(span.attributes["key" + mended]) == "value"
-    assert plain(span.attributes["list"]) == [mended]
-    assert (span.name, span.events[0].name) == (mended, mended)
+    assert plain(span.attributes["text"]) == repaired
+    assert plain(span.attributes["key" + repaired]) == "value"
+    assert plain(span.attributes["list"]) == [repaired]
+    assert (span.name, span.events[0].name) == (repaired, repaired)
     assert plain(span.attributes["gen_ai.usage.input_tokens"]) == 12
-    assert plain(request.resource_spans[0].resource.attributes["service.name"]) == mended
-    assert request.resource_spans[0].scope_spans[0].scope.name == mended
+    assert plain(request.resource_spans[0].resource.attributes["service.name"]) == repaired
+    assert request.resource_spans[0].scope_spans[0].scope.name == repaired
 
 
 @pytest.mark.parametrize("levels", [90, 5_000])
@@ -252,8 +252,8 @@ def test_the_order_of_attributes_is_kept_where_it_means_something(
     scope: str, names: tuple[str, ...], is_streamed: bool, encoding: Encoding
 ) -> None:
     """A decoded span has none; of Traceloop's Anthropic spans it shows which are of a stream."""
-    said = {USAGE_KEY: 174, MODEL_KEY: "claude-haiku-4-5"}
-    sent = document({name: said[name] for name in names}, scope=scope)
+    answer = {USAGE_KEY: 174, MODEL_KEY: "claude-haiku-4-5"}
+    sent = document({name: answer[name] for name in names}, scope=scope)
     body = json.dumps(sent).encode() if encoding is Encoding.JSON else otlp_json.body(sent)
     found = decode(body, encoding, SenderIdentity(), received_at_unix_ns=RECEIVED_AT_UNIX_NS)
     assert found.streamed_spans == (frozenset({bytes.fromhex(SPAN_ID)}) if is_streamed else frozenset())

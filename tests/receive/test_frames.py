@@ -40,12 +40,12 @@ def through_a_pipe(reply: WorkerReply) -> WorkerReply | None:
 def test_an_error_keeps_its_class_and_text(kind: type[CallfareError]) -> None:
     """Whatever this package raises on purpose is raised as the same on the other side."""
     error = MissingExtra("the part", "extra") if kind is MissingExtra else kind('a "text"\nö\udc80')
-    told = through_a_pipe(WorkerReply(number=7, error=error))
-    assert told is not None
-    assert (told.number, told.receipt) == (7, None)
-    assert type(told.error) is kind
-    assert str(told.error) == str(error)
-    assert told.error.__cause__ is None
+    reply = through_a_pipe(WorkerReply(number=7, error=error))
+    assert reply is not None
+    assert (reply.number, reply.receipt) == (7, None)
+    assert type(reply.error) is kind
+    assert str(reply.error) == str(error)
+    assert reply.error.__cause__ is None
 
 
 def test_an_error_of_a_class_below_ours_is_the_one_we_know() -> None:
@@ -54,9 +54,9 @@ def test_an_error_of_a_class_below_ours_is_the_one_we_know() -> None:
     class Special(Overloaded):
         pass
 
-    told = through_a_pipe(WorkerReply(number=1, error=Special("x")))
-    assert told is not None
-    assert type(told.error) is Overloaded
+    reply = through_a_pipe(WorkerReply(number=1, error=Special("x")))
+    assert reply is not None
+    assert type(reply.error) is Overloaded
 
 
 @pytest.mark.parametrize("is_our_fault", [True, False])
@@ -64,10 +64,10 @@ def test_what_is_our_fault_is_counted_as_that(is_our_fault: bool) -> None:
     """Overload and a bug of ours are the same class, and differ by their cause: the metrics tell them apart."""
     error = Overloaded("try again")
     error.__cause__ = ZeroDivisionError() if is_our_fault else None
-    told = through_a_pipe(WorkerReply(number=1, error=error))
-    assert told is not None
-    assert told.error is not None
-    assert answer_to(told.error).reason is (Refusal.OUR_FAULT if is_our_fault else Refusal.OVERLOADED)
+    reply = through_a_pipe(WorkerReply(number=1, error=error))
+    assert reply is not None
+    assert reply.error is not None
+    assert answer_to(reply.error).reason is (Refusal.OUR_FAULT if is_our_fault else Refusal.OVERLOADED)
 
 
 def test_a_reply_keeps_what_was_observed() -> None:

@@ -43,11 +43,11 @@ class Opened:
         self.closed += 1
 
 
-def record_call(exporter: StoringExporter, said: dict[str, str] | None = None) -> None:
+def record_call(exporter: StoringExporter, attributes: dict[str, str] | None = None) -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("app").start_as_current_span("chat gpt-4o") as span:
-        span.set_attributes({**(said or {}), "gen_ai.usage.input_tokens": 12})
+        span.set_attributes({**(attributes or {}), "gen_ai.usage.input_tokens": 12})
 
 
 def test_spans_of_the_application_reach_the_pipeline() -> None:

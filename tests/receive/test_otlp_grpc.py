@@ -255,7 +255,7 @@ def receiver() -> GrpcReceiver:
     )
 
 
-def test_an_address_in_use_is_one_line_that_says_the_mend(service: Service) -> None:
+def test_an_address_in_use_is_one_line_that_says_how_to_fix_it(service: Service) -> None:
     """A second server does not silently share the port: it refuses to start."""
     with pytest.raises(SettingsError, match=r"^--grpc: .* is already in use; stop what listens there, or choose"):
         receiver().start(Address.parse(service.grpc_address))

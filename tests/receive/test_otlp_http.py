@@ -313,7 +313,7 @@ def test_stopping_answers_requests_in_flight(service: Service) -> None:
     assert answers[0].status_code == 200
 
 
-def test_an_address_in_use_is_one_line_that_says_the_mend(service: Service) -> None:
+def test_an_address_in_use_is_one_line_that_says_how_to_fix_it(service: Service) -> None:
     """A port that is taken is refused by the name of the option."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None: ...

@@ -67,7 +67,7 @@ def test_a_budget_says_how_much_of_what_since_when_and_who() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "words"),
     [
         ({"window": "total", "resets_at": None}, "acme spent 0.812345678901 of 1 USD in all."),
         ({"unpriced_count": 2}, "spent at least 0.812345678901 of 1 USD"),
@@ -77,13 +77,13 @@ def test_a_budget_says_how_much_of_what_since_when_and_who() -> None:
         ({"category": "bot", "model": "gpt-4o*"}, "Only calls of category bot, model gpt-4o*."),
     ],
 )
-def test_a_budget_says_what_it_does_and_what_is_unknown(changed: dict[str, Any], said: str) -> None:
+def test_a_budget_says_what_it_does_and_what_is_unknown(changed: dict[str, Any], words: str) -> None:
     """An unknown cost makes a figure a lower bound."""
-    assert said in message_of("budget", BUDGET | changed, page_url="").text
+    assert words in message_of("budget", BUDGET | changed, page_url="").text
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "path"),
+    ("kind", "words", "path"),
     [
         ("unpriced", "No price for gpt-9 of openai\nacme, on 2026-11-30 (UTC): 3 calls of unknown cost.", "/unpriced"),
         (
@@ -98,10 +98,10 @@ def test_a_budget_says_what_it_does_and_what_is_unknown(changed: dict[str, Any],
         ("kafka_lag", "12,345 messages wait in Kafka\nTopic spans had more than 10,000 that `callfare consume`", "/"),
     ],
 )
-def test_each_kind_says_what_to_do_and_where(kind: str, said: str, path: str) -> None:
+def test_each_kind_says_what_to_do_and_where(kind: str, words: str, path: str) -> None:
     """In plain text."""
     message = message_of(kind, FACTS[kind], page_url="https://spend.example")
-    assert said in message.text
+    assert words in message.text
     assert message.link == f"https://spend.example{path}"
 
 

@@ -25,8 +25,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def span(span_id: str, cost: str | None = None) -> Mapping[str, Any]:
     """A span as Jaeger shows it."""
-    said = [] if cost is None else [{"key": "callfare.cost.amount", "value": {"stringValue": cost}}]
-    return {"spanId": span_id, "name": "chat", "attributes": said}
+    attributes = [] if cost is None else [{"key": "callfare.cost.amount", "value": {"stringValue": cost}}]
+    return {"spanId": span_id, "name": "chat", "attributes": attributes}
 
 
 COSTS = {"a": D("0.0001605"), "b": D(0)}

@@ -206,11 +206,11 @@ def test_parts_of_a_workflow_with_something_unknown_are_bounds() -> None:
     margin = {"revenue_usd": D(1), "fee_usd": D("0.33"), "profit_usd": D("0.6655")}
     spoken = record(operation="speech_to_text", provider="deepgram", status="priced", cost_usd=D("0.0016"))
     text = shown(WorkflowReport.of(workflow(**margin), [record(), spoken]))
-    said = words_of(text)
-    assert "Language models ≥ $0.0029" in said
-    assert "Speech recognition $0.0016" in said
-    assert "bot ≥ $0.0045" in said
-    assert "Profit ≤ $0.6655 revenue $1.00 , payment fee $0.33" in said
+    words = words_of(text)
+    assert "Language models ≥ $0.0029" in words
+    assert "Speech recognition $0.0016" in words
+    assert "bot ≥ $0.0045" in words
+    assert "Profit ≤ $0.6655 revenue $1.00 , payment fee $0.33" in words
     assert data("0.6655", "$0.6655") in text
     assert text.index("Language models <b>") < text.index("Speech recognition <b>")
 

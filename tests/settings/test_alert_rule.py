@@ -37,7 +37,7 @@ def test_a_whole_receiver_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "words"),
     [
         ("name: ops, kind: webhook, url: https://example.com", "on: is missing; add it"),
         ("name: ops, kind: webhook, url: https://example.com, on: []", "on is empty"),
@@ -70,11 +70,11 @@ def test_a_whole_receiver_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (HOOK + ", retries: 3", "is not a setting; remove it, or write one of name, kind, url, on"),
     ],
 )
-def test_a_mistake_says_how_to_fix_it(tmp_path: Path, fields: str, said: str) -> None:
+def test_a_mistake_says_how_to_fix_it(tmp_path: Path, fields: str, words: str) -> None:
     """In one line, and without the secret."""
     with pytest.raises(SettingsError) as refused:
         load(tmp_path, f"alerts: [{{{fields}}}]")
-    assert said in str(refused.value)
+    assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

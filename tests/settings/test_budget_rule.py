@@ -39,7 +39,7 @@ def test_every_field_arrives_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "said"),
+    ("budget", "words"),
     [
         ('name: a, tenant: t, window: day, max_budget: "5"', "max_budget: is called limit_usd here; write limit_usd"),
         ('name: a, tenant: t, budget_duration: 1d, limit_usd: "5"', "is called window here; write window"),
@@ -62,12 +62,12 @@ def test_every_field_arrives_exactly(tmp_path: Path) -> None:
         ('name: " a", tenant: t, window: day, limit_usd: "5"', "name: must be 1 to 100 printable characters"),
     ],
 )
-def test_a_mistake_is_one_line_that_helps(tmp_path: Path, budget: str, said: str) -> None:
+def test_a_mistake_is_one_line_that_helps(tmp_path: Path, budget: str, words: str) -> None:
     """With the place, and the name that is meant."""
     with pytest.raises(SettingsError) as refused:
         load(tmp_path, f"budgets:\n  - {{{budget}}}\n")
     message = str(refused.value)
-    assert said in message
+    assert words in message
     assert message.startswith(f"{tmp_path / 'callfare.yaml'}:2: budgets.0")
     assert "\n" not in message
 

@@ -37,7 +37,7 @@ def test_no_file_and_an_empty_file_are_an_empty_configuration(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "words"),
     [
         ('fees:\n  - percent: "2.9"\n    fixed: 0.30\n', 3, "fees.0.fixed: must be a quoted decimal string"),
         ('fees:\n  - percent: "lots"\n', 2, "fees.0.percent: 'lots' is not a decimal number"),
@@ -54,13 +54,13 @@ def test_no_file_and_an_empty_file_are_an_empty_configuration(tmp_path: Path) ->
         ("- fees\n", 1, "must be a mapping"),
     ],
 )
-def test_a_mistake_is_one_line_with_file_and_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+def test_a_mistake_is_one_line_with_file_and_line(tmp_path: Path, text: str, line: int, words: str) -> None:
     """The operator is led to the place of the mistake and told the mend."""
     with pytest.raises(SettingsError) as refused:
         load(tmp_path, text)
     message = str(refused.value)
     assert message.startswith(f"{tmp_path / 'callfare.yaml'}:{line}: ")
-    assert said in message
+    assert words in message
     assert "\n" not in message
 
 

@@ -80,7 +80,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "words"),
     [
         ("CALLFARE_OTLP_GRPC_ADDR", "4317", "is not HOST:PORT"),
         ("CALLFARE_DATABASE_URL", "mysql://u:canary@h", "is not a PostgreSQL URL"),
@@ -90,7 +90,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_wrong_variable_is_one_line_with_its_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: str
 ) -> None:
     """The operator reads which variable is wrong, and no secret."""
     monkeypatch.setenv(name, text)
@@ -98,7 +98,7 @@ def test_a_wrong_variable_is_one_line_with_its_name(
         load_settings()
     line = str(refused.value)
     assert line.startswith(f"{name}: ")
-    assert said in line
+    assert words in line
     assert "\n" not in line
     assert "canary" not in line
 

@@ -28,21 +28,26 @@ ROOT = Path(__file__).parents[2]
 def framework(number: int, **fields: Any) -> Call:
     """What the framework says of a call, in a trace of all of them."""
     start_ms = fields.pop("start_ms", 20 * number)
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "scope": "framework",
         "emitter_rank": EmitterRank.FRAMEWORK,
         "trace": b"f" * 16,
         "parent": "graph",
     } | fields
-    return call(f"f{number}", start_ms=start_ms, end_ms=start_ms + 1000, **said)
+    return call(f"f{number}", start_ms=start_ms, end_ms=start_ms + 1000, **defaults)
 
 
 def sdk(number: int, **fields: Any) -> Call:
     """What the SDK says of it, in a trace of its own."""
     start_ms = fields.pop("start_ms", 20 * number)
     trace = bytes([100 + number]) * 16
-    said: dict[str, Any] = {"scope": "sdk", "emitter_rank": EmitterRank.NATIVE, "trace": trace, "parent": None} | fields
-    return call(f"s{number}", start_ms=start_ms + 3, end_ms=start_ms + 990, **said)
+    defaults: dict[str, Any] = {
+        "scope": "sdk",
+        "emitter_rank": EmitterRank.NATIVE,
+        "trace": trace,
+        "parent": None,
+    } | fields
+    return call(f"s{number}", start_ms=start_ms + 3, end_ms=start_ms + 990, **defaults)
 
 
 def billed(database: Database) -> list[str]:

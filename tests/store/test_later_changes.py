@@ -57,7 +57,7 @@ def by_rate(rate: str, version: str) -> Callable[[UsageRecord], Quote]:
 OLD, NEW = by_rate("0.000001", "old"), by_rate("0.000003", "new")
 
 
-def old_if_told(usage: UsageRecord) -> Quote:
+def old_if_counted(usage: UsageRecord) -> Quote:
     """The old book, and no price for a call that tells no quantity."""
     if not usage.quantities:
         return Quote(amount_usd=None, status="no_usage", lines=(), book_version="old")
@@ -75,8 +75,8 @@ def test_a_late_span_that_moves_the_decision_leaves_what_was_decided(ledger: Led
     )
     for spans in ([poorer], [richer], [poorer, richer]):
         ledger.commit([request(*spans)], OLD)
-    said = "content->>'status', content->>'cost_usd', content->'usage'"
-    assert rows(database, f"select reason, span_id, {said} from callfare.record_revision") == [
+    columns = "content->>'status', content->>'cost_usd', content->'usage'"
+    assert rows(database, f"select reason, span_id, {columns} from callfare.record_revision") == [
         ("settled", span_id("a").hex(), "priced", str(D("0.000001") * 10), {"characters": 10})
     ]
 
@@ -147,7 +147,7 @@ def test_a_final_workflow_tells_its_cost_by_tenant_tier_and_task_once(ledger: Le
         call("c", quantities={"characters": 40}, attribution=Attribution(tenant="globex")),
         call("d", quantities={}, attribution=answer),
     ]
-    ledger.commit([request(*spans, link("root", parent=None))], old_if_told)
+    ledger.commit([request(*spans, link("root", parent=None))], old_if_counted)
     (final,) = finalise(database, idle=IDLE, now=RECEIVED_AT + IDLE * 2)
     assert {(each.tenant, each.tier, each.task, each.cost_usd, each.unpriced_count) for each in final.costs} == {
         ("acme", "quick", "answer", D("0.000001") * (10 + 20), 1),

@@ -55,8 +55,8 @@ def test_late_root_gives_its_attribution_to_the_whole_trace(ledger: LedgerStore,
     """Tenant and category of a root that arrives last move its calls, and their rollups, to that account."""
     ledger.commit([request(call("a"), call("b", parent="a", quantities={"characters": 5}))], price_by_sum)
     assert rows(database, "select tenant_id, state from callfare.workflow_cost") == [("default", "running")]
-    said = Attribution(tenant="acme", category="bot", workflow_name="support")
-    ledger.commit([request(link("root", parent=None, attribution=said))], price_by_sum)
+    attribution = Attribution(tenant="acme", category="bot", workflow_name="support")
+    ledger.commit([request(link("root", parent=None, attribution=attribution))], price_by_sum)
     assert rows(database, "select tenant_id, state, workflow_name, total_cost_usd from callfare.workflow_cost") == [
         ("acme", "completed", "support", COST_1545_TOKENS + D("0.000005"))
     ]

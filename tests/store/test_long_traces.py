@@ -103,7 +103,7 @@ links = st.builds(
 )
 
 
-def told(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
+def stored(database: psycopg.Connection[Any]) -> dict[str, list[str]]:
     """What the tables say, but for where the links of a trace are kept."""
     found = snapshot(database)
     columns = "to_jsonb(x) - array['version', 'last_received_at', 'is_joined', 'links', 'attributions', 'roots']"
@@ -141,10 +141,10 @@ def check(ledger: LedgerStore, database: psycopg.Connection[Any], spans: list[Sp
     """Hold what small commits leave against what one commit of everything leaves."""
     clear(database)
     ledger.commit([arriving(*spans)], price_by_sum)
-    at_once = told(database)
+    at_once = stored(database)
     clear(database)
     deliver(ledger, list(spans), randomness)
-    found = told(database)
+    found = stored(database)
     assert not problems(database)
     for table, lines in at_once.items():
         assert found[table] == lines, table
@@ -182,20 +182,20 @@ def test_a_long_trace_is_what_settling_all_of_it_at_once_makes_it(
 
 
 # What random spans seldom are. Each is told one span at a time, in the order given, and all at once.
-_SAID = Attribution(tenant="acme", category="bot")
+_ATTRIBUTION = Attribution(tenant="acme", category="bot")
 _AGENT = replace(call("agent", quantities={}), is_look_alike=True)
-_TOLD = replace(call("told", parent="agent", quantities={}, attribution=_SAID), is_look_alike=True)
+_REPORTED = replace(call("told", parent="agent", quantities={}, attribution=_ATTRIBUTION), is_look_alike=True)
 SHAPES: dict[str, list[Span]] = {
     "a step that says something after its calls": [
         link("side"),
         call("a", parent="step"),
         call("b", parent="deep"),
         link("deep", parent="step"),
-        link("step", attribution=_SAID),
+        link("step", attribution=_ATTRIBUTION),
     ],
     "a step that joins calls to what is above": [
         link("root", parent=None),
-        link("agent", attribution=_SAID),
+        link("agent", attribution=_ATTRIBUTION),
         call("a", parent="step"),
         call("b", parent="step"),
         link("step", parent="agent"),
@@ -205,12 +205,12 @@ SHAPES: dict[str, list[Span]] = {
         call("a", parent="step"),
         call("b", attribution=Attribution(category="own")),
         call("c"),
-        link("root", parent=None, attribution=_SAID),
+        link("root", parent=None, attribution=_ATTRIBUTION),
     ],
     "a root with another tenant than the one before": [
         link("step"),
         call("a"),
-        link("root", parent=None, attribution=_SAID),
+        link("root", parent=None, attribution=_ATTRIBUTION),
         call("b"),
         call("c"),
         call("d", parent=None, start_ms=-20_000, attribution=Attribution(tenant="globex")),
@@ -297,7 +297,7 @@ SHAPES: dict[str, list[Span]] = {
         call("a", quantities={}, parent="f"),
         call("b", parent="a"),
         call("c", parent="g"),
-        call("f", emitter_rank=EmitterRank.FRAMEWORK, attribution=_SAID),
+        call("f", emitter_rank=EmitterRank.FRAMEWORK, attribution=_ATTRIBUTION),
         call("g", attribution=Attribution(category="g")),
         call("a", parent="g"),
     ],
@@ -306,7 +306,7 @@ SHAPES: dict[str, list[Span]] = {
         call("a", parent="gone"),
         call("b", parent="gone", attribution=Attribution(category="own")),
         call("c", parent="gone", resource_attribution=Attribution(tenant="globex")),
-        link("end", parent=None, attribution=_SAID),
+        link("end", parent=None, attribution=_ATTRIBUTION),
     ],
     "a content that starts later than the one before": [
         link("side"),
@@ -316,14 +316,14 @@ SHAPES: dict[str, list[Span]] = {
         call("a", start_ms=10),
     ],
     "an agent and its calls": [link("side"), call("a", parent="step"), call("b"), _AGENT, link("step", parent="agent")],
-    "an agent of agents": [link("side"), _AGENT, call("a", parent="told"), _TOLD, call("b", parent="agent")],
+    "an agent of agents": [link("side"), _AGENT, call("a", parent="told"), _REPORTED, call("b", parent="agent")],
     "an agent without calls that inherits": [
         link("side"),
         _AGENT,
         link("step", parent="agent"),
-        _TOLD,
+        _REPORTED,
         call("a"),
-        link("root", parent=None, attribution=_SAID),
+        link("root", parent=None, attribution=_ATTRIBUTION),
     ],
     "a forged ring around an agent": [
         link("side"),
@@ -353,13 +353,13 @@ def test_a_shape_told_span_by_span_is_what_it_is_at_once(
     spans = [with_true_hash(span) if isinstance(span, Call) else span for span in SHAPES[shape]]
     clear(database)
     ledger.commit([arriving(*spans)], price_by_sum)
-    at_once = told(database)
+    at_once = stored(database)
     turns = [spans, spans[::-1], *(random.Random(seed).sample(spans, len(spans)) for seed in range(3))]
     for turn in turns:
         clear(database)
         for span in turn:
             ledger.commit([arriving(span)], price_by_sum)
-        found = told(database)
+        found = stored(database)
         assert not problems(database)
         for table, lines in at_once.items():
             assert found[table] == lines, (table, [span.span_id for span in turn])

@@ -52,7 +52,7 @@ def test_an_edited_step_is_refused(empty_database_url: str) -> None:
         migrate(empty_database_url, [step(1, "select 2")])
 
 
-def test_a_newer_schema_is_refused_with_the_mend(empty_database_url: str) -> None:
+def test_a_newer_schema_is_refused_and_says_how_to_fix_it(empty_database_url: str) -> None:
     """An old program keeps its hands off a schema that it does not know."""
     migrate(empty_database_url)
     with psycopg.connect(empty_database_url) as connection:

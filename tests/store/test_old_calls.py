@@ -33,9 +33,9 @@ def move(database: Database, age: timedelta = NOW) -> int:
 
 def reported(number: int, start_ms: int = 0, **fields: Any) -> Call:
     """What one emitter of a call says, in a trace of its own. Of this size no call is looked for without an id."""
-    said: dict[str, Any] = {"call_id": "response:same", "scope": f"scope {number}", "quantities": {"characters": 7}}
+    defaults: dict[str, Any] = {"call_id": "response:same", "scope": f"scope {number}", "quantities": {"characters": 7}}
     trace = number.to_bytes(16, "big")
-    return call("a", parent=None, trace=trace, start_ms=start_ms, end_ms=start_ms + 1000, **said | fields)
+    return call("a", parent=None, trace=trace, start_ms=start_ms, end_ms=start_ms + 1000, **defaults | fields)
 
 
 def mixture() -> list[Call]:
@@ -151,10 +151,10 @@ def test_many_are_moved_in_parts(database: Database) -> None:
         " union all select key, md5(key::text)::uuid, date '2026-02-01', true, now()"
         " from unnest(array[-9223372036854775808, 9223372036854775807]) as key"
     )
-    said = "select call_hash, trace_id, bucket, is_shared from callfare.{} order by 1"
-    before = rows(database, said.format("provider_call"))
+    query = "select call_hash, trace_id, bucket, is_shared from callfare.{} order by 1"
+    before = rows(database, query.format("provider_call"))
     assert move(database) == 40_002
-    assert rows(database, said.format("provider_call_old")) == before
+    assert rows(database, query.format("provider_call_old")) == before
     assert rows(database, COUNTS) == [(0, 40_002)]
 
 

@@ -194,7 +194,7 @@ def test_a_final_workflow_sends_its_total_once(
             finalise(connection, idle=IDLE, now=RECEIVED_AT + IDLE * 2, outgoing=total_span)
     with outbox.claim() as claim:
         (sent,) = spans_of(claim)
-    said = {each.key: each.value.string_value for each in sent.attributes}
+    attributes = {each.key: each.value.string_value for each in sent.attributes}
     assert (sent.trace_id, sent.parent_span_id) == (TRACE, span_id("root"))
-    assert said["callfare.workflow.cost.amount"] == "0.001545"
-    assert said["callfare.cost.status"] == "priced"
+    assert attributes["callfare.workflow.cost.amount"] == "0.001545"
+    assert attributes["callfare.cost.status"] == "priced"

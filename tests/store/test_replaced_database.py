@@ -165,8 +165,8 @@ def test_names_too_long_for_an_index_cost_their_own_span(ledger: LedgerStore, da
     def long_name() -> str:
         return base64.b85encode(rng.randbytes(800)).decode()
 
-    said = Attribution(tenant=long_name(), category=long_name())
-    batch = request(call("a"), call("b", attribution=said, model=long_name()), call("c"))
+    attribution = Attribution(tenant=long_name(), category=long_name())
+    batch = request(call("a"), call("b", attribution=attribution, model=long_name()), call("c"))
     assert ledger.commit([batch], price_by_sum) == [Receipt(received=3, accepted=2, dead_letter=1)]
     ((detail,),) = rows(database, "select detail from callfare.dead_letter")
     assert "ProgramLimitExceeded" in detail

@@ -21,7 +21,7 @@ BOUND = 8
 
 def one_after_the_other(count: int, **fields: Any) -> list[Call]:
     """So many calls of one id, each in a trace of its own and each of another size."""
-    said: dict[str, Any] = {"call_id": "response:same"} | fields
+    stated: dict[str, Any] = {"call_id": "response:same"} | fields
     return [
         call(
             "a",
@@ -30,7 +30,7 @@ def one_after_the_other(count: int, **fields: Any) -> list[Call]:
             start_ms=2000 * number,
             end_ms=2000 * number + 1000,
             quantities={"input_tokens": 100 + number},
-            **said,
+            **stated,
         )
         for number in range(count)
     ]

@@ -51,7 +51,7 @@ QUANTITIES: tuple[dict[str, Any], ...] = (
 
 
 def a_call(number: int, randomness: Random) -> Any:
-    said = Attribution(
+    attribution = Attribution(
         tenant=randomness.choice(["acme", "globex"]),
         category=randomness.choice([None, "bot", "voice"]),
         user=randomness.choice([None, "ann", "bob"]),
@@ -68,7 +68,7 @@ def a_call(number: int, randomness: Random) -> Any:
         model=randomness.choice(["gpt-4o-mini", "gpt-4o"]),
         operation=randomness.choice(["chat", "speech_to_text", "text_to_speech"]),
         quantities=randomness.choice(QUANTITIES),
-        attribution=said,
+        attribution=attribution,
     )
 
 

@@ -19,8 +19,8 @@ Database = psycopg.Connection[Any]
 SPEECH: dict[str, Any] = {"operation": "text_to_speech", "provider": "elevenlabs", "model": "flash"}
 
 
-def timing(name: str, **said: Any) -> Timing:
-    return Timing(**{"trace_id": TRACE, "span_id": span_id(name), "started_at_unix_ns": RECEIVED_AT_UNIX_NS} | said)
+def timing(name: str, **fields: Any) -> Timing:
+    return Timing(**{"trace_id": TRACE, "span_id": span_id(name), "started_at_unix_ns": RECEIVED_AT_UNIX_NS} | fields)
 
 
 def spoken(*timings: Timing, **changes: Any) -> Facts:

@@ -38,9 +38,9 @@ def test_a_workflow_that_earns_and_makes_no_call_is_shown_with_its_own_tenant(
     ledger: LedgerStore, database: Database
 ) -> None:
     """Its calls are on another account; revenue stands on its own."""
-    said = Attribution(tenant="acme", workflow_name="support", revenue_amount="4.99", revenue_currency="USD")
+    attribution = Attribution(tenant="acme", workflow_name="support", revenue_amount="4.99", revenue_currency="USD")
     other = call("a", parent="root", attribution=Attribution(tenant="globex"))
-    ledger.commit([request(other, link("root", parent=None, attribution=said))], price_by_sum)
+    ledger.commit([request(other, link("root", parent=None, attribution=attribution))], price_by_sum)
     shown = "select tenant_id, request_count, revenue_usd is not null from callfare.workflow_cost order by 1"
     assert rows(database, shown) == [("acme", 0, True), ("globex", 1, False)]
     assert problems(database) == []

@@ -59,11 +59,13 @@ def test_history_becomes_part_of_the_journal(empty_database_url: str) -> None:
             " after_usd, before_unpriced, after_unpriced)"
             " values ('acme', 'globex', gen_random_uuid(), '2026-01-01Z', 2, 0.5, 1.25, 3, 1)"
         )
-        said = {
+        shown = {
             "record_revision": "to_jsonb(x) - 'revision_id'",
             "amendment": "to_jsonb(x) - 'amendment_id'",
         }
-        queries = [f"select ({columns})::text from callfare.{table} as x order by 1" for table, columns in said.items()]
+        queries = [
+            f"select ({columns})::text from callfare.{table} as x order by 1" for table, columns in shown.items()
+        ]
         before = [rows(database, query) for query in queries]
         assert migrate(empty_database_url) != []
         after = [rows(database, query) for query in queries]

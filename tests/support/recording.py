@@ -111,8 +111,8 @@ def text_of(spans: Iterable[ReadableSpan], *, ignored: str = "") -> str:
             (
                 span.name,
                 {
-                    name: said
-                    for name, said in (span.attributes or {}).items()
+                    name: value
+                    for name, value in (span.attributes or {}).items()
                     if not (ignored and name.startswith(ignored))
                 },
                 [(event.name, dict(event.attributes or {})) for event in span.events],

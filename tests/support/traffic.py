@@ -119,10 +119,12 @@ def _add_workflow(
         category = "bot" if index % 5 else "insights"
         at = started_at + timedelta(seconds=0 if model == "house-line" else chance.uniform(0, seconds * 0.9))
         took = seconds if model == "house-line" else chance.uniform(0.2, min(8, seconds * 0.1))
-        said: dict[str, Any] = {**owner, "callfare.category": category, "gen_ai.provider.name": provider}
-        said |= {"gen_ai.operation.name": MODELS.get(model, "chat"), "gen_ai.request.model": model}
-        said |= {"gen_ai.response.model": model} | {ATTRIBUTES[unit]: number for unit, number in quantities.items()}
-        _add_span(scope, (trace_id, index, 1), f"{said['gen_ai.operation.name']} {model}", (at, took), said)
+        attributes: dict[str, Any] = {**owner, "callfare.category": category, "gen_ai.provider.name": provider}
+        attributes |= {"gen_ai.operation.name": MODELS.get(model, "chat"), "gen_ai.request.model": model}
+        attributes |= {"gen_ai.response.model": model} | {
+            ATTRIBUTES[unit]: number for unit, number in quantities.items()
+        }
+        _add_span(scope, (trace_id, index, 1), f"{attributes['gen_ai.operation.name']} {model}", (at, took), attributes)
         day = at.date().isoformat()
         traffic.calls.append(Call(tenant, category, user, api_key, provider, model, trace_id.hex(), day, quantities))
 
@@ -141,7 +143,7 @@ def _calls(chance: random.Random, seconds: int) -> Iterator[tuple[str, str, dict
 
 
 def _add_span(
-    scope: Any, ids: tuple[bytes, int, int], name: str, when: tuple[datetime, float], said: dict[str, Any]
+    scope: Any, ids: tuple[bytes, int, int], name: str, when: tuple[datetime, float], attributes: dict[str, Any]
 ) -> None:
     (trace_id, span, parent), (at, seconds) = ids, when
     first = int.from_bytes(trace_id[:6], "big") * 100
@@ -152,7 +154,7 @@ def _add_span(
         name=name,
         started_at_unix_ns=int(at.timestamp() * 1_000_000) * 1_000,
         duration_ns=int(seconds * 1e9),
-        attributes={key: _stated(key, content) for key, content in said.items()},
+        attributes={key: _stated(key, content) for key, content in attributes.items()},
     )
     scope.spans.append(added)
 

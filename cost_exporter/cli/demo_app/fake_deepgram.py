@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 __all__ = ["FakeDeepgram"]
 
 _BYTES_PER_SAMPLE: Final = 2  # linear16
-_HEARD: Final = ("Where is my order?", "Can I still change the address?")
+_UTTERANCES: Final = ("Where is my order?", "Can I still change the address?")
 _REQUEST_ID: Final = "deepgram-1"
 
 
@@ -29,7 +29,7 @@ class FakeDeepgram:
         """Hear audio; answer each `Finalize` with the words of an utterance and `CloseStream` with the bill."""
         await socket.accept()
         bytes_per_second = int(socket.query_params["sample_rate"]) * _BYTES_PER_SAMPLE
-        audio_bytes, utterances = 0, iter(_HEARD)
+        audio_bytes, utterances = 0, iter(_UTTERANCES)
         while (message := await socket.receive())["type"] == "websocket.receive":
             audio_bytes += len(message.get("bytes") or b"")
             match json.loads(message.get("text") or "{}").get("type"):

@@ -135,12 +135,12 @@ def test_asynchronous_transcripts_are_billed(fake: FakeAssemblyAI, spans: Record
 
 def test_a_terminated_stream_is_billed_by_the_vendors_clock(fake: FakeAssemblyAI, spans: Recorded) -> None:
     """`session_duration_seconds`, not the audio that was sent."""
-    client, heard = _stream(fake), threading.Event()
-    client.on(StreamingEvents.Termination, lambda *_: heard.set())
+    client, terminated = _stream(fake), threading.Event()
+    client.on(StreamingEvents.Termination, lambda *_: terminated.set())
     client.connect(_params(keyterms_prompt=[CANARY]))
     client.stream(CHUNK * 3)
     client.disconnect(terminate=True)
-    assert heard.wait(PATIENCE_SECONDS), "the application's handler gets the event as before"
+    assert terminated.wait(PATIENCE_SECONDS), "the application's handler gets the event as before"
     assert fake.audio_bytes == [3 * 3200]
     assert (
         spans.one.items()

@@ -14,7 +14,7 @@ from tests.support.recording import Recorded
 from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of pydantic
-hears_live = pytest.mark.skipif(
+needs_live_uploads = pytest.mark.skipif(
     is_too_old("assemblyai", "live uploads", has=hasattr(assemblyai.SyncTranscriber, "transcribe_live")),
     reason="live uploads came with 1.5",
 )
@@ -33,7 +33,7 @@ def test_a_whole_upload_is_billed_by_the_vendors_duration(fake: FakeAssemblyAI, 
     assert "canary" not in spans.text()
 
 
-@hears_live
+@needs_live_uploads
 def test_a_live_upload_is_billed_as_well(fake: FakeAssemblyAI, spans: Recorded) -> None:
     """From an iterator, and pushed in."""
     config = assemblyai.SyncTranscriptionConfig(sample_rate=16_000, channels=1)
@@ -47,7 +47,7 @@ def test_a_live_upload_is_billed_as_well(fake: FakeAssemblyAI, spans: Recorded) 
     assert spans.values(names.REQUEST_MODEL) == ["sync", "sync"]
 
 
-@hears_live
+@needs_live_uploads
 def test_the_asyncio_transcriber_is_billed(fake: FakeAssemblyAI, spans: Recorded, wav) -> None:
     """Whole, live and pushed in."""
     config = assemblyai.SyncTranscriptionConfig(sample_rate=16_000, channels=1)

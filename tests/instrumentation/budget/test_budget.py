@@ -134,12 +134,12 @@ def test_a_budget_inside_itself_counts_once() -> None:
 
 def test_a_soft_budget_says_so_and_lets_pass(spans, caplog) -> None:
     """An event for each call, one line in the log, the callback for each."""
-    said: list[BudgetExceeded] = []
-    with spans.tracer.start_as_current_span("run"), budget("1", hard=False, on_exceeded=said.append) as money:
+    called_back: list[BudgetExceeded] = []
+    with spans.tracer.start_as_current_span("run"), budget("1", hard=False, on_exceeded=called_back.append) as money:
         for _ in range(3):
             spend(money, "0.6")
     assert money.spent_usd == Decimal("1.8")
-    assert [error.spent_usd for error in said] == [Decimal("0.6"), Decimal("1.2")]
+    assert [error.spent_usd for error in called_back] == [Decimal("0.6"), Decimal("1.2")]
     assert [event.name for event in spans.all[0].events] == ["callfare.budget.exceeded"] * 2
     assert spans.all[0].events[0].attributes["callfare.budget.estimate_usd"] == "0.6"
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
@@ -147,26 +147,26 @@ def test_a_soft_budget_says_so_and_lets_pass(spans, caplog) -> None:
 
 def test_a_shadow_budget_says_what_it_would_refuse(spans, caplog) -> None:
     """It calls nobody back: the application would act on a refusal that is none."""
-    said: list[BudgetExceeded] = []
-    with spans.tracer.start_as_current_span("run"), budget("1", hard="shadow", on_exceeded=said.append) as money:
+    called_back: list[BudgetExceeded] = []
+    with spans.tracer.start_as_current_span("run"), budget("1", hard="shadow", on_exceeded=called_back.append) as money:
         spend(money, "1.2")
     assert [event.name for event in spans.all[0].events] == ["callfare.budget.would_refuse"]
-    assert said == []
+    assert called_back == []
     assert "would have refused" in caplog.text
 
 
 def test_a_hard_budget_calls_back_before_it_refuses(spans, caplog) -> None:
     """A callback that raises is logged, and the refusal stays what it is."""
-    said: list[BudgetExceeded] = []
+    called_back: list[BudgetExceeded] = []
 
     def hang_up(error: BudgetExceeded) -> None:
-        said.append(error)
+        called_back.append(error)
         raise ValueError("no line")
 
     money = budget("1", on_exceeded=hang_up)
     with spans.tracer.start_as_current_span("run"), pytest.raises(BudgetExceeded) as refused, money.reserve("2"):
         pass
-    assert said == [refused.value]
+    assert called_back == [refused.value]
     assert [event.name for event in spans.all[0].events] == ["callfare.budget.refused"]
     assert "no line" in caplog.text
 

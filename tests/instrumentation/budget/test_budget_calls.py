@@ -121,10 +121,10 @@ def test_what_has_no_price_is_refused_by_a_hard_budget_alone(fake, spans, client
     assert (refused.value.reason, refused.value.estimate_usd) == ("unpriced", None)
     assert "tts-nobody-knows" in str(refused.value)
     assert fake.request_count == 0
-    said: list[BudgetExceeded] = []
-    with budget("1", hard=False, on_exceeded=said.append) as money:
+    called_back: list[BudgetExceeded] = []
+    with budget("1", hard=False, on_exceeded=called_back.append) as money:
         client.audio.speech.create(**unknown)
-    assert (fake.request_count, [error.reason for error in said]) == (1, ["unpriced"])
+    assert (fake.request_count, [error.reason for error in called_back]) == (1, ["unpriced"])
     assert amounts(money) == (0, 0)
 
 

@@ -78,12 +78,12 @@ def test_sockets_are_counted(fake: FakeCartesia, spans: Recorded) -> None:
     list(socket.send(transcript=CANARY, stream=True, **SPEECH))
     socket.close()
     assert spans.total(names.INPUT_CHARACTERS) == sum(fake.contexts.values()) == len(CANARY)
-    ears = SttWebsocket(fake.ws_url, "k", "2024-11-13")
-    ears.connect(model="ink-whisper", encoding="pcm_s16le", sample_rate=16_000)
+    recogniser = SttWebsocket(fake.ws_url, "k", "2024-11-13")
+    recogniser.connect(model="ink-whisper", encoding="pcm_s16le", sample_rate=16_000)
     for _ in range(4):
-        ears.send(CHUNK)
+        recogniser.send(CHUNK)
     until(lambda: fake.audio_bytes == [4 * 3200])
-    ears.close()
+    recogniser.close()
     assert spans.total(names.AUDIO_INPUT_SECONDS) == D("0.4")
     assert "canary" not in spans.text()
 

@@ -31,7 +31,7 @@ SPEECH: dict[str, Any] = {
 LIVE: dict[str, Any] = {"model": "ink-whisper", "encoding": "pcm_s16le", "sample_rate": 16_000}
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK uses old ways of websockets
-hears = pytest.mark.skipif(VERSION < (3, 1), reason="recognition sockets came with 3.1 or later")
+needs_recognition = pytest.mark.skipif(VERSION < (3, 1), reason="recognition sockets came with 3.1 or later")
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_clip_that_cannot_be_read_is_the_sdks_affair(fake: FakeCartesia, clien
     assert names.AUDIO_INPUT_SECONDS not in spans.one
 
 
-@hears
+@needs_recognition
 def test_every_name_of_the_voice_changer_is_counted_once(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """Older names, streams and raw responses, blocking and not."""
     changer, clip = client.voice_changer, _wav(1)
@@ -348,7 +348,7 @@ def test_each_context_belongs_to_who_sent_it(fake: FakeCartesia, client: Cartesi
 # --- recognition sockets -------------------------------------------------------------------------------------
 
 
-@hears
+@needs_recognition
 @pytest.mark.parametrize("kind", ["manual_finalize", "auto_finalize"])
 def test_recognition_counts_the_audio_sent(fake: FakeCartesia, client: Cartesia, spans: Recorded, kind: str) -> None:
     """Silence included."""
@@ -361,7 +361,7 @@ def test_recognition_counts_the_audio_sent(fake: FakeCartesia, client: Cartesia,
     assert spans.one[names.SESSION_STATE] == "closed"
 
 
-@hears
+@needs_recognition
 def test_a_reconnect_goes_on_with_the_session(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """Two connections, one session: what both received is what it says."""
     fake.breaks_after_bytes = 3200
@@ -381,7 +381,7 @@ def test_a_reconnect_goes_on_with_the_session(fake: FakeCartesia, client: Cartes
     assert len(set(spans.values(names.SESSION_ID))) == 1
 
 
-@hears
+@needs_recognition
 def test_a_recogniser_that_is_opened_again_is_counted_again(
     fake: FakeCartesia, client: Cartesia, spans: Recorded
 ) -> None:
@@ -401,7 +401,7 @@ def test_a_recogniser_that_is_opened_again_is_counted_again(
     assert spans.values(names.CALL_REFUSED) == [None, None, True]
 
 
-@hears
+@needs_recognition
 def test_a_break_without_reconnect_is_lost_and_billed(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """The application gets the error."""
     fake.breaks_after_bytes = 3200
@@ -413,7 +413,7 @@ def test_a_break_without_reconnect_is_lost_and_billed(fake: FakeCartesia, client
     assert spans.one[names.SESSION_STATE] == "lost"
 
 
-@hears
+@needs_recognition
 def test_a_refused_recogniser_is_one_free_span(fake: FakeCartesia, client: Cartesia, spans: Recorded) -> None:
     """401 at the handshake."""
     fake.refuse_next = [401]
@@ -422,7 +422,7 @@ def test_a_refused_recogniser_is_one_free_span(fake: FakeCartesia, client: Carte
     assert spans.one.items() >= {names.HTTP_STATUS_CODE: 401, names.CALL_REFUSED: True}.items()
 
 
-@hears
+@needs_recognition
 def test_an_asynchronous_recogniser_is_counted(fake: FakeCartesia, spans: Recorded) -> None:
     """The asynchronous connection."""
 

@@ -49,8 +49,8 @@ def test_the_results_are_the_same_with_and_without(fake: FakeDeepgram) -> None:
         with client.listen.v1.connect(**LIVE) as socket:
             socket.send_media(CHUNK)
             send(socket, "CloseStream")
-            heard = [message.dict() for message in socket]
-        return [file, heard, list(client.speak.v1.audio.generate(text=CANARY, model="aura-2-thalia-en"))]
+            received = [message.dict() for message in socket]
+        return [file, received, list(client.speak.v1.audio.generate(text=CANARY, model="aura-2-thalia-en"))]
 
     plain = run()
     with recorded(DeepgramInstrumentor):

@@ -71,9 +71,9 @@ def test_timestamps_and_transcription(fake, spans, client, wav) -> None:
     """Complete answers: characters, and the measured seconds of the upload."""
     client.text_to_speech.convert_with_timestamps(voice_id="v1", text=TEXT)
     client.speech_to_text.convert(model_id="scribe_v1", file=wav(2))
-    speech, heard = spans.attributes
+    speech, transcription = spans.attributes
     assert speech[names.INPUT_CHARACTERS] == 14
-    assert heard[names.AUDIO_INPUT_SECONDS] in {2.0, 7.25}  # 7.25 where the release knows the answer's field
+    assert transcription[names.AUDIO_INPUT_SECONDS] in {2.0, 7.25}  # 7.25 where the release knows the answer's field
 
 
 def test_effects_and_conversions_are_recorded(fake, spans, client, wav) -> None:

@@ -78,12 +78,12 @@ def test_a_conversation_is_a_session_below_who_began_it(fake, spans) -> None:
     greeted(talk)
     talk.end_session()
     assert talk.wait_for_session_end() == "conversation-1"
-    said = billed(spans).attributes
+    attributes = billed(spans).attributes
     assert billed(spans).parent == call.get_span_context()
-    assert (said[names.OPERATION_NAME], said[names.REQUEST_MODEL]) == ("voice_agent", "conversational-ai")
-    assert (said[names.RESPONSE_ID], said[names.SESSION_STATE]) == ("conversation-1", "closed")
-    assert 0 < said[names.SESSION_SECONDS] < PATIENCE_SECONDS
-    assert names.AUDIO_INPUT_SECONDS not in said
+    assert (attributes[names.OPERATION_NAME], attributes[names.REQUEST_MODEL]) == ("voice_agent", "conversational-ai")
+    assert (attributes[names.RESPONSE_ID], attributes[names.SESSION_STATE]) == ("conversation-1", "closed")
+    assert 0 < attributes[names.SESSION_SECONDS] < PATIENCE_SECONDS
+    assert names.AUDIO_INPUT_SECONDS not in attributes
     assert not reporter()._due_at_seconds
 
 

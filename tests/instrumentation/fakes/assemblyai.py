@@ -114,20 +114,20 @@ class FakeAssemblyAI(FakeServer):
         )
         flush_id = 0
         async for message in socket:
-            told = json.loads(message.data)
-            if told["type"] == "Generate":
-                self.spoken_characters += len(told["text"])
+            content = json.loads(message.data)
+            if content["type"] == "Generate":
+                self.spoken_characters += len(content["text"])
                 if self.breaks_speech:
                     cut(request)
                     break
-            elif told["type"] == "Flush":
+            elif content["type"] == "Flush":
                 await socket.send_json({"type": "Audio", "flush_id": flush_id, "audio": "AAAA"})
                 await socket.send_json({"type": "FlushDone", "flush_id": flush_id, "audio_duration_ms": 500})
                 flush_id += 1
-            elif told["type"] == "Cancel":
+            elif content["type"] == "Cancel":
                 await socket.send_json({"type": "Cancelled", "audio_duration_seconds": 0.25})
                 flush_id += 1
-            elif told["type"] == "Terminate":
+            elif content["type"] == "Terminate":
                 await socket.send_json(
                     {
                         "type": "Termination",
@@ -149,13 +149,13 @@ class FakeAssemblyAI(FakeServer):
         )  # fmt: skip
 
     async def complete(self, request: web.Request) -> web.Response:
-        told = await request.json()
+        content = await request.json()
         usage = {**self.tokens, "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 0}}
-        if not told.get("stream"):
+        if not content.get("stream"):
             answer = {"role": "assistant", "content": "canary answer"}
             choices = [{"index": 0, "finish_reason": "stop", "message": answer}]
             return web.json_response({"request_id": "chat-1", "choices": choices, "usage": usage})
-        chunk = {"id": "chat-2", "object": "chat.completion.chunk", "created": 1, "model": f"{told['model']}-dated"}
+        chunk = {"id": "chat-2", "object": "chat.completion.chunk", "created": 1, "model": f"{content['model']}-dated"}
         piece = {**chunk, "choices": [{"index": 0, "delta": {"content": "canary"}}]}
         pieces = [piece, piece, {**chunk, "choices": [], "usage": usage}]
         body = "".join(f"data: {json.dumps(each)}\n\n" for each in pieces) + "data: [DONE]\n\n"

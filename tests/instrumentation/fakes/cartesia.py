@@ -85,27 +85,27 @@ class FakeCartesia(FakeServer):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:
-            said = json.loads(message.data)
-            context = said["context_id"]
-            if said.get("cancel"):
+            content = json.loads(message.data)
+            context = content["context_id"]
+            if content.get("cancel"):
                 continue
-            self.contexts[context] = self.contexts.get(context, 0) + len(said["transcript"])
+            self.contexts[context] = self.contexts.get(context, 0) + len(content["transcript"])
             if self.breaks_speech:
                 cut(request)
                 break
-            if context in self.errors_on or self.refuses(said):
+            if context in self.errors_on or self.refuses(content):
                 error = {"type": "error", "context_id": context, "done": True, "error": "canary"}
                 stated = {} if self.error_status is None else {"status_code": self.error_status}
                 await socket.send_json(error | stated)
                 continue
             await socket.send_json(_chunk(context))
-            if not said.get("continue") and not self.never_finishes:
+            if not content.get("continue") and not self.never_finishes:
                 await socket.send_json({"type": "done", "context_id": context, "status_code": 200, "done": True})
         return socket
 
-    def refuses(self, said: dict[str, object]) -> bool:
+    def refuses(self, content: dict[str, object]) -> bool:
         """Whether this message, of any context, is answered by an error."""
-        del said
+        del content
         return False
 
     async def transcribe(self, request: web.Request) -> web.Response:

@@ -64,7 +64,7 @@ class FakeDeepgram(FakeServer):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.queries.append(dict(request.query))
-        connection, said = len(self.audio_bytes), 0.0
+        connection, answered_seconds = len(self.audio_bytes), 0.0
         self.audio_bytes.append(0)
         async for message in socket:
             if message.type == WSMsgType.BINARY:
@@ -72,7 +72,7 @@ class FakeDeepgram(FakeServer):
                 if self.breaks_after_bytes is not None and self.audio_bytes[connection] >= self.breaks_after_bytes:
                     cut(request)
                     break
-                said = await self._result(socket, request, connection, said)
+                answered_seconds = await self._result(socket, request, connection, answered_seconds)
             elif json.loads(message.data)["type"] == "CloseStream":
                 if self.says_goodbye:
                     await socket.send_json(self._goodbye(request, connection))
@@ -141,10 +141,10 @@ class FakeDeepgram(FakeServer):
                                 "model_uuid": "m"})  # fmt: skip
         pending, sequence = 0, 0
         async for message in socket:
-            said = json.loads(message.data)
-            if said["type"] == "Speak":
-                pending += len(said["text"])
-            elif said["type"] == "Flush":
+            content = json.loads(message.data)
+            if content["type"] == "Speak":
+                pending += len(content["text"])
+            elif content["type"] == "Flush":
                 self.characters.append(pending)
                 pending, sequence = 0, sequence + 1
                 if self.breaks_speech_after_chunks is not None:
@@ -152,11 +152,11 @@ class FakeDeepgram(FakeServer):
                     break
                 await socket.send_bytes(SPOKEN)
                 await socket.send_json({"type": "Flushed", "sequence_id": sequence})
-            elif said["type"] == "Clear":
+            elif content["type"] == "Clear":
                 self.characters.append(pending)
                 pending = 0
                 await socket.send_json({"type": "Cleared", "sequence_id": sequence})
-            elif said["type"] == "Close":
+            elif content["type"] == "Close":
                 await socket.close()
         if pending:
             self.characters.append(pending)
@@ -168,25 +168,25 @@ class FakeDeepgram(FakeServer):
         await socket.send_json({"type": "Connected", "request_id": "dg-flux", "session_id": "s"})
         pending, turn = 0, 0
         async for message in socket:
-            said = json.loads(message.data)
+            content = json.loads(message.data)
             bill = {
                 "speech_id": f"turn-{turn}", "audio_duration_ms": 50, "input_character_count": pending,
                 "billable_character_count": max(0, pending - 1),
                 "controls_applied": {"pronunciations_applied": 0, "pauses_applied": 0, "pronunciation_warnings": 0},
             }  # fmt: skip
-            if said["type"] == "Speak":
-                pending += len(said["text"])
-            elif said["type"] == "Flush":
+            if content["type"] == "Speak":
+                pending += len(content["text"])
+            elif content["type"] == "Flush":
                 await socket.send_json({"type": "Flushed", "speech_id": f"turn-{turn}"})
                 await socket.send_bytes(SPOKEN)
                 await socket.send_json({"type": "SpeechMetadata", **bill})
                 self.characters.append(pending)
                 pending, turn = 0, turn + 1
-            elif said["type"] == "Interrupt":
+            elif content["type"] == "Interrupt":
                 await socket.send_json({"type": "SpeechInterrupted", "audio_played_ms": 10, "metadata": bill})
                 self.characters.append(pending)
                 pending, turn = 0, turn + 1
-            elif said["type"] == "Close":
+            elif content["type"] == "Close":
                 await socket.close()
         return socket
 

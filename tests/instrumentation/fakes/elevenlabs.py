@@ -105,8 +105,8 @@ class ElevenLabsFake(FakeServer):
             self.audio_bytes += len(upload.file.read())
         words = {"language_code": "en", "language_probability": 1.0, "text": "the secret words", "words": []}
         if form.get("multichannel_output_style") == "combined":
-            said = {"text": "secret", "type": "word", "logprob": 0.0, "channel_index": 1}
-            return web.json_response({**words, "words": [said], "audio_duration_secs": 5.5})
+            word = {"text": "secret", "type": "word", "logprob": 0.0, "channel_index": 1}
+            return web.json_response({**words, "words": [word], "audio_duration_secs": 5.5})
         if form.get("use_multi_channel") == "true":
             channels = [{**words, "channel_index": index} for index in range(2)]
             return web.json_response({"transcripts": channels, "audio_duration_secs": 5.5})
@@ -135,9 +135,9 @@ class ElevenLabsFake(FakeServer):
         await socket.send_json({"message_type": "session_started", "session_id": "s"})
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                told = json.loads(message.data)
-                self.audio_bytes += len(base64.b64decode(told["audio_base_64"]))
-                if told["commit"]:
+                content = json.loads(message.data)
+                self.audio_bytes += len(base64.b64decode(content["audio_base_64"]))
+                if content["commit"]:
                     await socket.send_json({"message_type": "committed_transcript", "text": "the secret words"})
         return socket
 
@@ -148,11 +148,11 @@ class ElevenLabsFake(FakeServer):
         self.conversation_count += 1
         name = f"conversation-{self.conversation_count}"
         async for message in socket:
-            told = json.loads(message.data)
-            if told.get("type") == "conversation_initiation_client_data":
+            content = json.loads(message.data)
+            if content.get("type") == "conversation_initiation_client_data":
                 event = {"conversation_id": name, "agent_output_audio_format": "pcm_16000"}
                 greeting = {"type": "conversation_initiation_metadata", "conversation_initiation_metadata_event": event}
                 await socket.send_json(greeting)
-            elif told.get("user_audio_chunk") == base64.b64encode(b"goodbye").decode():
+            elif content.get("user_audio_chunk") == base64.b64encode(b"goodbye").decode():
                 await socket.close()
         return socket

@@ -135,10 +135,10 @@ class OpenAIFake(FakeServer):
         session = {"id": "sess_t", "type": "translation", "model": request.query["model"], "audio": {}, "expires_at": 1}
         await socket.send_json({"type": "session.created", "event_id": "1", "session": session})
         async for message in socket:
-            said = json.loads(message.data)
-            if said["type"] == "session.input_audio_buffer.append":
-                self.translated_bytes += len(base64.b64decode(said["audio"]))
-            elif said["type"] == "session.close":
+            content = json.loads(message.data)
+            if content["type"] == "session.input_audio_buffer.append":
+                self.translated_bytes += len(base64.b64decode(content["audio"]))
+            elif content["type"] == "session.close":
                 await socket.send_json({"type": "session.closed", "event_id": "2"})
         return socket
 

@@ -165,7 +165,7 @@ def pushed(stream: _Stream, seconds: float) -> None:
         stream.push_frame(rtc.AudioFrame(bytes(samples * 2), 16_000, 1, samples))
 
 
-def heard(spans) -> list[dict]:
+def recognitions(spans) -> list[dict]:
     return [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
 
 
@@ -182,7 +182,7 @@ def test_the_life_of_an_idle_socket_is_no_audio(spans) -> None:
         await recogniser.aclose()
 
     asyncio.run(run())
-    assert sum(found[names.AUDIO_INPUT_SECONDS] for found in heard(spans)) == 5.0
+    assert sum(found[names.AUDIO_INPUT_SECONDS] for found in recognitions(spans)) == 5.0
 
 
 def test_a_broken_connection_makes_an_estimate(spans) -> None:
@@ -198,7 +198,7 @@ def test_a_broken_connection_makes_an_estimate(spans) -> None:
         await recogniser.aclose()
 
     asyncio.run(run())
-    assert {found[names.USAGE_SOURCE] for found in heard(spans)} == {"estimated"}
+    assert {found[names.USAGE_SOURCE] for found in recognitions(spans)} == {"estimated"}
 
 
 @pytest.mark.parametrize("reports", [True, False])
@@ -216,7 +216,7 @@ def test_the_end_of_the_process_tells_the_last_interval(spans, reports) -> None:
         await stream.aclose()
 
     asyncio.run(run())
-    (found,) = heard(spans)
+    (found,) = recognitions(spans)
     assert found[names.AUDIO_INPUT_SECONDS] == (7.0 if reports else 2.0)
     assert (found[names.USAGE_SOURCE], found[names.SESSION_STATE]) == ("estimated", "lost")
 
@@ -294,8 +294,8 @@ def test_an_attempt_that_broke_off_makes_an_estimate(spans, status, source) -> N
         context.add_message(role="user", content="hi")
         async with plugin.LLM(model="gpt-4o-mini", **connection).chat(chat_ctx=context) as answer:
             assert [chunk async for chunk in answer]
-        async with plugin.TTS(model="tts-1", response_format="pcm", **connection).synthesize("Good morning.") as said:
-            assert [frame async for frame in said]
+        async with plugin.TTS(model="tts-1", response_format="pcm", **connection).synthesize("Good morning.") as speech:
+            assert [frame async for frame in speech]
 
     with _Breaking(status) as server:
         asyncio.run(run(server))
@@ -314,7 +314,7 @@ def test_a_realtime_models_transcription_is_billed_by_its_tokens(spans) -> None:
     )  # fmt: skip
     session.emit("metrics_collected", metrics)
     shutdown._end_what_is_open()
-    (found,) = heard(spans)
+    (found,) = recognitions(spans)
     assert (found[names.INPUT_TOKENS], found[names.INPUT_AUDIO_TOKENS], found[names.OUTPUT_TOKENS]) == (13, 13, 9)
     assert names.AUDIO_INPUT_SECONDS not in found
     assert found[names.PROVIDER_NAME] == "openai"

@@ -204,22 +204,22 @@ class Listening(stt.STT):
         raise NotImplementedError
 
     def stream(self, *, language=NOT_GIVEN, conn_options=DEFAULT_API_CONNECT_OPTIONS):
-        return Hearing(stt=self, conn_options=conn_options)
+        return RecognitionStream(stt=self, conn_options=conn_options)
 
 
-class Hearing(stt.RecognizeStream):
+class RecognitionStream(stt.RecognizeStream):
     async def _run(self) -> None:
-        heard, kinds = 0.0, stt.SpeechEventType
+        seconds, kinds = 0.0, stt.SpeechEventType
         async for frame in self._input_ch:
             if not isinstance(frame, rtc.AudioFrame):
                 continue
-            heard += frame.duration
-            if heard == 1.0:
+            seconds += frame.duration
+            if seconds == 1.0:
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.START_OF_SPEECH))
-                said = stt.SpeechData(language=LanguageCode("en"), text="Where is my order?", confidence=1.0)
-                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.FINAL_TRANSCRIPT, alternatives=[said]))
+                words = stt.SpeechData(language=LanguageCode("en"), text="Where is my order?", confidence=1.0)
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.FINAL_TRANSCRIPT, alternatives=[words]))
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.END_OF_SPEECH))
-                usage = stt.RecognitionUsage(audio_duration=heard)
+                usage = stt.RecognitionUsage(audio_duration=seconds)
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.RECOGNITION_USAGE, recognition_usage=usage))
 
 
@@ -286,9 +286,9 @@ def test_an_agent_session_is_recorded_once(spans) -> None:
     finally:
         speech.uninstrument()
     gc.collect()
-    heard = [found for found in ours(spans) if found[names.OPERATION_NAME] == "speech_to_text"]
-    assert [found[names.SESSION_STATE] for found in heard] == ["closed"]
-    assert (heard[0][names.PROVIDER_NAME], heard[0][names.REQUEST_MODEL]) == ("deepgram", "nova-3")
+    recognitions = [found for found in ours(spans) if found[names.OPERATION_NAME] == "speech_to_text"]
+    assert [found[names.SESSION_STATE] for found in recognitions] == ["closed"]
+    assert (recognitions[0][names.PROVIDER_NAME], recognitions[0][names.REQUEST_MODEL]) == ("deepgram", "nova-3")
     assert spans.total(names.AUDIO_INPUT_SECONDS) == 1
     assert fake.characters > 0
     assert spans.total(names.INPUT_CHARACTERS) == fake.characters

@@ -80,10 +80,10 @@ def test_speech_is_as_long_as_its_frames(fake, spans, instrumented, answer, stre
     with sync_client(fake) as client:
         if streams:
             with client.audio.speech.with_streaming_response.create(**asked) as streamed:
-                heard = b"".join(streamed.iter_bytes())
+                received = b"".join(streamed.iter_bytes())
         else:
-            heard = client.audio.speech.create(**asked).content
-    assert heard == body
+            received = client.audio.speech.create(**asked).content
+    assert received == body
     assert spans.only.get(names.AUDIO_OUTPUT_SECONDS) == seconds
     assert spans.only[names.INPUT_CHARACTERS] == fake.characters == 14
 
@@ -101,11 +101,11 @@ def test_events_of_speech_left_early_are_as_long_as_their_sound(fake, spans, ins
     with sync_client(fake) as client, client.audio.speech.with_streaming_response.create(**asked) as streamed:
         lines = streamed.iter_lines()
         next(lines)
-    heard = spans.attributes[1]
+    left_early = spans.attributes[1]
     assert counted == 101
-    assert heard[names.FINISH_REASONS] == ("interrupted",)
-    assert names.OUTPUT_TOKENS not in heard
-    assert 0 < heard[names.AUDIO_OUTPUT_SECONDS] <= 1
+    assert left_early[names.FINISH_REASONS] == ("interrupted",)
+    assert names.OUTPUT_TOKENS not in left_early
+    assert 0 < left_early[names.AUDIO_OUTPUT_SECONDS] <= 1
 
 
 def test_speech_nobody_listened_to_has_no_length(fake, spans, instrumented) -> None:

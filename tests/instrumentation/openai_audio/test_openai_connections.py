@@ -51,8 +51,8 @@ def transcribed(usage: dict, part: int = 0) -> dict:
     }  # fmt: skip
 
 
-def created(model: str = "gpt-realtime", heard_by: str = "whisper-1") -> dict:
-    session = {"type": "realtime", "model": model, "audio": {"input": {"transcription": {"model": heard_by}}}}
+def created(model: str = "gpt-realtime", transcribed_by: str = "whisper-1") -> dict:
+    session = {"type": "realtime", "model": model, "audio": {"input": {"transcription": {"model": transcribed_by}}}}
     return {"type": "session.created", "event_id": "1", "session": session}
 
 
@@ -71,7 +71,7 @@ def test_realtime_responses_and_transcripts_are_spans_of_their_own(fake, spans, 
     ):
         received = [connection.recv().type for _ in fake.realtime_events]
     assert received == [event["type"] for event in fake.realtime_events]
-    first, second, heard = spans.attributes
+    first, second, transcription = spans.attributes
     assert first[names.REQUEST_MODEL] == "gpt-realtime"
     assert (first[names.INPUT_TOKENS], first[names.INPUT_AUDIO_TOKENS], first[names.CACHE_READ_TOKENS]) == (
         200,
@@ -81,8 +81,8 @@ def test_realtime_responses_and_transcripts_are_spans_of_their_own(fake, spans, 
     assert (first[names.CACHE_AUDIO_READ_TOKENS], first[names.OUTPUT_AUDIO_TOKENS]) == (40, 80)
     assert second[names.FINISH_REASONS] == ("interrupted",)
     assert second[names.OUTPUT_TOKENS] == 100
-    assert heard[names.OPERATION_NAME] == "speech_to_text"
-    assert (heard[names.REQUEST_MODEL], heard[names.AUDIO_INPUT_SECONDS]) == ("whisper-1", 3.5)
+    assert transcription[names.OPERATION_NAME] == "speech_to_text"
+    assert (transcription[names.REQUEST_MODEL], transcription[names.AUDIO_INPUT_SECONDS]) == ("whisper-1", 3.5)
 
 
 @pytest.mark.parametrize("how", ["recv", "recv_bytes", "iteration", "recv_bytes and parse_event"])

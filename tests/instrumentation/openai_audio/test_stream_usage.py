@@ -165,13 +165,13 @@ def test_instrumenting_again_lies_outside_what_came_since(fake: OpenAIFake, aski
         Completions.create = before
 
 
-@pytest.mark.parametrize(("said", "asked"), [(None, None), ("1", ASKED), ("0", None), ("off", None)])
+@pytest.mark.parametrize(("variable", "asked"), [(None, None), ("1", ASKED), ("0", None), ("off", None)])
 def test_the_variable_counts_by_hand_as_well(
-    fake: OpenAIFake, monkeypatch: pytest.MonkeyPatch, said: str | None, asked: dict[str, bool] | None
+    fake: OpenAIFake, monkeypatch: pytest.MonkeyPatch, variable: str | None, asked: dict[str, bool] | None
 ) -> None:
     """`OpenAIAudioInstrumentor().instrument()` is enough, and takes it off again. Nobody knows this host."""
-    if said is not None:
-        monkeypatch.setenv("CALLFARE_INCLUDE_USAGE", said)
+    if variable is not None:
+        monkeypatch.setenv("CALLFARE_INCLUDE_USAGE", variable)
     instrumentor = OpenAIAudioInstrumentor()
     instrumentor.instrument()
     chunks(fake)

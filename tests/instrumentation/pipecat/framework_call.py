@@ -87,8 +87,8 @@ def paid(spans) -> list:
 
 def test_a_call_is_one_trace_with_a_name(fake, spans) -> None:
     """Every span of it, the vendors' included; the id is Pipecat's own, the tenant what the task was told."""
-    said = {names.TENANT_ID: "acme", "app.version": 7}
-    asyncio.run(answered(services(fake), conversation_id="call-7", additional_span_attributes=said))
+    stated = {names.TENANT_ID: "acme", "app.version": 7}
+    asyncio.run(answered(services(fake), conversation_id="call-7", additional_span_attributes=stated))
     (root,) = named(spans, CALL)
     assert root.parent is None
     assert {span.context.trace_id for span in spans.all} == {root.context.trace_id}
@@ -340,11 +340,13 @@ class _Opaque(STTService):
 
 def test_audio_that_is_not_sent_in_an_outage_is_not_billed(spans) -> None:
     """Pipecat counts what the service is handed: 20 pieces, of which 10 went out."""
-    ear = _Socket(1.0)
-    asyncio.run(answered([ear], *[audio(0.1)] * 20))
-    heard = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
-    assert sum(found.get(names.AUDIO_INPUT_SECONDS, 0) for found in heard) == pytest.approx(ear.sent, abs=0.11)
-    assert {found[names.USAGE_SOURCE] for found in heard} == {"client"}
+    recogniser = _Socket(1.0)
+    asyncio.run(answered([recogniser], *[audio(0.1)] * 20))
+    recognitions = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
+    assert sum(found.get(names.AUDIO_INPUT_SECONDS, 0) for found in recognitions) == pytest.approx(
+        recogniser.sent, abs=0.11
+    )
+    assert {found[names.USAGE_SOURCE] for found in recognitions} == {"client"}
 
 
 class _Reconnecting(_Socket):
@@ -361,12 +363,12 @@ class _Reconnecting(_Socket):
 def test_a_lost_connection_makes_an_estimate(spans) -> None:
     """What was on its way when it broke may not have arrived, although another one is there at once."""
     asyncio.run(answered([_Reconnecting(1.0)], *[audio(0.1)] * 20))
-    heard = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
-    assert {found[names.USAGE_SOURCE] for found in heard} == {"estimated"}
+    recognitions = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
+    assert {found[names.USAGE_SOURCE] for found in recognitions} == {"estimated"}
 
 
 def test_audio_of_a_hidden_connection_is_estimated(spans) -> None:
     """Whether it went out is not to be seen from here."""
     asyncio.run(answered([_Opaque()], *[audio(0.1)] * 20))
-    (heard,) = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
-    assert (heard[names.AUDIO_INPUT_SECONDS], heard[names.USAGE_SOURCE]) == (2.0, "estimated")
+    (recognitions,) = [found for found in spans.attributes if found.get(names.OPERATION_NAME) == "speech_to_text"]
+    assert (recognitions[names.AUDIO_INPUT_SECONDS], recognitions[names.USAGE_SOURCE]) == (2.0, "estimated")

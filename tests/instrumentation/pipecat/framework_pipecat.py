@@ -188,8 +188,8 @@ def test_recognition_through_deepgrams_sdk_is_billed_once(spans, instrumented) -
 def test_one_segment_through_openais_sdk_is_billed_once(openai_fake, spans, instrumented) -> None:
     """Pipecat reports a segment before it sends it: that one is not the bill either."""
     service = OpenAISTTService(api_key="k", base_url=f"{openai_fake.url}/v1", model="gpt-4o-transcribe")
-    said = (VADUserStartedSpeakingFrame(), *[sound(0.2)] * 5, VADUserStoppedSpeakingFrame(), None)
-    asyncio.run(ran(service, *said, until=lambda: operations(spans, "speech_to_text")))
+    segment = (VADUserStartedSpeakingFrame(), *[sound(0.2)] * 5, VADUserStoppedSpeakingFrame(), None)
+    asyncio.run(ran(service, *segment, until=lambda: operations(spans, "speech_to_text")))
     (bill,) = billed(spans, "speech_to_text")
     assert bill[names.INPUT_TOKENS] == 14
     assert len(openai_fake.uploads) == 1

@@ -53,8 +53,8 @@ class Realtime(FakeServer):
         return socket
 
     async def _answer(self, socket: web.WebSocketResponse) -> None:
-        heard = {"item_id": f"item_{self.answered}", "content_index": 0, "transcript": "the secret words"}
-        done = {"type": "conversation.item.input_audio_transcription.completed", "event_id": "e2", **heard}
+        transcript = {"item_id": f"item_{self.answered}", "content_index": 0, "transcript": "the secret words"}
+        done = {"type": "conversation.item.input_audio_transcription.completed", "event_id": "e2", **transcript}
         await socket.send_json(done if self._usage is None else done | {"usage": self._usage})
         usage = {"total_tokens": 150, "input_tokens": 100, "output_tokens": 50}
         response = {"id": f"resp_{self.answered}", "object": "realtime.response", "status": "completed", "output": []}

@@ -29,8 +29,8 @@ FIRST, SECOND = "Good morning.", "What can I do?"
 class Cartesia(FakeCartesia):
     """Answers by an error whatever has a word in it, before or after audio."""
 
-    def refuses(self, said: dict[str, object]) -> bool:
-        return "error" in str(said["transcript"])
+    def refuses(self, content: dict[str, object]) -> bool:
+        return "error" in str(content["transcript"])
 
 
 @pytest.fixture
@@ -61,8 +61,10 @@ def call(spans, fake: Cartesia, *frames, **options) -> list[dict]:
         for frame in frames:
             await task.queue_frame(frame)
             if isinstance(frame, (TTSSpeakFrame, LLMFullResponseEndFrame)):
-                said = sum(fake.contexts.values())
-                await asyncio.to_thread(wait_until, "the text", lambda said=said: sum(fake.contexts.values()) > said)
+                before = sum(fake.contexts.values())
+                await asyncio.to_thread(
+                    wait_until, "the text", lambda before=before: sum(fake.contexts.values()) > before
+                )
                 await asyncio.sleep(0.2)
         await task.queue_frame(EndFrame())
         await running

@@ -56,7 +56,7 @@ def test_another_hour_of_the_days_before_is_no_measure(ledger: LedgerStore, data
     assert sweep_at(database, SPIKES) == 0
 
 
-def hear(database: Database, *minutes: int, service: str = "bot") -> None:
+def send(database: Database, *minutes: int, service: str = "bot") -> None:
     """The service sends something at these minutes after NOW."""
     for at in minutes:
         database.execute("insert into callfare.spend_mark (tenant_id, service_name) values ('acme', %s)", (service,))
@@ -70,11 +70,11 @@ def silent_at(database: Database, minute: int, *, listening_since: int = -1000) 
 
 def test_a_service_that_was_sending_and_is_silent_alerts_once(database: Database) -> None:
     """And again when it falls silent another time, for longer than it ever was."""
-    hear(database, *range(0, 65, 5))
+    send(database, *range(0, 65, 5))
     assert silent_at(database, 85) == 0
     assert silent_at(database, 91) == 1
     assert silent_at(database, 200) == 0
-    hear(database, 200)  # silent for 140 minutes: that is how it is
+    send(database, 200)  # silent for 140 minutes: that is how it is
     assert silent_at(database, 300) == 0
     assert silent_at(database, 200 + 281) == 1
     assert deliveries(database) == [("ops", "silence"), ("ops", "silence")]
@@ -82,13 +82,13 @@ def test_a_service_that_was_sending_and_is_silent_alerts_once(database: Database
 
 def test_a_service_that_sent_once_or_for_a_moment_was_not_sending(database: Database) -> None:
     """A script is done."""
-    hear(database, 0, 5, service="script")
+    send(database, 0, 5, service="script")
     assert silent_at(database, 100) == 0
 
 
 def test_nobody_was_silent_while_callfare_did_not_listen(database: Database) -> None:
     """After a restart services have time to come back."""
-    hear(database, *range(0, 65, 5))
+    send(database, *range(0, 65, 5))
     assert silent_at(database, 500, listening_since=490) == 0
     assert silent_at(database, 521, listening_since=490) == 1
 
@@ -96,7 +96,7 @@ def test_nobody_was_silent_while_callfare_did_not_listen(database: Database) -> 
 def test_a_service_of_a_week_ago_begins_again(database: Database) -> None:
     """Its gap of a week is not how it is."""
     week = 7 * 24 * 60
-    hear(database, 0, 60, week + 100, week + 170)
+    send(database, 0, 60, week + 100, week + 170)
     assert silent_at(database, week + 170 + 141) == 1
 
 

@@ -23,8 +23,8 @@ CENT = D("0.01")
 
 def ask(database: Database, process: str = "p", held: Lease | None = None, **asked: D) -> Lease:
     lease_id = None if held is None else held.lease_id
-    said = LeaseAsked(**({"estimate_usd": CENT} | asked))
-    return lease(database, ACME, said, namespace="default", process_id=process, lease_id=lease_id, at=NOW)
+    wanted = LeaseAsked(**({"estimate_usd": CENT} | asked))
+    return lease(database, ACME, wanted, namespace="default", process_id=process, lease_id=lease_id, at=NOW)
 
 
 def fall_silent(database: Database, process: str = "p") -> None:
@@ -155,8 +155,8 @@ def test_a_lease_ends_with_its_window_or_its_budgets(database: Database, change:
         at += timedelta(days=1)
     else:
         set_budget(database, "other", "5", category="uncategorised")
-    said = LeaseAsked(estimate_usd=CENT, admitted_usd=D("0.03"))
-    second = lease(database, ACME, said, namespace="default", process_id="p", lease_id=first.lease_id, at=at)
+    wanted = LeaseAsked(estimate_usd=CENT, admitted_usd=D("0.03"))
+    second = lease(database, ACME, wanted, namespace="default", process_id="p", lease_id=first.lease_id, at=at)
     assert second.lease_id not in {None, first.lease_id}
     assert second.granted_usd == D("0.04")
     assert figures(database)[1] == (D("0.03") if change == "window" else D("0.07"))
@@ -220,9 +220,11 @@ class World:
 
     def renew(self, process: Process) -> None:
         held = process.lease
-        said = LeaseAsked(estimate_usd=CENT, admitted_usd=process.admitted_usd() if held else D(0), rate_usd=CENT)
+        wanted = LeaseAsked(estimate_usd=CENT, admitted_usd=process.admitted_usd() if held else D(0), rate_usd=CENT)
         lease_id = None if held is None else held.lease_id
-        got = lease(self.database, ACME, said, namespace="default", process_id=process.name, lease_id=lease_id, at=NOW)
+        got = lease(
+            self.database, ACME, wanted, namespace="default", process_id=process.name, lease_id=lease_id, at=NOW
+        )
         if got.lease_id != lease_id:
             process.account = Account(got.granted_usd)
         process.lease = got if got.lease_id is not None else None
