@@ -31,7 +31,7 @@ def compared(records: Sequence[Row], vendors: FakeVendors) -> list[Compared]:
         _pair("twilio call_seconds", vendors.twilio.call_seconds, _sum(billed, "twilio", "call_seconds")),
         _pair("deepgram audio_seconds", vendors.deepgram.audio_seconds, _sum(billed, "deepgram", "audio_seconds")),
         _pair("openai requests", openai.request_count, _count(billed, "openai")),
-        _pair("openai answers without usage", openai.untold_count, _count(billed, "openai", status="no_usage")),
+        _pair("openai answers without usage", openai.unreported_count, _count(billed, "openai", status="no_usage")),
         _pair("openai input_tokens", openai.input_tokens, _sum(billed, "openai", "input_tokens")),
         _pair("openai output_tokens", openai.output_tokens, _sum(billed, "openai", "output_tokens")),
         _pair("elevenlabs requests", speech.request_count, _count(billed, "elevenlabs")),

@@ -125,8 +125,8 @@ def test_a_record_without_its_whole_usage_is_partial(book: PriceBook) -> None:
     assert book.price_of_call(part).status == "estimated"
     refused = replace(more, is_refused=True, quantities={})
     assert book.price_of_call(refused).status == "priced"
-    untold = replace(more, quantities={"input_tokens": 5000})
-    assert "not_stated: output_tokens" in book.price_of_call(untold).issues
+    unstated = replace(more, quantities={"input_tokens": 5000})
+    assert "not_stated: output_tokens" in book.price_of_call(unstated).issues
     quote = book.price_of_call(more)
     assert (quote.status, quote.amount_usd) == ("partial", book.price_of_call(part).amount_usd)
 

@@ -43,7 +43,7 @@ class FakeOpenAI:
     def __init__(self) -> None:
         """Nothing was asked for yet."""
         self.request_count = 0
-        self.untold_count = 0
+        self.unreported_count = 0
         """Answers that consumed tokens without saying how many."""
         self.input_tokens = 0
         self.output_tokens = 0
@@ -91,7 +91,7 @@ class FakeOpenAI:
         if (asked.get("stream_options") or {}).get("include_usage"):
             yield {**head, "choices": [], "usage": self._tell_usage(str(asked["model"]))}
         else:
-            self.untold_count += 1
+            self.unreported_count += 1
 
     def _head(self, asked: Body, kind: str) -> Body:
         model = str(asked["model"])

@@ -106,7 +106,7 @@ class _Chain:
             return None
         if frame is not None:
             self._frame_count = 1
-            if not any(name in head for name in _TELLS_OF_FILE):
+            if not any(name in head for name in _FILE_HEADERS):
                 self._samples_by_rate[frame.rate_hz] = frame.samples
             return frame.length_bytes
         tag_bytes = _tag_length_bytes(head)
@@ -122,7 +122,7 @@ class _Chain:
 
 _STEP_HEAD_BYTES: Final = 42
 """The longest that has to be known at once: a first frame up to the name of the table in it."""
-_TELLS_OF_FILE: Final = (b"Xing", b"Info", b"VBRI")
+_FILE_HEADERS: Final = (b"Xing", b"Info", b"VBRI")
 """Names of tables in a first frame that MP3 encoders put before the sound: as long as the others, and silent."""
 _ID3V1_BYTES: Final = 128
 _ALL_BYTES: Final = 1 << 62
