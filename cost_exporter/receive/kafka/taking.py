@@ -19,7 +19,7 @@ from cost_exporter.errors import Overloaded, ReceiveError, StoreFault, StoreUnav
 from cost_exporter.read.otlp.wire_shape import LENGTH_DELIMITED, fields_of
 from cost_exporter.receive.decoding.decode import SenderIdentity
 
-__all__ = ["Intake", "Message", "Taken", "Taker"]
+__all__ = ["Message", "MessageIntake", "Taken", "Taker"]
 
 _JOINED_BYTES_MAX: Final = 8 * 1024 * 1024
 _THREADS: Final = 8
@@ -46,7 +46,7 @@ class Message:
         return f"topic {self.topic}, partition {self.partition}, offset {self.offset}"
 
 
-class Intake(Protocol):
+class MessageIntake(Protocol):
     """The interface of what stores: `LocalIntake`."""
 
     def take_joined(self, body: bytes, sender: SenderIdentity) -> Receipt:
@@ -75,7 +75,7 @@ class Taken:
 class Taker:
     """Stores messages through an intake."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: MessageIntake) -> None:
         self._intake = intake
         self._threads = ThreadPoolExecutor(_THREADS, "namespaces")
 

@@ -49,7 +49,7 @@ _CALL_COLUMNS: Final = frozenset(
 )
 _USAGE_COLUMNS: Final = frozenset({"provider", "model", "operation", "service_tier", "mode"})
 # `session_before` is a result of settling, not part of the span: it is kept with the record.
-_SPECIAL: Final = frozenset(
+_KEPT_APART: Final = frozenset(
     {"usage", "attribution", "resource_attribution", "quantities", "at_unix_ns", "session_before"}
 )
 _STORED_AS: Final = {"emitter_rank": "detail"}
@@ -62,12 +62,12 @@ def _defaults(cls: type, elsewhere: frozenset[str]) -> tuple[tuple[str, Any], ..
     return tuple((name, None if default is MISSING else default) for name, default in found)
 
 
-_OWN: Final = frozenset({"call_id", "producer_sequence", "reservation_id"})
+_PER_CALL: Final = frozenset({"call_id", "producer_sequence", "reservation_id"})
 """Fields that differ in nearly every call; most of the others are equal in many calls."""
-_CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL)
+_CALL_REST: Final = _defaults(Call, _CALL_COLUMNS | _KEPT_APART)
 _CALL_KEYS: Final = tuple((name, _STORED_AS.get(name, name)) for name, _ in _CALL_REST)
-_CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _SPECIAL | _OWN)
-_USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _SPECIAL)
+_CALL_SHARED: Final = _defaults(Call, _CALL_COLUMNS | _KEPT_APART | _PER_CALL)
+_USAGE_REST: Final = _defaults(UsageRecord, _USAGE_COLUMNS | _KEPT_APART)
 _ATTRIBUTIONS: Final = (("attribution", NO_ATTRIBUTION), ("resource_attribution", NO_ATTRIBUTION))
 _SHARED: Final = (*_CALL_SHARED, *_ATTRIBUTIONS, *_USAGE_REST)
 _shared_by_call: Final = attrgetter(*(name for name, _ in (*_CALL_SHARED, *_ATTRIBUTIONS)))
