@@ -91,9 +91,9 @@ def _follow_journal(connection: psycopg.Connection[Any], cursor: psycopg.Cursor[
         JournalPlace(transaction_id=place["transaction_id"], posting_id=place["posting_id"]),
         count=_POSTINGS_MAX,
     )
-    told = [row for row in rows if {row["old_status"], row["new_status"]} - {None, "duplicate"}]
-    if told:
-        parameters = {name: [row[name] for row in told] for name in ("namespace", "trace_id", "span_id")}
+    settled = [row for row in rows if {row["old_status"], row["new_status"]} - {None, "duplicate"}]
+    if settled:
+        parameters = {name: [row[name] for row in settled] for name in ("namespace", "trace_id", "span_id")}
         cursor.execute(statement("queue_corrected_calls"), parameters)
     if rows or place["is_old"]:
         moved = {"transaction_id": read_up_to.transaction_id, "posting_id": read_up_to.posting_id}

@@ -50,10 +50,10 @@ def chat(
     quantities: dict[str, int | D] = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     if cached is not None:
         quantities["cache_read_tokens"] = cached
-    return said(trace, model, quantities, minute=minute, **fields)
+    return reported(trace, model, quantities, minute=minute, **fields)
 
 
-def said(trace: str, model: str, quantities: dict[str, int | D], *, minute: float = 0, **fields: Any) -> Call:
+def reported(trace: str, model: str, quantities: dict[str, int | D], *, minute: float = 0, **fields: Any) -> Call:
     start_ms = int(minute * MINUTE_MS)
     return call(
         f"{next(_names):x}",
@@ -151,9 +151,9 @@ def test_interrupted_speech_is_all_that_it_cost(stored: Any) -> None:
     """123 characters at 50 a million; what was spoken to its end is none, and unknown costs are counted beside it."""
     speech: dict[str, Any] = {"operation": "text_to_speech"}
     found = stored(
-        said("a", "voice", {"characters": 123}, issues=("interrupted",), **speech),
-        said("b", "voice", {"characters": 9000}, **speech),
-        said("c", "voice", {}, issues=("interrupted",), **speech),
+        reported("a", "voice", {"characters": 123}, issues=("interrupted",), **speech),
+        reported("b", "voice", {"characters": 9000}, **speech),
+        reported("c", "voice", {}, issues=("interrupted",), **speech),
     )
     assert set(found) == {("interrupted_speech", "default", "voice")}
     hint = found["interrupted_speech", "default", "voice"]
@@ -184,7 +184,7 @@ def test_tenant_period_and_table(stored: Any, capsys: pytest.CaptureFixture[str]
     """Only that tenant's, only of the period; the table has the bound and says that bounds do not add up."""
     stored(
         root("a", "calls", "acme"),
-        said("a", "voice", {"characters": 123}, issues=("interrupted",), operation="text_to_speech"),
+        reported("a", "voice", {"characters": 123}, issues=("interrupted",), operation="text_to_speech"),
     )
     assert set(stored(options=("--tenant", "beta"))) == set()
     ran = run_command(capsys, "hints", "--since", "2026-01-01", "--until", "2027-01-01")

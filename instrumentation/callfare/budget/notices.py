@@ -16,7 +16,7 @@ from cost_exporter.domain.money import to_plain
 __all__ = ["call_back_in_thread", "notice", "notice_refusal", "notice_running", "notice_shared"]
 
 _log = logging.getLogger("callfare")
-_said: set[tuple[str, str]] = set()
+_logged: set[tuple[str, str]] = set()
 _EVENT = {True: "callfare.budget.refused", False: "callfare.budget.exceeded", "shadow": "callfare.budget.would_refuse"}
 _LOGGED = {False: "the budget is soft and the call passes", "shadow": "a hard budget would have refused the call"}
 
@@ -61,8 +61,8 @@ def notice_refusal(error: BudgetExceeded, context: Context | None = None) -> Non
 def notice_shared(budgets: Sequence[Limits], error: BudgetExceeded, context: Context) -> None:
     """Report a call that goes on although a budget of the service has no money for it, to the budgets around it."""
     _add_event(_EVENT[False], error, context)
-    if (error.budget, error.reason) not in _said:
-        _said.add((error.budget, error.reason))
+    if (error.budget, error.reason) not in _logged:
+        _logged.add((error.budget, error.reason))
         _log.warning("%s; the call goes on (logged once)", error)
     for budget in budgets:
         call_back_in_thread(budget, error, context)

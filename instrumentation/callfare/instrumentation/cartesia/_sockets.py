@@ -40,11 +40,11 @@ class Contexts:
         context = self._parent()
         if gate_in(context) is None:
             return None
-        said: dict[str, Any] = json.loads(message)
-        request = _usage.speech_request(said, is_stream=True)
-        if said.get("cancel") or request is None:
+        content: dict[str, Any] = json.loads(message)
+        request = _usage.speech_request(content, is_stream=True)
+        if content.get("cancel") or request is None:
             return None
-        context_id, characters = str(said.get("context_id") or ""), len(said.get("transcript") or "")
+        context_id, characters = str(content.get("context_id") or ""), len(content.get("transcript") or "")
         return self._asked.ask(context_id, self._calls.get(context_id), request, characters, context)
 
     def sent(self, message: Any) -> None:
