@@ -166,7 +166,7 @@ class ScopeLayouts:
             if (found := _present(alias.keys, present))
         )
         rule = self.scope.rule
-        total_keys = _present(TOTAL_KEYS, present) or tuple(sorted(filter(is_total, present - _ALIASED - telling)))
+        total_keys = _present(TOTAL_KEYS, present) or tuple(sorted(filter(is_total, present - _ALIASED - own_keys)))
         return AttributeLayout(
             scope=self.scope,
             dialect=dialect,

@@ -33,7 +33,7 @@ def name_unread_usage(reading: Reading) -> None:
         elif may_hold_usage(key, value):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = reading.is_incomplete = True
-        elif flag_of(value) and not any(reading.quantities.get(said) for said in meaning.says):
+        elif flag_of(value) and not any(reading.quantities.get(quantity) for quantity in meaning.says):
             # A hit in a cache: of the vendor's, and then some of the input was cached, or an answer that nobody made.
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = True
@@ -50,7 +50,7 @@ def _judge_object(reading: Reading, found: UsageObject) -> None:
         meaning = usage_name(path, is_in_container=True)
         if meaning is None:
             continue
-        read = [reading.quantities[said] for said in meaning.says if said in reading.quantities]
+        read = [reading.quantities[quantity] for quantity in meaning.says if quantity in reading.quantities]
         if path in found.read:
             if read and number > max(read):
                 _judge(reading, f"{found.name}.{path}", number, meaning)

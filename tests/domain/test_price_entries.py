@@ -19,7 +19,7 @@ PER_KIND: dict[str, tuple[str, str]] = {
     "plan": ("pro", "6"),
     "search_context": ("high", "7"),
 }
-CONDITIONS = [row("input_tokens", price, when=((name, said),)) for name, (said, price) in PER_KIND.items()]
+CONDITIONS = [row("input_tokens", price, when=((name, stated),)) for name, (stated, price) in PER_KIND.items()]
 OTHERS = [*rows({"input_tokens": "9"}, model="other"), *rows({"input_tokens": "11"}, provider="openai")]
 OWN = [
     *rows({"input_tokens": "12", "output_tokens": "8"}, book="tenant:t1"),
@@ -34,7 +34,7 @@ def book(*more: PriceRow) -> PriceBook:
 @pytest.mark.parametrize(
     ("changes", "price_in"),
     [
-        *(({name: said}, price) for name, (said, price) in PER_KIND.items()),
+        *(({name: stated}, price) for name, (stated, price) in PER_KIND.items()),
         ({"model": "other"}, "9"),
         ({"model": "nowhere", "request_model": "other"}, "9"),
         ({"provider": "openai"}, "11"),
@@ -140,8 +140,8 @@ def test_unread_usage_leaves_a_part(is_refused: bool, status: str) -> None:
 
 def test_the_vendors_own_cost_stays_unless_a_negotiated_price_outranks_it() -> None:
     """Without usage there is nothing to price, whoever negotiated."""
-    told = usage(tenant="t1", vendor_cost_usd=D("0.5"))
-    assert book().price(told).status == "reported"
-    assert book(*OWN).price(told).amount_usd == D("0.0128")
-    assert book(*OWN).price(replace(told, quantities={})).status == "reported"
-    assert book(*OWN).price(replace(told, tenant="t2")).status == "reported"
+    reported = usage(tenant="t1", vendor_cost_usd=D("0.5"))
+    assert book().price(reported).status == "reported"
+    assert book(*OWN).price(reported).amount_usd == D("0.0128")
+    assert book(*OWN).price(replace(reported, quantities={})).status == "reported"
+    assert book(*OWN).price(replace(reported, tenant="t2")).status == "reported"

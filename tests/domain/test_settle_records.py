@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quote import Quote
-from cost_exporter.domain.settling.settle import better_link, greatest_words, settle, workflow_of
+from cost_exporter.domain.settling.settle import better_link, greatest_attribution, settle, workflow_of
 from cost_exporter.domain.span import Link, Root
 from cost_exporter.domain.usage import UsageRecord
 from tests.domain.builders import OTHER_TRACE, TRACE, call, facts, key, link, price_by_sum, settled, span_id
@@ -46,8 +46,8 @@ def test_the_greatest_word_of_a_trace_and_of_no_other() -> None:
         link("b", attribution=Attribution(workflow_id="w2")),
         call("c", trace=OTHER_TRACE, attribution=Attribution(workflow_id="w9")),
     ]
-    said = greatest_words(TRACE, replace(facts(*spans), words=Attribution(task="s", user="u")))
-    assert said == Attribution(workflow_id="w2", task="t", user="u")
+    found = greatest_attribution(TRACE, replace(facts(*spans), words=Attribution(task="s", user="u")))
+    assert found == Attribution(workflow_id="w2", task="t", user="u")
     assert workflow_of(TRACE, facts(*spans)).workflow_id == "w2"
     assert workflow_of(TRACE, facts(link("root", parent=None), *spans)).state == "completed"
     assert workflow_of(OTHER_TRACE, facts(*spans)).state == "running"
@@ -55,15 +55,15 @@ def test_the_greatest_word_of_a_trace_and_of_no_other() -> None:
 
 def test_the_trace_of_the_billed_span_is_named_where_it_is_another() -> None:
     """Also if both spans have the same span id."""
-    told = {"call_id": "response:1"}
+    reported = {"call_id": "response:1"}
     for trace, named in ((TRACE, None), (OTHER_TRACE, OTHER_TRACE)):
-        richer = call("b", trace=trace, scope="b", quantities={"input_tokens": 1200, "output_tokens": 346}, **told)  # pyright: ignore[reportArgumentType]
-        record = settled(call("a", **told), richer)[key("a")]  # pyright: ignore[reportArgumentType]
-        other = settled(call("a", **told), richer)[key("b", trace)]  # pyright: ignore[reportArgumentType]
+        richer = call("b", trace=trace, scope="b", quantities={"input_tokens": 1200, "output_tokens": 346}, **reported)  # pyright: ignore[reportArgumentType]
+        record = settled(call("a", **reported), richer)[key("a")]  # pyright: ignore[reportArgumentType]
+        other = settled(call("a", **reported), richer)[key("b", trace)]  # pyright: ignore[reportArgumentType]
         duplicate = record if record.status == "duplicate" else other
         expected = named if record is duplicate else (TRACE if trace != TRACE else None)
         assert duplicate.duplicate_trace_id == expected
-    twins = settled(call("a", **told), call("a", trace=OTHER_TRACE, scope="b", **told))  # pyright: ignore[reportArgumentType]
+    twins = settled(call("a", **reported), call("a", trace=OTHER_TRACE, scope="b", **reported))  # pyright: ignore[reportArgumentType]
     (twin,) = [each for each in twins.values() if each.status == "duplicate"]
     assert twin.duplicate_trace_id in {TRACE, OTHER_TRACE}
     assert twin.duplicate_trace_id != twin.call.trace_id
@@ -77,8 +77,8 @@ def test_the_price_is_asked_for_on_the_account_of_the_key_and_the_tenant() -> No
         asked.append(usage)
         return price_by_sum(usage)
 
-    said = Attribution(tenant="acme", api_key="k1")
-    spans = facts(call("a", attribution=said, vendor_cost_usd=D("0.5")), call("b", start_ms=5000, end_ms=6000))
+    attribution = Attribution(tenant="acme", api_key="k1")
+    spans = facts(call("a", attribution=attribution, vendor_cost_usd=D("0.5")), call("b", start_ms=5000, end_ms=6000))
     records = settle(spans, price)
     assert {(each.tenant, each.api_key, each.vendor_cost_usd) for each in asked} == {
         ("acme", "k1", D("0.5")),

@@ -144,14 +144,14 @@ def test_a_sum_over_several_calls_is_no_usage_of_one() -> None:
 )
 def test_two_attributes_that_disagree_are_an_estimate(name: str, count: int, is_incomplete: bool) -> None:
     """One of them is not what was used. Those that agree, or say nothing, are one."""
-    said = {**COUNTED, f"{USAGE}cache_read.input_tokens": 100}
+    attributes = {**COUNTED, f"{USAGE}cache_read.input_tokens": 100}
     agreeing = {"prompt_tokens": 5000, "completion_tokens": 100, "cached_tokens": 100}[name]
     for _ in range(2):
-        assert call({**said, f"{USAGE}{name}": agreeing}).issues == ()
-        found = call({**said, f"{USAGE}{name}": count})
+        assert call({**attributes, f"{USAGE}{name}": agreeing}).issues == ()
+        found = call({**attributes, f"{USAGE}{name}": count})
         assert [issue.partition(":")[0] for issue in found.issues] == ["conflicting_usage"]
         assert (found.usage.is_estimated, found.usage.is_incomplete) == (True, is_incomplete)
-    assert call({**said, f"{USAGE}{name}": 0}).issues == ()
+    assert call({**attributes, f"{USAGE}{name}": 0}).issues == ()
 
 
 def test_a_usage_object_that_says_more_than_the_attributes_is_named() -> None:
@@ -303,7 +303,7 @@ VENDORS_TODAY: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "model", "usage"), VENDORS_TODAY, ids=lambda said: said if str(said) else "")
+@pytest.mark.parametrize(("provider", "model", "usage"), VENDORS_TODAY, ids=lambda each: each if str(each) else "")
 def test_what_vendors_state_today_raises_no_alarm(
     book: PriceBook, provider: str, model: str, usage: dict[str, Any]
 ) -> None:
@@ -335,8 +335,8 @@ def test_the_conventions_of_today_raise_no_alarm(book: PriceBook) -> None:
     beside = {"gen_ai.embeddings.dimension.count": 256, "gen_ai.request.choice.count": 2, "gen_ai.token.type": "input"}
     beside |= {"openai.request.prompt_cache_retention": "24h", "gen_ai.request.video_resolution": "1080p"}
     beside |= {"gen_ai.request.image_detail": 1, "gen_ai.prompt_cache.breakpoints": 2}
-    said = {**GEMINI, f"{USAGE}input_tokens": 5000, f"{USAGE}output_tokens": 100, **beside}
-    found = call({**said, **{f"{USAGE}{name}_tokens": count for name, count in parts.items()}})
+    attributes = {**GEMINI, f"{USAGE}input_tokens": 5000, f"{USAGE}output_tokens": 100, **beside}
+    found = call({**attributes, **{f"{USAGE}{name}_tokens": count for name, count in parts.items()}})
     assert (found.issues, book.price_of_call(found.usage).status) == ((), "priced")
     assert found.usage.quantities["cache_image_read_tokens"] == 300
     assert found.usage.quantities["cache_audio_read_tokens"] == 100

@@ -191,9 +191,9 @@ _WORD: Final = re.compile(r"[a-z][a-z_-]{1,15}")
 
 def _take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
     """Take the words in Anthropic's usage object on which its prices depend: tier, speed and place."""
-    said = {name: each.strip().lower() for name in _TERMS if isinstance(each := usage.get(name), str)}
-    reading.stated_tier = reading.stated_tier or said.get("service_tier", "")
-    speed, place = said.get("speed", ""), said.get("inference_geo", "")
+    terms = {name: each.strip().lower() for name in _TERMS if isinstance(each := usage.get(name), str)}
+    reading.stated_tier = reading.stated_tier or terms.get("service_tier", "")
+    speed, place = terms.get("speed", ""), terms.get("inference_geo", "")
     if speed not in _STANDARD_SPEEDS:
         reading.speed = speed
     if place not in _ANYWHERE and _WORD.fullmatch(place):
