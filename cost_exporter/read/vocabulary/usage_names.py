@@ -103,7 +103,7 @@ _OPENINFERENCE: Final = "llm.token_count."
 _CONTENT: Final = frozenset({"content", "contents"})
 _CODE, _RUNS = frozenset({"code"}), frozenset({"execution", "interpreter"})
 _LENGTHS: Final = frozenset({"duration", "ms", "millis", "milliseconds", "min"})
-_HEARD: Final = frozenset({"audio", "video", "videos"})
+_SOUND: Final = frozenset({"audio", "video", "videos"})
 _PROMPT_OF_A_TOOL: Final = frozenset({"tool", "use", "prompt"})
 """Google counts what its own tools asked beside the prompt."""
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
@@ -151,7 +151,7 @@ def _is_harmless(known: frozenset[str], *, is_counted: bool, is_in_container: bo
         harmless -= _CODE
     if harmless <= _CONTENT and not known.isdisjoint(_CACHE):
         return False
-    if harmless <= _LENGTHS and not known.isdisjoint(_HEARD):
+    if harmless <= _LENGTHS and not known.isdisjoint(_SOUND):
         return not is_in_container and "duration" not in known and bool(harmless)
     return bool(harmless)
 
