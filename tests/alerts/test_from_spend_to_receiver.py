@@ -107,14 +107,14 @@ def _before_the_commit(judging: psycopg.Connection[Any], to: AlertRule) -> None:
         pass
 
 
-@pytest.mark.parametrize(("deliver", "heard"), [(_after_the_commit, 0), (_before_the_commit, 1)])
+@pytest.mark.parametrize(("deliver", "received"), [(_after_the_commit, 0), (_before_the_commit, 1)])
 def test_nobody_hears_of_an_alert_that_was_rolled_back(  # noqa: PLR0917 - fixtures
     pool: ConnectionPool[Any],
     database: Database,  # before the ledger: marks are made from then on
     database_url: str,
     ledger: LedgerStore,
     deliver: Deliver,
-    heard: int,
+    received: int,
 ) -> None:
     """A connection that breaks takes the alert with it. With the fault somebody has heard of it by then."""
     set_budget(database, thresholds=(D(100),))
@@ -128,4 +128,4 @@ def test_nobody_hears_of_an_alert_that_was_rolled_back(  # noqa: PLR0917 - fixtu
             drain(pool, [to])
             judging.rollback()
         drain(pool, [to])
-        assert len(receiver.got) == heard
+        assert len(receiver.got) == received

@@ -84,7 +84,7 @@ def test_tiers_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "stated"),
     [
         ('tiers: {quick: {total_usd: "1"}}', "tiers: has no tier standard"),
         ("tiers: {standard: {total_usd: 1.5}}", "tiers.standard.total_usd: must be a quoted decimal string"),
@@ -95,8 +95,8 @@ def test_tiers_are_read(tmp_path: Path) -> None:
         ("tiers: {standard: {}}", "tiers.standard.total_usd: is missing"),
     ],
 )
-def test_a_tier_that_is_wrong_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_tier_that_is_wrong_is_one_line(tmp_path: Path, text: str, stated: str) -> None:
     """With the file, the line, the field and how to fix it."""
     with pytest.raises(SettingsError) as refused:
         load(tmp_path, f"{text}\n")
-    assert str(refused.value).startswith(f"{tmp_path / 'callfare.yaml'}:1: {said}")
+    assert str(refused.value).startswith(f"{tmp_path / 'callfare.yaml'}:1: {stated}")
