@@ -88,6 +88,61 @@ def test_tidy_sees_a_number_without_unit(tmp_path: Path) -> None:
     assert [name for _, name in number_fields(planted) if not has_unit(name)] == ["timeout"]
 
 
+NARRATIVE = {"said", "told", "tells", "heard", "unsaid", "untold"}
+"""Words that say that something was stated, and not what it is."""
+
+
+def given_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name that a file with such words gives: to a variable, a parameter, an attribute, a function or a class."""
+    text = path.read_text(encoding="utf-8")
+    if not re.search("|".join(NARRATIVE), text, re.IGNORECASE):
+        return  # most files, and parsing takes long
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+
+
+def is_narrative(name: str) -> bool:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_")
+    return not NARRATIVE.isdisjoint(words) and words[0] != "test"  # the name of a test is a sentence
+
+
+def test_names_say_what_a_value_is() -> None:
+    """Not that it was said: attributes, a message, a reply, an outcome."""
+    narrative = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in python_files(*SOURCES, "tests", "scripts", "benchmarks", "examples")
+        for line, name in given_names(path)
+        if is_narrative(name)
+    ]
+    assert narrative == []
+
+
+def test_tidy_sees_a_name_that_only_says_that_something_was_said(tmp_path: Path) -> None:
+    """The check above can fail, whatever is named; prose, uses and the names of tests are left alone."""
+    planted = tmp_path / "planted.py"
+    planted.write_text(
+        "class HeardWord:\n"
+        "    def tells_more(self, told, other=said):\n"
+        "        self._all_said = [heard_until for heard_until in told]\n"
+        "        saidah = 'said'  # said\n"
+        "def test_what_was_said(aside): ...\n"
+    )
+    assert sorted(name for _, name in given_names(planted) if is_narrative(name)) == [
+        "HeardWord",
+        "_all_said",
+        "heard_until",
+        "tells_more",
+        "told",
+    ]
+
+
 def test_domain_has_no_float() -> None:
     """The domain neither writes nor mentions floats: money and quantities are exact."""
     found = [
