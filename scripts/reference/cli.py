@@ -8,10 +8,25 @@ from typer.core import TyperGroup
 from cost_exporter.cli.commands import COMMANDS, load_command
 from scripts.reference.markdown import code, described, table
 
+TASKS = [
+    ("run it", "`callfare up`, `serve`, `consume`, `demo`"),
+    ("see what was spent", "`callfare report`, `top`, `trace`, `hints`"),
+    ("find what is missing or wrong", "`callfare doctor`, `verify`, `unread`, `deadletter`"),
+    ("prices, and past calls at new prices", "`callfare prices`, `rerate`"),
+    ("limits and messages", "`callfare budget`, `alert`"),
+    ("month end", "`callfare period`, `reconcile`"),
+    ("who may do what", "`callfare token`, `audit`"),
+    ("the database", "`callfare migrate`, `purge`"),
+    ("an editor's agent", "`callfare mcp`"),
+]
+
 
 def page() -> list[str]:
     """Return the page: every command, its arguments and options."""
     lines = [
+        "By task:",
+        "",
+        *table(["task", "commands"], TASKS),
         "Every command has `--help`. Commands that print data take `--json`. Exit codes: 0 ok, 1 a problem was found or",
         "something could not be done, 2 the command was used wrongly. Errors are one line on standard error.",
         "",

@@ -31,6 +31,14 @@ WHERE = "cost_exporter/store/sql/comments.sql"
 def page(database_url: str) -> list[str]:
     """Return the page: the stable relations column by column, then the internal ones."""
     lines = [
+        "For questions that no report answers: the tables and views that you may query, column by column. `callfare up` prints the",
+        "`database` URL; `psql` takes it. A user for dashboards needs only to read:",
+        "",
+        "```sql",
+        "select started_at, model, cost_usd, status from callfare.cost_record",
+        "where tenant_id = 'acme' and started_at >= date '2026-11-01' order by cost_usd desc nulls last limit 10;",
+        "```",
+        "",
         "Schema `callfare`. Times are `timestamptz`; money is `numeric` in US dollars and exact. `cost_usd` is null where a cost is",
         "unknown, never 0. `psql` shows the same descriptions with `\\d+ callfare.cost_record`.",
         "",

@@ -24,6 +24,9 @@ IN_APPLICATION = re.compile(r"(CALLFARE_[A-Z_]+)(?:, default ([^:]+))?: (.*)", r
 def environment_page() -> list[str]:
     """Return the page on `CALLFARE_*` variables, of the service and of the application."""
     lines = [
+        "Every `CALLFARE_*` variable, to look up a name that you know. Which ones to set, and OpenTelemetry's own, is in",
+        "[Settings that matter first](../how-to/environment.md).",
+        "",
         "An empty variable counts as not set. A misspelt one is named when the service starts.",
         "",
         "## Service",
@@ -33,7 +36,7 @@ def environment_page() -> list[str]:
     lines += table(["variable", "default", "meaning"], service_variables())
     lines += ["## Application", "Read where the instrumentation runs, beside OpenTelemetry's own `OTEL_*`.", ""]
     lines += table(["variable", "default", "meaning"], application_variables())
-    lines += ["The Collector's variables are listed in `collector-config/README.md`.", ""]
+    lines += ["The Collector's variables are listed in `collector-config/README.md` in the repository.", ""]
     return lines
 
 
@@ -68,7 +71,11 @@ def config_page() -> list[str]:
     """Return the page on the configuration file: each section and its fields."""
     lines = [
         "`CALLFARE_CONFIG` names one YAML file. Money is a quoted decimal string. An unknown field is an error that names",
-        "the file and the line. Everything is optional.",
+        "the file and the line. Everything is optional. It has what is more than one value: budgets, receivers of alerts, revenue.",
+        "",
+        "```yaml",
+        *(ROOT / "tests" / "fixtures" / "config" / "example.yaml").read_text(encoding="utf-8").splitlines(),
+        "```",
         "",
     ]
     meanings = fields(Config)
@@ -135,8 +142,8 @@ def price_page() -> list[str]:
         "",
         "A file that `CALLFARE_PRICES` names is loaded into the database, at the start of a service and by each command that uses",
         "prices, when its content differs from what it was when last loaded (comments and layout do not count). All loads make one",
-        "history: a row loaded later supersedes an equal one. A row that is deleted from a file stays in force; end it with",
-        "`valid_to`.",
+        "history: a row loaded later supersedes one with the same book, provider, model, unit, conditions and `valid_from`. A row that is",
+        "deleted from a file stays in force; end it with `valid_to` ([withdraw a price](../explain/rerating.md#withdraw-a-price-that-was-wrong)).",
         "",
         "A running service does not watch the file. After an edit run `callfare prices load FILE`, or restart the service: a version",
         "in the database is in force at every running service within seconds, and what had no price is priced by it.",
@@ -151,7 +158,7 @@ def price_page() -> list[str]:
         "```",
         "callfare prices lint acme.yaml                # probable mistakes: ten times off the list, units left out",
         "callfare prices load acme.yaml",
-        "callfare prices list --book tenant:acme       # the rows as loaded, with their time of validity",
+        "callfare prices list --book tenant:acme       # the rows as loaded, with their time of validity; factors are not listed",
         "callfare prices show nova-3                   # what applies now; the tenant's row is above the list's",
         """echo '{"provider": "deepgram", "model": "nova-3", "mode": "stream", "tenant": "acme", "usage": {"audio_seconds": 60}}' \\""",
         "  | callfare prices quote --explain",

@@ -14,6 +14,7 @@ from cost_exporter.store.web_sessions import WebSessions
 from scripts.reference.markdown import ROOT, code, described, table
 
 WHERE = "scripts/reference/http_api.py"
+SHAPES = "cost_exporter/serve/api/budget_shapes.py"
 
 MEANINGS = {
     "/healthz": "200 while the process runs.",
@@ -43,16 +44,25 @@ ERRORS = {
     "http_error": "405 and other refusals of the web server.",
     "database_unavailable": "503 with `Retry-After`.",
     "our_fault": "500. The service's log says why.",
+    "budget_exceeded": "429. A budget refuses the call; with `Retry-After` where its window ends.",
 }
+REFUSED_CALL = [
+    "`budget_exceeded` also has `reason` (`exceeded` or `unpriced`), `budget`, `tenant`, `window`, `enforcement`, `unpriced`, `limit_usd`,",
+    "`spent_usd`, `reserved_usd`, `remaining_usd`, `resets_at` (null for `total`) and `request_id`.",
+    "",
+]
 
 
 def page() -> list[str]:
     """Return the page."""
     app = application()
     lines = [
+        "The addresses by which programs read costs, ask budgets and send spans, with the scope that a token needs. How to begin:",
+        "[Look at costs in a browser, and read them from a program](../how-to/pages-and-api.md).",
+        "",
         'On the web address (127.0.0.1:4319). JSON answers are `{"success": true, "data": …, "meta": {"currency": "USD"}}`; money is a',
-        "string. Where tokens exist, send `Authorization: Bearer TOKEN`. A token needs one of the scopes of an address. A trace id has 32 hex digits, with or without",
-        "dashes. `/openapi.json` has the same with the shapes of the answers; `/docs` shows it in a browser.",
+        "string. Where tokens exist, send `Authorization: Bearer TOKEN`. A token needs one of the scopes of an address. A trace id has",
+        "32 hex digits, with or without dashes. `/openapi.json` has the same with the shapes of the answers; `/docs` shows it in a browser.",
         "",
         "## Addresses of the API",
         "",
@@ -80,6 +90,7 @@ def page() -> list[str]:
                     for one in asked
                 ],
             )
+    lines += bodies(app.openapi())
     lines += ["## Pages and others", ""]
     found = dict(routes(app))
     for path in MEANINGS:
@@ -93,6 +104,7 @@ def page() -> list[str]:
     )
     lines += ["## Errors", '`{"success": false, "error": {"code": …, "message": …}}`', ""]
     lines += table(["code", "status and meaning"], checked(ERRORS, error_codes(), "error code"))
+    lines += REFUSED_CALL
     lines += ["## OTLP", ""]
     lines += table(
         ["address", "scope", "what"],
@@ -107,6 +119,34 @@ def page() -> list[str]:
         "stored are counted in `partial_success` and kept as dead letters.",
         "",
     ]
+
+
+def bodies(openapi: dict) -> list[str]:
+    """Return the fields of each request that has a body."""
+    lines = ["## Bodies of requests", "JSON. Money is a string. A field that is not listed is an error.", ""]
+    for path, methods in openapi["paths"].items():
+        for method, each in methods.items():
+            if "requestBody" not in each:
+                continue
+            name = each["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            shape = openapi["components"]["schemas"][name]
+            lines += [f"### {method.upper()} {path}", described(shape.get("description"), name, SHAPES), ""]
+            if not shape.get("properties"):
+                lines += ["The fields are those of [`budgets`](configuration-file.md#budgets), apart from `name`.", ""]
+                continue
+            needed = set(shape.get("required", ()))
+            lines += table(
+                ["field", "meaning"],
+                [
+                    (
+                        code(field),
+                        "Required. " * (field in needed)
+                        + described(about.get("description"), f"{name}.{field}", SHAPES),
+                    )
+                    for field, about in shape["properties"].items()
+                ],
+            )
+    return lines
 
 
 def scopes_text(method: str, path: str) -> str:
@@ -144,8 +184,10 @@ def checked(meanings: dict[str, str], known: set[str], what: str) -> list[tuple[
 def error_codes() -> set[str]:
     """Return the codes that the application answers with."""
     source = (ROOT / "cost_exporter" / "serve" / "app.py").read_text(encoding="utf-8")
+    budgets = (ROOT / "cost_exporter" / "serve" / "api" / "budgets.py").read_text(encoding="utf-8")
     return (
         set(re.findall(r'_refusal\(request, \d+, "(\w+)"', source))
         | set(re.findall(r'"(\w+)" if error.status_code == 404 else', source))
         | set(re.findall(r'404 else "(\w+)"', source))
+        | set(re.findall(r'failure\("(\w+)"', budgets))
     )

@@ -17,10 +17,9 @@ def page() -> list[str]:
     lines = [
         "`GET /metrics` on the web address, in Prometheus' text format. Label `tenant` holds known tenants; others count as `other`,",
         "and so do label combinations beyond a thousand. A metric with labels appears with its first event: in an alert, write",
-        "`increase(X[5m]) > 0 or X unless X offset 5m`, as `collector-config/alerts/rules.yaml` does.",
-        "`collector-config/grafana/callfare.json` is a dashboard for Grafana.",
+        "`increase(X[5m]) > 0 or X unless X offset 5m`. [Charts and alerts in Grafana](../how-to/grafana.md) has a dashboard.",
         "",
-        "That file holds alerts for Prometheus' `rule_files`, `CallfareUnpriced` on usage without a price among them;",
+        "In the repository, `collector-config/alerts/rules.yaml` has alerts for Prometheus' `rule_files`, one of them `CallfareUnpriced` for usage without a price;",
         "`collector-config/compose/prometheus.yaml` shows how it is loaded and how `/metrics` is scraped with a token, and",
         "`collector-config/k8s/prometheusrule.yaml` is the same for the Prometheus operator. Without tokens, which is",
         "possible on loopback, the scrape needs none.",

@@ -34,7 +34,7 @@ ROW_KEYS = {
 }
 
 FACTOR_KEYS = {
-    "factor": "Required. Quoted decimal string that multiplies the price.",
+    "factor": "Required. Quoted decimal string that multiplies the list price. A row of the same book wins over it; a factor for a tenant is above the operator's price.",
     "book": "Whom it is for: `operator` (default), `tenant:NAME` or `api_key:ID`.",
     "provider": "Only prices of this provider.",
     "model": "Only prices of this model.",

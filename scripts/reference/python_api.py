@@ -12,7 +12,14 @@ from scripts.reference.markdown import Undescribed, code
 
 def page() -> list[str]:
     """Return the page: what an application imports, and the price book."""
-    lines = ["## In the application: `import callfare`", ""]
+    lines = [
+        "What a program can import. Most applications import nothing: `opentelemetry-instrument` and the environment are enough.",
+        "Import `callfare` to set the tenant in the code ([workflow](../how-to/workflow.md)) or a limit ([budget](../how-to/budgets.md)), and",
+        "`cost_exporter.prices` to compute a price without a service.",
+        "",
+        "## In the application: `import callfare`",
+        "",
+    ]
     for name in sorted(callfare.__all__):
         lines += entry(f"callfare.{name}", getattr(callfare, name))
     lines += ["## Prices without a service: `import cost_exporter.prices`", ""]

@@ -149,6 +149,25 @@ def test_the_tenants_price_is_the_one_that_the_page_shows(made: dict[str, str]) 
     assert "price: list/deepgram/" in desk.answer(stated[1].replace("acme", "other"), now=now).explanation
 
 
+def test_the_configuration_example_is_a_configuration_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example on the page can be used."""
+    from cost_exporter.settings.config_file import load_config
+
+    monkeypatch.setenv("SLACK_URL", "https://hooks.slack.example/services/x")
+    example = load_config(ROOT / "tests" / "fixtures" / "config" / "example.yaml")
+    assert (len(example.revenue), len(example.fees), len(example.budgets), len(example.alerts)) == (1, 1, 1, 1)
+
+
+def test_a_field_of_a_body_without_a_description_is_refused() -> None:
+    """A new field of a request is named until somebody describes it."""
+    planted = {
+        "paths": {"/v1/x": {"post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/X"}}}}}}}
+    }
+    shapes = {"X": {"description": "A body.", "properties": {"y": {"type": "string"}}}}
+    with pytest.raises(Undescribed, match=r"X\.y has no description; write one in .*budget_shapes\.py"):
+        http_api.bodies(planted | {"components": {"schemas": shapes}})
+
+
 def test_the_price_example_is_a_price_file() -> None:
     """The example on the page can be loaded."""
     from cost_exporter.prices.price_file import read_price_file

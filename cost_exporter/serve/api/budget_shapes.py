@@ -62,11 +62,11 @@ class CallBody(_Body):
 
     estimate_usd: Annotated[Amount | None, Field(description="What it may cost; null where it has no price.")] = None
     tenant: Annotated[Word, Field(description="Whose call it is. Default: the tenant of the token.")] = None
-    api_key: Word = None
-    user: Word = None
-    category: Word = None
-    provider: Word = None
-    model: Word = None
+    api_key: Annotated[Word, Field(description="The API key of the customer that causes it.")] = None
+    user: Annotated[Word, Field(description="The user that causes it.")] = None
+    category: Annotated[Word, Field(description="Its category, such as `bot`.")] = None
+    provider: Annotated[Word, Field(description="The provider that is called.")] = None
+    model: Annotated[Word, Field(description="The model that is called.")] = None
     process_id: Annotated[Word, Field(description="The process that makes the call.")] = None
 
 
@@ -84,14 +84,14 @@ class ReserveBody(CallBody):
 class SettleBody(_Body):
     """The cost of a call that has ended."""
 
-    reservation_id: str
-    actual_usd: Amount
+    reservation_id: Annotated[str, Field(description="From the answer to `reserve`.")]
+    actual_usd: Annotated[Amount, Field(description="What the call cost.")]
 
 
 class ReleaseBody(_Body):
     """A call that never went out."""
 
-    reservation_id: str
+    reservation_id: Annotated[str, Field(description="From the answer to `reserve`.")]
 
 
 class ReturnedLease(_Body):
@@ -104,8 +104,11 @@ class ReturnedLease(_Body):
 class ReturnBody(_Body):
     """Leases of a process that ends."""
 
-    tenant: Word = None
-    returns: Annotated[list[ReturnedLease], Field(max_length=_IDS_MAX)]
+    tenant: Annotated[Word, Field(description="Whose leases they are. Default: the tenant of the token.")] = None
+    returns: Annotated[
+        list[ReturnedLease],
+        Field(description="Each with `lease_id` and `admitted_usd`, what its calls cost.", max_length=_IDS_MAX),
+    ]
 
 
 class LeaseBody(CallBody):
