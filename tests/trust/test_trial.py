@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from benchmarks.trust.stages import STAGES
 from benchmarks.trust.state import TARGETS, added, load, shown, table
+from tests.support.stored import open_folder
 
 SHORT = {"database_away": 1.0, "full_disk": 0.0}
 """Seconds of each stage. The others have tests of their own: tests/crash, test_fuzz.py, test_admission.py."""
@@ -21,11 +21,12 @@ def can_mount() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", SHORT)
-def test_a_stage_finds_nothing_wrong(stage: str, tmp_path: Path) -> None:
+def test_a_stage_finds_nothing_wrong(stage: str) -> None:
     """As long as it takes to try once; the long run is for `make trust`."""
     if stage == "full_disk" and not can_mount():
         pytest.skip("only root can mount a small disk")
-    figures = STAGES[stage](tmp_path, SHORT[stage], 7)
+    with open_folder() as folder:  # PostgreSQL's own account has to enter it
+        figures = STAGES[stage](folder, SHORT[stage], 7)
     assert figures["problems"] == 0
     assert all(figures[unit] > 0 for unit in TARGETS[stage])
 
