@@ -61,7 +61,7 @@ def _judge_object(reading: Reading, found: UsageObject) -> None:
 
 
 def _is_part_of_a_sum(path: str, leaves: Mapping[str, Quantity]) -> bool:
-    """Return whether the same number in all objects of a list adds up to the one that is listed the list."""
+    """Return whether the same number in all objects of a list adds up to the one outside of the list."""
     unplaced = _PLACE.sub("", path)
     beside = unplaced.rpartition(".")[2]
     return sum(number for other, number in leaves.items() if _PLACE.sub("", other) == unplaced) == leaves.get(beside)

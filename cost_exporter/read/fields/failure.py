@@ -72,6 +72,7 @@ _REFUSALS: Final = frozenset(
         "ModelNotReadyException",
         # Google
         "ResourceExhausted",
+        "ResourceExhaustedError",  # Google's Agent Development Kit
         "PermissionDenied",
         "Unauthenticated",
         "InvalidArgument",

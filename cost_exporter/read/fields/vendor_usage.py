@@ -107,6 +107,8 @@ READ_PATHS: Final = frozenset(
         *(path for paths in _PARTS.values() for path in paths),
     }
 )
+_READ_BESIDE: Final = READ_PATHS - {_TOOL_PROMPT}
+"""The same where the span states its output: then what the vendor's own tools asked is in no total."""
 _TERMS: Final = ("service_tier", "speed", "inference_geo")
 _EXCLUSIVE: Final = frozenset({"cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"})
 """Emitters that write these count input without them, unless the input has OpenAI's name."""
@@ -179,7 +181,7 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
         is_whole = "output_tokens" not in reading.quantities
         add_leaves(reading.quantities, leaves)
-        reading.saw_usage(name, leaves, READ_PATHS if is_whole else READ_PATHS - {_TOOL_PROMPT})
+        reading.saw_usage(name, leaves, READ_PATHS if is_whole else _READ_BESIDE)
         _take_terms(reading, cast("Mapping[str, object]", usage))
 
 
