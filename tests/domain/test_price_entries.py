@@ -102,7 +102,7 @@ def test_the_version_is_of_the_content() -> None:
         ({"provider": "zzz", "model": "acme/nova"}, "unknown_provider: zzz"),
     ],
 )
-def test_what_was_perhaps_meant(changes: dict[str, str], issue: str) -> None:
+def test_what_was_perhaps_meant(changes: dict[str, Any], issue: str) -> None:
     quote = book().price(usage(**changes))
     assert (quote.status, quote.issues) == ("unpriced", (issue,))
 
@@ -110,7 +110,7 @@ def test_what_was_perhaps_meant(changes: dict[str, str], issue: str) -> None:
 def test_a_prefix_names_the_provider_where_nobody_else_does() -> None:
     """The host and the provider's own name come first."""
     one = book()
-    asked = {"provider": "", "model": "acme/nova"}
+    asked: dict[str, Any] = {"provider": "", "model": "acme/nova"}
     assert one.price(usage(**asked)).amount_usd == D("0.0028")
     assert one.price(usage(**{**asked, "provider": "openai"})).status == "unpriced"
     assert one.price(usage({"input_tokens": 1_000}, provider="acme", base_url="api.openai.com")).amount_usd == D(

@@ -10,8 +10,8 @@ from cost_exporter.domain.settling.same_call import same_call_evidence, same_cal
 from cost_exporter.domain.span import Call, SpanKey
 from tests.domain.builders import OTHER_TRACE, call, facts, key
 
-INSIDE = {"parent": "a", "scope": "b"}
-BESIDE = {"scope": "b"}
+INSIDE: dict[str, Any] = {"parent": "a", "scope": "b"}
+BESIDE: dict[str, Any] = {"scope": "b"}
 CACHED = {"input_tokens": 1350, "output_tokens": 120, "cache_read_tokens": 1300}
 UNCACHED = {"input_tokens": 50, "output_tokens": 120}
 

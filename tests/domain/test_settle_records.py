@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal as D
 from itertools import pairwise
+from typing import Any
 
 from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quote import Quote
@@ -55,15 +56,15 @@ def test_the_greatest_word_of_a_trace_and_of_no_other() -> None:
 
 def test_the_trace_of_the_billed_span_is_named_where_it_is_another() -> None:
     """Also if both spans have the same span id."""
-    reported = {"call_id": "response:1"}
+    reported: Any = {"call_id": "response:1"}
     for trace, named in ((TRACE, None), (OTHER_TRACE, OTHER_TRACE)):
-        richer = call("b", trace=trace, scope="b", quantities={"input_tokens": 1200, "output_tokens": 346}, **reported)  # pyright: ignore[reportArgumentType]
-        record = settled(call("a", **reported), richer)[key("a")]  # pyright: ignore[reportArgumentType]
-        other = settled(call("a", **reported), richer)[key("b", trace)]  # pyright: ignore[reportArgumentType]
+        richer = call("b", trace=trace, scope="b", quantities={"input_tokens": 1200, "output_tokens": 346}, **reported)
+        record = settled(call("a", **reported), richer)[key("a")]
+        other = settled(call("a", **reported), richer)[key("b", trace)]
         duplicate = record if record.status == "duplicate" else other
         expected = named if record is duplicate else (TRACE if trace != TRACE else None)
         assert duplicate.duplicate_trace_id == expected
-    twins = settled(call("a", **reported), call("a", trace=OTHER_TRACE, scope="b", **reported))  # pyright: ignore[reportArgumentType]
+    twins = settled(call("a", **reported), call("a", trace=OTHER_TRACE, scope="b", **reported))
     (twin,) = [each for each in twins.values() if each.status == "duplicate"]
     assert twin.duplicate_trace_id in {TRACE, OTHER_TRACE}
     assert twin.duplicate_trace_id != twin.call.trace_id
