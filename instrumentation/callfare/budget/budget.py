@@ -70,7 +70,7 @@ class Budget:
             tier, per_task = named.name, {**named.per_task_usd, **per_task}
             self._total_usd = named.total_usd
         else:
-            raise ValueError('budget needs total_usd, such as "0.50", or the name of a tier')
+            raise TypeError('total_usd must be an amount such as "1.50", where no tier is named')
         self._per_task_usd = per_task
         self._tier = tier
         self._hard: Hard = hard

@@ -61,7 +61,7 @@ def test_an_amount_makes_the_tier_a_name() -> None:
 
 def test_nothing_to_go_by_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says how to fix it."""
-    with pytest.raises(ValueError, match="needs total_usd"):
+    with pytest.raises(TypeError, match="total_usd must be"):
         budget()
     monkeypatch.delenv("CALLFARE_CONFIG")
     with pytest.raises(ValueError, match="name a file with `tiers` in CALLFARE_CONFIG"):
