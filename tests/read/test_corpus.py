@@ -73,7 +73,7 @@ _OVERCOUNTED = {
 ESTIMATED = GUESSED | _OVERCOUNTED | {("traceloop-google", "gemini_nonstream"), ("traceloop-google", "gemini_stream")}
 NAMELESS = {"openlit": {"messages_error_429"}}
 """A failed call whose span has no attribute at all: nothing tells it from any other span."""
-UNTOLD_REFUSALS = {("openinference-agno", "chat_error_429")}
+UNREPORTED_REFUSALS = {("openinference-agno", "chat_error_429")}
 """Errors of which the span has no kind: agno's is any error of a provider."""
 OUTPUT_OFF_BY_ONE = {"messages_stream", "messages_stream_helper", "messages_async_stream"}
 """Traceloop sums the 1 of the start and the 120 of the end of an Anthropic stream."""
@@ -207,8 +207,8 @@ def test_only_refused_calls_are_free(path: Path) -> None:
     refusals = {case for case in TRUTH["not_billed_errors"] if "unknown" not in case}
     for call in calls(path):
         case = case_by_trace[call.trace_id]
-        is_told = (path.stem, case) not in UNTOLD_REFUSALS
-        assert call.usage.is_refused == (case in refusals and is_told), (case, call.error_type)
+        is_reported = (path.stem, case) not in UNREPORTED_REFUSALS
+        assert call.usage.is_refused == (case in refusals and is_reported), (case, call.error_type)
 
 
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
