@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -52,8 +52,8 @@ class Revenue(Part):
     """Name of the workflow."""
     amount: DecimalString
     """Revenue in US dollars for each such workflow."""
-    outcome: str | None = None
-    """Only workflows with this outcome, such as `completed`. Unset: any outcome."""
+    outcome: Literal["completed", "failed"] | None = None
+    """Only workflows with this outcome; any but `failed` counts as `completed`. Unset: any outcome."""
 
 
 class Fee(Part):

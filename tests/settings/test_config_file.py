@@ -50,6 +50,11 @@ def test_no_file_and_an_empty_file_are_an_empty_configuration(tmp_path: Path) ->
             "revenue.0.sum: is not a setting; remove it, or write one of",
         ),
         ("revenue:\n  - workflow: a\n", 2, "revenue.0.amount: is missing"),
+        (
+            'revenue:\n  - {workflow: a, amount: "1", outcome: cancelled}\n',
+            2,
+            "revenue.0.outcome: input should be 'completed' or 'failed'",
+        ),
         ("fees: [\n", 2, "not YAML"),
         ("- fees\n", 1, "must be a mapping"),
     ],
