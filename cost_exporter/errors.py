@@ -6,6 +6,7 @@ CallfareError                 something the operator or the caller can fix; the 
 ├── PriceFileError            a price file that cannot be loaded; names the file, the line and the fix
 ├── UsageError                a usage that cannot be priced because it is malformed
 ├── StatementError            a provider's own figures cannot be read
+├── ExportError               exported files: a place that cannot be used, or a query that cannot be answered
 ├── StoreError                the database
 │   ├── StoreUnavailable      temporary: retry later (UNAVAILABLE / 503)
 │   │   └── StoreFault        possibly permanent: retry for a bounded time (UNAVAILABLE / 503)
@@ -21,6 +22,7 @@ CallfareError                 something the operator or the caller can fix; the 
 
 __all__ = [
     "CallfareError",
+    "ExportError",
     "MissingExtra",
     "Overloaded",
     "PermissionDenied",
@@ -66,6 +68,10 @@ class UsageError(CallfareError):
 
 class StatementError(CallfareError):
     """What a provider states itself cannot be read: not its format, or not to be reached."""
+
+
+class ExportError(CallfareError):
+    """A place that files cannot be exported to or read from, or a query over them that cannot be answered."""
 
 
 class StoreError(CallfareError):

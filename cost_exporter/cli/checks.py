@@ -1,4 +1,4 @@
-"""`callfare verify` and `callfare doctor`: is the ledger sound, and is the installation?"""
+"""`callfare verify` and `callfare doctor`: is the ledger sound, are exports of it, and is the installation?"""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,9 @@ import typer
 
 from cost_exporter.cli.database import connect, open_database
 from cost_exporter.cli.diagnosis import Finding, diagnose
+from cost_exporter.cli.lake_check import verify_files
 from cost_exporter.cli.options import AsJson, parse_trace_id
-from cost_exporter.cli.output import print_json, print_line, print_lines, print_notice
+from cost_exporter.cli.output import print_json, print_line, print_lines, print_notice, print_too_old
 from cost_exporter.report.amounts import jsonable
 from cost_exporter.settings import load_settings
 from cost_exporter.store.database.connection import open_ledger
@@ -15,11 +16,14 @@ from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.deep_check import BEGINNING, DeepStep, deep_check
 from cost_exporter.store.identity import SeenLedgers, identity_of
 from cost_exporter.store.price_books import PastBooks
-from cost_exporter.store.reading import Reader
+from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["register"]
 
 _EXIT_FOUND_WRONG = 1
+Exported = Annotated[
+    str | None, typer.Option("--export", metavar="DIR|s3://…", help="Check exported files instead, byte by byte.")
+]
 _TRACES_BETWEEN_NOTICES = 10_000
 
 AcceptDatabase = Annotated[
@@ -38,7 +42,12 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    *, deep: Deep = False, after: After = None, accept_database: AcceptDatabase = False, as_json: AsJson = False
+    *,
+    deep: Deep = False,
+    after: After = None,
+    exported: Exported = None,
+    accept_database: AcceptDatabase = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the ledger with its rollups, to the last digit. Exits 1 and names every key that differs.
 
@@ -47,10 +56,16 @@ def verify(
     """
     if after is not None and not deep:
         raise typer.BadParameter("--after goes with --deep")
+    if exported is not None:
+        if deep or accept_database:
+            raise typer.BadParameter("--export checks files; leave out --deep and --accept-database")
+        verify_files(exported, as_json=as_json)
+        return
     with open_database() as url:
         found = _replaced(url, is_accepted=accept_database)
         with Reader.connect(url) as reader:
             found += reader.mismatches()
+            too_old_count = reader.too_old(Period.always())
     if not as_json:
         _print_found(found)
     answer: dict[str, Any] = {"is_sound": True, "mismatches": []}
@@ -73,6 +88,7 @@ def verify(
         print_line(f"{len(found)} differences" if found else "sound: every rollup is the exact sum of its records")
         if summary:
             print_line(summary)
+    print_too_old(too_old_count)
     if found:
         raise typer.Exit(_EXIT_FOUND_WRONG)
 

@@ -122,6 +122,18 @@ def _checks(app: typer.Typer) -> None:
     checks.register(app)
 
 
+def _exports(app: typer.Typer) -> None:
+    from cost_exporter.cli import exports
+
+    exports.register(app)
+
+
+def _query(app: typer.Typer) -> None:
+    from cost_exporter.cli import lake_query
+
+    lake_query.register(app)
+
+
 def _purge(app: typer.Typer) -> None:
     from cost_exporter.cli import purge
 
@@ -157,6 +169,14 @@ COMMANDS: Final[dict[str, tuple[Callable[[typer.Typer], None], str]]] = {
     "doctor": (
         _checks,
         "Look at configuration, database, clock, age of prices and instrumentations. Exits 1 if something is wrong.",
+    ),
+    "export": (
+        _exports,
+        "Write what has become final or was corrected since the last export into Parquet files.",
+    ),
+    "query": (
+        _query,
+        "Ask exported files by SQL. Only files that a manifest names are read, and nothing else can be.",
     ),
     "purge": (
         _purge,

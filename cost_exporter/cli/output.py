@@ -30,6 +30,7 @@ __all__ = [
     "print_lines",
     "print_notice",
     "print_sheet",
+    "print_too_old",
 ]
 
 
@@ -109,6 +110,12 @@ def print_error(text: str) -> None:
 def print_notice(text: str) -> None:
     """Print a line for people beside the data, which may be read by a program."""
     sys.stderr.write(f"{for_terminal(' '.join(text.split()))}\n")
+
+
+def print_too_old(count: int) -> None:
+    """Print that spans came too late to be billed, where any did: no sum has them."""
+    if count:
+        print_notice(f"{count} spans came after their month was dropped, billed to nobody: `callfare deadletter list`")
 
 
 def _write(text: str) -> None:

@@ -20,7 +20,7 @@ from cost_exporter.cli.options import (
     period_of,
     places_of,
 )
-from cost_exporter.cli.output import Form, print_json, print_sheet
+from cost_exporter.cli.output import Form, print_json, print_sheet, print_too_old
 from cost_exporter.report.comparison import compared
 from cost_exporter.report.spend import COLUMN_BY_DIMENSION, MEASURES, SPEND_FIGURES, TIME_COLUMNS, Spend, spend_of
 from cost_exporter.report.workbook import write_workbook
@@ -86,6 +86,7 @@ def report(
         spend = spend_in(reader, period)
         if before is not None:
             spend = compared(spend, spend_in(reader, before))
+        too_old_count = reader.too_old(period) if tenant is None else 0
     spend = spend.ordered(sort, limit)
     if as_json or form is Form.JSON:
         print_json(spend.as_json())
@@ -95,6 +96,7 @@ def report(
         write_workbook(spend.rows(), output, figures=SPEND_FIGURES)
     else:
         print_sheet(spend.table(places), form, is_wide=wide)
+    print_too_old(too_old_count)
 
 
 def _check_output(form: Form, output: Path | None, *, is_focus_only: bool, as_json: bool) -> None:

@@ -16,7 +16,16 @@ from cost_exporter.domain.money import CONTEXT, ZERO
 __all__ = ["ALERT_KINDS", "NO_TENANT", "Alert", "AlertKind", "Every", "Receiver", "is_spike", "last_period"]
 
 AlertKind = Literal[
-    "budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "kafka_lag", "report"
+    "budget",
+    "unpriced",
+    "workflow_over",
+    "spike",
+    "silence",
+    "prices_old",
+    "integrity",
+    "kafka_lag",
+    "too_old",
+    "report",
 ]
 """`report` is not judged: it is due."""
 ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
@@ -29,6 +38,7 @@ ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
     "prices_old",
     "integrity",
     "kafka_lag",
+    "too_old",
 )
 Every = Literal["day", "week", "month"]
 NO_TENANT: Final = ""

@@ -219,6 +219,18 @@ def _kafka_lag(facts: Facts) -> tuple[str, list[str], str]:
     )
 
 
+def _too_old(facts: Facts) -> tuple[str, list[str], str]:
+    return (
+        "Spans came too late to be billed",
+        [
+            f"{facts['too_old_count']} spans of {facts['day']} are of months whose records were dropped.",
+            "Nobody is billed for them; `callfare deadletter list` names them.",
+            "Drop months only when no queue or spool can send their spans again.",
+        ],
+        "/",
+    )
+
+
 _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = {
     "budget": _budget,
     "unpriced": _unpriced,
@@ -227,6 +239,7 @@ _MESSAGES: Final[Mapping[str, Callable[[Facts], tuple[str, list[str], str]]]] = 
     "silence": _silence,
     "prices_old": _prices_old,
     "integrity": _integrity,
+    "too_old": _too_old,
     "report": _report,
     "kafka_lag": _kafka_lag,
 }

@@ -38,7 +38,16 @@ _KEY_BYTES: Final = (24, 64)
 
 Kind = Literal["webhook", "slack", "discord", "email", "apprise"]
 On = Literal[
-    "budget", "unpriced", "workflow_over", "spike", "silence", "prices_old", "integrity", "kafka_lag", "report"
+    "budget",
+    "unpriced",
+    "workflow_over",
+    "spike",
+    "silence",
+    "prices_old",
+    "integrity",
+    "kafka_lag",
+    "too_old",
+    "report",
 ]
 
 
@@ -79,7 +88,7 @@ class AlertRule(Part):
     """Where messages go. `${NAME}` takes it from the environment of the service."""
     on: Annotated[tuple[On, ...], Field(strict=False), BeforeValidator(_on)]
     """Its events: any of `budget`, `unpriced`, `workflow_over`, `spike`, `silence`, `prices_old`, `integrity`,
-    `kafka_lag`; and `report`, for a receiver that gets only reports, which name it."""
+    `kafka_lag`, `too_old`; and `report`, for a receiver that gets only reports, which name it."""
     tenant: str | None = None
     """Only alerts of this tenant. Unset: of all, and of the service itself."""
     over_usd: DecimalString | None = None
@@ -118,8 +127,10 @@ class AlertRule(Part):
                 raise ValueError(f"{field} has no effect without {kind} in on; add it there, or remove {field}")
         if "workflow_over" in self.on and self.over_usd is None:
             raise ValueError('workflow_over needs over_usd, such as over_usd: "0.50"')
-        if self.tenant is not None and not set(self.on) - {"prices_old", "integrity", "kafka_lag"}:
-            raise ValueError("prices_old, integrity and kafka_lag are of no tenant; remove tenant, or add another kind")
+        if self.tenant is not None and not set(self.on) - {"prices_old", "integrity", "kafka_lag", "too_old"}:
+            raise ValueError(
+                "prices_old, integrity, kafka_lag and too_old are of no tenant; remove tenant, or add a kind"
+            )
         if self.secret is not None:
             if self.kind != "webhook":
                 raise ValueError(f"secret has no effect for {self.kind}; remove it")

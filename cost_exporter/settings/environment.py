@@ -105,7 +105,12 @@ class Settings(BaseSettings):
     log_costs: bool = False
     """Write one log line for each call that is priced, and for each workflow that is final."""
     billing_account: str = Field(default="callfare", min_length=1, max_length=200)
-    """`BillingAccountId` in FOCUS files: this deployment, or who pays for it."""
+    """`BillingAccountId` in FOCUS files and exports: this deployment, or who pays for it."""
+    export_to: str | None = None
+    """Where `callfare export` writes and `callfare query` reads: a directory, or `s3://BUCKET/PREFIX`."""
+    resend_days: int = Field(default=30, ge=0, le=3650)
+    """For how many days a span may come again: as long as Kafka topics keep messages and spools may wait.
+    `callfare purge` keeps younger months."""
     mcp_url: str = "http://127.0.0.1:4319"
     """Web address of the service that `callfare mcp` asks."""
     mcp_token: SecretStr | None = None

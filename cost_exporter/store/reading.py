@@ -132,6 +132,10 @@ class Reader:
         """Return how many numbered spans never arrived, of producers that sent nothing in the last ten minutes."""
         return int(self._rows("missing_spans", {})[0]["missing_count"])
 
+    def too_old(self, period: Period) -> int:
+        """Return how many spans came in a period whose records had been dropped: nobody is billed for them."""
+        return int(self._rows("too_old_count", {"since": period.since, "until": period.until})[0]["too_old_count"])
+
     def unread(self, period: Period, *, count: int, tenant: str | None = None) -> list[Row]:
         """Return what was not understood in a period, by scope and attribute, the most frequent first."""
         return self._rows("unread", {"since": period.since, "until": period.until, "tenant": tenant, "count": count})

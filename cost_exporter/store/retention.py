@@ -5,15 +5,16 @@ can still be checked to the last digit; the header of each trace stays as well, 
 be too old instead of starting a new trace.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import psycopg
 
-from cost_exporter.errors import StoreUnavailable
+from cost_exporter.errors import StoreError, StoreUnavailable
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["months_before", "purge_before", "remembered_since"]
+__all__ = ["KeptMonth", "Reasons", "months_before", "purge_before", "remembered_since"]
 
 _AT_ONCE: Final = 10_000
 _FORGETTING: Final = (
@@ -24,6 +25,16 @@ _FORGETTING: Final = (
     "forget_timings",
     "forget_long_spans",
 )
+
+
+class KeptMonth(StoreError):
+    """A month that must not be dropped yet, nor any after it."""
+
+    def __init__(self, month: date, reasons: Sequence[str], dropped: Sequence[date]) -> None:
+        """Name the month, why it is kept, and the months before it that were dropped."""
+        super().__init__(f"{month:%Y-%m} is kept: {'; '.join(reasons)}; or add --force")
+        self.month = month
+        self.dropped = dropped
 
 
 def months_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
@@ -43,16 +54,22 @@ def remembered_since(connection: psycopg.Connection[Any]) -> datetime | None:
     return datetime.combine(next_month, time(0), tzinfo=UTC)
 
 
-def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
+Reasons = Callable[[psycopg.Connection[Any], date], Sequence[str]]
+
+
+def purge_before(connection: psycopg.Connection[Any], day: date, reasons: Reasons | None = None) -> list[date]:
     """Drop the partitions of all months that ended before `day`, and return them.
 
     Takes an autocommit connection. Each month goes in one transaction; ingest of newer months goes on. Raises
-    `StoreUnavailable` where a month is in use; the months before it are dropped by then.
+    `StoreUnavailable` where a month is in use, and `KeptMonth` where there are `reasons` to keep it; the months before
+    it are dropped by then.
     """
     months = months_before(connection, day)
-    for month in months:
+    for position, month in enumerate(months):
         try:
-            _purge(connection, month)
+            found = _purge(connection, month, reasons)
+            if found:
+                raise KeptMonth(month, found, months[:position])
         except psycopg.errors.LockNotAvailable as error:
             raise StoreUnavailable(f"the records of {month:%Y-%m} are in use; try again later") from error
         for name in _FORGETTING:
@@ -61,9 +78,14 @@ def purge_before(connection: psycopg.Connection[Any], day: date) -> list[date]:
     return months
 
 
-def _purge(connection: psycopg.Connection[Any], month: date) -> None:
+def _purge(connection: psycopg.Connection[Any], month: date, reasons: Reasons | None) -> Sequence[str]:
+    """Drop a month, or return why it has to be kept."""
     with connection.transaction():
         connection.execute("set local lock_timeout = '5s'")
-        # From the first one on nobody writes to this month; a writer that waits for us finds it purged.
-        for name in ("lock_month", "mark_purged", "close_bucket", "close_hours", "close_spend", "drop_month"):
-            connection.execute(statement(name), {"bucket": month})
+        # From here on nobody writes to this month; a writer that waits for us finds it purged.
+        connection.execute(statement("lock_month"), {"bucket": month})
+        found = reasons(connection, month) if reasons is not None else ()
+        if not found:
+            for name in ("mark_purged", "close_bucket", "close_hours", "close_spend", "drop_month"):
+                connection.execute(statement(name), {"bucket": month})
+    return found

@@ -233,7 +233,7 @@ def test_a_file_that_cannot_be_written_is_one_line(
 
 def test_a_purged_month_is_refused(database: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Its lines are gone: a file without them would look complete."""
-    assert run_command(capsys, "purge", "--before", "2026-10-01").exit_code == 0
+    assert run_command(capsys, "purge", "--before", "2026-10-01", "--force").exit_code == 0
     ran = run_command(capsys, "report", "--format", "focus", "--month", "2026-09")
     assert (ran.exit_code, ran.out) == (1, "")
     assert "were purged" in ran.err

@@ -41,16 +41,20 @@ def test_purge_drops_months_that_are_over_and_keeps_their_sums(url: str, capsys:
     """A dry run only names the months; the run drops them; sums stay and balance; again there is nothing to do."""
 
     def purge(*arguments: str) -> Ran:
-        return run_command(capsys, "purge", *arguments)
+        return run_command(capsys, "purge", "--force", *arguments)
 
     records, spent, problems = counted(url)
     assert problems == 0
-    assert purge("--before", "2026-10-01", "--dry-run", "--json").json == {"months": ["2026-09"], "is_dry_run": True}
+    assert purge("--before", "2026-10-01", "--dry-run", "--json").json == {
+        "months": ["2026-09"],
+        "is_dry_run": True,
+        "kept": None,
+    }
     assert counted(url) == (records, spent, 0)
     assert purge("--before", "2026-09-30").out == "no records before 2026-09\n"
     assert purge("--before", "2026-10-01").out == "dropped the records of 2026-09\n"
     assert counted(url) == (records - 1, spent, 0)
-    assert purge("--before", "2026-10-01", "--json").json == {"months": [], "is_dry_run": False}
+    assert purge("--before", "2026-10-01", "--json").json == {"months": [], "is_dry_run": False, "kept": None}
 
 
 def test_purge_wants_a_day_that_is_not_in_the_future(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,5 +71,5 @@ def test_a_month_in_use_is_one_line(url: str, capsys: pytest.CaptureFixture[str]
     """A long reader of the month is not waited for; nothing is dropped and the command says what to do."""
     with psycopg.connect(url) as connection:
         connection.execute("lock table callfare.record_2026_09 in row exclusive mode")
-        ran = run_command(capsys, "purge", "--before", "2026-10-01")
+        ran = run_command(capsys, "purge", "--before", "2026-10-01", "--force")
     assert (ran.exit_code, ran.err) == (1, "error: the records of 2026-09 are in use; try again later\n")

@@ -73,6 +73,7 @@ def test_back_up_restore_and_upgrade(terminal: Shell, books: Books, postgres_url
     terminal.run(path + page["app backup"])
     try:
         terminal.run(path + page["app restore"])
+        terminal.run(path + page["app renumber"])
         with psycopg.connect(restored) as connection:
             assert problems_of_roles(connection) == []
         again = f"export CALLFARE_DATABASE_URL='{restored}'\n"

@@ -52,6 +52,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "prices_old": {"checked_on": "2026-10-01", "age_days": 60, "prices_old_days": 30},
     "kafka_lag": {"topic": "spans", "lag": 12345, "lag_messages": 10_000},
     "integrity": {"mismatch_count": 4, "day": "2026-11-30"},
+    "too_old": {"too_old_count": 7, "day": "2026-11-30"},
 }
 
 
@@ -94,6 +95,7 @@ def test_a_budget_says_what_it_does_and_what_is_unknown(changed: dict[str, Any],
         ("spike", "9 USD in the hour from 2026-11-30 08:00 UTC.", "/spend"),
         ("silence", "Nothing comes from service bot\nacme's service sent calls until 2026-11-30 08:00 UTC", "/"),
         ("prices_old", "Prices are 60 days old\nThey were last checked on 2026-10-01.", "/prices"),
+        ("too_old", "too late to be billed\n7 spans of 2026-11-30 are of months whose records were dropped", "/"),
         ("integrity", "The ledger and its sums disagree\n4 sums differed", "/"),
         ("kafka_lag", "12,345 messages wait in Kafka\nTopic spans had more than 10,000 that `callfare consume`", "/"),
     ],

@@ -47,6 +47,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
         "CALLFARE_JAEGER_URL": "https://jaeger:16686",
         "CALLFARE_FINALISE_AFTER": "1.5",
         "CALLFARE_BILLING_ACCOUNT": "prod-eu",
+        "CALLFARE_EXPORT_TO": "s3://costs/callfare",
     }.items():
         monkeypatch.setenv(name, text)
     settings = load_settings()
@@ -60,6 +61,7 @@ def test_every_variable_of_the_contract_is_read(monkeypatch: pytest.MonkeyPatch)
     assert settings.prices == (Path("a.yaml"), Path("b.yaml"))
     assert settings.config == Path("callfare.yaml")
     assert settings.billing_account == "prod-eu"
+    assert settings.export_to == "s3://costs/callfare"
     assert settings.forward_endpoint == "http://collector:4317"
     assert settings.forward_content
     assert settings.jaeger_url == "https://jaeger:16686"

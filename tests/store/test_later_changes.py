@@ -35,6 +35,8 @@ from tests.store.requests import RECEIVED_AT_UNIX_NS, problems, request, rows, s
 Database = psycopg.Connection[Any]
 RECEIVED_AT = datetime.fromtimestamp(RECEIVED_AT_UNIX_NS // 1_000_000_000, UTC)
 IDLE = timedelta(seconds=300)
+LATER_MS = 30 * 86_400_000
+"""From September into October."""
 ALL_TIME = ReratedPeriod(since=datetime(2020, 1, 1, tzinfo=UTC), until=datetime(2030, 1, 1, tzinfo=UTC))
 
 
@@ -326,8 +328,9 @@ def test_purging_a_month_keeps_the_rollups_and_refuses_late_spans(ledger: Ledger
     assert receipt == Receipt(received=1, dead_letter=1)
     assert rows(database, "select reason from callfare.dead_letter") == [("too_old",)]
     october = RECEIVED_AT_UNIX_NS + 30 * 86_400 * 1_000_000_000
-    (receipt,) = ledger.commit([request(call("d", trace=b"n" * 16), received_at_unix_ns=october)], price_by_sum)
-    assert receipt == Receipt(received=1, accepted=1)
+    late, new = call("d", trace=b"n" * 16), call("e", trace=b"n" * 16, start_ms=LATER_MS, end_ms=LATER_MS + 1)
+    (receipt,) = ledger.commit([request(late, new, received_at_unix_ns=october)], price_by_sum)
+    assert receipt == Receipt(received=2, accepted=1, dead_letter=1)  # of a month whose names of calls are forgotten
 
 
 # -------------------------------------------------------------------------------------------------------- replay

@@ -19,6 +19,7 @@ from cost_exporter.store.alerts.making import Connection, make_alert
 from cost_exporter.store.budgets.reserving import again
 from cost_exporter.store.database.locks import Lock, try_lock_transaction
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.keeping import count_too_old
 
 __all__ = ["Seen", "sweep"]
 
@@ -54,6 +55,7 @@ def sweep(connection: Connection, receivers: Sequence[Receiver], seen: Seen) -> 
                 *_silences(connection, receivers, seen),
                 *_old_prices(receivers, seen),
                 *_integrity(seen),
+                *_too_old(connection, receivers, seen.now),
             ):
                 made += make_alert(connection, alert, receivers)
             for name in ("forget_services", "forget_alerts"):
@@ -165,3 +167,13 @@ def _integrity(seen: Seen) -> list[Alert]:
             facts={"mismatch_count": seen.mismatch_count, "day": day.isoformat()},
         )
     ]
+
+
+def _too_old(connection: Connection, receivers: Sequence[Receiver], now: datetime) -> list[Alert]:
+    """Return at most one a day: spans came whose records had been dropped."""
+    day = now.astimezone(UTC).date()
+    since = datetime.combine(day, time(0), UTC)
+    if not any("too_old" in each.kinds for each in receivers) or not (count := count_too_old(connection, since)):
+        return []
+    facts = {"too_old_count": count, "day": day.isoformat()}
+    return [Alert(kind="too_old", tenant=NO_TENANT, scope="", window_start=since, facts=facts)]

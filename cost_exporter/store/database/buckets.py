@@ -4,6 +4,7 @@ The records of a trace are in the partition of the month in which its first span
 with the trace, so late spans join their siblings and a record stays unique without a timestamp in its key.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import psycopg
 from cost_exporter.store.database.locks import Lock, lock_transaction
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["bucket_day_of", "ensure_bucket", "is_purged"]
+__all__ = ["bucket_day_of", "ensure_bucket", "is_purged", "purged_among"]
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -47,6 +48,14 @@ def ensure_bucket(connection: psycopg.Connection[Any], bucket_day: int) -> None:
 def is_purged(connection: psycopg.Connection[Any], bucket_day: int) -> bool:
     """Return whether the records of a month were dropped."""
     return _has_purged(connection, _EPOCH + timedelta(days=bucket_day))
+
+
+def purged_among(connection: psycopg.Connection[Any], bucket_days: Iterable[int]) -> frozenset[int]:
+    """Return those of some months whose records were dropped."""
+    buckets = [_EPOCH + timedelta(days=each) for each in sorted(bucket_days)]
+    if not buckets:
+        return frozenset()
+    return frozenset(day for (day,) in connection.execute(statement("purged_among"), {"buckets": buckets}))
 
 
 def _has_purged(connection: psycopg.Connection[Any], bucket: date) -> bool:

@@ -31,6 +31,8 @@ class Lock(IntEnum):
     """Writers share it; who closes or reopens a period has it alone."""
     ALERTS = 7_263_905_114_117_006
     """One service sweeps for alerts at a time."""
+    EXPORT = 7_263_905_114_117_008
+    """One export at a time, whatever its place."""
     OLD_CALLS = 7_263_905_114_117_007
     """One process moves provider calls that were seen a while ago."""
     POSTHOG = 7_263_905_114_117_016

@@ -114,7 +114,14 @@ def _correction_parameters(corrections: Sequence[_Correction]) -> dict[str, Any]
         "span_id": Int8Array.of_ids([call.span_id for call in calls]),
         **_side("old", [each.before for each in corrections]),
         **_side("new", [each.now for each in corrections]),
+        "old_quote": TextArray.of([_quote(each, each.before) for each in corrections]),
+        "new_quote": TextArray.of([_quote(each, each.now) for each in corrections]),
     }
+
+
+def _quote(correction: _Correction, record: CostRecord | None) -> str | None:
+    """Return what exports take from a side. Nothing takes over what was not final."""
+    return None if record is None or correction.kind != "record" else billed_json(record)
 
 
 def _side(side: str, records: Sequence[CostRecord | None]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cost_exporter.domain.cost import CostRecord
 from cost_exporter.domain.facts import DeadLetter, Facts, Receipt
 from cost_exporter.domain.settling.settle import Price
 from cost_exporter.errors import StoreFault, StoreUnavailable
-from cost_exporter.store.database.buckets import bucket_day_of, ensure_bucket, is_purged
+from cost_exporter.store.database.buckets import bucket_day_of, ensure_bucket, is_purged, purged_among
 from cost_exporter.store.database.connection import connect_ledger, rolled_back_unless_committed
 from cost_exporter.store.ledger.isolate import (
     Isolated,
@@ -56,6 +56,7 @@ _log = logging.getLogger(__name__)
 
 Announce = Callable[[Sequence[tuple[CostRecord, CostRecord | None]]], None]
 
+_DAY_NS: Final = 86_400 * 1_000_000_000
 _ATTEMPTS_MAX: Final = 5
 _RETRY_SECONDS_MAX: Final = 0.05
 _PASSING: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, OvertakenError)
@@ -229,8 +230,9 @@ class LedgerStore:
             if not isinstance(locked, LockedTraces):
                 return locked
             receipts: list[Receipt] = []
+            dropped = purged_among(connection, _earlier_months(batches, bucket_day))
             for batch in batches:
-                receipt, refused = merge(locked.states, batch)
+                receipt, refused = merge(locked.states, batch, dropped)
                 receipts.append(receipt)
                 all_letters += [(batch, letter) for letter in refused]
             complete(connection, locked.states.values())
@@ -286,6 +288,17 @@ class LedgerStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _earlier_months(batches: Sequence[Facts], bucket_day: int) -> set[int]:
+    """Return the months before that of the receipt in which calls began: there are none nearly always."""
+    month_starts_at_unix_ns = bucket_day * _DAY_NS
+    return {
+        bucket_day_of(call.started_at_unix_ns)
+        for batch in batches
+        for call in batch.calls
+        if call.started_at_unix_ns < month_starts_at_unix_ns
+    }
 
 
 def _settled(locked: LockedTraces, price: Price) -> WriteSet:

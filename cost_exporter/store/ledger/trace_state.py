@@ -16,6 +16,7 @@ from cost_exporter.domain.rollup import Measures
 from cost_exporter.domain.settling.settle import TraceFacts, better_call, better_link
 from cost_exporter.domain.span import Call, Link, Root, SpanKey
 from cost_exporter.store.codec.call_json import call_payload
+from cost_exporter.store.database.buckets import bucket_day_of
 
 __all__ = [
     "JOINED_CALLS_MAX",
@@ -151,8 +152,14 @@ def shared_keys_from(stored: bytes) -> frozenset[int]:
     return frozenset(int.from_bytes(stored[each : each + _KEY_BYTES], "big", signed=True) for each in places)
 
 
-def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Sequence[DeadLetter]]:
-    """Merge one request into the states of its traces. Return its receipt, and dead letters for refused spans."""
+def merge(
+    states: dict[TraceKey, TraceState], batch: Facts, dropped_months: AbstractSet[int] = frozenset()
+) -> tuple[Receipt, Sequence[DeadLetter]]:
+    """Merge one request into the states of its traces. Return its receipt, and dead letters for refused spans.
+
+    `dropped_months` are those whose records are gone, as days since 1970: by what was forgotten with them a call of
+    that time could be billed twice, so one that is not known is refused.
+    """
     received_at_us = batch.received_at_unix_ns // 1000
     accepted = duplicate = conflict = 0
     letters: list[DeadLetter] = []
@@ -160,6 +167,9 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
         state = states[call.trace_id, batch.namespace]
         if state.is_purged:
             letters.append(_letter("too_old", "the records of this trace were purged", call, batch))
+            continue
+        if dropped_months and _is_of(dropped_months, call) and (call.trace_id, call.span_id) not in state.calls:
+            letters.append(_letter("too_old", "the records of its month were dropped", call, batch))
             continue
         if not _has_room(state, call):
             detail = f"a trace that shares calls with others has {JOINED_CALLS_MAX} calls at most"
@@ -189,6 +199,10 @@ def merge(states: dict[TraceKey, TraceState], batch: Facts) -> tuple[Receipt, Se
         dead_letter=len(batch.dead_letters) + len(letters),
     )
     return receipt, letters
+
+
+def _is_of(months: AbstractSet[int], call: Call) -> bool:
+    return bucket_day_of(call.started_at_unix_ns) in months
 
 
 def _has_room(state: TraceState, call: Call) -> bool:

@@ -8,6 +8,11 @@ insert into callfare.bucket (bucket) values (%(bucket)s) on conflict do nothing;
 -- One row if the records of a month were dropped.
 select 1 from callfare.bucket where bucket = %(bucket)s and purged_at is not null;
 
+-- purged_among --
+-- Those of some months whose records were dropped.
+select bucket - date '1970-01-01' from callfare.bucket
+where bucket = any(%(buckets)s::date[]) and purged_at is not null;
+
 -- attached_partition --
 -- One row if a table is a partition of `record`.
 select 1 from pg_inherits where inhparent = 'callfare.record'::regclass and inhrelid = to_regclass(%(partition)s);

@@ -310,6 +310,7 @@ comment on column callfare.closed_period.correction_usd is 'What they add; may b
 comment on column callfare.closed_period.cost_usd is 'Known cost at the close and corrections: while the closing is in force, what the ledger has.';
 comment on column callfare.closed_period.unpriced_count is 'The same of calls whose cost is unknown or only partly known.';
 comment on table callfare.closing is 'Closed months; tenant * is each tenant without a closing of its own.';
+comment on table callfare.export_target is 'Places that files are exported to, and up to which transaction.';
 comment on table callfare.closing_sum is 'What a month had cost each tenant when it was closed.';
 comment on table callfare.correction is 'Sides of postings of the journal that lie in closed periods, and the month in which each is billed.';
 comment on view callfare.closing_check is 'The part of integrity_check that compares closed periods with their days.';

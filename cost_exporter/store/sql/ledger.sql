@@ -464,25 +464,25 @@ select closing_id, tenant_id, month from callfare.closings_for_writing(%(lock)s)
 -- insert_corrections --
 -- Records of finalised workflows or of closed periods that changed, both sides of each.
 insert into callfare.journal (
-  kind, reason, namespace, tenant_id, trace_id, span_id, finalised_at,
-  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
-  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+  kind, reason, namespace, tenant_id, trace_id, span_id, finalised_at, final_transaction_id,
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels, old_quote,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels, new_quote)
 select
   kind, reason, namespace, coalesce(new_tenant_id, old_tenant_id), trace_id, span_id,
-  case when kind = 'record' then trace.finalised_at end,
+  case when kind = 'record' then trace.finalised_at end, trace.final_transaction_id,
   old_tenant_id, old_status, old_cost_usd::numeric, old_unpriced_count, old_started_at, old_quantities::jsonb,
-  old_labels::jsonb, new_tenant_id, new_status, new_cost_usd::numeric, new_unpriced_count, new_started_at,
-  new_quantities::jsonb, new_labels::jsonb
+  old_labels::jsonb, old_quote::jsonb, new_tenant_id, new_status, new_cost_usd::numeric, new_unpriced_count, new_started_at,
+  new_quantities::jsonb, new_labels::jsonb, new_quote::jsonb
 from unnest(
   %(kind)b::text[], %(reason)b::text[], %(namespace)b::text[], %(trace_id)b::uuid[], %(span_id)b::bigint[],
   %(old_tenant_id)b::text[], %(old_status)b::text[], %(old_cost_usd)b::text[], %(old_unpriced_count)b::bigint[],
-  %(old_started_at)b::timestamptz[], %(old_quantities)b::text[], %(old_labels)b::text[],
+  %(old_started_at)b::timestamptz[], %(old_quantities)b::text[], %(old_labels)b::text[], %(old_quote)b::text[],
   %(new_tenant_id)b::text[], %(new_status)b::text[], %(new_cost_usd)b::text[], %(new_unpriced_count)b::bigint[],
-  %(new_started_at)b::timestamptz[], %(new_quantities)b::text[], %(new_labels)b::text[]
+  %(new_started_at)b::timestamptz[], %(new_quantities)b::text[], %(new_labels)b::text[], %(new_quote)b::text[]
 ) as new (
   kind, reason, namespace, trace_id, span_id,
-  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels,
-  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels)
+  old_tenant_id, old_status, old_cost_usd, old_unpriced_count, old_started_at, old_quantities, old_labels, old_quote,
+  new_tenant_id, new_status, new_cost_usd, new_unpriced_count, new_started_at, new_quantities, new_labels, new_quote)
 join callfare.trace using (trace_id, namespace)
 order by trace_id, span_id, namespace;
 

@@ -125,3 +125,25 @@ def test_a_ledger_that_disagrees_alerts_once_a_day(database: Database) -> None:
     assert sweep_at(database, mismatch_count=3) == 1
     assert sweep_at(database, mismatch_count=4) == 0
     assert sweep_at(database, mismatch_count=4, at=NOW + timedelta(days=1)) == 1
+
+
+def test_spans_that_came_too_late_alert_once_a_day(database: Database) -> None:
+    """Nobody is billed for them; other dead letters are no such thing."""
+
+    def letter(reason: str, received_at: datetime) -> None:
+        database.execute(
+            "insert into callfare.dead_letter (received_at, namespace, is_tenant_trusted, reason, detail, trace_id,"
+            " span_id, payload, payload_kind, digest) values (%s, 'acme', true, %s, '', '', '', '', 'none',"
+            " decode(md5(random()::text), 'hex'))",
+            (received_at, reason),
+        )
+
+    letter("too_old", NOW - timedelta(days=1))
+    letter("no_tenant", NOW)
+    assert sweep_at(database) == 0
+    letter("too_old", NOW)
+    assert sweep_at(database) == 1
+    letter("too_old", NOW)
+    assert sweep_at(database) == 0
+    letter("too_old", NOW + timedelta(days=1))
+    assert sweep_at(database, at=NOW + timedelta(days=1)) == 1
