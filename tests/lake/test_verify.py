@@ -95,7 +95,7 @@ def test_a_manifest_too_many_is_found(lake: Lake, parts: list[str]) -> None:
     assert found(lake) == {("manifest", manifest_name(3))}
 
 
-SAID = (
+DIFFERENCES = (
     (
         "update callfare.record set cost_usd = cost_usd + 0.000000000001",
         "cost_usd 0.00618, should be cost_usd 0.006180000004",
@@ -109,10 +109,10 @@ SAID = (
 def test_a_ledger_that_says_otherwise_is_found(lake: Lake, parts: list[str]) -> None:
     """By tenant and day, with each figure that differs."""
     lake.database.execute("create table public.kept as table callfare.record")
-    for change, said in SAID:
+    for change, difference in DIFFERENCES:
         lake.database.execute(change)  # pyright: ignore[reportArgumentType]
         problems = {each.subject: f"{each.found}, should be {each.expected}" for each in lake.verify()}
-        assert said in problems["default 2026-09-21"]
+        assert difference in problems["default 2026-09-21"]
         lake.database.execute("delete from callfare.record")
         lake.database.execute("insert into callfare.record select * from public.kept")
     assert found(lake) == set()
