@@ -42,6 +42,7 @@ OWN_THRESHOLDS: list[tuple[AlertKind, D]] = [
     ("spike", D(2)),
     ("silence", D(45)),
     ("prices_old", D(10)),
+    ("kafka_lag", D(500)),
 ]
 
 
@@ -55,6 +56,7 @@ def test_a_receiver_gets_alerts_by_its_own_threshold(kind: AlertKind, own: D) ->
         spike_min_usd=D(2),
         silence=timedelta(minutes=45),
         prices_old=timedelta(days=10),
+        lag_message_count=500,
     )
     assert receiver.gets(Alert(kind=kind, tenant="acme", scope="", window_start=AT, threshold=own))
     assert not receiver.gets(Alert(kind=kind, tenant="acme", scope="", window_start=AT, threshold=own + 1))
