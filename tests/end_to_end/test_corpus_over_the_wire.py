@@ -49,6 +49,10 @@ BILLED = {
 }
 BILLED_RECORDS = "select * from callfare.cost_record where tenant_id = %s and status <> 'duplicate'"
 CALLS_PER_CASE = TRUTH["calls_per_case"]
+CALLS_OF_EMITTER = {
+    ("openinference-dspy", "chat_predict"): 2,  # the answer fits no field, so DSPy asks again with its JSON adapter
+    ("openinference-smolagents", "chat_agent"): 2,  # after its last step the agent asks for a final answer
+}
 
 
 def spans_of(path: Path) -> Iterator[dict[str, Any]]:
@@ -133,7 +137,8 @@ def test_what_is_billed_is_what_the_provider_counted(path: Path, service: Shared
         if trace_id not in traced or case in NAMELESS.get(path.stem, set()):
             assert not records
             continue  # the emitter makes no span at all of this call: docs/emitters.md says so
-        assert len(records) == CALLS_PER_CASE.get(case, CALLS_PER_CASE["default"]), case
+        calls = CALLS_OF_EMITTER.get((path.stem, case), CALLS_PER_CASE.get(case, CALLS_PER_CASE["default"]))
+        assert len(records) == calls, case
         for record in records:
             check(record, case, lost, path.stem)
 
