@@ -76,7 +76,7 @@ def test_jaeger_shows_what_the_database_says(collector_binary: Path, jaeger_bina
         printed = "\n".join(lines)
         page, shown, data = (httpx.get(url, timeout=60) for url in re.findall(r"http://\S+", printed))
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        rest, errors = process.communicate(timeout=3 * PATIENCE_SECONDS)
     assert (process.returncode, rest.strip(), errors) == (0, "", "")
     assert "total ≥ $0.0301005 (1 unpriced)" in printed
     assert "each of 8 quantities is what the fake vendors themselves counted" in printed
@@ -94,7 +94,7 @@ def test_ended_in_the_middle_nothing_is_left(collector_binary: Path, jaeger_bina
         assert process.stdout is not None
         first = process.stdout.readline()  # everything runs by then, and the links are still to be tried
         process.terminate()
-        process.communicate(timeout=PATIENCE_SECONDS)
+        process.communicate(timeout=3 * PATIENCE_SECONDS)
     assert first.startswith("support-call")
     assert process.returncode == 1
     assert_nothing_is_left(folder)

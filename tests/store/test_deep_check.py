@@ -71,10 +71,12 @@ NOT_FOUND: dict[str, str] = {
     },
     "record.book_version": "lines of a version that this program cannot make again are multiplied out and counted",
     "record.received_at": RECEIVED,
+    "trace.final_transaction_id": "which export takes it: `verify --export` compares files with the ledger",
     **{
         f"journal.{name}": HISTORY
         for name in (
             *("content", "content_hash", "finalised_at", "posted_at", "span_count", "tenant_id", "transaction_id"),
+            *("final_transaction_id", "old_quote", "new_quote"),
             *("old_tenant_id", "old_status", "old_cost_usd", "old_unpriced_count", "old_started_at", "old_quantities"),
             *("old_labels", "new_unpriced_count", "new_started_at", "new_quantities", "new_labels"),
             *("trace_id", "namespace"),

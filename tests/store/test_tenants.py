@@ -15,6 +15,7 @@ WITHOUT_TENANT = {
     # Of the service as a whole.
     *(
         "alert_judge",
+        "export_target",
         "ledger_identity",
         "posthog_call",
         "posthog_place",
