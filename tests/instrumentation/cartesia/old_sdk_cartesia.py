@@ -1,7 +1,6 @@
 """Cartesia's SDK 2 against the same fake. Run by test_older_sdks.py, not by itself."""
 
 import asyncio
-from collections.abc import Iterator
 from decimal import Decimal as D
 from typing import Any
 
@@ -11,29 +10,16 @@ from cartesia.stt._websocket import SttWebsocket
 from cartesia.tts._websocket import TtsWebsocket
 
 from callfare import attributes as names
-from callfare.instrumentation.cartesia import CartesiaInstrumentor
+from tests.instrumentation.cartesia.sdk import CANARY
 from tests.instrumentation.fakes.cartesia import SPOKEN, FakeCartesia
-from tests.support.recording import Recorded, recorded, until
+from tests.support.recording import Recorded, until
 
-CANARY = "canary naïve 🦜 42"
 SPEECH: dict[str, Any] = {
     "model_id": "sonic-2",
     "voice": {"mode": "id", "id": "voice-1"},
     "output_format": {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44100},
 }
 CHUNK = b"\x00\x00" * 1600  # 0.1 s
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeCartesia]:
-    with FakeCartesia() as server:
-        yield server
-
-
-@pytest.fixture
-def spans() -> Iterator[Recorded]:
-    with recorded(CartesiaInstrumentor) as record:
-        yield record
 
 
 def test_speech_is_lazy_and_survives_barge_in(fake: FakeCartesia, spans: Recorded) -> None:
