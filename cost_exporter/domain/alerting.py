@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import median
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from cost_exporter.domain.money import CONTEXT, ZERO
 
@@ -28,18 +28,8 @@ AlertKind = Literal[
     "report",
 ]
 """`report` is not judged: it is due."""
-ALERT_KINDS: Final[tuple[AlertKind, ...]] = (
-    # Those that are judged.
-    "budget",
-    "unpriced",
-    "workflow_over",
-    "spike",
-    "silence",
-    "prices_old",
-    "integrity",
-    "kafka_lag",
-    "too_old",
-)
+ALERT_KINDS: Final[tuple[AlertKind, ...]] = tuple(kind for kind in get_args(AlertKind) if kind != "report")
+"""Those that are judged."""
 Every = Literal["day", "week", "month"]
 NO_TENANT: Final = ""
 """Of alerts about the service itself."""

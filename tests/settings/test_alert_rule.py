@@ -1,11 +1,14 @@
 """Receivers of alerts in the configuration file: what is understood, and what each mistake says."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from cost_exporter.domain.alerting import AlertKind
 from cost_exporter.errors import SettingsError
 from cost_exporter.settings import Config, load_config
+from cost_exporter.settings.alert_rule import On
 
 SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
 HOOK = "name: ops, kind: webhook, url: https://example.com/hook, on: [budget]"
@@ -82,3 +85,8 @@ def test_two_receivers_need_two_names(tmp_path: Path) -> None:
     """Deliveries go by the name."""
     with pytest.raises(SettingsError, match="two alerts are named 'ops'"):
         load(tmp_path, f"alerts: [{{{HOOK}}}, {{{HOOK}}}]")
+
+
+def test_a_receiver_may_ask_for_every_kind_of_alert_there_is() -> None:
+    """The configuration file and the domain list them apart, because neither may import the other."""
+    assert get_args(On) == get_args(AlertKind)
