@@ -8,7 +8,7 @@ import typer
 
 from cost_exporter.alerts.reports import facts_now
 from cost_exporter.alerts.sending import Outgoing, require_extra, send
-from cost_exporter.cli.database import connect, open_database, open_reader
+from cost_exporter.cli.database import open_connection, open_reader
 from cost_exporter.cli.options import AsJson, OnlyTenant
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.money import to_plain
@@ -17,7 +17,6 @@ from cost_exporter.report.alerts import Message, alert_json, alert_sheet, messag
 from cost_exporter.report.sheet import Sheet
 from cost_exporter.safe_text import for_terminal
 from cost_exporter.settings import AlertRule, load_config, load_settings
-from cost_exporter.store.database.migrate import check_schema
 
 __all__ = ["alerts"]
 
@@ -75,8 +74,7 @@ def report(
         raise CallfareError(f"there is no report {name!r}; the configuration has {known}")
     receivers = [each for each in config.alerts if each.name in rule.to]
     require_extra(receivers)
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         facts = facts_now(connection, rule, datetime.now(UTC))
     message = message_of("report", facts, page_url=settings.page_url or f"http://{settings.web_addr}")
     if dry_run:

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import typer
 
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import open_connection
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_sheet
 from cost_exporter.report.amounts import jsonable, short_time_text
@@ -30,7 +30,7 @@ def list_changes(
     as_json: AsJson = False,
 ) -> None:
     """List the last changes, the newest first."""
-    with open_database() as url, connect(url) as connection:
+    with open_connection() as connection:
         found = newest_changes(connection, count=limit)
     if as_json:
         print_json({"changes": [_change_json(change) for change in found]})

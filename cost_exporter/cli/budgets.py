@@ -1,15 +1,13 @@
 """`callfare budget set|raise|list|status|remove|release`: what a tenant's calls may cost, and what they did cost."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-import psycopg
 import typer
 from pydantic import ValidationError
 
-from cost_exporter.cli.database import connect, open_database, open_reader
+from cost_exporter.cli.database import open_connection, open_reader
 from cost_exporter.cli.options import AsJson, OnlyTenant
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.domain.money import to_plain
@@ -74,7 +72,7 @@ def set_budget(
         "raised_until": raise_until,
     }
     spec = spec_of(_rule(stated))
-    with _connection() as connection:
+    with open_connection() as connection:
         put_budget(connection, spec)
     print_line(
         f"budget {name} is set: {to_plain(spec.limit_usd)} USD a {window}"
@@ -91,7 +89,7 @@ def raise_budget(
     until: Annotated[str, typer.Option(metavar="DATE", help="When the raise ends: a date (its midnight, UTC).")],
 ) -> None:
     """Raise the limit of a budget for a time. A raise replaces the one before; 0 ends it."""
-    with _connection() as connection:
+    with open_connection() as connection:
         spec = next((spec for spec in all_budgets(connection, None) if spec.name == name), None)
         if spec is None:
             raise CallfareError(f"there is no budget {name!r}; see `callfare budget list`")
@@ -113,7 +111,7 @@ def raise_budget(
 @budgets.command(name="list")
 def list_budgets(*, tenant: OnlyTenant = None, as_json: AsJson = False) -> None:
     """List the budgets as they were set."""
-    with _connection() as connection:
+    with open_connection() as connection:
         found = all_budgets(connection, tenant)
     if as_json:
         print_json({"budgets": [_spec_json(spec) for spec in found]})
@@ -131,7 +129,7 @@ def status(
     """Show what was spent and reserved in the window that runs. Exits 1 where a limit is exceeded."""
     with open_reader() as reader:
         rows = reader.budgets(tenant=tenant, name=name)
-    with _connection() as connection:
+    with open_connection() as connection:
         held = held_by_the_expired(connection)
     if name is not None and not rows:
         raise CallfareError(f"no budget {name!r} applies to any tenant yet; see `callfare budget list`")
@@ -150,7 +148,7 @@ def status(
 @budgets.command()
 def remove(name: Name) -> None:
     """Forget a budget. What was spent stays in the ledger."""
-    with _connection() as connection:
+    with open_connection() as connection:
         if not remove_budget(connection, name):
             raise CallfareError(f"there is no budget {name!r}; see `callfare budget list`")
     print_line(f"budget {name} is removed")
@@ -163,7 +161,7 @@ def release(
     ],
 ) -> None:
     """Free what a process that fell silent holds, once you know that it spent nothing more."""
-    with _connection() as connection:
+    with open_connection() as connection:
         state = release_expired(connection, reservation)
     if state is None:
         raise CallfareError(f"there is no reservation {reservation!r}; see `callfare budget status`")
@@ -182,12 +180,6 @@ def _rule(stated: dict[str, Any], options: Mapping[str, str] = _OPTIONS) -> Budg
         option = options.get(field, field if field in {"budget", "name"} else f"--{field.replace('_', '-')}")
         message = first["msg"].removeprefix("Value error, ")
         raise typer.BadParameter(f"{option}: {message}") from None
-
-
-@contextmanager
-def _connection() -> Generator[psycopg.Connection[Any]]:
-    with open_database() as url, connect(url) as connection:
-        yield connection
 
 
 def _spec_json(spec: BudgetSpec) -> dict[str, Any]:

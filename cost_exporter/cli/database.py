@@ -4,17 +4,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedFunction, UndefinedTable
 from psycopg.rows import TupleRow
 
 from cost_exporter.errors import StoreUnavailable
 from cost_exporter.settings import Settings, load_settings
 from cost_exporter.store.database import session
 from cost_exporter.store.database.embedded import EmbeddedPostgres
+from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.database.unreachable import unreachable
 from cost_exporter.store.reading import Reader
 
-__all__ = ["connect", "embedded_postgres", "open_database", "open_reader"]
+__all__ = ["connect", "embedded_postgres", "open_connection", "open_database", "open_reader"]
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
@@ -49,13 +49,16 @@ def connect(database_url: str, *, autocommit: bool = True) -> Generator[psycopg.
         connection = session.connect(database_url, autocommit=autocommit)
     except psycopg.Error as error:
         raise unreachable(error) from error
-    try:
-        with connection:
-            yield connection
-    except (UndefinedTable, UndefinedColumn, UndefinedFunction, InvalidSchemaName) as error:
-        raise StoreUnavailable(
-            "the database does not have all tables yet: wait until the service has started, or run `callfare migrate`"
-        ) from error
+    with connection:
+        yield connection
+
+
+@contextmanager
+def open_connection() -> Generator[psycopg.Connection[TupleRow]]:
+    """Lend a connection to the database that commits each statement. Raises `SchemaMismatch` with what to do."""
+    with open_database() as url, connect(url) as connection:
+        check_schema(connection)
+        yield connection
 
 
 @contextmanager

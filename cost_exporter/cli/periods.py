@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import open_connection
 from cost_exporter.cli.options import AsJson, OnlyTenant
 from cost_exporter.cli.output import print_json, print_line, print_notice, print_sheet
 from cost_exporter.domain.money import total
 from cost_exporter.report.amounts import cost_text, jsonable, time_text, total_text
 from cost_exporter.report.forms import Sheet
-from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.ledger.closings import EVERY_TENANT
 from cost_exporter.store.periods import close_period, list_periods, reopen_period
 
@@ -28,8 +27,7 @@ Whose = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Onl
 def close(month: TheMonth, *, tenant: Whose = None, as_json: AsJson = False) -> None:
     """Close a month that is over. What changes in it afterwards is billed as corrections in a later month."""
     first, name = _month_of(month), _tenant_of(tenant)
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         closed = close_period(connection, first, name)
         rows = [row for row in list_periods(connection) if row["closing_id"] == closed.closing_id]
     if closed.open_workflow_count:
@@ -46,8 +44,7 @@ def close(month: TheMonth, *, tenant: Whose = None, as_json: AsJson = False) -> 
 def reopen(month: TheMonth, *, tenant: Whose = None, as_json: AsJson = False) -> None:
     """Open a closed month again. Its corrections become part of it; refused once they are in a closed month."""
     first, name = _month_of(month), _tenant_of(tenant)
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         closing_id = reopen_period(connection, first, name)
     if as_json:
         print_json({"closing_id": closing_id, "month": month, "tenant_id": name or EVERY_TENANT})
@@ -58,8 +55,7 @@ def reopen(month: TheMonth, *, tenant: Whose = None, as_json: AsJson = False) ->
 @periods.command(name="list")
 def list_closed(*, tenant: OnlyTenant = None, as_json: AsJson = False) -> None:
     """List closed months with what they cost when they were closed and what corrections have added."""
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         rows = list_periods(connection, tenant)
     if as_json:
         print_json({"periods": [jsonable(row) for row in rows]})

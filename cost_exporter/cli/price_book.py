@@ -6,15 +6,14 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.rows import TupleRow
 
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import open_connection
 from cost_exporter.cli.output import print_notice
 from cost_exporter.domain.pricing.book import PriceBook
 from cost_exporter.prices import load_book
 from cost_exporter.settings import load_settings
-from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.price_books import current_book, load_new_files
 
-__all__ = ["book_in_database", "book_in_force", "open_prices", "open_prices_if_any"]
+__all__ = ["book_in_database", "book_in_force", "open_prices_if_any"]
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -27,21 +26,13 @@ def book_in_database(connection: Connection) -> PriceBook:
 
 
 @contextmanager
-def open_prices() -> Generator[Connection]:
-    """Lend a connection that commits each statement, to the database with the prices."""
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
-        yield connection
-
-
-@contextmanager
 def open_prices_if_any() -> Generator[Connection | None]:
     """Lend a connection; None where there is no database yet, which is no error for looking at prices."""
     settings = load_settings()
     if settings.database_url is None and not (settings.data_dir / "postgres" / "PG_VERSION").exists():
         yield None
         return
-    with open_prices() as connection:
+    with open_connection() as connection:
         yield connection
 
 

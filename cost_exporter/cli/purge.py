@@ -7,11 +7,10 @@ import typer
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import open_connection
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line
 from cost_exporter.settings import load_settings
-from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.keeping import Keeping
 from cost_exporter.store.retention import KeptMonth, Reasons, months_before, purge_before
 
@@ -49,8 +48,7 @@ def purge(
     day = before.date()
     if day > datetime.now(UTC).date():
         raise typer.BadParameter(f"--before {day} is in the future; records of the present are not dropped")
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         reasons = _rules(connection, exported_to) if months_before(connection, day) and not force else None
         kept: KeptMonth | None = None
         try:

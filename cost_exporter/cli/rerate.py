@@ -7,14 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from cost_exporter.assembly import price_by
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import connect, open_connection, open_database
 from cost_exporter.cli.options import AsJson, OnlyTenant, period_of
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.cli.price_book import book_in_database
 from cost_exporter.domain.money import to_plain
 from cost_exporter.report.amounts import cost_text, short_time_text
 from cost_exporter.report.forms import Fold, Sheet
-from cost_exporter.store.database.migrate import check_schema
 from cost_exporter.store.rerate import (
     ReratedPeriod,
     RerateTotals,
@@ -80,8 +79,7 @@ def rerate(
 @_rerates.command(name="list")
 def list_past(*, as_json: AsJson = False) -> None:
     """List the re-ratings that changed anything, the latest first; also those that new prices caused."""
-    with open_database() as url, connect(url) as connection:
-        check_schema(connection)
+    with open_connection() as connection:
         found = list_rerates(connection)
     if as_json:
         print_json({"rerates": [_rerate_json(row) for row in found]})

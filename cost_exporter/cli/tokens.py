@@ -1,16 +1,12 @@
 """`callfare token create|list|revoke`: credentials. A token is shown once, when it is made."""
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
-import psycopg
 import typer
-from psycopg.rows import TupleRow
 
-from cost_exporter.cli.database import connect, open_database
+from cost_exporter.cli.database import open_connection
 from cost_exporter.cli.options import AsJson
 from cost_exporter.cli.output import print_json, print_line, print_sheet
 from cost_exporter.errors import CallfareError
@@ -43,7 +39,7 @@ def create(
 ) -> None:
     """Make a token and show it, this once. From the first one on, every sender and reader needs one."""
     expires_at = None if expires is None else expiry_of(expires, datetime.now(UTC))
-    with _connection() as connection:
+    with open_connection() as connection:
         token = credentials.create(connection, tenant, scope or [TokenScope.INGEST], expires_at)
     if as_json:
         print_json({"token": token})
@@ -54,7 +50,7 @@ def create(
 @tokens.command(name="list")
 def list_tokens(*, as_json: AsJson = False) -> None:
     """List the tokens that were ever made, without showing them."""
-    with _connection() as connection:
+    with open_connection() as connection:
         found = credentials.list_all(connection)
     if as_json:
         print_json({"tokens": [_token_json(token) for token in found]})
@@ -65,7 +61,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
 @tokens.command()
 def revoke(token_id: Annotated[int, typer.Argument(metavar="ID", help="From `callfare token list`.")]) -> None:
     """Take a token out of force. Running services notice within a second."""
-    with _connection() as connection:
+    with open_connection() as connection:
         if not credentials.revoke(connection, token_id):
             raise CallfareError(f"no token {token_id} is in force; see `callfare token list`")
     print_line(f"token {token_id} is revoked")
@@ -83,12 +79,6 @@ def expiry_of(text: str, now: datetime) -> datetime:
     if expires_at <= now:
         raise CallfareError(f"--expires {text!r} has passed; name a later time")
     return expires_at
-
-
-@contextmanager
-def _connection() -> Generator[psycopg.Connection[TupleRow]]:
-    with open_database() as url, connect(url) as connection:
-        yield connection
 
 
 def _token_json(token: Token) -> dict[str, object]:

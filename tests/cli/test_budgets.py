@@ -138,5 +138,5 @@ def test_a_database_that_is_not_migrated_yet_is_named(
     monkeypatch.setenv("CALLFARE_DATABASE_URL", as_url(empty_database_url))
     ran = run_command(capsys, *SET)
     assert ran.exit_code == 1
-    assert ran.err.startswith("error: the database does not have all tables yet: wait until the service has started")
+    assert ran.err.startswith("error: the database has no callfare schema: run `callfare migrate`, or start a service")
     assert ran.err.count("\n") == 1

@@ -110,7 +110,7 @@ def check_schema(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     """Raise `SchemaMismatch` unless this program can work with the schema: its own, or a newer one that lets it."""
     exists = connection.execute(statement("migration_table")).fetchone()
     if exists is None or exists[0] is None:
-        raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`")
+        raise SchemaMismatch("the database has no callfare schema: run `callfare migrate`, or start a service")
     missing = [f"{step.version:04}_{step.name}" for step in _missing(_applied(connection), migrations())]
     if missing:
         raise SchemaMismatch(f"the database lacks {', '.join(missing)}: run `callfare migrate` as the schema's owner")
