@@ -104,7 +104,10 @@ def raise_budget(
             },
             {"raised_by_usd": "--by", "raised_until": "--until"},
         )
-        put_budget(connection, replace(spec, raised_by_usd=raised.raised_by_usd, raised_until=raised.raised_until))
+        put_budget(
+            connection,
+            replace(spec, raised_by_usd=raised.raised_by_usd, raised_until=raised.raised_until, is_from_file=False),
+        )
     print_line(f"budget {name} is raised by {by} USD until {until}")
 
 

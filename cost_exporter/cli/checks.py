@@ -61,33 +61,25 @@ def verify(
             raise typer.BadParameter("--export checks files; leave out --deep and --accept-database")
         verify_files(exported, as_json=as_json)
         return
+    checked = DeepStep(place=BEGINNING if after is None else parse_trace_id(after)) if deep else None
     with open_database() as url:
         found = _replaced(url, is_accepted=accept_database)
         with Reader.connect(url) as reader:
             found += reader.mismatches()
             too_old_count = reader.too_old(Period.always())
-    if not as_json:
-        _print_found(found)
-    answer: dict[str, Any] = {"is_sound": True, "mismatches": []}
-    summary = ""
-    if deep:
-        checked = DeepStep(place=BEGINNING if after is None else parse_trace_id(after))
-        found += _deeply(checked, prints=not as_json)
-        answer["deep"] = {
-            "traces": checked.traces,
-            "records": checked.records,
-            "unknown_book_count": checked.unknown_book_count,
-        }
-        summary = (
-            f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
-            f" {checked.unknown_book_count} the price book is gone, so only their lines were checked"
-        )
+        if not as_json:
+            _print_found(found)
+        if checked is not None:
+            found += _deeply(url, checked, prints=not as_json)
     if as_json:
-        print_json(answer | {"is_sound": not found, "mismatches": jsonable(found)})
+        print_json(_deep_json(checked) | {"is_sound": not found, "mismatches": jsonable(found)})
     else:
         print_line(f"{len(found)} differences" if found else "sound: every rollup is the exact sum of its records")
-        if summary:
-            print_line(summary)
+        if checked is not None:
+            print_line(
+                f"{checked.records} records of {checked.traces} traces were decided and priced again; for"
+                f" {checked.unknown_book_count} the price book is gone, so only their lines were checked"
+            )
     print_too_old(too_old_count)
     if found:
         raise typer.Exit(_EXIT_FOUND_WRONG)
@@ -97,18 +89,28 @@ def _replaced(url: str, *, is_accepted: bool) -> list[dict[str, Any]]:
     """Return what is another database than the one that was seen here before."""
     with connect(url) as connection:
         check_schema(connection)
-        now = identity_of(connection)
-    seen = SeenLedgers(load_settings().data_dir, url)
-    if is_accepted:
-        seen.accept(now)
-    names = {"problem": "replaced_database", "tenant_id": "*", "key": {"ledger_id": now.ledger_id}}
-    return [names | {"expected": "the database seen before", "found": each} for each in seen.check(now)]
+        seen = SeenLedgers(load_settings().data_dir, url)
+        if is_accepted:
+            seen.accept(identity_of(connection))
+        found = seen.check(lambda: identity_of(connection))
+        if not found:
+            return []
+        key = {"ledger_id": identity_of(connection).ledger_id}
+    names = {"problem": "replaced_database", "tenant_id": "*", "key": key, "expected": "the database seen before"}
+    return [names | {"found": each} for each in found]
 
 
-def _deeply(checked: DeepStep, *, prints: bool) -> list[dict[str, Any]]:
+def _deep_json(checked: DeepStep | None) -> dict[str, Any]:
+    if checked is None:
+        return {}
+    counts = {"traces": checked.traces, "records": checked.records, "unknown_book_count": checked.unknown_book_count}
+    return {"deep": counts}
+
+
+def _deeply(url: str, checked: DeepStep, *, prints: bool) -> list[dict[str, Any]]:
     """Check from a place to the end; what differs is printed as it is found, so that an interruption loses nothing."""
     found: list[dict[str, Any]] = []
-    with open_database() as url, connect(url) as prices, open_ledger(url) as ledger:
+    with connect(url) as prices, open_ledger(url) as ledger:
         printed_at = 0
         for step in deep_check(ledger, PastBooks(prices).price, after=checked.place):
             rows = [each.as_row() for each in step.differences]

@@ -27,7 +27,7 @@ class LedgerWatch:
     def look(self) -> None:
         """Compare, and remember what is here."""
         with self._lend() as connection:
-            found = self._seen.check(identity_of(connection))
+            found = self._seen.check(lambda: identity_of(connection))
         if found and found != self._logged:
             _log.error(
                 "the database was replaced: %s; if that is right, run `callfare verify --accept-database`",

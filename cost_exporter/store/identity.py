@@ -11,6 +11,7 @@ directory, what they last saw under the address of the database.
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -91,9 +92,13 @@ class SeenLedgers:
         except TypeError:
             return self._accepted
 
-    def check(self, now: LedgerIdentity) -> list[str]:
-        """Return what was replaced, and remember what is here now unless something was."""
+    def check(self, ask: Callable[[], LedgerIdentity]) -> list[str]:
+        """Ask which ledger is here, return what was replaced, and remember it unless something was.
+
+        What was seen is read first: another process may remember a later transaction meanwhile.
+        """
         seen = self.last()
+        now = ask()
         found = [] if seen is None else replacements(seen, now)
         if not found:
             self.accept(now)
@@ -107,9 +112,10 @@ class SeenLedgers:
         known = dict([*known.items(), (self._address, asdict(now))][-_ADDRESSES_MAX:])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-                json.dump(known, file)
-            Path(file.name).replace(self._path)
+            with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".ledgers-seen-") as folder:
+                whole = Path(folder) / _FILE_NAME
+                whole.write_text(json.dumps(known), encoding="utf-8")
+                whole.replace(self._path)
         except OSError:
             return
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from cost_exporter.store.budgets.accounts import CallScope
+from cost_exporter.store.budgets.definitions import BudgetSpec, put_budget
 from cost_exporter.store.budgets.reserving import reserve
 from tests.cli.running import Ran, run_command
 from tests.support.stored import SUPPORT_CALL, as_url, filling, running_service, send
@@ -140,3 +141,13 @@ def test_a_database_that_is_not_migrated_yet_is_named(
     assert ran.exit_code == 1
     assert ran.err.startswith("error: the database has no callfare schema: run `callfare migrate`, or start a service")
     assert ran.err.count("\n") == 1
+
+
+def test_a_budget_of_the_configuration_file_is_raised_there(callfare: Any, own_database: str) -> None:
+    """At its next start the service would take the raise back."""
+    spec = BudgetSpec(name="filed", tenant="acme", time_window="day", limit_usd=Decimal(5), is_from_file=True)
+    with psycopg.connect(own_database, autocommit=True) as database:
+        put_budget(database, spec)
+    ran = callfare("budget", "raise", "filed", "--by", "20", "--until", "2099-12-05")
+    assert ran.exit_code == 1
+    assert "configuration file" in ran.err
