@@ -54,15 +54,14 @@ class LagJudge:
     """Judges the newest figures until it is stopped."""
 
     def __init__(self, lend: Callable[[], AbstractContextManager[Connection]], rules: Sequence[AlertRule]) -> None:
-        """Without a receiver that wants to know, nothing is judged."""
+        """Begin to wait for figures; `rules` has receivers that want to know."""
         self._lend = lend
         self._receivers = [receiver_of(rule) for rule in rules if "kafka_lag" in rule.on]
         self._newest: Places | None = None
         self._woken = threading.Event()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="callfare-kafka-lag", daemon=True)
-        if self._receivers:
-            self._thread.start()
+        self._thread.start()
 
     def lagging(self, lags: Places) -> None:
         """Take the newest figures. Waits for nothing."""
@@ -73,8 +72,7 @@ class LagJudge:
         """Stop after what is under way."""
         self._is_stopping = True
         self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS_MAX)
+        self._thread.join(_STOP_SECONDS_MAX)
 
     def _run(self) -> None:
         while not self._is_stopping:

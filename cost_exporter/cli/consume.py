@@ -28,7 +28,7 @@ from cost_exporter.receive.kafka.taking import Taker
 from cost_exporter.receive.kafka.topics import Topics, topics_of
 from cost_exporter.receive.process import collect_garbage_less_often, start_logging
 from cost_exporter.receive.stuck import StuckBatches
-from cost_exporter.serve.kafka_metrics import KafkaMetrics
+from cost_exporter.serve.kafka_metrics import KafkaMetrics, OnLag
 from cost_exporter.serve.metrics import ServiceMetrics
 from cost_exporter.serve.status import create_status_app
 from cost_exporter.settings import Address, Config, Settings, load_config, load_settings, require_safe_address
@@ -94,7 +94,7 @@ def consume(*, db: DatabaseUrl = None, web: WebAddress = None, start_from: From 
         topics = Topics(topics_of(settings, config), tokens)
         topics.require_owners()
         intake = _intake(settings, config, database_url, metrics, opened)
-        observer = KafkaMetrics(metrics.registry, _lag_judge(config, database_url, opened).lagging)
+        observer = KafkaMetrics(metrics.registry, _lag_judge(config, database_url, opened))
         brokers = broker_options(settings)
         consumer = SpanConsumer(brokers, settings.kafka_group, topics, Taker(intake), observer)
         readers = ReaderPool(database_url)
@@ -121,12 +121,15 @@ def _tokens(settings: Settings, database_url: str, opened: ExitStack) -> TokenDi
     return TokenDirectory(pool.connection, is_always_closed=not settings.kafka_web_addr.is_loopback)
 
 
-def _lag_judge(config: Config, database_url: str, opened: ExitStack) -> LagJudge:
+def _lag_judge(config: Config, database_url: str, opened: ExitStack) -> OnLag | None:
+    """Return what takes the lag to judge it; None where no receiver wants to know."""
+    if not any("kafka_lag" in rule.on for rule in config.alerts):
+        return None
     pool = open_pool(database_url, size_max=1, wait_seconds_max=3, name="alerts")
     opened.callback(ConnectionPool[Any].close, pool)
     judge = LagJudge(pool.connection, config.alerts)
     opened.callback(judge.stop)
-    return judge
+    return judge.lagging
 
 
 def _intake(

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from cost_exporter.safe_text import for_metric_label
 
-__all__ = ["KafkaMetrics"]
+__all__ = ["KafkaMetrics", "OnLag"]
 
 OnLag = Callable[[dict[tuple[str, int], int]], None]
 """Gets how many messages wait in each partition. Must not block."""

@@ -1,7 +1,7 @@
 """Messages that wait in Kafka: the consumer makes the alert, once an hour a topic, and never waits for it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 
 from cost_exporter.alerts.lag import LagJudge, judge_lag
 from cost_exporter.alerts.receivers import receiver_of
-from cost_exporter.settings import AlertRule
+from cost_exporter.cli.consume import _lag_judge
+from cost_exporter.settings import AlertRule, Config
 from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 11, 30, 8, 30, tzinfo=UTC)
@@ -69,8 +70,5 @@ def test_the_consumer_leaves_its_figures_and_goes_on(database: Database, databas
 
 
 def test_where_nobody_asks_nothing_runs() -> None:
-    """A rule for other alerts is no reason to look."""
-    judge = LagJudge(lambda: pytest.fail("asked for a connection"), [rule("ops", on="budget")])
-    judge.lagging(LAGS)
-    judge.stop()
-    assert not judge._thread.is_alive()
+    """A rule for other alerts is no reason to look, nor to connect to a database."""
+    assert _lag_judge(Config(alerts=(rule("ops", on="budget"),)), "postgresql://nowhere.invalid/", ExitStack()) is None
