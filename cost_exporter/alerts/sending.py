@@ -8,14 +8,12 @@ import base64
 import hashlib
 import hmac
 import json
-import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from typing import Any, Final
@@ -24,6 +22,7 @@ from urllib.parse import urlsplit
 from cost_exporter.alerts.apprise_process import send_by_apprise
 from cost_exporter.alerts.connecting import connection_for
 from cost_exporter.errors import MissingExtra
+from cost_exporter.forward.posting import REDIRECTS, wait_of
 from cost_exporter.report.alerts import Message
 from cost_exporter.settings import AlertRule
 
@@ -34,9 +33,7 @@ SEND_SECONDS_MAX: Final = 20.0
 _CONNECT_SECONDS_MAX: Final = 10.0
 _BY_APPRISE: Final = frozenset({"email", "apprise"})
 _ACCEPTED: Final = range(200, 300)
-_REDIRECTS: Final = range(300, 400)
 _BUSY: Final = frozenset({429, 503})
-_RETRY_AFTER_MAX: Final = timedelta(hours=1)
 _FENCE: Final = "```"
 _MORE_LENGTH_MAX: Final = 40
 _SLACK_LENGTH_MAX: Final = 3000
@@ -128,26 +125,9 @@ class _Deadline:
 def _answer(status: int, retry_after: str | None) -> Answer:
     if status in _ACCEPTED:
         return Answer()
-    if status in _REDIRECTS:
+    if status in REDIRECTS:
         return Answer(error=f"HTTP {status}, a redirect, which is not followed; write the address it leads to")
-    return Answer(error=f"HTTP {status}", retry_after=_wait(retry_after) if status in _BUSY else None)
-
-
-def _wait(retry_after: str | None) -> timedelta | None:
-    """Read Retry-After: seconds, also with a fraction as Discord sends them, or a date. At most an hour."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        seconds = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    if not math.isfinite(seconds) or seconds < 0:
-        return None
-    return min(_RETRY_AFTER_MAX, timedelta(seconds=min(seconds, 1e6)))
+    return Answer(error=f"HTTP {status}", retry_after=wait_of(retry_after) if status in _BUSY else None)
 
 
 def _reason(error: Exception) -> str:

@@ -53,7 +53,7 @@ def test(name: Annotated[str, typer.Argument(metavar="NAME", help="A receiver of
         known = ", ".join(sorted(rules)) or "none; add one to alerts in the file that CALLFARE_CONFIG names"
         raise CallfareError(f"there is no receiver {name!r}; the configuration has {known}")
     require_extra([rules[name]])
-    answer = send(rules[name], _test_message(name, settings.page_url or f"http://{settings.web_addr}"))
+    answer = send(rules[name], _test_message(name, settings.pages_at))
     if answer.error:
         raise CallfareError(f"{name} did not take the message: {for_terminal(answer.error)}")
     print_line(f"{name} took the message")
@@ -76,7 +76,7 @@ def report(
     require_extra(receivers)
     with open_connection() as connection:
         facts = facts_now(connection, rule, datetime.now(UTC))
-    message = message_of("report", facts, page_url=settings.page_url or f"http://{settings.web_addr}")
+    message = message_of("report", facts, page_url=settings.pages_at)
     if dry_run:
         print_line(message.text)
         return

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from cost_exporter.errors import CallfareError, MissingExtra
+from cost_exporter.forward.posting import NoRedirects
 from cost_exporter.settings import load_settings
 
 __all__ = ["register", "tools_of"]
@@ -58,7 +59,7 @@ class Service:
         given = {name: str(each) for name, each in asked.items() if each not in {None, ""}}
         request = urllib.request.Request(f"{self._url}{path}?{urlencode(given)}", headers=self._headers)  # noqa: S310 - http or https, checked
         try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=_WAIT_SECONDS_MAX) as answer:
+            with urllib.request.build_opener(NoRedirects).open(request, timeout=_WAIT_SECONDS_MAX) as answer:
                 return json.loads(answer.read(_BYTES_MAX))["data"]
         except urllib.error.HTTPError as error:
             raise CallfareError(f"the service answered {error.code}: {_message_of(error)}") from None
@@ -66,13 +67,6 @@ class Service:
             raise CallfareError(
                 f"the service at {self._url} cannot be read ({error}); is `callfare up` running?"
             ) from error
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the token to another address."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing."""
 
 
 def _message_of(error: urllib.error.HTTPError) -> str:

@@ -102,7 +102,7 @@ class Service:
         self._config = load_config(settings.config)
         self._tls = settings.tls()
         self._posthog = settings.posthog()
-        self._page_url = settings.page_url or f"http://{settings.web_addr}"
+        self._page_url = settings.pages_at
         migrate(database_url)
         self._stops: list[Callable[[], object]] = []
         self._retries_at_seconds: list[float] = []

@@ -14,14 +14,12 @@ from http.client import HTTPException
 from typing import Any, Final
 
 from cost_exporter.forward.answers import Taken
-from cost_exporter.forward.posting import REDIRECTS, NoRedirects, content_of
+from cost_exporter.forward.posting import PERMANENT_STATUSES, REDIRECTS, NoRedirects, content_of, wait_of
 from cost_exporter.forward.sender import Busy, RefusedForGood
 
 __all__ = ["PosthogTransport"]
 
 _SEND_SECONDS: Final = 30.0
-_PERMANENT_STATUSES: Final = frozenset({400, 413, 422})
-"""Refusals of these very events. A wrong key may be put right: 401 is tried again."""
 _BUSY_STATUSES: Final = frozenset({429, 503})
 _UNAUTHORISED: Final = 401
 _QUOTA_WAIT_SECONDS: Final = 3600.0
@@ -70,7 +68,7 @@ def _require_taken(content: bytes) -> None:
 
 
 def _refusal(error: urllib.error.HTTPError) -> Exception:
-    if error.code in _PERMANENT_STATUSES:
+    if error.code in PERMANENT_STATUSES:
         return RefusedForGood(f"HTTP {error.code}")
     if error.code in REDIRECTS:
         return ConnectionError(
@@ -78,11 +76,7 @@ def _refusal(error: urllib.error.HTTPError) -> Exception:
         )
     if error.code == _UNAUTHORISED:
         return ConnectionError("HTTP 401; is CALLFARE_POSTHOG_API_KEY the project's key?")
-    wait_seconds = _seconds(error.headers.get("Retry-After"))
-    if error.code in _BUSY_STATUSES and wait_seconds is not None:
-        return Busy(f"HTTP {error.code}", wait_seconds=wait_seconds)
+    wait = wait_of(error.headers.get("Retry-After"))
+    if error.code in _BUSY_STATUSES and wait is not None:
+        return Busy(f"HTTP {error.code}", wait_seconds=wait.total_seconds())
     return ConnectionError(f"HTTP {error.code}")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.strip().isdecimal() else None

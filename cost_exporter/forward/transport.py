@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from cost_exporter.forward.answers import NotOtlp, Taken, read_answer
-from cost_exporter.forward.posting import REDIRECTS, NoRedirects, content_of
+from cost_exporter.forward.posting import PERMANENT_STATUSES, REDIRECTS, NoRedirects, content_of
 from cost_exporter.forward.sender import RefusedForGood, Transport
 
 __all__ = ["GrpcTransport", "HttpTransport", "transport_for"]
@@ -28,7 +28,6 @@ _PERMANENT_CODES: Final = {
     grpc.StatusCode.DATA_LOSS,
 }
 """Refusals of this very batch. A wrong token, a wrong path or an internal error may pass: those are retried."""
-_PERMANENT_STATUSES: Final = {400, 413, 422}
 _HTTP_PORT: Final = 4318
 _GRPC_CONTENT_TYPE: Final = "application/x-protobuf"
 
@@ -96,7 +95,7 @@ class HttpTransport:
 
 
 def _refusal(error: urllib.error.HTTPError) -> Exception:
-    if error.code in _PERMANENT_STATUSES:
+    if error.code in PERMANENT_STATUSES:
         return RefusedForGood(f"HTTP {error.code}")
     if error.code in REDIRECTS:
         return NotOtlp(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from cost_exporter.settings.config_values import DecimalString, Part
+from cost_exporter.settings.config_values import DecimalString, Part, PartName
 
 __all__ = ["APPRISE_SCHEMES", "FOREIGN_ALERT_NAMES", "AlertRule"]
 
@@ -31,7 +31,6 @@ APPRISE_SCHEMES: Final = frozenset(
 )
 """Services that Apprise may deliver to: by HTTP or SMTP, and nothing that runs on this machine."""
 _MAIL: Final = frozenset({"mailto", "mailtos"})
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how Standard Webhooks begins every secret
 _KEY_BYTES: Final = (24, 64)
@@ -49,12 +48,6 @@ On = Literal[
     "too_old",
     "report",
 ]
-
-
-def _name(given: Any) -> Any:
-    if isinstance(given, str) and not _NAME.fullmatch(given):
-        raise ValueError("must be 1 to 63 characters of a-z, A-Z, 0-9, '.', '_' and '-', none of the last three first")
-    return given
 
 
 def _secret_text(given: Any) -> Any:
@@ -80,7 +73,7 @@ Secret = Annotated[SecretStr, BeforeValidator(_secret_text)]
 class AlertRule(Part):
     """A receiver of alerts: where they go, and which ones."""
 
-    name: Annotated[str, BeforeValidator(_name)]
+    name: PartName
     """Name of the receiver, unique."""
     kind: Kind
     """`webhook` (as Standard Webhooks has it), `slack`, `discord`; by the extra `alerts` also `email` and `apprise`."""

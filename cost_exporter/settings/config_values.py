@@ -1,12 +1,14 @@
 """The kinds of values in the configuration file: parts that refuse what they do not know, and exact decimals."""
 
+import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["DecimalString", "Part", "Percent", "decimal_string"]
+__all__ = ["DecimalString", "Part", "PartName", "Percent", "decimal_string"]
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _AMOUNT_MAX = Decimal(10) ** 12
 _PERCENT_MAX = Decimal(1000)
 
@@ -34,6 +36,14 @@ def _percent(given: Any) -> Decimal:
     return percent
 
 
+def _name(given: Any) -> Any:
+    if isinstance(given, str) and not _NAME.fullmatch(given):
+        raise ValueError("must be 1 to 63 characters of a-z, A-Z, 0-9, '.', '_' and '-', none of the last three first")
+    return given
+
+
+PartName = Annotated[str, BeforeValidator(_name)]
+"""Of something that the file names and commands ask for: it stands in a command line without quotes."""
 DecimalString = Annotated[Decimal, BeforeValidator(decimal_string)]
 Percent = Annotated[Decimal, BeforeValidator(_percent)]
 

@@ -191,6 +191,11 @@ class Settings(BaseSettings):
             raise ValueError("is not the key of a project; copy the one that begins with phc_ from its settings")
         return None if key is None else SecretStr(key.get_secret_value().strip())
 
+    @property
+    def pages_at(self) -> str:
+        """The address under which people reach the pages."""
+        return self.page_url or f"http://{self.web_addr}"
+
     def posthog(self) -> tuple[str, str] | None:
         """Return host and project key; None where events are not sent. Raises `SettingsError` where one is missing."""
         if self.posthog_host is None and self.posthog_api_key is None:

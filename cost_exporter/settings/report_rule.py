@@ -1,17 +1,15 @@
 """A report in the configuration file: what is sent of each day, week or month, and to whom."""
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from cost_exporter.settings.config_values import Part
+from cost_exporter.settings.config_values import Part, PartName
 
 __all__ = ["FOREIGN_REPORT_NAMES", "ReportRule"]
 
 FOREIGN_REPORT_NAMES: Final = {"schedule": "every", "receivers": "to", "groups": "group_by", "id": "name"}
 """How others call a field, and its name here."""
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 # fmt: off
 Dimension = Literal[
@@ -19,12 +17,6 @@ Dimension = Literal[
     "month",
 ]
 # fmt: on
-
-
-def _name(given: Any) -> Any:
-    if isinstance(given, str) and not _NAME.fullmatch(given):
-        raise ValueError("must be 1 to 63 characters of a-z, A-Z, 0-9, '.', '_' and '-', none of the last three first")
-    return given
 
 
 def _several(given: Any) -> Any:
@@ -38,7 +30,7 @@ def _several(given: Any) -> Any:
 class ReportRule(Part):
     """What was spent in each day, week or month that is over, sent to receivers of alerts."""
 
-    name: Annotated[str, BeforeValidator(_name)]
+    name: PartName
     """Name of the report, unique."""
     every: Literal["day", "week", "month"]
     """Its period, UTC: `day`, `week` (from Monday) or `month`."""

@@ -1,6 +1,7 @@
 """The command line, from the commands themselves."""
 
 import enum
+import re
 from collections.abc import Iterator
 
 from typer.core import TyperGroup
@@ -16,13 +17,17 @@ TASKS = [
     ("limits and messages", "`callfare budget`, `alert`"),
     ("month end", "`callfare period`, `reconcile`"),
     ("who may do what", "`callfare token`, `audit`"),
+    ("files beside the ledger", "`callfare export`, `query`"),
     ("the database", "`callfare migrate`, `purge`"),
     ("an editor's agent", "`callfare mcp`"),
 ]
 
 
 def page() -> list[str]:
-    """Return the page: every command, its arguments and options."""
+    """Return the page: every command, its arguments and options. Raises `ValueError` where a task lacks a command."""
+    named = {each.removeprefix("callfare ") for _, text in TASKS for each in re.findall("`(.+?)`", text)}
+    if named != set(COMMANDS):
+        raise ValueError(f"TASKS and the commands differ in {', '.join(sorted(named ^ set(COMMANDS)))}")
     lines = [
         "By task:",
         "",
