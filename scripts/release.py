@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from licences import licence_of  # beside this file, which is run as a program
+
 ROOT = Path(__file__).parents[1]
 OLDEST = (3, 11)
 QUOTE = '{"provider": "openai", "model": "gpt-4o-mini", "usage": {"input_tokens": 1234, "cache_read_tokens": 1024, "output_tokens": 87}}'
@@ -121,7 +123,7 @@ def parts():
 
 def part(distribution):
     """Return one component: name, version, licence, where it comes from."""
-    licence = licence_of(distribution.metadata)
+    licence = licence_of(distribution)
     return {
         "type": "library",
         "bom-ref": reference(distribution),
@@ -130,15 +132,6 @@ def part(distribution):
         "purl": reference(distribution),
         **({"licenses": [{"license": {"name": licence}}]} if licence else {}),
     }
-
-
-def licence_of(metadata):
-    """Return the licence as the package states it: expression, classifiers, or a short text."""
-    classified = [
-        each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")
-    ]
-    stated = metadata.get("License-Expression") or " AND ".join(classified) or metadata.get("License") or ""
-    return stated.splitlines()[0][:80] if stated else ""
 
 
 def needed(distribution):

@@ -19,6 +19,10 @@ from cost_exporter.store.database.migrate import migrate
 # Of the terminal that the tests were started in: tables would fold where their words are looked for.
 os.environ.pop("COLUMNS", None)
 
+# We fork only to start other programs, as the command does: a worker whose gRPC threads run would abort such a child
+# before it becomes the program.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
 hypothesis.settings.register_profile(
     "callfare",

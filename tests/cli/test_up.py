@@ -137,9 +137,9 @@ def test_address_in_use_is_one_line(filled: str) -> None:
             assert ran.err.count("\n") == 1
 
 
-def test_outside_address_without_tokens_is_refused(filled: str) -> None:
+def test_outside_address_without_tokens_is_refused(database_url: str) -> None:
     """An address that strangers can reach needs tokens; without them nothing is opened."""
-    ran = run_program("serve", "--db", filled, "--grpc", f"0.0.0.0:{free_ports(1)[0]}")
+    ran = run_program("serve", "--db", as_url(database_url), "--grpc", f"0.0.0.0:{free_ports(1)[0]}")
     assert ran.exit_code == 2
     assert "callfare token create" in ran.err
     assert ran.err.count("\n") == 1

@@ -138,8 +138,10 @@ class EmbeddedPostgres:
     def _check_version(self) -> None:
         """Refuse a data directory made by another major version; pg_ctl's own message is less clear."""
         made_by = (self.data_dir / "PG_VERSION").read_text().strip()
-        words = self._run("postgres", "--version").stdout.split()
-        have = next((word for word in words if word[0].isdigit()), "unknown")
+        asked = self._run("postgres", "--version")
+        have = next((word for word in asked.stdout.split() if word[0].isdigit()), None)
+        if have is None:
+            raise StoreError(f"{asked.args[0]} does not run (exit {asked.returncode}): {_last_line(asked.stderr)}")
         if have.split(".")[0] != made_by:
             raise StoreError(
                 f"{self.data_dir} was made by PostgreSQL {made_by}, this is {have}: move it away, or restore it with"
