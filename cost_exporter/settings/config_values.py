@@ -43,7 +43,7 @@ def _name(given: Any) -> Any:
 
 
 PartName = Annotated[str, BeforeValidator(_name)]
-"""Of something that the file names and commands ask for: it stands in a command line without quotes."""
+"""Name of a part of the file, as commands ask for it: needs no quotes in a command line."""
 DecimalString = Annotated[Decimal, BeforeValidator(decimal_string)]
 Percent = Annotated[Decimal, BeforeValidator(_percent)]
 
