@@ -52,9 +52,10 @@ def read_quantities(reading: Reading) -> bool:
         if not 0 < number <= MAX_QUANTITY:
             are_plain = False
             number = reading.first_number(keys) if is_measured else reading.first_count(keys)
-            if number is None or (number == 0 and quantity in PARTS):
+            if number is None:
                 continue
-        quantities[quantity] = number
+        if number or quantity not in PARTS:
+            quantities[quantity] = number
         if len(keys) > 1:
             _compare_names(reading, quantity, number, keys)
     return are_plain
