@@ -26,3 +26,28 @@ def test_a_part_of_zero_beside_another_name_of_it_is_compared() -> None:
         assert (found.usage.is_estimated, found.usage.is_incomplete) == (True, False)
         assert call({**zero, f"{USAGE}cached_tokens": 0}).issues == ()
     assert call({**zero, f"{USAGE}cached_tokens": 0}).usage.quantities == {"input_tokens": 5000, "output_tokens": 100}
+
+
+@pytest.mark.parametrize(
+    ("terms", "tier", "speed", "issues"),
+    [
+        ({"speed": "fast"}, "", "fast", ()),
+        ({"speed": "Fast", "service_tier": "priority"}, "priority", "fast", ()),
+        ({"inference_geo": "us"}, "", "", ("unpriced_term: inference_geo = us",)),
+        ({"speed": "standard", "inference_geo": "global", "service_tier": "standard"}, "standard", "", ()),
+    ],
+)
+def test_the_ai_sdk_hands_on_at_which_price_anthropic_answered(
+    terms: dict[str, str], tier: str, speed: str, issues: tuple[str, ...]
+) -> None:
+    """Fast answers and those of one place cost more than the counts alone show."""
+    metadata = {"anthropic": {"usage": {"input_tokens": 50, "output_tokens": 5, **terms}}}
+    attributes = {
+        **CLAUDE,
+        "ai.operationId": "ai.generateText.doGenerate",
+        "ai.response.providerMetadata": json.dumps(metadata),
+    }
+    found = call(attributes, scope="ai")
+    assert found.usage.quantities == {"input_tokens": 50, "output_tokens": 5}
+    assert (found.usage.service_tier, found.usage.speed, found.issues) == (tier, speed, issues)
+    assert found.usage.is_estimated is bool(issues)

@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import READ_PATHS, add_leaves, object_at, read_usage, usage_leaves
-from cost_exporter.read.otlp.values import clean_text, json_number
+from cost_exporter.read.fields.vendor_usage import READ_PATHS, add_leaves, object_at, read_usage, take_terms, usage_leaves
+from cost_exporter.read.otlp.values import json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.usage_names import usage_name
 
@@ -68,11 +68,9 @@ def _read_metadata(reading: Reading, vendor: str, metadata: Mapping[str, Any]) -
         reading.quantities.update(whole)
         reading.has_vendors_counts = True
         reading.saw_usage(f"{_METADATA}.{vendor}.usage", leaves, READ_PATHS)
+        take_terms(reading, cast("Mapping[str, object]", usage))
     else:
         read_usage(reading, f"{_METADATA}.{vendor}.usage", usage)
-    tier = usage.get("service_tier")
-    if isinstance(tier, str):
-        reading.service_tier = reading.service_tier or clean_text(tier)
 
 
 DIALECT = Dialect(

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Reading
-from cost_exporter.read.otlp.values import json_count, json_number
+from cost_exporter.read.otlp.values import clean_text, json_count, json_number
 from cost_exporter.read.otlp.wire import AnyValue
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "object_of",
     "python_object",
     "read_usage",
+    "take_terms",
     "usage_leaves",
 ]
 
@@ -182,7 +183,7 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
         is_whole = "output_tokens" not in reading.quantities
         add_leaves(reading.quantities, leaves)
         reading.saw_usage(name, leaves, READ_PATHS if is_whole else _READ_BESIDE)
-        _take_terms(reading, cast("Mapping[str, object]", usage))
+        take_terms(reading, cast("Mapping[str, object]", usage))
 
 
 _STANDARD_SPEEDS: Final = frozenset({"", "standard", "normal", "default"})
@@ -191,9 +192,9 @@ _ANYWHERE: Final = frozenset({"", "global", "not_available", "unspecified", "def
 _WORD: Final = re.compile(r"[a-z][a-z_-]{1,15}")
 
 
-def _take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
+def take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
     """Take the words in Anthropic's usage object on which its prices depend: tier, speed and place."""
-    terms = {name: each.strip().lower() for name in _TERMS if isinstance(each := usage.get(name), str)}
+    terms = {name: clean_text(each).strip().lower() for name in _TERMS if isinstance(each := usage.get(name), str)}
     reading.stated_tier = reading.stated_tier or terms.get("service_tier", "")
     speed, place = terms.get("speed", ""), terms.get("inference_geo", "")
     if speed not in _STANDARD_SPEEDS:
