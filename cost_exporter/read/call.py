@@ -22,7 +22,7 @@ from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.fields.totals import is_claude_elsewhere
 from cost_exporter.read.fields.usage_containers import read_containers
 from cost_exporter.read.look_alike import look_alike_names
-from cost_exporter.read.otlp.values import ID_LENGTH_MAX
+from cost_exporter.read.otlp.values import ID_LENGTH_MAX, clean_text
 from cost_exporter.read.unread import name_unread_usage
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
@@ -159,6 +159,8 @@ def _derive_identity(reading: Reading) -> None:
 def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     identity, origin, span = reading.identity, reading.origin, reading.span
     names = identity.names
+    if reading.issues:  # they quote names of attributes, and of members of JSON objects
+        reading.issues[:] = map(clean_text, reading.issues)
     failure = failure_of(reading)
     cost, session, phone_call_id, producer, reservation_id = NO_COST, _NO_SESSION, "", _NO_PRODUCER, ""
     if not reading.layout.is_plain:
@@ -177,7 +179,6 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         not reading.layout.is_plain
         or failure.has_failed
         or reading.issues
-        or reading.speed
         or reading.attribution is not NO_ATTRIBUTION
     ):
         extras = Extras(

@@ -1,5 +1,6 @@
 """What becomes of spans in the ledger: counted, deduplicated, inherited, joined, isolated."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
@@ -15,6 +16,7 @@ from cost_exporter.errors import StoreUnavailable
 from cost_exporter.read.otlp.otlp_bytes import framed_span, trace_request
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import OTHER_TRACE, TRACE, call, link, price_by_sum
+from tests.read import otlp_spans
 from tests.store.requests import RECEIVED_AT_UNIX_NS, hashed, request, rows
 
 Database = psycopg.Connection[Any]
@@ -134,6 +136,26 @@ def test_a_neighbour_keeps_its_price_when_a_late_span_comes(ledger: LedgerStore,
 
     ledger.commit([request(call("b", quantities={"characters": 1}))], dearer)
     assert rows(database, "select cost_usd from callfare.cost_record order by 1") == [(COST_1545_TOKENS,), (D(7),)]
+
+
+def test_no_text_in_a_usage_object_costs_its_call(ledger: LedgerStore, database: Database) -> None:
+    """JSON may hold a NUL or half a surrogate pair in any text and any name of a count; so may an attribute's name."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 5}
+    spans: list[dict[str, Any]] = [
+        {"foo.usage": json.dumps({**usage, "service_tier": "pri\0\ud800"})},
+        {"foo.usage": json.dumps({**usage, "speed": "fa\0st" * 999})},
+        {"foo.usage": json.dumps({**usage, "cached\0foo\ud800_tokens": 3})},
+        {"foo\0.usage": json.dumps({**usage, "cached_foo_tokens": 3})},
+        {"foo.usage": json.dumps(usage), "gen_ai.usage.cached\0foo_tokens": 3},
+    ]
+    documents = [
+        otlp_spans.document({**otlp_spans.CHAT, **attributes}, spanId=f"{number:016x}")
+        for number, attributes in enumerate(spans, 1)
+    ]
+    assert ledger.commit([otlp_spans.facts(*documents)], price_by_sum) == [Receipt(received=5, accepted=5)]
+    assert rows(database, "select count(*) from callfare.dead_letter") == [(0,)]
+    tiers = {tier for (tier,) in rows(database, "select service_tier from callfare.cost_record")}
+    assert tiers == {"pri\ufffd?", None}
 
 
 def test_a_value_that_postgresql_refuses_becomes_a_dead_letter_alone(ledger: LedgerStore, database: Database) -> None:
