@@ -7,7 +7,9 @@ the conversation used is billed beside the input and output (2.14.0), and how mu
 
 from typing import Final
 
+from cost_exporter.domain.quantity import MAX_QUANTITY, Quantity
 from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.otlp.values import count_of, is_empty
 
 __all__ = ["DIALECT"]
 
@@ -19,11 +21,22 @@ _COMPACTION: Final = {
 
 def _complete(reading: Reading) -> None:
     for key, total in _COMPACTION.items():
-        tokens = reading.first_count((key,)) if key in reading.attributes else None
-        if tokens:
-            reading.quantities[total] = reading.quantities.get(total, 0) + tokens
-            reading.issues.append(f"compaction: {total} has {tokens} of it")
-            reading.has_unread_usage = True
+        value = reading.attributes.get(key)
+        if value is not None and not is_empty(value):
+            _add(reading, key, total, count_of(value))
+
+
+def _add(reading: Reading, key: str, total: str, tokens: Quantity | None) -> None:
+    """Add what is a count to its total. What is none was used all the same, and nobody knows how much it was."""
+    if tokens == 0:
+        return
+    reading.has_unread_usage = True
+    if isinstance(tokens, int) and 0 < tokens <= MAX_QUANTITY:
+        reading.quantities[total] = reading.quantities.get(total, 0) + tokens
+        reading.issues.append(f"compaction: {total} has {tokens} of it")
+    else:
+        reading.issues.append(f"unreadable:{key}" if tokens is None else f"impossible_count:{key}")
+        reading.is_incomplete = True
 
 
 DIALECT = Dialect(
