@@ -175,12 +175,7 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
         # Recorded rather than streamed. Of tokens, batch is another thing: the cheaper answer within a day.
         mode = mode or ("batch" if TOKEN_QUANTITIES.isdisjoint(reading.quantities) else "")
     rare_fields = ""
-    if (
-        not reading.layout.is_plain
-        or failure.has_failed
-        or reading.issues
-        or reading.attribution is not NO_ATTRIBUTION
-    ):
+    if not reading.layout.is_plain or failure.has_failed or reading.issues or reading.attribution is not NO_ATTRIBUTION:
         extras = Extras(
             phone_call_id=phone_call_id,
             error_type=failure.error_type,

@@ -14,6 +14,7 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Reading, UsageObject
 from cost_exporter.read.fields.usage_containers import may_hold_usage
 from cost_exporter.read.otlp.values import flag_of, number_of
+from cost_exporter.read.otlp.wire import AnyValue
 from cost_exporter.read.vocabulary.usage_names import UsageName, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
@@ -21,6 +22,7 @@ __all__ = ["name_unread_usage"]
 _NAME_LENGTH_MAX: Final = 80
 _PLACE: Final = re.compile(r"\.\d+(?=\.)")
 """Of an object in a list: `iterations.0.input_tokens`."""
+_LIST_AND_PLACE: Final = re.compile(r"(?:^|(?<=\.))[^.]+\.\d+\.")
 
 
 def name_unread_usage(reading: Reading) -> None:
@@ -33,8 +35,7 @@ def name_unread_usage(reading: Reading) -> None:
         elif may_hold_usage(key, value):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = reading.is_incomplete = True
-        elif flag_of(value) and not any(reading.quantities.get(quantity) for quantity in meaning.says):
-            # A hit in a cache: of the vendor's, and then some of the input was cached, or an answer that nobody made.
+        elif _is_unexplained_hit(reading, value, meaning):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = True
     for name in reading.identity.redacted:
@@ -44,8 +45,20 @@ def name_unread_usage(reading: Reading) -> None:
         _judge_object(reading, found)
 
 
+def _is_unexplained_hit(reading: Reading, value: AnyValue, meaning: UsageName) -> bool:
+    """Return whether a cache was hit, and nothing says how much was read from it.
+
+    It is the vendor's, and then some of the input was cached, or it has an answer for which nobody was asked. Of other
+    flags, such as that there was audio, only the counts are billed.
+    """
+    if "cache_read_tokens" not in meaning.says or not flag_of(value):
+        return False
+    return not any(reading.quantities.get(quantity) for quantity in meaning.says)
+
+
 def _judge_object(reading: Reading, found: UsageObject) -> None:
     """Name the numbers of a usage object that nobody reads, and those that say more than was read."""
+    sums = _sums_of_lists(found.leaves)
     for path, number in found.leaves.items():
         meaning = usage_name(path, is_in_container=True)
         if meaning is None:
@@ -54,17 +67,25 @@ def _judge_object(reading: Reading, found: UsageObject) -> None:
         if path in found.read:
             if read and number > max(read):
                 _judge(reading, f"{found.name}.{path}", number, meaning)
-        elif not _PLACE.search(path):
+        elif path not in sums:
             _judge(reading, f"{found.name}.{path}", number, meaning)
-        elif not _is_part_of_a_sum(path, found.leaves):  # of several rounds: more than was read, for all that is known
+        elif sums[path] != _beside_list(path, found.leaves):
+            # Of several rounds: more than was read, for all that is known.
             _judge(reading, f"{found.name}.{path}", number, UsageName("", meaning.says))
 
 
-def _is_part_of_a_sum(path: str, leaves: Mapping[str, Quantity]) -> bool:
-    """Return whether the same number in all objects of a list adds up to the one outside of the list."""
-    unplaced = _PLACE.sub("", path)
-    beside = unplaced.rpartition(".")[2]
-    return sum(number for other, number in leaves.items() if _PLACE.sub("", other) == unplaced) == leaves.get(beside)
+def _sums_of_lists(leaves: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
+    """Return for each number in a list of objects the sum of its like in all of them."""
+    unplaced = {path: _PLACE.sub("", path) for path in leaves if _PLACE.search(path)}
+    sums: dict[str, Quantity] = dict.fromkeys(unplaced.values(), 0)
+    for path, name in unplaced.items():
+        sums[name] += leaves[path]
+    return {path: sums[name] for path, name in unplaced.items()}
+
+
+def _beside_list(path: str, leaves: Mapping[str, Quantity]) -> Quantity | None:
+    """Return the number outside of a list that its objects may add up to: at the same place, else at the top."""
+    return leaves.get(_LIST_AND_PLACE.sub("", path), leaves.get(path.rpartition(".")[2]))
 
 
 def _judge(reading: Reading, name: str, number: Quantity, meaning: UsageName) -> None:

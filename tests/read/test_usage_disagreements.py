@@ -51,3 +51,141 @@ def test_the_ai_sdk_hands_on_at_which_price_anthropic_answered(
     assert found.usage.quantities == {"input_tokens": 50, "output_tokens": 5}
     assert (found.usage.service_tier, found.usage.speed, found.issues) == (tier, speed, issues)
     assert found.usage.is_estimated is bool(issues)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 40])
+def test_rounds_that_add_up_are_no_more_than_their_sum(count: int) -> None:
+    """However many there are, and however deep in them a number is."""
+    one = {"type": "message", "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 7}
+    rounds = [{**one, "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 3}}] * count
+    usage: dict[str, Any] = {
+        "iterations": rounds,
+        "input_tokens": 10 * count,
+        "output_tokens": 5 * count,
+        "cache_creation_input_tokens": 7 * count,
+        "cache_creation": {"ephemeral_5m_input_tokens": 4 * count, "ephemeral_1h_input_tokens": 3 * count},
+    }
+    found = call({**CLAUDE, "foo.usage": json.dumps(usage)})
+    assert (found.issues, found.usage.is_incomplete) == ((), False)
+    assert found.usage.quantities["cache_write_5m_tokens"] == 4 * count
+    short = {**usage, "cache_creation": {**usage["cache_creation"], "ephemeral_5m_input_tokens": 4 * count + 1}}
+    found = call({**CLAUDE, "foo.usage": json.dumps(short)})
+    place = "foo.usage.iterations.0.cache_creation.ephemeral_5m_input_tokens = 4"
+    assert found.issues[0] == f"unread_usage: {place}"
+    assert (len(found.issues), found.usage.is_incomplete) == (count, True)
+
+
+def test_the_sum_of_rounds_may_stand_outside_of_their_object() -> None:
+    """Two lists are two sums, and a sum that nobody states is more than was read."""
+    rounds = [{"input_tokens": 20}, {"input_tokens": 30}]
+    usage: dict[str, Any] = {"input_tokens": 50, "output_tokens": 5, "details": {"iterations": rounds}}
+    assert call({**CLAUDE, "foo.usage": json.dumps(usage)}).issues == ()
+    assert call({**CLAUDE, "foo.usage": json.dumps({**usage, "attempts": rounds})}).issues == ()
+    more = call({**CLAUDE, "foo.usage": json.dumps({**usage, "attempts": [*rounds, {"input_tokens": 1}]})})
+    assert (len(more.issues), more.usage.is_incomplete) == (3, True)
+    assert call({**CLAUDE, "foo.usage": json.dumps({**usage, "attempts": [{"cached_tokens": 9}]})}).issues != ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((f"{USAGE}model", model) for model in ("gpt-4o", "gpt-3.5-turbo", "llama-3.1-8b", "gemini-1.5-pro-002")),
+        *((f"{USAGE}tokenizer", name) for name in ("o200k_base", "cl100k_base", "p50k_base")),
+        *((f"{USAGE}model", model) for model in ("anthropic/claude-3.5-sonnet", "gpt-4o-2024-08-06", "v1.5")),
+    ],
+)
+def test_a_digit_within_a_word_is_no_number(name: str, text: str) -> None:
+    """The name of a model or a tokenizer that stands among usage counts nothing."""
+    found = call({**COUNTED, name: text})
+    assert (found.issues, found.usage.is_estimated, found.usage.is_incomplete) == ((), False, False)
+
+
+@pytest.mark.parametrize("text", ["about 4000", "~4000", "n=4000", "tokens: 4,480", "(4000)", "ca.4000", "0.5 of it"])
+def test_a_digit_that_begins_a_word_is_a_number(text: str) -> None:
+    """It may be what was used."""
+    assert call({**COUNTED, f"{USAGE}cached_foo_tokens": text}).usage.is_incomplete
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gen_ai.request.thinking", "has_audio", "gen_ai.request.reasoning", f"{USAGE}has_images", "llm.image_input"],
+)
+def test_a_flag_that_is_no_hit_in_a_cache_says_nothing(name: str) -> None:
+    """That there was audio, or that the model was to think, is no usage."""
+    for value in (True, "true", False):
+        found = call({**COUNTED, name: value})
+        assert (found.issues, found.usage.is_estimated) == ((), False)
+
+
+COMPACTION = "anthropic.usage.compaction.input_tokens"
+
+
+@pytest.mark.parametrize(
+    ("written", "issue"),
+    [
+        (-900, f"impossible_count:{COMPACTION}"),
+        ("-900", f"impossible_count:{COMPACTION}"),
+        (1.5, f"impossible_count:{COMPACTION}"),
+        (float("nan"), f"impossible_count:{COMPACTION}"),
+        (float("-inf"), f"impossible_count:{COMPACTION}"),
+        (10**18, f"impossible_count:{COMPACTION}"),
+        ("***", f"unreadable:{COMPACTION}"),
+        ([1], f"unreadable:{COMPACTION}"),
+        (True, f"unreadable:{COMPACTION}"),
+    ],
+)
+def test_a_compaction_that_counts_nothing_possible_changes_no_total(written: object, issue: str) -> None:
+    """It is billed, and how much it was is not known."""
+    stated = {**CLAUDE, f"{USAGE}input_tokens": 5000, f"{USAGE}output_tokens": 100}
+    found = call({**stated, COMPACTION: written}, scope="com.anthropic.sdk.python")
+    assert found.usage.quantities == {"input_tokens": 5000, "output_tokens": 100}
+    assert (found.issues, found.usage.is_estimated, found.usage.is_incomplete) == ((issue,), True, True)
+
+
+@pytest.mark.parametrize("written", ["", None, [], {}, "none", 0, 0.0, "0"])
+def test_a_compaction_of_nothing_says_nothing(written: object) -> None:
+    """Neither an empty value nor a zero."""
+    stated = {**CLAUDE, f"{USAGE}input_tokens": 5000, f"{USAGE}output_tokens": 100}
+    found = call({**stated, COMPACTION: written}, scope="com.anthropic.sdk.python")
+    assert found.usage.quantities == {"input_tokens": 5000, "output_tokens": 100}
+    assert (found.issues, found.usage.is_estimated, found.usage.is_incomplete) == ((), False, False)
+
+
+@pytest.mark.parametrize("name", ["gen_ai.total_count", "llm.total_count", "gen_ai.count_total", "openai.total_count"])
+def test_a_total_of_something_else_is_no_total_of_tokens(name: str) -> None:
+    """Choices, documents, retries: only a word of tokens or of usage says what was added up."""
+    found = call({**COUNTED, name: 3})
+    assert (found.issues, found.usage.is_estimated) == ((), False)
+
+
+def test_a_usage_object_that_stands_twice_on_a_span_is_one() -> None:
+    """What Google's own tools asked was read the first time; another number of it was not."""
+    usage = {"prompt_token_count": 50, "candidates_token_count": 5, "tool_use_prompt_token_count": 7}
+    first = {**GEMINI, "foo.usage_metadata": json.dumps(usage)}
+    for again in (usage, {**usage, "total_token_count": 62}, {"tool_use_prompt_token_count": 7}):
+        found = call({**first, "llm.response_metadata": json.dumps({"usage_metadata": again})})
+        assert found.usage.quantities == {"input_tokens": 57, "output_tokens": 5}
+        assert (found.issues, found.usage.is_incomplete) == ((), False)
+    other = json.dumps({"usage_metadata": {**usage, "tool_use_prompt_token_count": 9}})
+    found = call({**first, "llm.response_metadata": other})
+    assert found.issues == ("unread_usage: llm.response_metadata.usage_metadata.tool_use_prompt_token_count = 9",)
+    assert found.usage.is_incomplete
+
+
+def test_a_place_that_is_stated_twice_is_named_once() -> None:
+    """Two objects of one answer are one answer."""
+    usage = json.dumps({"input_tokens": 10, "output_tokens": 5, "inference_geo": "us"})
+    found = call({**CLAUDE, "foo.usage": usage, "bar.usage": usage})
+    assert found.issues == ("unpriced_term: inference_geo = us",)
+
+
+@pytest.mark.parametrize("scope", ["openlit.instrumentation.anthropic", "openlit", "some.scope"])
+@pytest.mark.parametrize(("stated", "inclusive"), [(50, 1350), (5000, 6300)])
+def test_what_was_cached_is_added_to_the_input_once(scope: str, stated: int, inclusive: int) -> None:
+    """Anthropic's own object is made inclusive when it is read, whatever its emitter does with its attributes."""
+    usage = {"input_tokens": stated, "output_tokens": 5}
+    usage |= {"cache_read_input_tokens": 1000, "cache_creation_input_tokens": 300}
+    for beside in ({}, {f"{USAGE}cache_read.input_tokens": 1000}):
+        found = call({**CLAUDE, **beside, "foo.usage": json.dumps(usage)}, scope=scope)
+        assert found.usage.quantities["input_tokens"] == inclusive
+        assert (found.issues, found.usage.is_estimated) == ((), False)

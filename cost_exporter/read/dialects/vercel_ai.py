@@ -10,7 +10,14 @@ from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import READ_PATHS, add_leaves, object_at, read_usage, take_terms, usage_leaves
+from cost_exporter.read.fields.vendor_usage import (
+    READ_PATHS,
+    add_leaves,
+    object_at,
+    read_usage,
+    take_terms,
+    usage_leaves,
+)
 from cost_exporter.read.otlp.values import json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.usage_names import usage_name

@@ -116,6 +116,8 @@ class Reading:
     """A gateway made it, and it names the provider and the model that were asked."""
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: no part has to be added to them."""
+    is_input_inclusive: bool = False
+    """The input was summed from a usage object: what was cached is in it."""
     has_unread_usage: bool = False
     """The span has usage that was not read, see `unread.py`."""
     is_incomplete: bool = False

@@ -54,7 +54,8 @@ def make_inclusive(reading: Reading, names: Names) -> None:
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     thoughts = quantities.get("reasoning_tokens", 0)
     total = stated_total(reading)
-    is_exclusive = bool(cached and stated is not None) and _is_exclusive(reading, names, cached, total)
+    is_open = bool(cached and stated is not None) and not reading.is_input_inclusive
+    is_exclusive = is_open and _is_exclusive(reading, names, cached, total)
     has_thoughts_beside = bool(thoughts and answered is not None) and _has_thoughts_beside(reading, names, total)
     if is_exclusive:
         quantities["input_tokens"] += cached

@@ -30,6 +30,8 @@ _NUMBER_AND_UNIT: Final = re.compile(
 _MASK: Final = re.compile(
     r"[*#x\u2022.]{3,}|[\[<({*]*(?:redacted|masked|filtered|hidden|removed)[\]>)}*]*", re.IGNORECASE
 )
+_DIGIT: Final = re.compile(r"(?<![\w-])(?<!\d[.,])\d")
+"""One that begins a word: those of `gpt-4o`, `claude-3.5` and `o200k_base` count nothing."""
 _WORDS_LENGTH_MAX: Final = 32
 _DEPTH_MAX: Final = 3
 
@@ -78,7 +80,7 @@ def may_hold_usage(key: str, value: AnyValue) -> bool:
     if text == UNREADABLE or ((is_known_to_count or is_sure) and _NUMBER_AND_UNIT.fullmatch(text)):
         return True
     is_short = len(text) <= _WORDS_LENGTH_MAX
-    return is_known_to_count and is_sure and is_short and (bool(_MASK.fullmatch(text)) or any(map(str.isdigit, text)))
+    return is_known_to_count and is_sure and is_short and bool(_MASK.fullmatch(text) or _DIGIT.search(text))
 
 
 def _lists_numbers(value: AnyValue, text: str) -> bool:

@@ -35,7 +35,7 @@ JSON_LENGTH_MAX: Final = 256 * 1024
 """Longer texts are not parsed: an answer with its usage is short, and parsing costs time."""
 _REPR_LENGTH_MAX: Final = 8 * 1024
 _REPR_BRACKETS_MAX: Final = 64
-_LEAVES_MAX: Final = 64
+_LEAVES_MAX: Final = 256
 _DEPTH_MAX: Final = 5
 
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
@@ -180,10 +180,18 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
     """Take what a vendor's usage object says beyond the attributes; what it says and nobody reads is named later."""
     if isinstance(usage, Mapping):
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
-        is_whole = "output_tokens" not in reading.quantities
-        add_leaves(reading.quantities, leaves)
+        is_whole = "output_tokens" not in reading.quantities or _was_read(reading, _TOOL_PROMPT, leaves)
+        if add_leaves(reading.quantities, leaves):
+            reading.is_input_inclusive = True
         reading.saw_usage(name, leaves, READ_PATHS if is_whole else _READ_BESIDE)
         take_terms(reading, cast("Mapping[str, object]", usage))
+
+
+def _was_read(reading: Reading, path: str, leaves: Mapping[str, Quantity]) -> bool:
+    """Return whether another usage object of the span states the same number there, and it was read from that one."""
+    number = leaves.get(path)
+    others = (found.leaves.get(path) for found in reading.usage_objects or () if path in found.read)
+    return number is not None and number in others
 
 
 _STANDARD_SPEEDS: Final = frozenset({"", "standard", "normal", "default"})
@@ -200,7 +208,9 @@ def take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
     if speed not in _STANDARD_SPEEDS:
         reading.speed = speed
     if place not in _ANYWHERE and _WORD.fullmatch(place):
-        reading.issues.append(f"unpriced_term: inference_geo = {place}")
+        issue = f"unpriced_term: inference_geo = {place}"
+        if issue not in reading.issues:
+            reading.issues.append(issue)
         reading.has_unread_usage = True
 
 
@@ -249,11 +259,14 @@ def _snake(name: object) -> str:
     return _HUMP.sub("_", text).lower()
 
 
-def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
-    """Add to `quantities` what the leaves of a vendor's usage object say beyond them."""
+def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> bool:
+    """Add to `quantities` what the leaves of a usage object say beyond them; return whether the input was summed.
+
+    Then what was cached is in it.
+    """
     if "seconds" in leaves and leaves.keys() <= {"seconds", "type"}:
         quantities.setdefault("audio_seconds", leaves["seconds"])
-        return
+        return False
     had_input = "input_tokens" in quantities
     _add(quantities, "input_tokens", _first(leaves, _INPUT_TOTALS))
     _add(quantities, "output_tokens", _first(leaves, _OUTPUT_TOTALS))
@@ -261,11 +274,13 @@ def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) 
         _add_candidates(quantities, leaves)
     for quantity, paths in _PARTS.items():
         _add(quantities, quantity, _first(leaves, paths) or None)
-    if not had_input and not _EXCLUSIVE.isdisjoint(leaves) and "prompt_tokens" not in leaves:
-        # Anthropic's own object counts input without cache; totals here are inclusive.
-        quantities["input_tokens"] = sum(
-            quantities.get(part, 0) for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-        )
+    if had_input or _EXCLUSIVE.isdisjoint(leaves) or "prompt_tokens" in leaves:
+        return False
+    # Anthropic's own object counts input without cache; totals here are inclusive.
+    quantities["input_tokens"] = sum(
+        quantities.get(part, 0) for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+    )
+    return True
 
 
 def _add_candidates(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:

@@ -178,7 +178,7 @@ def is_total(name: str) -> bool:
     if len(name) > _JUDGED_LENGTH_MAX or not may_show_value(name):
         return False
     words = frozenset(_words(name)) - _OF_FAMILIES
-    return "total" in words and words <= _TOTAL and len(words) > 1
+    return "total" in words and words <= _TOTAL and not words.isdisjoint(_TOKENS | {_CONTAINER})
 
 
 def is_service_tier(name: str) -> bool:
