@@ -14,8 +14,7 @@ from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Reading, UsageObject
 from cost_exporter.read.fields.usage_containers import may_hold_usage
 from cost_exporter.read.otlp.values import flag_of, number_of
-from cost_exporter.read.otlp.wire import AnyValue
-from cost_exporter.read.vocabulary.usage_names import UsageName, may_show_value, usage_name
+from cost_exporter.read.vocabulary.usage_names import UsageName, is_cache_hit, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
 
@@ -35,7 +34,8 @@ def name_unread_usage(reading: Reading) -> None:
         elif may_hold_usage(key, value):
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = reading.is_incomplete = True
-        elif _is_unexplained_hit(reading, value, meaning):
+        elif is_cache_hit(key) and flag_of(value) and not any(map(reading.quantities.get, meaning.says)):
+            # It is the vendor's, and then some of the input was cached; or it has an answer for which nobody was asked.
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = True
     for name in reading.identity.redacted:
@@ -43,17 +43,6 @@ def name_unread_usage(reading: Reading) -> None:
         reading.has_unread_usage = reading.is_incomplete = True
     for found in reading.usage_objects or ():
         _judge_object(reading, found)
-
-
-def _is_unexplained_hit(reading: Reading, value: AnyValue, meaning: UsageName) -> bool:
-    """Return whether a cache was hit, and nothing says how much was read from it.
-
-    It is the vendor's, and then some of the input was cached, or it has an answer for which nobody was asked. Of other
-    flags, such as that there was audio, only the counts are billed.
-    """
-    if "cache_read_tokens" not in meaning.says or not flag_of(value):
-        return False
-    return not any(reading.quantities.get(quantity) for quantity in meaning.says)
 
 
 def _judge_object(reading: Reading, found: UsageObject) -> None:

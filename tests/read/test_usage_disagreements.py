@@ -108,10 +108,13 @@ def test_a_digit_that_begins_a_word_is_a_number(text: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["gen_ai.request.thinking", "has_audio", "gen_ai.request.reasoning", f"{USAGE}has_images", "llm.image_input"],
+    [
+        *("gen_ai.request.thinking", "has_audio", "gen_ai.request.reasoning", f"{USAGE}has_images", "llm.image_input"),
+        *("gen_ai.request.prompt_cache", "llm.use_cache", "gen_ai.cache_control.ephemeral", "openai.store_cache"),
+    ],
 )
 def test_a_flag_that_is_no_hit_in_a_cache_says_nothing(name: str) -> None:
-    """That there was audio, or that the model was to think, is no usage."""
+    """That there was audio, or that the model was to think or to cache, is no usage."""
     for value in (True, "true", False):
         found = call({**COUNTED, name: value})
         assert (found.issues, found.usage.is_estimated) == ((), False)
@@ -189,3 +192,75 @@ def test_what_was_cached_is_added_to_the_input_once(scope: str, stated: int, inc
         found = call({**CLAUDE, **beside, "foo.usage": json.dumps(usage)}, scope=scope)
         assert found.usage.quantities["input_tokens"] == inclusive
         assert (found.issues, found.usage.is_estimated) == ((), False)
+
+
+@pytest.mark.parametrize("scope", ["openlit.instrumentation.anthropic", "some.scope"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 1050, "completion_tokens": 5, "cache_read_input_tokens": 1000},
+        {"prompt_tokens": 1050, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1000}},
+        {"input_tokens": 1050, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 1000}},
+        {"input_tokens": 1050, "output_tokens": 5, "input_token_details": {"cache_read": 1000}},
+        {"input_tokens": 50, "output_tokens": 5, "cache_read_input_tokens": 1000},
+        {"inputTokens": 50, "outputTokens": 5, "cacheReadInputTokens": 1000, "totalTokens": 1055},
+    ],
+)
+def test_the_words_of_a_usage_object_decide_what_is_in_its_input(scope: str, usage: dict[str, Any]) -> None:
+    """Not the rule for the attributes of its emitter: OpenLIT's count input without what was cached."""
+    found = call({**CLAUDE, "foo.usage": json.dumps(usage)}, scope=scope)
+    assert found.usage.quantities == {"input_tokens": 1050, "output_tokens": 5, "cache_read_tokens": 1000}
+    assert (found.issues, found.usage.is_estimated) == ((), False)
+
+
+@pytest.mark.parametrize("scope", ["openlit.instrumentation.anthropic", "some.scope"])
+@pytest.mark.parametrize(
+    ("stated", "usage", "inclusive"),
+    [
+        (1050, {"input_tokens": 50, "output_tokens": 5, "cache_read_input_tokens": 1000}, 1050),
+        (50, {"input_tokens": 50, "output_tokens": 5, "cache_read_input_tokens": 1000}, 1050),
+        (5000, {"input_tokens": 5000, "output_tokens": 5, "cache_read_input_tokens": 1000}, 6000),
+        (1050, {"input_tokens": 1050, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 1000}}, 1050),
+    ],
+)
+def test_a_usage_object_shows_what_the_attributes_count(
+    scope: str, stated: int, usage: dict[str, Any], inclusive: int
+) -> None:
+    """The input beside it is one of its two figures: with what was cached, or without."""
+    attributes = {**CLAUDE, f"{USAGE}input_tokens": stated, f"{USAGE}output_tokens": 5, "foo.usage": json.dumps(usage)}
+    found = call(attributes, scope=scope)
+    assert found.usage.quantities == {"input_tokens": inclusive, "output_tokens": 5, "cache_read_tokens": 1000}
+    assert (found.issues, found.usage.is_estimated) == (("exclusive_input",) if inclusive > stated else (), False)
+
+
+@pytest.mark.parametrize("scope", ["openlit.instrumentation.anthropic", "some.scope"])
+@pytest.mark.parametrize(("stated", "kept"), [(50, "5m"), (5000, "1h")])
+def test_what_anthropic_wrote_to_its_cache_is_added_where_only_its_parts_are_stated(
+    scope: str, stated: int, kept: str
+) -> None:
+    """By how long it is kept."""
+    usage = {"input_tokens": stated, "output_tokens": 5, "cache_creation": {f"ephemeral_{kept}_input_tokens": 1000}}
+    found = call({**CLAUDE, "foo.usage": json.dumps(usage)}, scope=scope)
+    written = {f"cache_write_{kept}_tokens": 1000, "cache_write_tokens": 1000}
+    assert found.usage.quantities == {"input_tokens": stated + 1000, "output_tokens": 5, **written}
+    assert (found.issues, found.usage.is_estimated) == ((), False)
+
+
+def test_a_part_that_exceeds_its_input_in_a_usage_object_is_beside_it() -> None:
+    """As in attributes: of Anthropic for sure, of anybody else by assumption."""
+    usage = {"prompt_tokens": 50, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1000}}
+    found = call({**CLAUDE, "foo.usage": json.dumps(usage)})
+    assert (found.usage.quantities["input_tokens"], found.issues) == (1050, ("exclusive_input",))
+    found = call({**CHAT, "foo.usage": json.dumps(usage)}, scope="some.scope")
+    assert (found.usage.quantities["input_tokens"], found.usage.is_estimated) == (1050, True)
+
+
+@pytest.mark.parametrize("scope", ["openlit.instrumentation.google_ai_studio", "some.scope"])
+@pytest.mark.parametrize("stated", [None, 7, 12])
+def test_googles_thoughts_are_added_to_the_output_once(scope: str, stated: int | None) -> None:
+    """Whether the output beside its usage object has them or not."""
+    usage = {"prompt_token_count": 50, "candidates_token_count": 7, "thoughts_token_count": 5}
+    beside = {} if stated is None else {f"{USAGE}input_tokens": 50, f"{USAGE}output_tokens": stated}
+    found = call({**GEMINI, **beside, "foo.usage_metadata": json.dumps(usage)}, scope=scope)
+    assert found.usage.quantities == {"input_tokens": 50, "output_tokens": 12, "reasoning_tokens": 5}
+    assert (found.issues, found.usage.is_estimated) == (("thoughts_beside_output",) if stated == 7 else (), False)

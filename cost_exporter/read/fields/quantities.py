@@ -77,10 +77,7 @@ def repair_quantities(reading: Reading, *, are_plain: bool) -> None:
     if layout.weighs_totals:
         total_cache_writes(quantities)
         make_inclusive(reading, reading.identity.names)
-    elif reading.usage_objects and (
-        quantities.get("reasoning_tokens", 0) > quantities.get("output_tokens", 0)
-        or stated_total(reading) > quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
-    ):
+    elif reading.usage_objects and _shows_more(reading):
         make_inclusive(reading, reading.identity.names)
     _part_overlapping_cache(reading)
     if are_plain and layout.is_plain:
@@ -98,6 +95,18 @@ def repair_quantities(reading: Reading, *, are_plain: bool) -> None:
     if reading.issues:
         _keep_the_unreadable(reading)
     _name_the_impossible(reading)
+
+
+def _shows_more(reading: Reading) -> bool:
+    """Return whether usage objects show that the totals lack something."""
+    of = reading.quantities.get
+    if reading.has_input_cached is False or reading.has_output_thoughts is False:
+        return True
+    return (
+        of("reasoning_tokens", 0) > of("output_tokens", 0)
+        or of("cache_read_tokens", 0) + of("cache_write_tokens", 0) > of("input_tokens", 0)
+        or stated_total(reading) > of("input_tokens", 0) + of("output_tokens", 0)
+    )
 
 
 def _take_the_vendors_meter(reading: Reading) -> None:

@@ -116,8 +116,12 @@ class Reading:
     """A gateway made it, and it names the provider and the model that were asked."""
     has_vendors_counts: bool = False
     """The totals are the vendor's own, and inclusive: no part has to be added to them."""
-    is_input_inclusive: bool = False
-    """The input was summed from a usage object: what was cached is in it."""
+    has_input_cached: bool | None = None
+    """Whether what was cached is in the input, where a usage object shows it."""
+    has_output_thoughts: bool | None = None
+    """Whether the thoughts are in the output, where a usage object shows it."""
+    is_input_foreign: bool = False
+    """The input is that of a usage object which no dialect reads: the scope's rule is not about it."""
     has_unread_usage: bool = False
     """The span has usage that was not read, see `unread.py`."""
     is_incomplete: bool = False

@@ -38,8 +38,10 @@ _DEPTH_MAX: Final = 3
 
 def read_containers(reading: Reading) -> None:
     """Read the usage objects on a span; a part of one too, such as `gen_ai.usage.input_token_details`."""
+    had_input = "input_tokens" in reading.quantities
     for name, usage in usage_objects(reading):
         read_usage(reading, name, usage)
+    reading.is_input_foreign = not had_input and "input_tokens" in reading.quantities
     for key, _ in reading.layout.unread:
         part = object_of(reading.attributes[key]) if may_show_value(key) else None
         if part:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
+from cost_exporter.read.fields.quantities import total_cache_writes
 from cost_exporter.read.fields.reading import Reading
 from cost_exporter.read.otlp.values import clean_text, json_count, json_number
 from cost_exporter.read.otlp.wire import AnyValue
@@ -111,8 +112,15 @@ READ_PATHS: Final = frozenset(
 _READ_BESIDE: Final = READ_PATHS - {_TOOL_PROMPT}
 """The same where the span states its output: then what the vendor's own tools asked is in no total."""
 _TERMS: Final = ("service_tier", "speed", "inference_geo")
-_EXCLUSIVE: Final = frozenset({"cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"})
+_EXCLUSIVE: Final = frozenset(
+    {
+        *("cache_read_input_tokens", "cache_write_input_tokens", "cache_creation_input_tokens"),
+        *("cache_creation.ephemeral_5m_input_tokens", "cache_creation.ephemeral_1h_input_tokens"),
+    }
+)
 """Emitters that write these count input without them, unless the input has OpenAI's name."""
+_INCLUSIVE: Final = frozenset(_in(_INPUT_DETAILS, "cached_tokens", "cache_read_tokens", "cache_read"))
+"""Details of an input: they are in it."""
 
 
 def json_object(text: str) -> Mapping[str, Any]:
@@ -181,10 +189,32 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
     if isinstance(usage, Mapping):
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
         is_whole = "output_tokens" not in reading.quantities or _was_read(reading, _TOOL_PROMPT, leaves)
-        if add_leaves(reading.quantities, leaves):
-            reading.is_input_inclusive = True
+        add_leaves(reading.quantities, leaves)
+        if reading.has_input_cached is None:
+            reading.has_input_cached = _has_input_cached(reading.quantities, leaves)
+        if reading.has_output_thoughts is None:
+            reading.has_output_thoughts = _has_output_thoughts(reading.quantities, leaves)
         reading.saw_usage(name, leaves, READ_PATHS if is_whole else _READ_BESIDE)
         take_terms(reading, cast("Mapping[str, object]", usage))
+
+
+def _has_input_cached(quantities: Mapping[str, Quantity], leaves: Mapping[str, Quantity]) -> bool | None:
+    """Return whether what was cached is in the input; None where a usage object does not show it."""
+    stated, own = quantities.get("input_tokens"), _first(leaves, _INPUT_TOTALS)
+    cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
+    if stated is None or own is None or not cached:
+        return None
+    if not _EXCLUSIVE.isdisjoint(leaves) and "prompt_tokens" not in leaves:
+        return {own + cached: True, own: False}.get(stated)
+    return True if stated == own >= cached and not _INCLUSIVE.isdisjoint(leaves) else None
+
+
+def _has_output_thoughts(quantities: Mapping[str, Quantity], leaves: Mapping[str, Quantity]) -> bool | None:
+    """Return whether the thoughts are in the output; None where a usage object does not show it."""
+    candidates, thoughts = _first(leaves, _CANDIDATES) or 0, leaves.get(_THOUGHTS)
+    if not thoughts:
+        return None
+    return {candidates + thoughts: True, candidates: False}.get(quantities.get("output_tokens", 0))
 
 
 def _was_read(reading: Reading, path: str, leaves: Mapping[str, Quantity]) -> bool:
@@ -259,14 +289,11 @@ def _snake(name: object) -> str:
     return _HUMP.sub("_", text).lower()
 
 
-def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> bool:
-    """Add to `quantities` what the leaves of a usage object say beyond them; return whether the input was summed.
-
-    Then what was cached is in it.
-    """
+def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:
+    """Add to `quantities` what the leaves of a vendor's usage object say beyond them."""
     if "seconds" in leaves and leaves.keys() <= {"seconds", "type"}:
         quantities.setdefault("audio_seconds", leaves["seconds"])
-        return False
+        return
     had_input = "input_tokens" in quantities
     _add(quantities, "input_tokens", _first(leaves, _INPUT_TOTALS))
     _add(quantities, "output_tokens", _first(leaves, _OUTPUT_TOTALS))
@@ -274,13 +301,12 @@ def add_leaves(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) 
         _add_candidates(quantities, leaves)
     for quantity, paths in _PARTS.items():
         _add(quantities, quantity, _first(leaves, paths) or None)
-    if had_input or _EXCLUSIVE.isdisjoint(leaves) or "prompt_tokens" in leaves:
-        return False
-    # Anthropic's own object counts input without cache; totals here are inclusive.
-    quantities["input_tokens"] = sum(
-        quantities.get(part, 0) for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-    )
-    return True
+    total_cache_writes(quantities)
+    if not had_input and not _EXCLUSIVE.isdisjoint(leaves) and "prompt_tokens" not in leaves:
+        # Anthropic's own object counts input without cache; totals here are inclusive.
+        quantities["input_tokens"] = sum(
+            quantities.get(part, 0) for part in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+        )
 
 
 def _add_candidates(quantities: dict[str, Quantity], leaves: Mapping[str, Quantity]) -> None:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "UsageName",
     "counts_tokens",
+    "is_cache_hit",
     "is_container",
     "is_envelope",
     "is_service_tier",
@@ -31,6 +32,8 @@ _JOINED: Final = re.compile(
 
 _TOKENS: Final = frozenset({"token", "tokens", "tok", "toks"})
 _CACHE: Final = frozenset({"cache", "cached"})
+_ASKED_OF_CACHE: Final = frozenset({"request", "use", "control", "store", "allow"})
+"""A flag with one of these words says what was asked for."""
 _REASONING: Final = frozenset({"reason", "reasoning", "thought", "thoughts", "think", "thinking"})
 _INPUT: Final = _CACHE | {"input", "inputs", "prompt", "prompts"}
 _OUTPUT: Final = _REASONING | {"output", "outputs", "completion", "completions", "candidates", "generated"}
@@ -171,6 +174,12 @@ def counts_tokens(name: str) -> bool:
     """Return whether a name ends with tokens, or with how many there were."""
     words = _words(name)
     return words[-1:] != () and not _TOKENS.isdisjoint(words) and words[-1] in _TOKENS | {"count", "counts", "usage"}
+
+
+def is_cache_hit(name: str) -> bool:
+    """Return whether a flag of this name says that something came from a cache."""
+    words = _words(name)
+    return not _CACHE.isdisjoint(words) and _ASKED_OF_CACHE.isdisjoint(words)
 
 
 def is_total(name: str) -> bool:
