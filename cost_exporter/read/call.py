@@ -16,7 +16,7 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.read.fields.content_hash import Extras, content_hash, rare_text
 from cost_exporter.read.fields.costs import NO_COST, stated_cost
 from cost_exporter.read.fields.failure import failure_of
-from cost_exporter.read.fields.identity import identity_from
+from cost_exporter.read.fields.identity import completed_identity
 from cost_exporter.read.fields.quantities import read_quantities, repair_quantities
 from cost_exporter.read.fields.reading import NO_KEYS, Reading, first_text
 from cost_exporter.read.fields.totals import is_claude_elsewhere
@@ -24,6 +24,7 @@ from cost_exporter.read.fields.usage_containers import read_containers
 from cost_exporter.read.look_alike import look_alike_names
 from cost_exporter.read.otlp.values import ID_LENGTH_MAX, clean_text
 from cost_exporter.read.unread import name_unread_usage
+from cost_exporter.read.vocabulary.names import tier_named
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
 
@@ -65,10 +66,8 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         reading.response_id = response_id
     if layout.containers or layout.unread:
         read_containers(reading)
-    if layout.completes:
+    if layout.completes or reading.stated_tier:
         _complete(reading)
-    if reading.stated_tier and not reading.identity.tier:
-        _take_tier(reading)
     if layout.weighs_totals or not (are_counts_plain and layout.is_plain):
         repair_quantities(reading, are_plain=are_counts_plain)
     if layout.unread or reading.usage_objects or reading.identity.redacted:
@@ -117,32 +116,18 @@ def _guessed_operation(reading: Reading) -> str:
 
 
 def _complete(reading: Reading) -> None:
-    """Let the dialect complete the reading, and derive its names again."""
-    complete = reading.layout.dialect.complete
-    assert complete is not None
-    _take_identity(reading)
-    complete(reading)
-    _derive_identity(reading)
-
-
-def _take_tier(reading: Reading) -> None:
-    """Take the service tier that only a usage object states."""
-    _take_identity(reading)
-    reading.service_tier = reading.stated_tier
-    _derive_identity(reading)
-
-
-def _take_identity(reading: Reading) -> None:
-    identity = reading.identity
+    """Let the dialect complete the reading, take a tier that only a usage object states, and derive the names again."""
+    identity, complete = reading.identity, reading.layout.dialect.complete
     reading.provider, reading.service_tier = identity.provider, identity.service_tier
     reading.response_model, reading.request_model = identity.response_model, identity.request_model
     reading.is_stream, reading.is_billable = identity.is_stream, identity.is_billable
     reading.is_estimated = identity.is_estimated
-
-
-def _derive_identity(reading: Reading) -> None:
-    identity = reading.identity
-    reading.identity = identity_from(
+    if reading.layout.completes:
+        assert complete is not None
+        complete(reading)
+    if reading.stated_tier and not tier_named(reading.service_tier):
+        reading.service_tier = reading.stated_tier
+    reading.identity = completed_identity(
         operation=identity.operation,
         provider=reading.provider,
         response_model=reading.response_model,

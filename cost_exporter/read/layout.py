@@ -23,10 +23,10 @@ from cost_exporter.read.vocabulary.aliases import (
 from cost_exporter.read.vocabulary.scopes import scope_rule
 from cost_exporter.read.vocabulary.usage_names import (
     UsageName,
-    is_container,
-    is_envelope,
+    holds_usage,
     is_service_tier,
     is_total,
+    speaks_of_usage,
     usage_name,
 )
 
@@ -40,14 +40,6 @@ _QUANTITY_KEYS: Final = frozenset(key for alias in QUANTITY_ALIASES for key in a
 _COST_KEYS: Final = frozenset(
     key for cost in COSTS for key in (cost.amount_key, cost.currency_key, cost.source_key) if key
 )
-_CACHE_KEYS: Final = frozenset(
-    key for alias in QUANTITY_ALIASES if alias.quantity.startswith("cache_") for key in alias.keys
-)
-_WEIGHED_KEYS: Final = (
-    _CACHE_KEYS
-    | frozenset(TOTAL_KEYS)
-    | frozenset(key for alias in QUANTITY_ALIASES if alias.quantity == "reasoning_tokens" for key in alias.keys)
-)
 _SPLIT_WRITES: Final = frozenset({"cache_write_5m_tokens", "cache_write_1h_tokens"})
 _RARE_TEXTS: Final = frozenset(
     {"session_id", "phone_call_id", "phone_call_status", "billed_unit", "paid_extras", "reservation_id"}
@@ -60,21 +52,6 @@ _MARKERS: Final = (
     | frozenset(key for dialect in DIALECTS for key in dialect.markers)
 )
 """Names one of which every span of a call carries."""
-
-WANTED: Final = frozenset(
-    _MARKERS
-    | _COST_KEYS
-    | set(TOTAL_KEYS)
-    | {
-        key
-        for table in (TEXT_KEYS, FLAG_KEYS, NUMBER_KEYS, ATTRIBUTION_KEYS)
-        for keys in table.values()
-        for key in keys
-    }
-    | {key for dialect in DIALECTS for key in dialect.keys}
-    | TIMING_KEYS
-)
-
 
 _RELEVANT_KEYS: Final = _MARKERS | {key for keys in ATTRIBUTION_KEYS.values() for key in keys}
 """Every call, and every span with attribution, has at least one of these names. Spans without any, the majority, only
@@ -93,6 +70,7 @@ _ALIASED: Final = frozenset(
     }
 )
 """Names that are read whatever the dialect."""
+WANTED: Final = _MARKERS | _ALIASED | TIMING_KEYS | {key for dialect in DIALECTS for key in dialect.keys}
 _HARMLESS_MAX: Final = 65_536
 _HARMLESS_LENGTH_MAX: Final = 128
 """Longer ones are judged each time: so a sender that makes them up takes little memory."""
@@ -105,15 +83,11 @@ def _suspects(names: Sequence[str]) -> frozenset[str]:
     unknown = set(names).difference(WANTED, _harmless)
     if not unknown:
         return frozenset()
-    suspects = frozenset(name for name in unknown if _is_suspect(name))
+    suspects = frozenset(name for name in unknown if speaks_of_usage(name))
     if len(_harmless) >= _HARMLESS_MAX:
         _harmless.clear()
     _harmless.update(name for name in unknown - suspects if len(name) <= _HARMLESS_LENGTH_MAX)
     return suspects
-
-
-def _is_suspect(name: str) -> bool:
-    return _holds_usage(name) or usage_name(name) is not None or is_service_tier(name) or is_total(name)
 
 
 class ScopeLayouts:
@@ -149,8 +123,9 @@ class ScopeLayouts:
             if (found := _present(keys, present))
         )
         own_keys = dialect.markers | dialect.keys
-        texts["service_tier"] = (*texts.get("service_tier", ()), *_unlisted_tiers(present - _ALIASED - own_keys))
-        unread, containers = _unread(present - _ALIASED - own_keys)
+        others = present - _ALIASED - own_keys
+        texts["service_tier"] = (*texts.get("service_tier", ()), *_unlisted_tiers(others))
+        unread, containers = _unread(others)
         completes = dialect.complete is not None and (
             not own_keys or not own_keys.isdisjoint(present) or bool(containers)
         )
@@ -165,8 +140,10 @@ class ScopeLayouts:
             for alias in QUANTITY_ALIASES
             if (found := _present(alias.keys, present))
         )
+        stated = {quantity for quantity, *_ in quantities}
+        has_cache, has_reasoning = any(map(_is_cached, stated)), "reasoning_tokens" in stated
         rule = self.scope.rule
-        total_keys = _present(TOTAL_KEYS, present) or tuple(sorted(filter(is_total, present - _ALIASED - own_keys)))
+        total_keys = _present(TOTAL_KEYS, present) or tuple(sorted(filter(is_total, others)))
         return AttributeLayout(
             scope=self.scope,
             dialect=dialect,
@@ -183,12 +160,12 @@ class ScopeLayouts:
             identities={},
             quantities=quantities,
             counts=tuple((quantity, key) for quantity, key, _, _ in quantities),
-            has_cache=not _CACHE_KEYS.isdisjoint(present),
-            splits_writes=any(quantity in _SPLIT_WRITES for quantity, _, _, _ in quantities),
-            has_reasoning=any(quantity == "reasoning_tokens" for quantity, _, _, _ in quantities),
+            has_cache=has_cache,
+            splits_writes=not _SPLIT_WRITES.isdisjoint(stated),
+            has_reasoning=has_reasoning,
             alternatives=tuple((found[0], other) for _, _, found, _ in quantities for other in found[1:]),
             total_keys=total_keys,
-            weighs_totals=completes or bool(total_keys) or not _WEIGHED_KEYS.isdisjoint(present),
+            weighs_totals=completes or bool(total_keys) or has_cache or has_reasoning,
             unread=unread,
             containers=containers,
             response_id_keys=texts.get("response_id", ()),
@@ -220,13 +197,13 @@ def layouts_of_scope(name: str, version: str) -> ScopeLayouts:
 
 def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], Keys]:
     """Return the names of usage with their meaning, and those of usage objects; in a fixed order."""
-    containers = tuple(sorted(name for name in names if _holds_usage(name)))
+    containers = tuple(sorted(name for name in names if holds_usage(name)))
     judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
     return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers
 
 
-def _holds_usage(name: str) -> bool:
-    return is_container(name) or is_envelope(name)
+def _is_cached(quantity: str) -> bool:
+    return quantity.startswith("cache_")
 
 
 def _unlisted_tiers(names: frozenset[str]) -> Keys:

@@ -17,14 +17,7 @@ from cost_exporter.read.otlp.attribute_values import SpanAttributes
 from cost_exporter.read.otlp.values import clean_text, number_of, text_of
 from cost_exporter.read.vocabulary.aliases import QUANTITY_ALIASES, TEXT_KEYS
 from cost_exporter.read.vocabulary.names import names_of
-from cost_exporter.read.vocabulary.usage_names import (
-    is_container,
-    is_envelope,
-    is_service_tier,
-    is_total,
-    may_show_value,
-    usage_name,
-)
+from cost_exporter.read.vocabulary.usage_names import holds_usage, is_service_tier, may_show_value, speaks_of_usage
 
 __all__ = ["JSON_KEYS", "PAYLOAD_BYTES_MAX", "strip_content"]
 
@@ -111,7 +104,7 @@ def _request(
 def _stripped(attributes: wire.Attributes, text_length_max: int | None) -> Iterator[tuple[str, Any]]:
     """Yield names and values of what is kept. What is wrong with one of them costs no other."""
     wanted = (WANTED | {"service.name"}).intersection(attributes)
-    for key in sorted(wanted | {key for key in attributes if _speaks_of_usage(key)}):
+    for key in sorted(wanted | {key for key in attributes if speaks_of_usage(key)}):
         try:
             kept = _stripped_value(key, attributes[key], text_length_max)
         except Exception:  # noqa: BLE001 - UnreadableValue, or a fault of ours; the others are kept
@@ -125,7 +118,7 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
     target = wire.new_value()
     if key in _ADDRESS_KEYS:
         target.string_value = names_of("", "", "", text_of(source)).host
-    elif key in JSON_KEYS or _may_hold_usage(key, source):
+    elif key in JSON_KEYS or holds_usage(key) or (may_show_value(key) and object_of(source)):
         target.string_value = _distilled(source)
     elif key in WANTED or key == "service.name" or is_service_tier(key) or _is_flag_or_number(source):
         _copy_value(source, target, text_length_max)
@@ -136,17 +129,6 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
 
 def _is_flag_or_number(source: wire.AnyValue) -> bool:
     return source.WhichOneof("value") == "bool_value" or number_of(source) is not None
-
-
-def _speaks_of_usage(key: str) -> bool:
-    """Return whether an attribute that nothing reads may change what its record costs, see `unread.py`."""
-    is_object = is_container(key) or is_envelope(key)
-    return usage_name(key) is not None or is_object or is_service_tier(key) or is_total(key)
-
-
-def _may_hold_usage(key: str, source: wire.AnyValue) -> bool:
-    """Return whether an attribute holds a usage object, a part of one, or an object with one in it."""
-    return is_container(key) or is_envelope(key) or (may_show_value(key) and bool(object_of(source)))
 
 
 def _copy_value(source: wire.AnyValue, target: Any, text_length_max: int | None) -> None:

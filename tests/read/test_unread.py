@@ -20,6 +20,7 @@ from cost_exporter.read import layout
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
 from cost_exporter.read.strip import strip_content
+from cost_exporter.read.vocabulary import usage_names
 from cost_exporter.read.vocabulary.aliases import QUANTITY_ALIASES
 from cost_exporter.read.vocabulary.usage_names import is_container, usage_name
 from tests.fixtures import otlp_json
@@ -275,15 +276,17 @@ def read(resource_spans: Sequence[wire.ResourceSpans]) -> Facts:
     )
 
 
-def test_a_name_is_judged_once() -> None:
-    """However many spans carry it."""
-    attributes = {**COUNTED, "gen_ai.usage.cached_once_tokens": 4480, "app.once": 1}
-    call(attributes)
-    judged = usage_name.cache_info().misses
-    call(attributes)
-    assert usage_name.cache_info().misses == judged
-    assert not is_container("x" * 300)
+def test_a_name_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many spans carry it; one that is too long for a name is none, and takes no memory."""
+    attributes = {**COUNTED, "gen_ai.usage.cached_once_tokens": 4480, "app.once": 1, "foo.once.usage": "{}"}
+    found = call(attributes)
+    assert found.usage.is_estimated
+    monkeypatch.setattr(usage_names, "_words", None)
+    assert call(attributes) == found
+    assert not is_container("x" * 300 + ".usage")
     assert usage_name("cached_tokens" * 30) is None
+    with pytest.raises(TypeError):
+        is_container("another.usage")
 
 
 # ------------------------------------------------------------------------------------------- the recorded corpus

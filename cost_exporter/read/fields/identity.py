@@ -5,6 +5,7 @@ remembered with the layout, so cleaning and canonical names cost nothing for all
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from cost_exporter.read.fields.fingerprint import fingerprint, named
@@ -16,7 +17,7 @@ from cost_exporter.read.vocabulary.names import is_model, names_of, tier_named
 from cost_exporter.read.vocabulary.operations import operation_named
 from cost_exporter.read.vocabulary.usage_names import is_surely_usage
 
-__all__ = ["IDENTITY_FLAGS", "IDENTITY_TEXTS", "identity_from", "identity_of"]
+__all__ = ["IDENTITY_FLAGS", "IDENTITY_TEXTS", "completed_identity", "identity_of"]
 
 IDENTITY_TEXTS: Final = (
     "operation",
@@ -50,7 +51,7 @@ def identity_of(layout: AttributeLayout, attributes: EncodedAttributes) -> CallI
     return identity
 
 
-def identity_from(
+def _identity_from(
     *,
     operation: str | None,
     provider: str,
@@ -83,6 +84,10 @@ def identity_from(
     )
 
 
+completed_identity = lru_cache(maxsize=_IDENTITIES_MAX)(_identity_from)
+"""The same, remembered from span to span: what a dialect finds is the same on most of them. It gets no template."""
+
+
 def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallIdentity:
     def stated_text(name: str) -> str:
         return first_text(attributes, layout.texts.get(name, NO_KEYS))
@@ -95,7 +100,7 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
     key_list = "".join(attributes[key].string_value for key in layout.texts.get("redacted", NO_KEYS))
     is_stream = first_flag(attributes, layout.flags.get("is_stream", NO_KEYS))
     is_stream = True if is_stream is None and layout.is_streamed else is_stream
-    return identity_from(
+    return _identity_from(
         operation=operation_named(stated, has_usage=bool(layout.quantities)) if stated else None,
         provider=stated_text("provider"),
         response_model=text_accepted("response_model", is_model),

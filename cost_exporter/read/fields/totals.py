@@ -54,8 +54,11 @@ def make_inclusive(reading: Reading, names: Names) -> None:
     cached = quantities.get("cache_read_tokens", 0) + quantities.get("cache_write_tokens", 0)
     thoughts = quantities.get("reasoning_tokens", 0)
     total = stated_total(reading)
-    is_exclusive = bool(cached and stated is not None) and _is_exclusive(reading, names, cached, total)
-    has_thoughts_beside = bool(thoughts and answered is not None) and _has_thoughts_beside(reading, names, total)
+    is_exclusive, has_thoughts_beside = reading.has_input_cached is False, reading.has_output_thoughts is False
+    if cached and stated is not None and reading.has_input_cached is None:
+        is_exclusive = _is_exclusive(reading, names, cached, total)
+    if thoughts and answered is not None and reading.has_output_thoughts is None:
+        has_thoughts_beside = _has_thoughts_beside(reading, names, total)
     if is_exclusive:
         quantities["input_tokens"] += cached
         reading.issues.append("exclusive_input")
@@ -68,14 +71,11 @@ def make_inclusive(reading: Reading, names: Names) -> None:
 
 def _is_exclusive(reading: Reading, names: Names, cached: Quantity, total: Quantity) -> bool:
     """Return whether the input was stated without what was read from the cache and written to it."""
-    if reading.has_input_cached is not None:
-        return not reading.has_input_cached
     quantities, rule = reading.quantities, reading.scope.rule
     stated, answered = quantities["input_tokens"], quantities.get("output_tokens", 0)
     counts_so = names.provider in EXCLUSIVE_PROVIDERS or "claude" in names.model
-    if stated < cached and counts_so:
-        return True
-    if names.provider in rule.exclusive_providers and not reading.is_input_foreign:
+    is_ruled = names.provider in rule.exclusive_providers and not reading.is_input_foreign
+    if is_ruled or (stated < cached and counts_so):
         return True
     thoughts = quantities.get("reasoning_tokens", 0)
     if total and total in {stated + cached + answered, stated + cached + answered + thoughts}:
@@ -98,8 +98,6 @@ def _is_exclusive(reading: Reading, names: Names, cached: Quantity, total: Quant
 
 def _has_thoughts_beside(reading: Reading, names: Names, total: Quantity) -> bool:
     """Return whether the output was stated without the thoughts before it."""
-    if reading.has_output_thoughts is not None:
-        return not reading.has_output_thoughts
     quantities, rule = reading.quantities, reading.scope.rule
     thoughts, answered = quantities["reasoning_tokens"], quantities["output_tokens"]
     if names.provider in _THINKS_BESIDE and (thoughts > answered or rule.reports_thoughts_beside):

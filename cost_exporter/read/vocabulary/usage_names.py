@@ -6,12 +6,14 @@ right.
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from typing import Final, NamedTuple
 
 __all__ = [
     "UsageName",
     "counts_tokens",
+    "holds_usage",
     "is_cache_hit",
     "is_container",
     "is_envelope",
@@ -19,11 +21,13 @@ __all__ = [
     "is_surely_usage",
     "is_total",
     "may_show_value",
+    "speaks_of_usage",
     "usage_name",
 ]
 
 _JUDGED_LENGTH_MAX: Final = 256
-"""A longer one contains data and is not a name."""
+"""A longer one contains data and is not a name: none of its words is looked at, and it is not remembered."""
+_NAMES_MAX: Final = 8192
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _JOINED: Final = re.compile(
     r"(?<=[a-z])(?=tokens?(?:$|count|usage))|(?<=token)(?=count|usage)|(?<=tokens)(?=count|usage)"
@@ -64,11 +68,10 @@ _FAMILIES: Final = re.compile(
 )
 """How the names of the instrumentations of language models and speech begin: there a weaker word is enough."""
 
-_SUMS: Final = ("total", "totals", "sum", "aggregated", "accumulated", "cumulative", "established")
 _TOTAL: Final = frozenset({"usage", "total", "token", "tokens", "count"})
 _OF_FAMILIES: Final = frozenset({"gen", "genai", "ai", "llm", "openai", "anthropic"})
 _HARMLESS: Final[dict[str, str]] = {
-    **dict.fromkeys(_SUMS, "a sum"),
+    **dict.fromkeys((*_SUMS_OF_SEVERAL, "total", "totals", "sum"), "a sum"),
     **dict.fromkeys(("text", "uncached", "noncached", "prediction", "predicted"), "priced as the rest of its total"),
     **dict.fromkeys(("miss", "misses", "missed"), "priced as the rest of its total"),
     **dict.fromkeys(("per", "rate", "ratio", "percent", "percentage", "pct", "throughput", "tps"), "a rate"),
@@ -113,6 +116,17 @@ _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGN
 """Names of the input without its cached part."""
 
 
+def _remembered(judge: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Judge each name once: senders use the same ones. One that is too long for a name is none."""
+    of_name = lru_cache(maxsize=_NAMES_MAX)(judge)
+
+    @wraps(judge)
+    def remembering(name: str) -> bool:
+        return len(name) <= _JUDGED_LENGTH_MAX and of_name(name)
+
+    return remembering
+
+
 class UsageName(NamedTuple):
     """The kind of usage that a name refers to."""
 
@@ -122,11 +136,13 @@ class UsageName(NamedTuple):
     """The quantities that say the same: an equal number there was read, under another name."""
 
 
-@lru_cache(maxsize=8192)
 def usage_name(name: str, *, is_in_container: bool = False) -> UsageName | None:
     """Return the meaning of a name of usage; None for other names, and for usage that cannot be billed."""
-    if len(name) > _JUDGED_LENGTH_MAX:
-        return None
+    return _usage_name(name, is_in_container) if len(name) <= _JUDGED_LENGTH_MAX else None
+
+
+@lru_cache(maxsize=_NAMES_MAX)
+def _usage_name(name: str, is_in_container: bool) -> UsageName | None:
     words = _words(name)
     known = frozenset(words)
     is_in_container = is_in_container or _CONTAINER in known or name.startswith(_OPENINFERENCE)
@@ -159,42 +175,58 @@ def _is_harmless(known: frozenset[str], *, is_counted: bool, is_in_container: bo
     return bool(harmless)
 
 
+@_remembered
 def is_container(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object, by its last words."""
-    words = _words(name) if len(name) <= _JUDGED_LENGTH_MAX else ()
+    words = _words(name)
     return any(words[-len(end) :] == end for end in _CONTAINER_ENDS) and _SUMS_OF_SEVERAL.isdisjoint(words)
 
 
+@_remembered
 def is_envelope(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object somewhere in it."""
-    return len(name) <= _JUDGED_LENGTH_MAX and _words(name)[-2:] in _ENVELOPE_ENDS
+    return _words(name)[-2:] in _ENVELOPE_ENDS
 
 
+def holds_usage(name: str) -> bool:
+    """Return whether an attribute of this name may hold a usage object, whole or within another."""
+    return is_container(name) or is_envelope(name)
+
+
+def speaks_of_usage(name: str) -> bool:
+    """Return whether an attribute of this name may change what its record costs although no table lists it."""
+    return holds_usage(name) or usage_name(name) is not None or is_service_tier(name) or is_total(name)
+
+
+@_remembered
 def counts_tokens(name: str) -> bool:
     """Return whether a name ends with tokens, or with how many there were."""
     words = _words(name)
     return words[-1:] != () and not _TOKENS.isdisjoint(words) and words[-1] in _TOKENS | {"count", "counts", "usage"}
 
 
+@_remembered
 def is_cache_hit(name: str) -> bool:
     """Return whether a flag of this name says that something came from a cache."""
     words = _words(name)
     return not _CACHE.isdisjoint(words) and _ASKED_OF_CACHE.isdisjoint(words)
 
 
+@_remembered
 def is_total(name: str) -> bool:
     """Return whether an attribute of this name is the sum of all tokens of a call, by words that say nothing else."""
-    if len(name) > _JUDGED_LENGTH_MAX or not may_show_value(name):
-        return False
     words = frozenset(_words(name)) - _OF_FAMILIES
-    return "total" in words and words <= _TOTAL and not words.isdisjoint(_TOKENS | {_CONTAINER})
+    is_of_tokens = not words.isdisjoint(_TOKENS | {_CONTAINER})
+    return "total" in words and words <= _TOTAL and is_of_tokens and may_show_value(name)
 
 
+@_remembered
 def is_service_tier(name: str) -> bool:
     """Return whether an attribute of this name says at which of a vendor's prices the call was served."""
-    return len(name) <= _JUDGED_LENGTH_MAX and _words(name)[-2:] == ("service", "tier")
+    return _words(name)[-2:] == ("service", "tier")
 
 
+@_remembered
 def is_surely_usage(name: str) -> bool:
     """Return whether a name alone, without its value, shows that something was used."""
     if usage_name(name) is None:
@@ -208,12 +240,13 @@ def _is_vendors_container(name: str) -> bool:
     return is_container(name) and _FAMILIES.match(name) is not None
 
 
+@_remembered
 def may_show_value(name: str) -> bool:
     """Return whether the value under a name is a count for sure: not where an application chose the name."""
     return _CONTAINER in _words(name) or _FAMILIES.match(name) is not None
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=_NAMES_MAX)
 def _words(name: str) -> tuple[str, ...]:
     found = (word.lower() for word in _WORD.findall(name))
     return tuple(part for word in found for part in _JOINED.split(word))
