@@ -9,9 +9,9 @@ line must be its quantity times its price, each cost the sum of its lines, each 
 a final workflow what its last posting in the journal states. Nothing is written, and nothing is kept beyond a step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cost_exporter.domain.cost import CostRecord
-from cost_exporter.domain.money import CONTEXT, quantise_line, to_plain, total
+from cost_exporter.domain.money import CONTEXT, quantise_line, total
 from cost_exporter.domain.quote import Line, Quote
 from cost_exporter.domain.settling.identity import call_key, key_name
 from cost_exporter.domain.settling.settle import Price
@@ -27,46 +27,32 @@ from cost_exporter.domain.usage import UsageRecord
 from cost_exporter.errors import StoreFault, StoreUnavailable
 from cost_exporter.store.codec.arrays import Int8Array
 from cost_exporter.store.database.statements import statement
+from cost_exporter.store.differences import Difference, difference, place_of_line, span_key, text, trace_key
 from cost_exporter.store.ledger import locked_traces
 from cost_exporter.store.ledger.loading import key_arrays
-from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_and_load
+from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_stored
 from cost_exporter.store.ledger.rates import read_numbers
 from cost_exporter.store.ledger.trace_state import TraceKey, TraceState
-from cost_exporter.store.ledger.write_set import TraceRow, WriteSet, add_settled, quotes_by_usage, usage_key
+from cost_exporter.store.ledger.write_set import (
+    TraceRow,
+    WriteSet,
+    add_settled,
+    quotes_by_usage,
+    usage_key,
+    usage_key_of,
+)
 
 __all__ = ["BEGINNING", "DeepStep", "Difference", "PriceOf", "deep_check"]
 
 BEGINNING: Final = UUID(int=0)
 """The place before the first trace."""
 _TRACES_AT_ONCE: Final = 200
-_ATTEMPTS_MAX: Final = 5
 _BILLED: Final = frozenset({"priced", "reported", "estimated", "partial"})
 _QUOTED: Final = frozenset({"status", "cost_usd", "lines", "issues", "book_version"})
 """What a record takes over from its quote."""
 
 PriceOf = Callable[[str], Price | None]
 """Returns the prices of a version of the book; None for one that this program cannot make again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One thing that is stored otherwise than it follows from the rest, in the shape of `integrity_check`."""
-
-    problem: str
-    tenant: str
-    key: dict[str, str]
-    expected: dict[str, str | None]
-    found: dict[str, str | None]
-
-    def as_row(self) -> dict[str, Any]:
-        """Return it under the names of the columns of `integrity_check`."""
-        return {
-            "problem": self.problem,
-            "tenant_id": self.tenant,
-            "key": self.key,
-            "expected": self.expected,
-            "found": self.found,
-        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +85,7 @@ def deep_check(
         read_numbers(connection, again=True)
     except ArithmeticError:
         step = DeepStep(place=after)
-        step.differences.append(_difference("rate", "*", {"table": "rate"}, "price_usd", "a number", "something else"))
+        step.differences.append(difference("rate", "*", {"table": "rate"}, "price_usd", "a number", "something else"))
         yield step
         return
     while keys := _next_traces(connection, place):
@@ -126,7 +112,7 @@ def _checked_apart(connection: psycopg.Connection[Any], keys: Sequence[TraceKey]
                 step.add(_checked_apart(connection, [key], price_of))
             return step
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
-        unreadable = _difference("unreadable", keys[0][1], _trace_key(keys[0]), "content", "readable", problem)
+        unreadable = difference("unreadable", keys[0][1], trace_key(keys[0]), "content", "readable", problem)
         return DeepStep(traces=1, differences=[unreadable])
 
 
@@ -141,7 +127,8 @@ def _next_traces(connection: psycopg.Connection[Any], place: UUID) -> list[Trace
 
 def _checked(connection: psycopg.Connection[Any], keys: Sequence[TraceKey], price_of: PriceOf) -> DeepStep:
     step = DeepStep(traces=len(keys))
-    locked = _locked(connection, keys)
+    connection.execute(statement("mark_before_locks"))
+    locked = lock_stored(connection, keys, lambda: connection.execute(statement("roll_back_locks")))
     asked = set(keys)
     for component in locked.components():
         states = [state for state in component if state.is_stored and not state.is_purged]
@@ -158,17 +145,6 @@ def _checked(connection: psycopg.Connection[Any], keys: Sequence[TraceKey], pric
     return step
 
 
-def _locked(connection: psycopg.Connection[Any], keys: Sequence[TraceKey]) -> LockedTraces:
-    wanted = set(keys)
-    for _ in range(_ATTEMPTS_MAX):
-        with connection.transaction():
-            known = lock_and_load(connection, wanted, {}, 0)
-        if isinstance(known, LockedTraces):
-            return known
-        wanted |= known
-    raise StoreUnavailable("the traces keep changing; try again")
-
-
 # ------------------------------------------------------------------------------------------- decided and priced again
 
 
@@ -182,14 +158,16 @@ def _settled_otherwise(
         state.has_changed = True  # so that the header of each is made as well
     add_settled(states, _repriced(stored, price_of), write_set)
     keys = {state.key for state in mine}
+    unclear = _priced_by_several(stored)
     for change in write_set.changes:
-        key = change.record.call.trace_id, change.namespace
-        if key in keys and change.before is not None:
-            yield from _unlike(change.namespace, change.before, change.record, price_of)
+        key, before = (change.record.call.trace_id, change.namespace), change.before
+        if key in keys and before is not None:
+            is_judged = price_of(before.book_version) is not None and usage_key_of(before) not in unclear
+            yield from _unlike(change.namespace, before, change.record, is_judged=is_judged)
     for removal in write_set.removals:
         if (removal.record.call.trace_id, removal.namespace) in keys:
-            key = _span_key(removal.namespace, removal.record)
-            yield _difference("record", removal.record.tenant, key, "a record", None, "the span only frames calls")
+            key = span_key(removal.namespace, removal.record)
+            yield difference("record", removal.record.tenant, key, "a record", None, "the span only frames calls")
     yield from _wrong_headers(connection, [each for each in write_set.trace_rows if each.state.key in keys])
 
 
@@ -210,8 +188,21 @@ def _repriced(stored: Sequence[CostRecord], price_of: PriceOf) -> Price:
     return quote
 
 
-def _unlike(namespace: str, before: CostRecord, now: CostRecord, price_of: PriceOf) -> Iterator[Difference]:
-    is_judged = now.status == "duplicate" or before.status == "duplicate" or price_of(before.book_version) is not None
+def _priced_by_several(stored: Iterable[CostRecord]) -> set[object]:
+    """Return the usage that several versions of the book priced: of a long trace ingest loads only a part.
+
+    Which record has which quote does not follow from anything then.
+    """
+    versions: defaultdict[object, set[str]] = defaultdict(set)
+    for record in stored:
+        if record.status != "duplicate":
+            versions[usage_key_of(record)].add(record.book_version)
+    return {key for key, found in versions.items() if len(found) > 1}
+
+
+def _unlike(namespace: str, before: CostRecord, now: CostRecord, *, is_judged: bool) -> Iterator[Difference]:
+    """Yield in what a record is unlike what it should be; what a quote decides only if that is judged."""
+    is_judged = is_judged or now.status == "duplicate" or before.status == "duplicate"
     stored, made = _fields(before), _fields(now)
     names = [name for name in stored if stored[name] != made[name] and (is_judged or name not in _QUOTED)]
     if any(issue.startswith("amended_by:") for issue in now.issues):
@@ -220,9 +211,9 @@ def _unlike(namespace: str, before: CostRecord, now: CostRecord, price_of: Price
         yield Difference(
             problem="record",
             tenant=before.tenant,
-            key=_span_key(namespace, before),
-            expected={name: _text(made[name]) for name in names},
-            found={name: _text(stored[name]) for name in names},
+            key=span_key(namespace, before),
+            expected={name: text(made[name]) for name in names},
+            found={name: text(stored[name]) for name in names},
         )
 
 
@@ -241,7 +232,7 @@ def _fields(record: CostRecord) -> dict[str, object]:
         "status": record.status,
         "cost_usd": record.cost_usd,
         # The order of quantities, which the database does not keep, is that of lines and issues.
-        "lines": tuple(sorted(record.lines, key=_place_of_line)),
+        "lines": tuple(sorted(record.lines, key=place_of_line)),
         "issues": tuple(sorted(record.issues)),
         "duplicate_of": record.duplicate_of,
         "duplicate_trace_id": record.duplicate_trace_id,
@@ -271,9 +262,9 @@ def _wrong_headers(connection: psycopg.Connection[Any], rows: Sequence[TraceRow]
             yield Difference(
                 problem="trace",
                 tenant=row["tenant_id"],
-                key=_trace_key(each.state.key),
-                expected={name: _text(made[name]) for name in names},
-                found={name: _text(row[name]) for name in names},
+                key=trace_key(each.state.key),
+                expected={name: text(made[name]) for name in names},
+                found={name: text(row[name]) for name in names},
             )
 
 
@@ -282,13 +273,13 @@ def _wrong_headers(connection: psycopg.Connection[Any], rows: Sequence[TraceRow]
 
 def _wrong_lines(state: TraceState, record: CostRecord) -> Iterator[Difference]:
     """Yield where an amount is not quantity times price, or a cost not the sum of its lines."""
-    key = _span_key(state.key[1], record)
+    key = span_key(state.key[1], record)
     for line in record.lines:
         if line.amount_usd is not None and line.amount_usd != _product(line):
-            yield _difference("line", record.tenant, key | {"unit": line.unit}, "amount_usd", _product(line), line[3])
+            yield difference("line", record.tenant, key | {"unit": line.unit}, "amount_usd", _product(line), line[3])
     known = [line.amount_usd for line in record.lines if line.amount_usd is not None]
     if record.status in _BILLED and record.lines and total(known) != record.cost_usd:
-        yield _difference("record", record.tenant, key, "cost_usd", total(known), record.cost_usd)
+        yield difference("record", record.tenant, key, "cost_usd", total(known), record.cost_usd)
 
 
 def _product(line: Line) -> object:
@@ -308,7 +299,8 @@ def _unknown_calls(
         (call_key(state.key[1], name), state.key): state
         for state in mine
         for call in state.calls.values()
-        if (name := key_name(call))
+        # What may only frame calls gets no key when it arrives.
+        if not call.is_look_alike and (name := key_name(call))
     }
     hashes = sorted(
         {call_hash for call_hash, state_key in named if call_hash not in named[call_hash, state_key].shared_keys}
@@ -323,72 +315,38 @@ def _unknown_calls(
         home = homes.get(call_hash)
         if call_hash in state.shared_keys or (home is None and has_forgotten):
             continue
-        where = {**_trace_key(key), "call_hash": str(call_hash)}
+        where = {**trace_key(key), "call_hash": str(call_hash)}
         if home is None:
-            yield _difference("provider_call", key[1], where, "trace_id", key[0], None)
+            yield difference("provider_call", key[1], where, "trace_id", key[0], None)
         elif not home["is_shared"] and home["trace_id"] != key[0]:
             other = home["trace_id"], key[1]
             is_joined = {(key, other), (other, key)} <= locked.stored_joins
-            if not is_joined and len(component) + _size(connection, other) <= locked_traces.JOINED_TRACES_MAX:
-                yield _difference("trace_join", key[1], where, "other_trace_id", other[0], None)
+            if not is_joined and not _may_have_been_refused(connection, component, other):
+                yield difference("trace_join", key[1], where, "other_trace_id", other[0], None)
 
 
-def _size(connection: psycopg.Connection[Any], key: TraceKey) -> int:
-    """Return how many traces are settled together with this one: beyond a bound no further one is joined."""
+def _may_have_been_refused(
+    connection: psycopg.Connection[Any], component: Sequence[TraceState], other: TraceKey
+) -> bool:
+    """Return whether both sides are too many traces to be settled together, or were before some of them parted."""
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
-        rows = cursor.execute(statement("joined_traces"), key_arrays([key])).fetchall()
-    return len({row["trace_id"] for row in rows} | {key[0]})
+        rows = cursor.execute(statement("joined_traces"), key_arrays([other])).fetchall()
+        others = sorted({(row["trace_id"], row["namespace"]) for row in rows} | {other})
+        headers = cursor.execute(statement("trace_headers"), key_arrays(others)).fetchall()
+    has_parted = any(state.shared_keys for state in component) or any(row["has_shared_keys"] for row in headers)
+    return has_parted or len(component) + len(others) > locked_traces.JOINED_TRACES_MAX
 
 
 def _unlike_journal(connection: psycopg.Connection[Any], keys: Sequence[TraceKey]) -> Iterator[Difference]:
     with connection.cursor(row_factory=dict_row, binary=True) as cursor:
         rows = cursor.execute(statement("unlike_last_posting"), key_arrays(keys)).fetchall()
     for row in rows:
-        key = {**_trace_key((row["trace_id"], row["namespace"])), "span_id": row["span_id"].hex()}
+        key = {**trace_key((row["trace_id"], row["namespace"])), "span_id": row["span_id"].hex()}
         names = [name for name in ("tenant_id", "status", "cost_usd") if row[f"new_{name}"] != row[name]]
         yield Difference(
             problem="journal",
             tenant=row["posted_tenant_id"],
             key=key,
-            expected={name: _text(row[name]) for name in names},
-            found={name: _text(row[f"new_{name}"]) for name in names},
+            expected={name: text(row[name]) for name in names},
+            found={name: text(row[f"new_{name}"]) for name in names},
         )
-
-
-# -------------------------------------------------------------------------------------------------------- small ones
-
-
-def _difference(  # noqa: PLR0917 - one of each, in the order in which it is read
-    problem: str, tenant: str, key: dict[str, str], name: str, expected: object, found: object
-) -> Difference:
-    return Difference(
-        problem=problem, tenant=tenant, key=key, expected={name: _text(expected)}, found={name: _text(found)}
-    )
-
-
-def _trace_key(key: TraceKey) -> dict[str, str]:
-    return {"namespace": key[1], "trace_id": key[0].hex()}
-
-
-def _span_key(namespace: str, record: CostRecord) -> dict[str, str]:
-    return {**_trace_key((record.call.trace_id, namespace)), "span_id": record.call.span_id.hex()}
-
-
-def _text(content: object) -> str | None:
-    if content is None:
-        return None
-    if isinstance(content, bytes):
-        return content.hex()
-    if isinstance(content, tuple):
-        return "; ".join(_line_text(each) if isinstance(each, Line) else str(each) for each in content)
-    return str(content)
-
-
-def _place_of_line(line: Line) -> tuple[str, str, Decimal]:
-    return line.unit, line.price_id, line.quantity
-
-
-def _line_text(line: Line) -> str:
-    price = "no price" if line.unit_price_usd is None else f"{to_plain(line.unit_price_usd)} per {line.per}"
-    amount = "unpriced" if line.amount_usd is None else to_plain(line.amount_usd)
-    return f"{to_plain(line.quantity)} {line.unit} at {price} = {amount}"

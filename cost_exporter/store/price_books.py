@@ -52,7 +52,7 @@ __all__ = [
 
 Connection = psycopg.Connection[Any]
 
-_PAST_BOOKS_MAX: Final = 4
+_PAST_BOOKS_MAX: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -181,7 +181,7 @@ def book_of_version(connection: Connection, version: str) -> PriceBook | None:
 
 
 class PastBooks:
-    """The books of all versions, as far as today's program makes them again; the last few are kept."""
+    """The books of all versions, as far as today's program makes them again; those asked for last are kept."""
 
     def __init__(self, connection: Connection) -> None:
         """Make none yet."""
@@ -193,15 +193,15 @@ class PastBooks:
 
     def price(self, version: str) -> Price | None:
         """Return the prices of a version; None where no version of today's program is that one."""
-        book = self._books.get(version)
+        book = self._books.pop(version, None)
         if book is None:
             number = self._number_by_version.get(version)
             book = self._found(version) if number is None else _book_until(self._connection, number)
             if book is None:
                 return None
             if len(self._books) >= _PAST_BOOKS_MAX:
-                self._books.clear()
-            self._books[version] = book
+                del self._books[next(iter(self._books))]
+        self._books[version] = book
         return book.price_of_call
 
     def _found(self, version: str) -> PriceBook | None:

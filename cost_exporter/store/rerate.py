@@ -26,7 +26,7 @@ from cost_exporter.store.codec.quote_json import quote_from, quote_json
 from cost_exporter.store.database.connection import connect_ledger, open_ledger, rolled_back_unless_committed
 from cost_exporter.store.database.locks import Lock, try_lock_session
 from cost_exporter.store.database.statements import statement
-from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_and_load
+from cost_exporter.store.ledger.locked_traces import LockedTraces, lock_stored
 from cost_exporter.store.ledger.rates import give_numbers
 from cost_exporter.store.ledger.trace_state import TraceKey
 from cost_exporter.store.ledger.write import OvertakenError, write_all
@@ -54,7 +54,6 @@ __all__ = [
 ]
 
 _TRACES_AT_ONCE: Final = 200
-_ATTEMPTS_MAX: Final = 5
 _FIRST_BUCKET: Final = date(1, 1, 1)
 _FIRST_TRACE: Final = UUID(int=0)
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -279,21 +278,14 @@ def _planned(
     connection: psycopg.Connection[Any], keys: Sequence[TraceKey], price: Price, quote_of_component: QuoteOf
 ) -> tuple[WriteSet, LockedTraces]:
     """Lock and load the traces and settle them with other quotes. Leaves the transaction open."""
-    wanted = set(keys)
-    for _ in range(_ATTEMPTS_MAX):
-        known = lock_and_load(connection, wanted, {}, 0)
-        if not isinstance(known, LockedTraces):
-            connection.rollback()
-            wanted |= known
-            continue
-        write_set = WriteSet()
-        for component in known.components():
-            states = [state for state in component if state.is_stored and not state.is_purged]
-            if states:
-                stored = [record for state in states for record in state.records.values()]
-                add_settled(states, quote_of_component(price, stored), write_set)
-        return write_set, known
-    raise StoreUnavailable("the traces keep changing; try again")
+    known = lock_stored(connection, keys, connection.rollback)
+    write_set = WriteSet()
+    for component in known.components():
+        states = [state for state in component if state.is_stored and not state.is_purged]
+        if states:
+            stored = [record for state in states for record in state.records.values()]
+            add_settled(states, quote_of_component(price, stored), write_set)
+    return write_set, known
 
 
 def _requoting(period: ReratedPeriod) -> QuoteOf:

@@ -16,6 +16,7 @@ from cost_exporter.prices.price_file import PriceFile, parse_price_file
 from cost_exporter.prices.snapshot import dump_snapshot
 from cost_exporter.store.price_books import (
     BookKeeper,
+    PastBooks,
     current_book,
     latest_snapshot,
     latest_version,
@@ -169,3 +170,26 @@ def test_a_failed_load_leaves_nothing(database: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         save_price_file(database, broken)
     assert latest_version(database) == 0
+
+
+def test_books_of_past_versions_are_made_again_once(database: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces name versions in any order: what was asked for last is kept, however many versions there are."""
+    monkeypatch.setattr("cost_exporter.store.price_books._PAST_BOOKS_MAX", 2)
+    made: list[str] = []
+
+    def counted(**options: Any) -> PriceBook:
+        book = load_book(**options)
+        made.append(book.version)
+        return book
+
+    shipped = current_book(database).version
+    load(database, OVERRIDE.format(price="1"))
+    first = current_book(database).version
+    load(database, OVERRIDE.format(price="2"))
+    second = current_book(database).version
+    books = PastBooks(database)
+    monkeypatch.setattr("cost_exporter.store.price_books.load_book", counted)
+    for version in (first, second, first, second, shipped, second, first, second):
+        assert books.price(version) is not None
+    assert made == [second, first, second, shipped, first]
+    assert books.price("unheard of") is None

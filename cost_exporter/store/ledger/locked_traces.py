@@ -5,7 +5,7 @@ not wait for each other in a circle. Which traces belong together is only learne
 more than was locked, `lock_and_load` returns the others, and the transaction starts again with all of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from cost_exporter.domain.facts import Facts
 from cost_exporter.domain.settling.identity import call_key, key_name
 from cost_exporter.domain.settling.look_alike import slot_keys
+from cost_exporter.errors import StoreUnavailable
 from cost_exporter.store.codec.arrays import Int8Array
 from cost_exporter.store.database.locks import Lock
 from cost_exporter.store.database.statements import statement
@@ -31,6 +32,7 @@ __all__ = [
     "NamedCall",
     "call_hashes",
     "lock_and_load",
+    "lock_stored",
     "span_ids_of",
     "trace_keys_of",
 ]
@@ -39,6 +41,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 JOINED_TRACES_MAX: Final = 4_096
 """More traces than these are not settled together, to bound the memory that one span may cost. A socket that was
 opened outside of any span reports each minute in a trace of its own: 1,440 are a day of it."""
+
+_ATTEMPTS_MAX: Final = 5
 
 
 class Join(NamedTuple):
@@ -169,6 +173,21 @@ def lock_and_load(
             return missing
         _load(cursor, locked, spans)
     return locked
+
+
+def lock_stored(connection: Connection, keys: Iterable[TraceKey], let_go: Callable[[], object]) -> LockedTraces:
+    """Lock and load stored traces with all that belong to them. `let_go` frees the locks before a further attempt.
+
+    Raises `StoreUnavailable` where others keep joining them with more.
+    """
+    wanted = set(keys)
+    for _ in range(_ATTEMPTS_MAX):
+        known = lock_and_load(connection, wanted, {}, 0)
+        if isinstance(known, LockedTraces):
+            return known
+        let_go()
+        wanted |= known
+    raise StoreUnavailable("the traces keep changing; try again")
 
 
 def _load(

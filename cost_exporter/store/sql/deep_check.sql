@@ -8,12 +8,21 @@ where trace.trace_id > %(place)s::uuid
 order by trace.trace_id, namespace
 limit %(count)s;
 
+-- mark_before_locks --
+-- Where to go back to.
+savepoint before_locks;
+
+-- roll_back_locks --
+-- Let go of what was locked since: locks are taken in one order, and there is more to lock.
+rollback to savepoint before_locks;
+
 -- trace_headers --
 -- What the headers of some traces state.
 select
   uuid_send(trace.trace_id) as trace_id, trace.namespace, tenant_id, state, workflow_id, workflow_name, revenue_usd,
   (extract(epoch from started_at) * 1000000)::bigint as started_us,
   (extract(epoch from ended_at) * 1000000)::bigint as ended_us, record_count, is_joined,
+  shared_keys <> '' as has_shared_keys,
   exists (
     select from callfare.trace_join
     where trace_join.trace_id = trace.trace_id and trace_join.namespace = trace.namespace
