@@ -5,6 +5,7 @@ journal has: it is read by transaction ids, so that nothing is passed over that 
 the call is when it is sent. One service sends at a time, so an older state never arrives after a newer one.
 """
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
+from cost_exporter.errors import StoreError
 from cost_exporter.store.database.locks import Lock, try_lock_transaction
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.journal import JournalPlace, read_corrections
@@ -25,6 +27,7 @@ EventOf = Callable[[Row], bytes | None]
 _CLAIM_CALLS_MAX: Final = 200
 _POSTINGS_MAX: Final = 1000
 _FORGOTTEN_AFTER: Final = timedelta(days=2)
+_log = logging.getLogger(__name__)
 
 
 class PosthogClaim:
@@ -54,6 +57,7 @@ class PosthogOutbox:
         """Follow the journal from now on, unless it was being followed. `event_of` makes the event of a call."""
         self._pool = pool
         self._event_of = event_of
+        self._last_problem = ""
         with pool.connection() as connection:
             connection.execute(statement("follow_journal_from_now"), {"age": _FORGOTTEN_AFTER})
 
@@ -68,12 +72,25 @@ class PosthogOutbox:
             if not try_lock_transaction(connection, Lock.POSTHOG):
                 yield PosthogClaim(cursor, [], self._event_of, is_full=False)
                 return
-            has_more = _follow_journal(connection, cursor)
+            has_more = self._follow_journal(connection, cursor)
             rows = cursor.execute(statement("calls_for_posthog"), {"count": _CLAIM_CALLS_MAX}).fetchall()
             claim = PosthogClaim(cursor, rows, self._event_of, is_full=has_more or len(rows) == _CLAIM_CALLS_MAX)
             if rows and not claim.requests:
                 claim.done()
             yield claim
+
+    def _follow_journal(self, connection: psycopg.Connection[Any], cursor: psycopg.Cursor[Row]) -> bool:
+        """Let the calls wait that changed, as far as the journal can be read; what became final is sent anyway."""
+        problem = ""
+        try:
+            return _follow_journal(connection, cursor)
+        except StoreError as error:
+            problem = str(error)
+            if problem != self._last_problem:
+                _log.error("corrections are not sent to PostHog: %s", problem)
+            return False
+        finally:
+            self._last_problem = problem
 
     def give_up_older_than(self, age: timedelta) -> int:
         """Drop and count the calls that waited too long; return how many."""
@@ -86,6 +103,9 @@ def _follow_journal(connection: psycopg.Connection[Any], cursor: psycopg.Cursor[
     """Let the calls wait that changed since the last time, and return whether there may be more."""
     place = cursor.execute(statement("posthog_place")).fetchone()
     assert place is not None
+    if place["is_ahead"]:
+        cursor.execute(statement("follow_journal_from_now"), {"age": _FORGOTTEN_AFTER})
+        return False
     rows, read_up_to = read_corrections(
         connection,
         JournalPlace(transaction_id=place["transaction_id"], posting_id=place["posting_id"]),

@@ -20,7 +20,7 @@ from cost_exporter.store.finalise import finalise
 from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.posthog import PosthogOutbox
 from cost_exporter.store.rerate import ReratedPeriod, apply_rerate
-from tests.domain.builders import TRACE, call, link, price_by_sum, span_id
+from tests.domain.builders import OTHER_TRACE, TRACE, call, link, price_by_sum, span_id
 from tests.forward.posthog import KEY, Event, Posthog, running
 from tests.store.requests import RECEIVED_AT_UNIX_NS, request
 from tests.store.test_later_changes import NEW
@@ -325,3 +325,47 @@ def test_what_waits_too_long_is_dropped_and_counted(
     database.execute("update callfare.posthog_call set waiting_since = now() - interval '3 days'")
     assert outbox.give_up_older_than(timedelta(days=2)) == 1
     assert database.execute("select dropped_count from callfare.posthog_place").fetchone() == (1,)
+
+
+def test_after_a_restore_on_another_server_events_go_on(
+    ledger: LedgerStore, database: Database, sender: Sender, posthog: Posthog
+) -> None:
+    """Transaction ids of the other server mean nothing here. What becomes final is sent, and what changes from now."""
+    ledger.commit([request(call("a", quantities={"input_tokens": 1}))], price_by_sum)
+    make_final(database)
+    database.execute("update callfare.posthog_place set transaction_id = '1099511627776'")
+    sender.drain_once()
+    assert len(posthog.events) == 1
+    ledger.commit([request(call("b", quantities={"input_tokens": 2}))], price_by_sum)
+    sender.drain_once()
+    assert posthog.cost_usd == ledger_usd(database)
+    database.execute("update callfare.posthog_place set transaction_id = '1099511627776'")
+    with ConnectionPool[Any](database.info.dsn, min_size=1, max_size=1, open=True) as pool:
+        PosthogOutbox(pool, partial(event_of, page_url=PAGE))
+    ledger.commit([request(call("c", quantities={"input_tokens": 3}))], price_by_sum)
+    sender.drain_once()
+    assert posthog.cost_usd == ledger_usd(database)
+
+
+def test_a_journal_of_another_server_holds_up_no_new_event(
+    ledger: LedgerStore,
+    database: Database,
+    sender: Sender,
+    posthog: Posthog,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only its corrections wait, until they are numbered again; the log says so once."""
+    first = call("a", trace=OTHER_TRACE, quantities={"input_tokens": 1})
+    ledger.commit([request(first)], price_by_sum)
+    make_final(database)
+    ledger.commit([request(call("late", trace=OTHER_TRACE, quantities={"input_tokens": 2}))], price_by_sum)
+    database.execute("update callfare.journal set transaction_id = '1099511627776'")
+    ledger.commit([request(call("b", quantities={"input_tokens": 3}))], price_by_sum)
+    make_final(database)
+    sender.drain_once()
+    sender.drain_once()
+    assert sorted(by_span(posthog.events)) == sorted(span_id(name).hex() for name in "ab")
+    assert [each.message for each in caplog.records if "corrections are not sent" in each.message][1:] == []
+    database.execute("update callfare.journal set transaction_id = default")
+    sender.drain_once()
+    assert posthog.cost_usd == ledger_usd(database)

@@ -7,16 +7,19 @@ select namespace, trace_id, ('x' || span_id)::bit(64)::bigint
 from unnest(%(namespace)s::text[], %(trace_id)s::uuid[], %(span_id)s::text[]) as corrected (namespace, trace_id, span_id);
 
 -- follow_journal_from_now --
--- Where nobody has followed the journal, or not for so long that what was final meanwhile was not sent either.
+-- Where nobody has followed the journal, or not for so long that what was final meanwhile was not sent either, or where
+-- the place is of another server, from which the ledger was restored.
 insert into callfare.posthog_place as place (transaction_id, posting_id)
 values (pg_snapshot_xmin(pg_current_snapshot()), 0)
 on conflict (is_only_row) do update set
   transaction_id = excluded.transaction_id, posting_id = 0, read_at = now()
-where place.read_at < now() - %(age)s::interval;
+where place.read_at < now() - %(age)s::interval or place.transaction_id >= pg_snapshot_xmax(pg_current_snapshot());
 
 -- posthog_place --
 -- Up to where the journal was read.
-select transaction_id::text::bigint as transaction_id, posting_id, read_at < now() - interval '10 minutes' as is_old
+select
+  transaction_id::text::bigint as transaction_id, posting_id, read_at < now() - interval '10 minutes' as is_old,
+  transaction_id >= pg_snapshot_xmax(pg_current_snapshot()) as is_ahead
 from callfare.posthog_place;
 
 -- move_posthog_place --
