@@ -109,7 +109,7 @@ def test_every_table_of_a_tenant_has_its_policies(database: Database) -> None:
         "select relname from pg_class where relnamespace = 'callfare'::regnamespace and relkind in ('r', 'p')"
         " and not relispartition"
         " and exists (select from pg_attribute where attrelid = pg_class.oid and attname = 'tenant_id')"
-        " and (not relforcerowsecurity or (select count(*) from pg_policy where polrelid = pg_class.oid) <> 5)",
+        " and (not relforcerowsecurity or (select count(*) from pg_policy where polrelid = pg_class.oid) <> 4)",
     )
     assert unprotected == []
     assert problems_of_roles(database) == []

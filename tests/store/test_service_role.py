@@ -92,6 +92,22 @@ def test_the_service_can_change_nothing_but_rows(service_url: str, database: Dat
         ).fetchone() == (False, False, False, False)
 
 
+def test_a_month_is_dropped_only_by_who_marked_it(service_url: str, database: Database) -> None:
+    """A mark that is there already, or was made by hand, drops nothing: the closing balances come with it."""
+    ledger = LedgerStore(service_url)
+    ledger.commit([request(call("a", attribution=ACME))], price_by_sum)
+    ledger.close()
+    (month,) = rows(database, "select bucket from callfare.bucket")[0]
+    database.execute("update callfare.bucket set purged_at = now()")
+    with (
+        psycopg.connect(service_url, autocommit=True) as connection,
+        pytest.raises(psycopg.errors.RaiseException, match="is not marked as purged in this transaction"),
+    ):
+        connection.execute("select callfare.drop_month(%s)", [month])
+    database.execute("update callfare.bucket set purged_at = null")
+    assert rows(database, "select count(*) from callfare.record") == [(1,)]
+
+
 def test_who_goes_around_the_policies_is_named(service_url: str, database: Database) -> None:
     """The owner of the schema, which a service can also run as."""
     assert "superuser" in notes_on_login(database)[0]

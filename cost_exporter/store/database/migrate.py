@@ -19,7 +19,7 @@ import psycopg
 
 from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.locks import Lock, lock_session
-from cost_exporter.store.database.roles import make_roles
+from cost_exporter.store.database.roles import let_owners_see, make_roles
 from cost_exporter.store.database.session import connect
 from cost_exporter.store.database.split import split_statements
 from cost_exporter.store.database.statements import statement
@@ -82,11 +82,14 @@ def migrate(database_url: str, known: Sequence[Migration] | None = None) -> list
             connection.execute(statement("make_migration_table"))
             if connection.execute(statement("lacks_compatibility")).fetchone() is not None:
                 connection.execute(statement("add_compatibility"))
+            if known is None:
+                let_owners_see(connection)
             applied = [_apply(connection, step) for step in _missing(_applied(connection), steps)]
             if applied and known is None:
                 connection.execute(_comments())
             if known is None:
                 make_roles(connection)
+                let_owners_see(connection)
             return applied
     except psycopg.errors.LockNotAvailable as error:
         raise StoreUnavailable("the schema is in use and could not be changed in 10 s; try again") from error

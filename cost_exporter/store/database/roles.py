@@ -10,6 +10,9 @@ Without the setting the first two readers see no row. None of the three can log 
 reads what belongs to no tenant. A connection of the service takes one for a transaction
 (`set_config('role', …, true)`), which also works through a pooler. Roles are of the whole server, so a restored or
 copied database may lack its grants: `migrate` makes what is missing each time it runs.
+
+Policies are forced on the owner of the tables as well. It sees every row as a member of the service's role; a policy of
+its own would put its name into every dump, and no server without that name could restore one.
 """
 
 import logging
@@ -22,17 +25,28 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from cost_exporter.errors import StoreUnavailable
+from cost_exporter.errors import SchemaMismatch, StoreUnavailable
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["ALL", "ONE", "SERVICE", "SEVERAL", "TenantLimits", "make_roles", "notes_on_login", "problems_of_roles"]
+__all__ = [
+    "ALL",
+    "ONE",
+    "SERVICE",
+    "SEVERAL",
+    "TenantLimits",
+    "let_owners_see",
+    "make_roles",
+    "notes_on_login",
+    "problems_of_roles",
+]
 
 ONE: Final = "callfare_reader"
 SEVERAL: Final = "callfare_reader_several"
 ALL: Final = "callfare_reader_all"
 _ROLES: Final = (ONE, SEVERAL, ALL)
 SERVICE: Final = "callfare_service"
-_OWNER_POLICY: Final = "callfare_owner"
+_FORMER_OWNER_POLICY: Final = "callfare_owner"
+"""Earlier versions made one for whoever ran `migrate`."""
 _APPENDED: Final = ("audit",)
 """Tables that the service adds rows to and never changes one of."""
 _TENANT: Final = "nullif(current_setting('callfare.tenant', true), '')"
@@ -45,6 +59,7 @@ _OF_EVERY_TENANT: Final = ("budget", "closing")
 """Tables in which a row of tenant `*` is for each tenant that has none of its own."""
 _OF_NO_TENANT: Final = ("fee_rule", "margin_rule", "rate", "revenue_rule", "schema_migration")
 """Tables without a tenant that views need, and that hold nothing of one."""
+_INHERITANCE_BY_GRANT_SINCE: Final = 160_000
 _ATTEMPTS_MAX: Final = 20
 _WAIT_SECONDS: Final = 0.05
 _AT_ONCE: Final = (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation, psycopg.errors.InternalError_)
@@ -61,6 +76,7 @@ def make_roles(connection: Connection) -> None:
         try:
             with connection.transaction():
                 _make_missing_roles(connection)
+                _let_owners_be_members(connection)
                 _protect_relations(connection)
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
             _log.warning(
@@ -77,10 +93,27 @@ def make_roles(connection: Connection) -> None:
             return
 
 
+def let_owners_see(connection: Connection) -> None:
+    """Make sure that the owner of the tables sees every row. A superuser or the owner does it, before and after steps.
+
+    Raises `SchemaMismatch` where policies are forced on an owner whom they show nothing: it would add up, change and
+    dump nothing, and notice nothing.
+    """
+    if not _owners_who_see_nothing(connection):
+        return
+    make_roles(connection)
+    owners = _owners_who_see_nothing(connection)
+    if owners:
+        raise SchemaMismatch(
+            f"row-level security keeps rows from {owners[0]}, who owns the tables:"
+            f" run `grant {SERVICE} to {owners[0]}` and `callfare migrate` as a superuser"
+        )
+
+
 def notes_on_login(connection: Connection) -> list[str]:
     """Return by what the user of this connection goes around the policies when it is not reading for a tenant."""
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(statement("own_rights"), {"service": SERVICE}).fetchone()
+        row = cursor.execute(statement("own_rights")).fetchone()
     assert row is not None
     is_superuser, bypasses, owns = row
     reasons = [
@@ -181,8 +214,28 @@ def _make_missing_roles(connection: Connection) -> None:
             )
 
 
+def _let_owners_be_members(connection: Connection) -> None:
+    is_inherited_by_grant = connection.info.server_version >= _INHERITANCE_BY_GRANT_SINCE
+    name = "let_owner_see_whatever_it_inherits" if is_inherited_by_grant else "let_owner_see"
+    grant = sql.SQL(statement(name))
+    for (owner,) in connection.execute(statement("owners_outside_the_service"), {"service": SERVICE}).fetchall():
+        connection.execute(grant.format(service=sql.Identifier(SERVICE), owner=sql.Identifier(owner)))
+        if (owner,) in connection.execute(statement("owners_outside_the_service"), {"service": SERVICE}).fetchall():
+            raise psycopg.errors.InsufficientPrivilege(f"{owner}, who owns the tables, is NOINHERIT")
+
+
+def _owners_who_see_nothing(connection: Connection) -> list[str]:
+    found = connection.execute(statement("owners_who_see_nothing"), {"service": SERVICE}).fetchall()
+    return [owner for (owner,) in found]
+
+
 def _protect_relations(connection: Connection) -> None:
-    parameters = {"names": list(_ROLES), "of_no_tenant": list(_OF_NO_TENANT), "service": SERVICE}
+    parameters = {
+        "names": list(_ROLES),
+        "of_no_tenant": list(_OF_NO_TENANT),
+        "service": SERVICE,
+        "former_policy": _FORMER_OWNER_POLICY,
+    }
     found = connection.execute(statement("relations_to_protect"), parameters).fetchall()
     if found:
         for name in (*_ROLES, SERVICE):
@@ -208,8 +261,8 @@ def _make_policies(connection: Connection, table: sql.Identifier, *, shows_commo
         connection.execute(sql.SQL(statement("drop_policy")).format(role=role, table=table))
         policy = sql.SQL(statement("make_policy"))
         connection.execute(policy.format(role=role, table=table, condition=rows))
-    for policy_name, user in ((SERVICE, sql.Identifier(SERVICE)), (_OWNER_POLICY, sql.SQL("current_user"))):
-        name = sql.Identifier(policy_name)
-        connection.execute(sql.SQL(statement("drop_policy")).format(role=name, table=table))
-        connection.execute(sql.SQL(statement("make_open_policy")).format(name=name, role=user, table=table))
+    for policy in (_FORMER_OWNER_POLICY, SERVICE):
+        connection.execute(sql.SQL(statement("drop_policy")).format(role=sql.Identifier(policy), table=table))
+    service = sql.Identifier(SERVICE)
+    connection.execute(sql.SQL(statement("make_open_policy")).format(name=service, role=service, table=table))
     connection.execute(sql.SQL(statement("force_policies")).format(table=table))

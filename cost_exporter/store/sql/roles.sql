@@ -17,6 +17,32 @@ where member = %(service)s::regrole and roleid = %(name)s::regrole;
 -- A member of the service's role may read as this one.
 grant {role} to {service};
 
+-- owners_outside_the_service --
+-- Who owns a table, is under its policies, and has not what the service's role has.
+select distinct pg_roles.rolname
+from pg_class join pg_roles on pg_roles.oid = relowner
+where relnamespace = 'callfare'::regnamespace and relkind in ('r', 'p') and not relispartition
+  and not rolsuper and not rolbypassrls
+  and not pg_has_role(pg_roles.oid, (select oid from pg_roles where rolname = %(service)s), 'usage');
+
+-- owners_who_see_nothing --
+-- Whose own table shows them no row.
+select distinct pg_roles.rolname
+from pg_class join pg_roles on pg_roles.oid = relowner
+where relnamespace = 'callfare'::regnamespace and relrowsecurity and relforcerowsecurity
+  and not rolsuper and not rolbypassrls
+  and not exists (
+    select from pg_policy
+    where polrelid = pg_class.oid and polname = %(service)s and pg_has_role(pg_roles.oid, polroles[1], 'usage'));
+
+-- let_owner_see --
+-- What is the service's is the owner's as well.
+grant {service} to {owner};
+
+-- let_owner_see_whatever_it_inherits --
+-- The same where each grant says so.
+grant {service} to {owner} with inherit true;
+
 -- own_rights --
 -- Whether this user goes around the policies: as a superuser, by a right of its own, as owner of a table.
 select rolsuper, rolbypassrls,
@@ -59,7 +85,10 @@ where exists (
   select from unnest(%(names)s::text[]) as role (name)
   where not has_table_privilege(name, relation.oid, 'select')
     and (relkind = 'v' or has_tenant or relname = any(%(of_no_tenant)s))
-) or (has_tenant and relkind <> 'v' and not (select relforcerowsecurity from pg_class where oid = relation.oid))
+) or (has_tenant and relkind <> 'v' and (
+    not (select relrowsecurity and relforcerowsecurity from pg_class where oid = relation.oid)
+    or not exists (select from pg_policy where polrelid = relation.oid and polname = %(service)s)
+    or exists (select from pg_policy where polrelid = relation.oid and polname = %(former_policy)s)))
   or not has_table_privilege(%(service)s, relation.oid, case when relkind = 'v' then 'select' else 'insert' end);
 
 -- protect_table --
@@ -75,11 +104,11 @@ drop policy if exists {role} on {table};
 create policy {role} on {table} for select to {role} using ({condition});
 
 -- make_open_policy --
--- Who stores, and who changes the schema, sees and writes every row.
+-- Who stores, and who changes the schema and is a member, sees and writes every row.
 create policy {name} on {table} to {role} using (true) with check (true);
 
 -- force_policies --
--- Also for the owner, who has a policy of its own.
+-- Also for the owner, who is a member of the service's role.
 alter table {table} force row level security;
 
 -- let_write --
