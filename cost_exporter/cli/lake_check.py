@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from cost_exporter.cli.database import connect, open_database
-from cost_exporter.cli.output import print_json, print_line
+from cost_exporter.cli.output import print_json, print_line, print_notice
 from cost_exporter.store.database.migrate import check_schema
 
 __all__ = ["verify_files"]
@@ -21,10 +21,20 @@ def verify_files(location: str, *, as_json: bool) -> None:
     place = Place(location)
     with open_database() as url, connect(url) as connection:
         check_schema(connection)
-        found = verify_export(connection, url, place)
+        checked = verify_export(connection, url, place)
+    found = checked.problems
     if as_json:
-        print_json({"is_sound": not found, "problems": [asdict(each) for each in found]})
+        print_json(
+            {
+                "is_sound": not found,
+                "problems": [asdict(each) for each in found],
+                "not_compared": checked.not_compared,
+            }
+        )
     else:
+        if checked.not_compared:
+            days = ", ".join(checked.not_compared)
+            print_notice(f"not compared, because records were dropped before this place was exported to: {days}")
         for each in found:
             print_line(f"{each.problem} {each.subject}: {each.found}, should be {each.expected}")
         differences = f"{len(found)} differences"

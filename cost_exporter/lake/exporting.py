@@ -26,7 +26,7 @@ from cost_exporter.lake.manifest import (
     read_target_id,
     write_target_id,
 )
-from cost_exporter.lake.place import Place
+from cost_exporter.lake.place import PARTIAL_ENDING, Place, partial_name
 from cost_exporter.lake.writing import ROWS_AT_ONCE, write_parts
 from cost_exporter.store.lake import ExportTarget, ExportTargets, open_snapshot
 
@@ -52,7 +52,11 @@ def export(connection: Connection[tuple[object, ...]], database_url: str, place:
     that this ledger exported to, and `StoreError` where another export is running.
     """
     targets = ExportTargets(connection)
-    targets.lock()
+    with targets.locked():
+        return _export(targets, database_url, place, account)
+
+
+def _export(targets: ExportTargets, database_url: str, place: Place, account: str) -> Exported:
     target = _settled(place, targets, _found(place, targets))
     token = secrets.token_hex(_TOKEN_BYTES)
     with open_snapshot(database_url, target.exported_until_id) as snapshot:
@@ -84,7 +88,7 @@ def _found(place: Place, targets: ExportTargets) -> ExportTarget:
     """Return how far the place has come; a new one is marked as ours first."""
     target_id = read_target_id(place)
     if target_id is None:
-        if place.names():
+        if any(not name.endswith(PARTIAL_ENDING) for name in place.names()):
             raise ExportError(f"{place.location} has other files in it; name a place that is empty or not there yet")
         target_id = uuid4()
         targets.add(target_id, place.location)
@@ -123,8 +127,9 @@ def _settled(place: Place, targets: ExportTargets, target: ExportTarget) -> Expo
             f"manifests of {place.location} are missing or were changed; `callfare verify --export` names them"
         )
     if target.pending_token is not None:
+        of_manifest = partial_name(manifest_name(target.manifest_count + 1))
         for name in place.names():
-            if target.pending_token in name and name.endswith(".parquet"):
+            if target.pending_token in name or name == of_manifest:
                 place.delete(name)
         targets.drop_pending(target.target_id)
     return target

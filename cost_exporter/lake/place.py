@@ -10,9 +10,10 @@ from typing import Any, Final
 from cost_exporter.errors import ExportError
 from cost_exporter.lake.columns import require_pyarrow
 
-__all__ = ["Place", "place_of"]
+__all__ = ["PARTIAL_ENDING", "Place", "partial_name", "place_of"]
 
 _S3: Final = "s3://"
+PARTIAL_ENDING: Final = ".partial"
 
 
 class Place:
@@ -84,7 +85,7 @@ class Place:
     def _write_local(self, path: Path, content: bytes) -> None:
         """Write beside the file and rename: half a file would look whole. On the disk before it has its name."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
+        partial = Path(partial_name(str(path)))
         try:
             with partial.open("wb") as stream:
                 stream.write(content)
@@ -113,6 +114,12 @@ class Place:
                 "name another directory" if self.is_local else "is the bucket there, and do AWS_* variables name a key?"
             )
             raise ExportError(f"{self.location} cannot be used ({reason}); {hint}") from error
+
+
+def partial_name(name: str) -> str:
+    """Return the name of a file until it is whole. A writer that is killed leaves it."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}.{file}{PARTIAL_ENDING}"
 
 
 def place_of(location: str | None, option: str) -> Place:

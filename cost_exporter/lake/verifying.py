@@ -14,11 +14,11 @@ from cost_exporter.domain.money import CONTEXT, ZERO, to_plain
 from cost_exporter.errors import ExportError
 from cost_exporter.lake.columns import QUANTITY_COLUMNS, SCHEMA_VERSION, require_pyarrow
 from cost_exporter.lake.manifest import Manifest, PartFile, manifest_name, read_manifests, read_target_id
-from cost_exporter.lake.place import Place
+from cost_exporter.lake.place import PARTIAL_ENDING, Place
 from cost_exporter.lake.writing import sums_of
 from cost_exporter.store.lake import ExportTarget, ExportTargets, open_snapshot
 
-__all__ = ["Problem", "require_whole", "verify_export"]
+__all__ = ["CheckedExport", "Problem", "require_whole", "verify_export"]
 
 _COLUMN_BY_SUM: Final = {
     "cost_usd": "BilledCost",
@@ -43,15 +43,31 @@ class Problem:
     expected: str
 
 
-def verify_export(connection: Connection[tuple[object, ...]], database_url: str, place: Place) -> list[Problem]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedExport:
+    """What a check found."""
+
+    problems: list[Problem]
+    not_compared: list[str]
+    """Tenants and days of which records were dropped before the place was there: files and ledger have to differ."""
+
+
+def verify_export(connection: Connection[tuple[object, ...]], database_url: str, place: Place) -> CheckedExport:
     """Return what is wrong with a place; nothing where each byte is as it was written and all adds up to the ledger.
 
-    Raises `ExportError` where this ledger has not exported to it.
+    No export runs meanwhile. Raises `ExportError` where this ledger has not exported to the place, and
+    `StoreUnavailable` where an export is running.
     """
+    targets = ExportTargets(connection)
+    with targets.locked():
+        return _checked(targets, database_url, place)
+
+
+def _checked(targets: ExportTargets, database_url: str, place: Place) -> CheckedExport:
     target_id = read_target_id(place)
     if target_id is None:
         raise ExportError(f"nothing was exported to {place.location}; run `callfare export --to {place.location}`")
-    target = ExportTargets(connection).find(target_id)
+    target = targets.find(target_id)
     if target is None:
         raise ExportError(
             f"this ledger has not exported to {place.location}; set CALLFARE_DATABASE_URL to the one that did"
@@ -71,17 +87,30 @@ def verify_export(connection: Connection[tuple[object, ...]], database_url: str,
             expected="none: left by a killed run, which the next export deletes, or put there by somebody",
         )
         for name in place.names()
-        if name.endswith(".parquet") and name not in listed
+        if name.endswith((".parquet", PARTIAL_ENDING)) and name not in listed
     ]
     with open_snapshot(database_url, target.exported_until_id) as snapshot:
         expected = snapshot.sums(target.exported_until_id)
-    return problems + list(_differences(totals, expected))
+    never_exported = {
+        (row["tenant_id"], row["day"]) for row in expected if row["has_purged"] and target.began_after_purge
+    }
+    problems += _differences(totals, expected, never_exported)
+    return CheckedExport(problems=problems, not_compared=[f"{tenant} {day}" for tenant, day in sorted(never_exported)])
 
 
 def require_whole(connection: Connection[tuple[object, ...]], place: Place) -> ExportTarget:
-    """Return how far a place has come. Raises `ExportError` unless all its manifests and files are there, by size."""
+    """Return how far a place has come. Raises `ExportError` unless all its manifests and files are there, by size.
+
+    Raises `StoreUnavailable` where an export is running: it is between its files and its note in the ledger.
+    """
+    targets = ExportTargets(connection)
+    with targets.locked():
+        return _whole_target(targets, place)
+
+
+def _whole_target(targets: ExportTargets, place: Place) -> ExportTarget:
     target_id = read_target_id(place)
-    target = None if target_id is None else ExportTargets(connection).find(target_id)
+    target = None if target_id is None else targets.find(target_id)
     if target is None:
         raise ExportError(f"this ledger has not exported to {place.location}; name the place that it exports to")
     problems: list[Problem] = []
@@ -156,10 +185,10 @@ def _add(table: Any, day: date, totals: Totals) -> None:
             mine[name] = CONTEXT.add(mine[name], Decimal(row[f"{column}_sum"] or 0))
 
 
-def _differences(totals: Totals, expected: list[dict[str, Any]]) -> Iterator[Problem]:
-    """Yield each tenant's day on which files and ledger do not agree."""
+def _differences(totals: Totals, expected: list[dict[str, Any]], never_exported: set[Key]) -> Iterator[Problem]:
+    """Yield each tenant's day on which files and ledger do not agree, but for those that can not."""
     ledger: dict[Key, Mapping[str, Any]] = {(row["tenant_id"], row["day"]): row for row in expected}
-    for key in sorted(totals.keys() | ledger.keys()):
+    for key in sorted((totals.keys() | ledger.keys()) - never_exported):
         row = ledger.get(key, {})
         theirs = {name: Decimal(row.get(name) or 0) for name in _COLUMN_BY_SUM}
         ours = {name: totals[key][name] for name in _COLUMN_BY_SUM} if key in totals else dict.fromkeys(theirs, ZERO)

@@ -13,7 +13,7 @@ from cost_exporter.lake.columns import QUANTITY_COLUMNS, SCHEMA_VERSION, require
 from cost_exporter.lake.manifest import NO_ROWS, PartFile, Sums, part_name
 from cost_exporter.lake.place import Place
 
-__all__ = ["ROWS_AT_ONCE", "open_writer", "sums_of", "write_parts"]
+__all__ = ["ROWS_AT_ONCE", "sums_of", "write_parts"]
 
 Batches = Iterable[tuple[Sequence[str], list[tuple[Any, ...]]]]
 ROWS_AT_ONCE: Final = 16_384
@@ -62,7 +62,7 @@ def _tables(batches: Batches, billing_account: str) -> Iterator[tuple[date, Any]
             yield day, table_of(day, columns, billing_account)
 
 
-def open_writer(sink: Any) -> Any:
+def _open_writer(sink: Any) -> Any:
     """Return a writer of rows into a sink of pyarrow."""
     require_pyarrow()
     from pyarrow import parquet  # noqa: PLC0415 - only where Parquet is written
@@ -77,7 +77,7 @@ class _Part:
     def __init__(self, day: date) -> None:
         self._day = day
         self._buffer: Any = require_pyarrow().BufferOutputStream()
-        self._writer: Any = open_writer(self._buffer)
+        self._writer: Any = _open_writer(self._buffer)
         self.sums: Sums = NO_ROWS
 
     def add(self, table: Any) -> None:

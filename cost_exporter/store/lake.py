@@ -5,7 +5,7 @@ corrected below that, and not below the place before, is exported: each change o
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from cost_exporter.errors import StoreError, StoreUnavailable
-from cost_exporter.store.database.locks import Lock, try_lock_session
+from cost_exporter.store.database.locks import Lock, try_lock_session, unlock_session
 from cost_exporter.store.database.session import connect
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
@@ -39,7 +39,8 @@ class ExportTarget:
     """That of the last manifest; None before the first."""
     pending_token: str | None
     """The run that was begun and has not ended; it may have been killed."""
-    pending_until_id: int | None
+    began_after_purge: bool
+    """Whether records were dropped before the place was there: it never had them."""
 
 
 class ExportTargets:
@@ -49,10 +50,17 @@ class ExportTargets:
         """Take the connection; nothing is locked yet."""
         self._connection = connection
 
-    def lock(self) -> None:
-        """Keep other exports out until the connection ends. Raises `StoreUnavailable` where one is running."""
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep other exports out. Raises `StoreUnavailable` where one is running."""
         if not try_lock_session(self._connection, Lock.EXPORT):
-            raise StoreUnavailable("another export is running; try again when it has ended")
+            raise StoreUnavailable("another export, or a check of one, is running; try again when it has ended")
+        try:
+            yield
+        finally:
+            # A server notices a moment later that a connection has ended, and whoever comes next would be refused.
+            with suppress(psycopg.Error):
+                unlock_session(self._connection, Lock.EXPORT)
 
     def find(self, target_id: UUID) -> ExportTarget | None:
         """Return how far a place has come; None where this ledger does not know it."""
@@ -103,7 +111,10 @@ class Snapshot:
                 yield names, found
 
     def sums(self, until_id: int) -> list[Row]:
-        """Return what the files of a place that has come so far must add up to, by tenant and day."""
+        """Return what the files of a place that has come so far must add up to, by tenant and day.
+
+        `has_purged` says whether records that were dropped are in a sum.
+        """
         parameters = {"since": str(_BEGINNING), "until": str(until_id)}
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(_filled("final_sums"), parameters).fetchall()
@@ -140,5 +151,5 @@ def _target(row: Row) -> ExportTarget:
         exported_until_id=int(row["exported_until"]),
         manifest_sha256=row["manifest_sha256"],
         pending_token=row["pending_token"],
-        pending_until_id=None if row["pending_until"] is None else int(row["pending_until"]),
+        began_after_purge=row["began_after_purge"],
     )

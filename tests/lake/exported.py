@@ -12,7 +12,7 @@ from cost_exporter.domain.span import Call, Link
 from cost_exporter.lake.exporting import Exported, export
 from cost_exporter.lake.manifest import read_manifests
 from cost_exporter.lake.place import Place
-from cost_exporter.lake.verifying import Problem, verify_export
+from cost_exporter.lake.verifying import CheckedExport, Problem, verify_export
 from cost_exporter.store.ledger.ledger import LedgerStore
 from tests.domain.builders import price_by_sum
 from tests.store.requests import request
@@ -82,6 +82,9 @@ class Lake:
             return export(connection, self.database_url, place or self.place, "prod")
 
     def verify(self, place: Place | None = None) -> list[Problem]:
+        return self.checked(place).problems
+
+    def checked(self, place: Place | None = None) -> CheckedExport:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             return verify_export(connection, self.database_url, place or self.place)
 

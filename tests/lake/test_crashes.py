@@ -1,12 +1,13 @@
 """A run that is killed anywhere leaves nothing that counts twice or is missing; what was restored is noticed."""
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from cost_exporter.errors import ExportError, StoreError
-from cost_exporter.lake.place import Place
+from cost_exporter.lake.place import Place, partial_name
 from cost_exporter.store.lake import ExportTargets
 from tests.domain.builders import call
 from tests.lake.exported import Lake, exported_sums, ledger_sums
@@ -28,6 +29,9 @@ class DyingPlace(Place):
 
     def write(self, name: str, content: bytes) -> None:
         if not self.writes_left:
+            partial = Path(self.path(partial_name(name)))
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content[: len(content) // 2])
             raise Killed
         self.writes_left -= 1
         super().write(name, content)

@@ -99,7 +99,7 @@ def test_two_exports_at_once_are_refused(lake: Lake) -> None:
 
     with psycopg.connect(lake.database_url, autocommit=True) as other:
         lock_session(other, Lock.EXPORT)
-        with pytest.raises(StoreUnavailable, match="another export is running"):
+        with pytest.raises(StoreUnavailable, match="another export, or a check of one, is running"):
             lake.run()
 
 

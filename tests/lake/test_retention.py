@@ -7,7 +7,8 @@ import pytest
 
 from cost_exporter.domain.facts import Receipt
 from cost_exporter.errors import ExportError
-from cost_exporter.lake.verifying import require_whole
+from cost_exporter.lake.place import Place
+from cost_exporter.lake.verifying import CheckedExport, require_whole
 from cost_exporter.store.keeping import Keeping, count_too_old
 from cost_exporter.store.periods import close_period, reopen_period
 from cost_exporter.store.retention import KeptMonth, purge_before
@@ -143,3 +144,28 @@ def test_force_needs_no_export(lake: Lake, capsys: pytest.CaptureFixture[str], m
     lake.commit(call("a"))
     ran = run_command(capsys, "purge", "--before", "2026-10-01", "--force")
     assert (ran.exit_code, ran.out) == (0, "dropped the records of 2026-09\n")
+
+
+def test_what_was_dropped_before_a_place_was_there_is_not_missed_in_it(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those days are named, and every other day is compared; a place that was there before has them all."""
+    old = Place(lake.place.location + "-old")
+    october_ms = 30 * DAY_MS
+    lake.finish(call("a"), call("b", attribution=ACME))
+    lake.run(old)
+    purge_before(lake.database, date(2026, 10, 1))
+    new = call("new", trace=b"o" * 16, start_ms=october_ms, end_ms=october_ms + 1)
+    lake.ledger.commit([request(new, received_at_unix_ns=RECEIVED_AT_UNIX_NS + 30 * DAY_NS)], price_by_sum)
+    lake.database.execute("update callfare.trace set finalised_at = now() where finalised_at is null")
+    for place in (lake.place, old):
+        assert lake.run(place).sums.request_count == 1
+    days = ["acme 2026-09-21", "default 2026-09-21"]
+    assert lake.checked() == CheckedExport(problems=[], not_compared=days)
+    assert lake.checked(old) == CheckedExport(problems=[], not_compared=[])
+    monkeypatch.setenv("CALLFARE_DATABASE_URL", as_url(lake.database_url))
+    ran = run_command(capsys, "verify", "--export", lake.place.location)
+    assert (ran.exit_code, ", ".join(days) in ran.err) == (0, True)
+    lake.database.execute("update callfare.record set cost_usd = cost_usd + 1")
+    assert [each.subject for each in lake.verify()] == ["default 2026-10-21"]
+    lake.database.execute("update callfare.record set cost_usd = cost_usd - 1")

@@ -82,7 +82,7 @@ select
   tenant_id, day, trim_scale(sum(cost_usd)) as cost_usd, sum(request_count)::bigint as request_count,
   sum(unpriced_count)::bigint as unpriced_count, sum(input_tokens) as input_tokens,
   sum(output_tokens) as output_tokens, sum(characters) as characters, trim_scale(sum(audio_seconds)) as audio_seconds,
-  trim_scale(sum(call_seconds)) as call_seconds
+  trim_scale(sum(call_seconds)) as call_seconds, bool_or(is_purged) as has_purged
 from (
   select
     tenant_id, (started_at at time zone 'UTC')::date as day, coalesce(cost_usd, 0) * sign as cost_usd,
@@ -91,13 +91,13 @@ from (
     callfare.counted(usage, 'output_tokens') * counts as output_tokens,
     callfare.counted(usage, 'characters') * counts as characters,
     callfare.measured(usage, 'audio_seconds') * counts as audio_seconds,
-    callfare.measured(usage, 'call_seconds') * counts as call_seconds
+    callfare.measured(usage, 'call_seconds') * counts as call_seconds, false as is_purged
   from side
   cross join lateral (select case when status = 'invalid' then 0 else sign end as counts) as invalid
   union all
   select
     tenant_id, day, cost_usd, request_count, unpriced_count, input_tokens, output_tokens, characters, audio_seconds,
-    call_seconds
+    call_seconds, true
   from callfare.daily_purged
 ) as measure
 group by tenant_id, day
@@ -117,8 +117,8 @@ select
 -- export_target --
 -- How far a place has come.
 select
-  target_id, location, manifest_count, exported_until::text as exported_until, manifest_sha256, exported_at,
-  pending_token, pending_until::text as pending_until
+  target_id, manifest_count, exported_until::text as exported_until, manifest_sha256, pending_token,
+  exists (select from callfare.bucket where purged_at < export_target.created_at) as began_after_purge
 from callfare.export_target where target_id = %(target_id)s;
 
 -- insert_export_target --
