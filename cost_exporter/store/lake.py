@@ -58,7 +58,7 @@ class ExportTargets:
         try:
             yield
         finally:
-            # A server notices a moment later that a connection has ended, and whoever comes next would be refused.
+            # A server notices a moment later that a connection has ended, and the next command would be refused.
             with suppress(psycopg.Error):
                 unlock_session(self._connection, Lock.EXPORT)
 

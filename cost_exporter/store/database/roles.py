@@ -46,7 +46,7 @@ ALL: Final = "callfare_reader_all"
 _ROLES: Final = (ONE, SEVERAL, ALL)
 SERVICE: Final = "callfare_service"
 _FORMER_OWNER_POLICY: Final = "callfare_owner"
-"""Earlier versions made one for whoever ran `migrate`."""
+"""Earlier versions made one for the user that ran `migrate`."""
 _APPENDED: Final = ("audit",)
 """Tables that the service adds rows to and never changes one of."""
 _TENANT: Final = "nullif(current_setting('callfare.tenant', true), '')"

@@ -40,7 +40,7 @@ where relnamespace = 'callfare'::regnamespace and relrowsecurity and relforcerow
 grant {service} to {owner};
 
 -- let_owner_see_whatever_it_inherits --
--- The same where each grant says so.
+-- The same for servers where that is a property of the grant.
 grant {service} to {owner} with inherit true;
 
 -- own_rights --
