@@ -187,7 +187,7 @@ class CallHold:
         spent_usd = CONTEXT.subtract(cost_usd, self._stated_usd)
         held_usd = ZERO if is_known else self._rest_usd(spent_usd)
         self._stated_usd = cost_usd
-        ledger().extend(self.claim, held_usd, lambda _: True, spent_usd)
+        ledger().extend(self.claim, held_usd, spent_usd=spent_usd)
         if self.shared is not None and is_known:
             self.shared.settle(cost_usd)
 

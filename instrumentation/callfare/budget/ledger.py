@@ -77,33 +77,21 @@ class Ledger:
         Returns the claim, and the accounts that it does not fit into, as they were; the claim is None where one of
         these may not be exceeded. A claim of zero fits always.
         """
-        try:
-            with self._lock:
-                self._work_off()
-                short = [
-                    (account, Balance(account.limit_usd, account.spent_usd, account.reserved_usd))
-                    for account in accounts
-                    if estimate_usd and not _fits(account, estimate_usd)
-                ]
-                if not all(may_exceed(account) for account, _ in short):
-                    return None, short
-                for account in accounts:
-                    account.reserved_usd = CONTEXT.add(account.reserved_usd, estimate_usd)
-                return Claim(accounts, estimate_usd), short
-        finally:
-            self._settle_waiting()
+        claim = Claim(accounts, ZERO)
+        is_held, short = self.extend(claim, estimate_usd, may_exceed)
+        return claim if is_held else None, short
 
     def extend(
         self,
         claim: Claim,
         held_usd: Decimal,
-        may_exceed: Callable[[Account], bool],
+        may_exceed: Callable[[Account], bool] | None = None,
         spent_usd: Decimal = ZERO,
     ) -> tuple[bool, list[tuple[Account, Balance]]]:
         """Let the claim of a call that goes on hold this from now on, and count what it has spent.
 
         Returns whether it does, and the accounts that it does not fit into, as they were; where one of these may not
-        be exceeded, everything stays as it was.
+        be exceeded, everything stays as it was. Without `may_exceed` each of them may.
         """
         try:
             with self._lock:
@@ -116,7 +104,7 @@ class Ledger:
                     for account in claim.accounts
                     if held_usd and not _fits(account, change_usd)
                 ]
-                if not all(may_exceed(account) for account, _ in short):
+                if may_exceed is not None and not all(may_exceed(account) for account, _ in short):
                     return False, short
                 for account in claim.accounts:
                     account.spent_usd = CONTEXT.add(account.spent_usd, spent_usd)

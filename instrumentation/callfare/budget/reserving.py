@@ -75,7 +75,7 @@ def follow_claim(
 ) -> None:
     """Let the claim of a call that goes on hold this, in any case. What it does not fit into is noticed."""
     asked = _Asked(budgets, held_usd, task=task, call=call)
-    _, short = ledger().extend(claim, held_usd, _always, spent_usd)
+    _, short = ledger().extend(claim, held_usd, spent_usd=spent_usd)
     for budget, error in asked.complaints(short):
         notice_running(budget, error, context)
 
@@ -113,10 +113,6 @@ class _Asked:
             reason=reason,
             call=self._call,
         )
-
-
-def _always(_: Account) -> bool:
-    return True
 
 
 def _refuse(complaints: Sequence[tuple[Limits, BudgetExceeded]], context: Context | None = None) -> None:

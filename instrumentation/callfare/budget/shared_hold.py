@@ -11,7 +11,7 @@ from typing import Protocol
 
 from callfare.budget.errors import BudgetExceeded
 from callfare.budget.lease import Lease, Words
-from callfare.budget.ledger import Account, Claim, ledger
+from callfare.budget.ledger import Claim, ledger
 from cost_exporter.domain.money import CONTEXT, ZERO
 
 __all__ = ["Extensions", "Notice", "OnReserved", "SharedHold"]
@@ -111,7 +111,7 @@ class SharedHold:
             self._budgets.extend_later(self.reservation_id, self._words, total_usd, self._call, answered)
             return
         is_of_lease = self._lease.lease_id == self.reservation_id and not self._lease.is_over()
-        _, short = ledger().extend(claim, held_usd if is_of_lease else ZERO, _always, spent_usd)
+        _, short = ledger().extend(claim, held_usd if is_of_lease else ZERO, spent_usd=spent_usd)
         if held_usd and (short or not is_of_lease):
             self._budgets.reserve_later(self._words, held_usd, self._call, self._moving(claim, on_short))
 
@@ -140,7 +140,3 @@ class SharedHold:
             noticing(reservation_id, refusal)
 
         return answered
-
-
-def _always(_: Account) -> bool:
-    return True
