@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from opentelemetry import context as context_api
 
 from callfare.forking import reset_after_fork
+from callfare.guard import note_internal_error
 
 __all__ = ["Answer", "Body", "Channel", "OnAnswer"]
 
@@ -118,6 +119,8 @@ class Channel:
         is_urgent: bool,
     ) -> _Job | None:
         if len(self._jobs) >= _QUEUE_MAX:
+            if on_answer is not None:
+                on_answer(None, True)  # noqa: FBT003 - nobody will ever wait for it
             return None
         job = _Job(path, body, on_answer)
         if is_urgent:
@@ -172,7 +175,10 @@ class Channel:
             job.answer = answer
             job.done.set()
             if job.on_answer is not None:
-                job.on_answer(answer, job.is_abandoned)
+                try:
+                    job.on_answer(answer, job.is_abandoned)
+                except Exception as error:  # noqa: BLE001 - the thread must live
+                    note_internal_error("taking an answer of the budgets' service", error)
         return answer
 
     def _exchange(self, path: str, body: Mapping[str, Any]) -> Answer:

@@ -105,7 +105,7 @@ class CallHold:
     @property
     def reservation_id(self) -> str:
         """What the span has to carry."""
-        return "" if self.shared is None else self.shared.reservation_id
+        return "" if self.shared is None else self.shared.counted_id
 
     @property
     def label(self) -> str:

@@ -49,6 +49,7 @@ _IDLE_SECONDS: Final = 60.0
 _ASK_AGAIN_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
 _LEASES_MAX: Final = 10_000
+_ABSENT: Final = object()
 _log = logging.getLogger("callfare")
 _unchecked_count = 0
 
@@ -130,14 +131,20 @@ class SharedBudgets:
 
     def settled(self, reservation_id: str, actual_usd: Decimal | None) -> None:
         """Say what a reserved call has cost; None where that is not known: then its estimate stays held."""
-        self._in_flight.pop(reservation_id, None)
-        if actual_usd is not None:
+        if self._has_ended(reservation_id) and actual_usd is not None:
             body = {"reservation_id": reservation_id, "actual_usd": to_plain(actual_usd)}
             self._channel.send("/v1/budgets/settle", body)
 
     def released(self, reservation_id: str) -> None:
         """Say that a reserved call never went out."""
-        self._in_flight.pop(reservation_id, None)
+        if self._has_ended(reservation_id):
+            self._give_back(reservation_id)
+
+    def _has_ended(self, reservation_id: str) -> bool:
+        """Whether the reservation was this process's until now. One that a forked child knows of is its parent's."""
+        return self._in_flight.pop(reservation_id, _ABSENT) is not _ABSENT
+
+    def _give_back(self, reservation_id: str) -> None:
         self._channel.send("/v1/budgets/release", {"reservation_id": reservation_id})
 
     def reserve_later(self, words: Words, held_usd: Decimal, call: str, on_reserved: OnReserved) -> None:
@@ -175,13 +182,7 @@ class SharedBudgets:
         if isinstance(reservation_id, str):
             on_reserved(reservation_id, None)
             return
-        error: BudgetExceeded | None = None
-        if answer is None:
-            try:
-                self._unreachable(self._lease(words), call)
-            except BudgetExceeded as unreachable:
-                error = unreachable
-        on_reserved(None, error)
+        on_reserved(None, self._unavailable(self._lease(words), call) if answer is None else None)
 
     def _from_lease(self, lease: Lease, words: Words, estimate_usd: Decimal, call: str) -> SharedHold | None:
         account, lease_id = lease.grant
@@ -243,15 +244,13 @@ class SharedBudgets:
 
     def _release_if_late(self, answer: Answer | None, is_late: bool) -> None:
         if is_late and answer is not None and isinstance(answer.data.get("reservation_id"), str):
-            self.released(answer.data["reservation_id"])
+            self._give_back(answer.data["reservation_id"])
 
     def _unreachable(self, lease: Lease, call: str) -> None:
-        """Decide on a call that nobody can be asked about."""
-        known = [lease, *(each for each in self._leases.values() if each.words[0] == lease.words[0])]
-        hard = [budget for each in known for budget in each.budgets if budget.get("enforcement") == "hard"]
-        refuses = bool(hard) and self._fails_open is not True if self._has_reached else self._fails_open is False
-        if refuses:
-            raise unavailable(hard[0] if hard else {}, call)
+        """Let a call pass that nobody can be asked about, or refuse it."""
+        error = self._unavailable(lease, call)
+        if error is not None:
+            raise error
         global _unchecked_count  # noqa: PLW0603 - one counter a process
         _unchecked_count += 1
         if not self._has_warned:
@@ -260,6 +259,13 @@ class SharedBudgets:
                 "the budgets' service at CALLFARE_BUDGET_URL does not answer: calls pass unchecked (logged once);"
                 " CALLFARE_BUDGET_FAIL_OPEN=0 refuses them"
             )
+
+    def _unavailable(self, lease: Lease, call: str) -> BudgetExceeded | None:
+        """Return why what nobody can be asked about is refused; None where it is not."""
+        known = [lease, *(each for each in self._leases.values() if each.words[0] == lease.words[0])]
+        hard = [budget for each in known for budget in each.budgets if budget.get("enforcement") == "hard"]
+        refuses = bool(hard) and self._fails_open is not True if self._has_reached else self._fails_open is False
+        return unavailable(hard[0] if hard else {}, call) if refuses else None
 
     def _notice_soft(self, lease: Lease, taken_usd: Decimal, context: Context | None) -> None:
         """Report budgets that do not refuse what no longer fits."""

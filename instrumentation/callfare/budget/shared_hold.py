@@ -7,6 +7,7 @@ reservation of its own, whose answer comes later; until then the lease holds wha
 import threading
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Protocol
 
 from callfare.budget.errors import BudgetExceeded
@@ -45,10 +46,16 @@ class Extensions(Protocol):
 
 
 class SharedHold:
-    """See the module. Settled or released once, without waiting."""
+    """See the module. Settled or released once, without waiting.
 
-    __slots__ = ("_budgets", "_call", "_claim", "_is_over", "_lease", "_lock", "_spent_usd", "_words", "refusal",
-                 "reservation_id")  # fmt: skip
+    One question to the service is under way at a time. What the call comes to need meanwhile is asked for when the
+    answer is there: answers to amounts that are out of date would refuse what fits, and hold too little.
+    """
+
+    __slots__ = (
+        "_budgets", "_call", "_claim", "_held_usd", "_is_over", "_is_short", "_lease", "_lock", "_spent_usd", "_words",
+        "counted_id", "is_asking", "refusal", "reservation_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,19 +73,28 @@ class SharedHold:
         self._lease = lease
         self._words = words
         self._call = call
+        self._held_usd = ZERO
+        """What the call was last extended to."""
         self._spent_usd = ZERO
         """Of a reservation: what earlier parts of the call have cost."""
+        self._is_short = False
+        """Whether what the call was last extended to takes a reservation of its own."""
         self._is_over = False
         self._lock = threading.RLock()  # a finaliser may settle while its thread extends
+        self.is_asking = False
+        """Whether a question is under way."""
         self.refusal: BudgetExceeded | None = None
         """Why the last extension was refused; None where it was not."""
         self.reservation_id = reservation_id
-        """Goes onto the span."""
+        """The money that the call has now."""
+        self.counted_id = reservation_id
+        """The money that its last cost was counted in; goes onto the span."""
 
     def settle(self, spent_usd: Decimal, *, is_known: bool = True) -> None:
         """Replace the estimate by what was spent. Where that is not all, or not known, the rest stays held."""
         with self._lock:
             is_over, self._is_over = self._is_over, True
+            self.counted_id = self.reservation_id
             claim = self._claim
         if claim is not None:
             still_held_usd = ZERO if is_known else max(ZERO, CONTEXT.subtract(claim.held_usd, spent_usd))
@@ -102,41 +118,56 @@ class SharedHold:
         with self._lock:
             if self._is_over:
                 return
-            claim = self._claim
-            if claim is None:
+            self.counted_id = self.reservation_id
+            self._held_usd = held_usd
+            if self._claim is None:
                 self._spent_usd = CONTEXT.add(self._spent_usd, spent_usd)
-            total_usd = CONTEXT.add(self._spent_usd, held_usd)
-        if claim is None:
-            answered = self._noticing(on_short)
-            self._budgets.extend_later(self.reservation_id, self._words, total_usd, self._call, answered)
-            return
+            else:
+                # Under the lock: a claim that ends meanwhile would not count what was spent.
+                self._is_short = self._outgrows(self._claim, held_usd, spent_usd)
+            self._ask(on_short)
+
+    def _outgrows(self, claim: Claim, held_usd: Decimal, spent_usd: Decimal) -> bool:
         is_of_lease = self._lease.lease_id == self.reservation_id and not self._lease.is_over()
         _, short = ledger().extend(claim, held_usd if is_of_lease else ZERO, spent_usd=spent_usd)
-        if held_usd and (short or not is_of_lease):
-            self._budgets.reserve_later(self._words, held_usd, self._call, self._moving(claim, on_short))
+        return bool(held_usd and (short or not is_of_lease))
 
-    def _noticing(self, on_short: Notice) -> OnReserved:
-        def answered(_: str | None, refusal: BudgetExceeded | None) -> None:
-            self.refusal = refusal
-            if refusal is not None and not self._is_over:
-                on_short(refusal)
+    def _total_usd(self) -> Decimal:
+        """What the service has to hold in all; nothing where the lease has room."""
+        if self._claim is not None and not self._is_short:
+            return ZERO
+        return CONTEXT.add(self._spent_usd, self._held_usd)
 
-        return answered
+    def _ask(self, on_short: Notice) -> None:
+        """Ask the service for what the call needs by now, unless it is asked already. The lock is held."""
+        if self.is_asking or self._is_over or (self._claim is not None and not self._is_short):
+            return
+        self.is_asking = True
+        total_usd = self._total_usd()
+        answered = partial(self._answered, total_usd, on_short)
+        if self._claim is None:
+            self._budgets.extend_later(self.reservation_id, self._words, total_usd, self._call, answered)
+        else:
+            self._budgets.reserve_later(self._words, total_usd, self._call, answered)
 
-    def _moving(self, claim: Claim, on_short: Notice) -> OnReserved:
+    def _answered(
+        self, asked_usd: Decimal, on_short: Notice, reservation_id: str | None, refusal: BudgetExceeded | None
+    ) -> None:
         """Take over a reservation of the call's own in place of what its lease has no room for."""
-        noticing = self._noticing(on_short)
-
-        def answered(reservation_id: str | None, refusal: BudgetExceeded | None) -> None:
-            with self._lock:
-                is_taken = reservation_id is not None and not self._is_over and self._claim is claim
-                if is_taken:
-                    assert reservation_id is not None
+        late_id: str | None = None
+        with self._lock:
+            self.is_asking = False
+            self.refusal = refusal
+            is_over, claim = self._is_over, self._claim
+            if claim is not None and reservation_id is not None:
+                if is_over:
+                    late_id = reservation_id
+                else:
+                    ledger().settle(claim, ZERO)
                     self._claim, self.reservation_id = None, reservation_id
-            if is_taken:
-                ledger().settle(claim, ZERO)
-            elif reservation_id is not None:
-                self._budgets.released(reservation_id)
-            noticing(reservation_id, refusal)
-
-        return answered
+            if self._total_usd() != asked_usd:
+                self._ask(on_short)
+        if late_id is not None:
+            self._budgets.released(late_id)
+        if refusal is not None and not is_over:
+            on_short(refusal)

@@ -38,7 +38,10 @@ class Hold(Protocol):
 
     @property
     def reservation_id(self) -> str:
-        """What the span has to carry, so that the service knows which money it claims; "" for nothing."""
+        """What the span has to carry, so that the service knows which money it claims; "" for nothing.
+
+        A call that goes on may get other money: from its settlement on this is what that was counted in.
+        """
         ...
 
     def settle(self, stated: "Mapping[str, AttributeValue]") -> None:

@@ -206,6 +206,8 @@ class CallSpan:
         stated.update(last)
         if self._hold is not None:
             self._hold.settle(stated)  # before anything of the SDK, which may fail
+            if reservation_id := self._hold.reservation_id:  # another one than at the start, where the call outgrew it
+                stated[names.BUDGET_RESERVATION_ID] = reservation_id
         stated.update(producer.next_stamp())
         self._span.set_attributes(stated)  # all at once: each call of the SDK costs as much as two attributes
         if has_failed:

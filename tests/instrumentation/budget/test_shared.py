@@ -22,7 +22,7 @@ from callfare.budget.gate import BudgetGate
 from callfare.budget.hook import pre_instrument
 from callfare.budget.shared import SharedBudgets, unchecked_count
 from callfare.calls.admission import admit, gate_in, set_gate_of_process
-from callfare.calls.span import CallRequest
+from callfare.calls.span import CallRequest, open_call
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
@@ -100,6 +100,10 @@ def held(database: Database) -> D:
     row = database.execute("select coalesce(sum(reserved_usd), 0) from callfare.budget_status").fetchone()
     assert row is not None
     return row[0]
+
+
+def states(database: Database) -> list[tuple[str, str]]:
+    return database.execute("select kind, state from callfare.reservation order by kind").fetchall()
 
 
 def admitted(budgets: SharedBudgets, count: int, estimate: D | None = DIME) -> int:
@@ -292,6 +296,45 @@ def test_a_socket_leaves_a_lease_that_has_no_room(
     assert notices.get(timeout=PATIENCE_SECONDS).budget == "acme"
     hold.release()
     wait_until("released", lambda: held(database) < 20)
+
+
+def test_the_span_names_the_money_that_its_cost_was_counted_in(
+    database: Database, service: Service, share: Callable[..., SharedBudgets], spans
+) -> None:
+    """A call that outgrew its lease: the id of the lease would leave the reservation held until the window ends."""
+    set_budget(database, "100")
+    share(service.url)
+    request = CallRequest(operation="text_to_speech", provider="openai", model="tts-1", quantities={CHARACTERS: 1})
+    with workflow(tenant="acme"):
+        hold = admit(request, context_api.get_current())
+        assert hold is not None
+        lease_id = hold.reservation_id
+        call = open_call(spans.provider.get_tracer("test"), request, hold=hold)
+        call.raise_hold(CHARACTERS, 400)  # 20 dollars
+        call.add(CHARACTERS, 400)
+        wait_until("moved", lambda: held(database) >= 20 and hold.shared.reservation_id != lease_id)  # type: ignore[attr-defined]
+        call.end()
+    wait_until("settled", lambda: states(database) == [("lease", "open"), ("session", "settled")])
+    (stated,) = [span.attributes[names.BUDGET_RESERVATION_ID] for span in spans.all]
+    known = database.execute("select reservation_id::text from callfare.reservation where kind = 'session'").fetchone()
+    assert (stated,) == known
+
+
+def test_a_child_of_a_fork_does_not_end_what_its_parent_reserved(
+    database: Database, service: Service, share: Callable[..., SharedBudgets]
+) -> None:
+    """Whatever the hooks of a fork do first: neither what it gives back nor what it settles arrives."""
+    set_budget(database, "0.50")
+    budgets = share(service.url)
+    holds = [budgets.admit(ACME, DIME) for _ in range(2)]
+    budgets.reset_after_fork()
+    for hold, end in zip(holds, ("release", "settle"), strict=True):
+        assert hold is not None
+        getattr(hold, end)(*([D("0.01")] if end == "settle" else []))
+    worked_off: queue.Queue[object] = queue.Queue()
+    budgets._channel.send("/v1/budgets/return", {"returns": []}, lambda *answer: worked_off.put(answer))
+    worked_off.get(timeout=PATIENCE_SECONDS)
+    assert held(database) == D("0.20")
 
 
 def test_a_service_that_was_never_reached(share: Callable[..., SharedBudgets], caplog) -> None:
