@@ -22,8 +22,8 @@ from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
 from tests.instrumentation.assemblyai.sdk import client_of as assemblyai_of
 from tests.instrumentation.assemblyai.test_assemblyai import _params, _plain_uri, _stream
-from tests.instrumentation.cartesia.test_cartesia import LIVE as CARTESIA_LIVE
-from tests.instrumentation.cartesia.test_cartesia import SPEECH
+from tests.instrumentation.cartesia.sdk import SPEECH
+from tests.instrumentation.cartesia.test_cartesia_sockets import LIVE as CARTESIA_LIVE
 from tests.instrumentation.deepgram.sdk import CHUNK, LIVE, async_client_of, client_of, send, speak
 from tests.instrumentation.elevenlabs.test_elevenlabs import SETTINGS, here
 from tests.instrumentation.fakes.assemblyai import FakeAssemblyAI
