@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -36,9 +37,10 @@ def reporter(time) -> Reporter:
     return Reporter(time.clock, has_thread=False)
 
 
-def opened(spans, reporter, **options) -> Session:
+def opened(spans, reporter, channels=1, **options) -> Session:
     tracer = spans.provider.get_tracer("test")
-    return Session.open(tracer, REQUEST, bytes_per_second=RATE, reporter=reporter, **options)
+    request = replace(REQUEST, channels=channels)
+    return Session.open(tracer, request, bytes_per_second=RATE, reporter=reporter, **options)
 
 
 def listen(session: Session, reporter: Reporter, time: Time, seconds: int) -> None:

@@ -20,16 +20,13 @@ __all__ = [
     "Offer",
     "admit",
     "gate_in",
-    "reservation_in",
     "set_gate_of_process",
     "take_offered",
     "with_gate",
     "with_offer",
-    "with_reservation",
 ]
 
 _GATE: Final = context_api.create_key("callfare-budget")
-_RESERVATION: Final = context_api.create_key("callfare-budget-reservation")
 _OFFER: Final = context_api.create_key("callfare-budget-offer")
 
 
@@ -102,17 +99,6 @@ def set_gate_of_process(gate: Gate | None) -> None:
     """Let this gate decide wherever a context has none."""
     global _gate_of_process  # noqa: PLW0603 - one a process
     _gate_of_process = gate
-
-
-def with_reservation(reservation_id: str, context: Context) -> Context:
-    """A context in which spans carry the id of a reservation: the call is made by code that others instrument."""
-    return context_api.set_value(_RESERVATION, reservation_id, context) if reservation_id else context
-
-
-def reservation_in(context: Context) -> str:
-    """The reservation that spans started in this context claim, "" for none."""
-    found = context.get(_RESERVATION)
-    return found if isinstance(found, str) else ""
 
 
 class Offer:

@@ -11,7 +11,7 @@ from functools import partial
 from opentelemetry.context import Context
 
 from callfare import attributes as names
-from callfare.calls.admission import Hold, admit, gate_in
+from callfare.calls.admission import Hold, admit
 from callfare.calls.span import CallRequest, CallSpan
 
 __all__ = ["AskedText"]
@@ -25,10 +25,8 @@ class AskedText:
 
     def ask(
         self, utterance: str, call: CallSpan | None, request: CallRequest, characters: int, context: Context
-    ) -> Callable[[], None] | None:
-        """Return what reserves for this many characters more, None where no budget applies."""
-        if gate_in(context) is None:
-            return None
+    ) -> Callable[[], None]:
+        """Return what reserves for this many characters more."""
         return partial(self._reserve, utterance, call, request, characters, context)
 
     def _reserve(

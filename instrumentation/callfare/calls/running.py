@@ -63,8 +63,9 @@ def opening(request: CallRequest | None) -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
-        if offer.hold is not None:
-            offer.hold.release()
+        hold, offer.hold = offer.hold, None  # a copy of this context must not offer it again
+        if hold is not None:
+            hold.release()
 
 
 def follow(request: CallRequest, context: Context) -> Hold | None:

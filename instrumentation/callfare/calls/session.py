@@ -5,7 +5,7 @@ it in a crash, so a session writes a span every CALLFARE_STT_REPORT_SECONDS (the
 `ongoing`) and a last one when it ends. (session id, sequence) identifies each, so re-delivery is harmless and a
 gap is visible. One timer thread serves all sessions of the process.
 
-    session = Session.open(tracer, request, bytes_per_second=32_000, channels=1)     # when the socket is open
+    session = Session.open(tracer, request, bytes_per_second=32_000)     # when the socket is open
     session.add_audio(len(chunk))           # every send; cheap
     session.add_seconds(Decimal("0.02"))    # or seconds, if bytes do not give the duration
     session.close(vendor_total_seconds=metadata.duration, response_id="...")         # the vendor closed it
@@ -38,7 +38,7 @@ from callfare import attributes as names
 from callfare import environment
 from callfare.calls.admission import Hold, take_offered
 from callfare.calls.running import PartOfHold, ahead_of, follow, interval_seconds
-from callfare.calls.span import Amount, AttributeValue, CallRequest, CallSpan, call_seen, open_call
+from callfare.calls.span import Amount, AttributeValue, CallRequest, CallSpan, call_seen, open_call, sum_of
 from callfare.guard import quietly
 
 __all__ = ["Clock", "Reported", "Reporter", "Session", "reporter"]
@@ -64,9 +64,7 @@ class Session:
         context: Context,
         *,
         bytes_per_second: int | None,
-        channels: int,
         is_metered_when_silent: bool,
-        meter: str,
         session_id: str,
         reporter: "Reporter",
         hold: Hold | None,
@@ -80,9 +78,9 @@ class Session:
         self._request = request
         self._context = context
         self._bytes_per_second = bytes_per_second
-        self._channels = channels
+        self._channels = request.channels
         self._is_metered_when_silent = is_metered_when_silent
-        self._meter = meter
+        self._meter = request.meter
         self._hold = hold
         self._reporter = reporter
         self._lock = threading.Lock()
@@ -101,9 +99,7 @@ class Session:
         request: CallRequest,
         *,
         bytes_per_second: int | None = None,
-        channels: int = 1,
         is_metered_when_silent: bool = False,
-        meter: str = names.AUDIO_INPUT_SECONDS,
         session_id: str = "",
         context: Context | None = None,
         reporter: "Reporter | None" = None,
@@ -111,13 +107,13 @@ class Session:
     ) -> Self:
         """Begin a session; `is_metered_when_silent` where the vendor bills the open socket, not the audio.
 
-        `meter` is the quantity that the vendor's total is about. For seconds of session count no audio beside them:
-        the service corrects audio where there is any. `is_held` is False where another session holds the budgets'
-        money for the same audio.
+        The request's meter, seconds of audio where it has none, is what the vendor's total is about. For seconds of
+        session count no audio beside them: the service corrects audio where there is any. `is_held` is False where
+        another session holds the budgets' money for the same audio.
         """
         reporter = reporter or _reporter
         within = context if context is not None else context_api.get_current()
-        request = replace(request, meter=request.meter or meter, channels=channels)
+        request = replace(request, meter=request.meter or names.AUDIO_INPUT_SECONDS)
         hold = None
         if is_held:
             hold = take_offered(context_api.get_current()) or follow(request, within)
@@ -126,9 +122,7 @@ class Session:
             request,
             within,
             bytes_per_second=bytes_per_second,
-            channels=channels,
             is_metered_when_silent=is_metered_when_silent,
-            meter=meter,
             session_id=session_id or uuid.uuid4().hex,
             reporter=reporter,
             hold=hold,
@@ -149,13 +143,13 @@ class Session:
     def add(self, name: str, amount: Amount) -> None:
         """Add to any other quantity of the interval."""
         with self._lock:
-            self._pending[name] = _sum(self._pending.get(name, 0), amount)
+            self._pending[name] = sum_of(self._pending.get(name, 0), amount)
 
     def take_back(self, name: str, amount: Amount) -> None:
         """Take from the interval what was added and then not sent, at most what has not been reported yet."""
         with self._lock:
             pending = self._pending.get(name, 0)
-            self._pending[name] = max(_sum(pending, -amount), type(pending)(0))
+            self._pending[name] = max(sum_of(pending, -amount), type(pending)(0))
 
     def set(self, name: str, value: AttributeValue) -> None:
         """Set an attribute of every span from here on: a model or request id that the vendor reported."""
@@ -230,10 +224,10 @@ class Session:
         quantities, self._pending = self._pending, {}
         if self._bytes_per_second:
             seconds = Decimal(self._pending_bytes) / self._bytes_per_second
-            quantities[names.AUDIO_INPUT_SECONDS] = _sum(quantities.get(names.AUDIO_INPUT_SECONDS, 0), seconds)
+            quantities[names.AUDIO_INPUT_SECONDS] = sum_of(quantities.get(names.AUDIO_INPUT_SECONDS, 0), seconds)
             self._pending_bytes = 0
         now = self._reporter.clock.monotonic_seconds()
-        quantities[names.SESSION_SECONDS] = _sum(
+        quantities[names.SESSION_SECONDS] = sum_of(
             quantities.get(names.SESSION_SECONDS, 0), _milliseconds(now - self._reported_at_seconds)
         )
         self._reported_at_seconds = now
@@ -376,12 +370,6 @@ _reporter = Reporter()
 def reporter() -> Reporter:
     """The reporter of this process."""
     return _reporter
-
-
-def _sum(before: Amount, amount: Amount) -> Amount:
-    if isinstance(before, float) or isinstance(amount, float):
-        return Decimal(str(before)) + Decimal(str(amount))
-    return before + amount
 
 
 def _exact(amount: Amount | None) -> Decimal | None:

@@ -28,7 +28,7 @@ from callfare import attributes as names
 from callfare import environment
 from callfare.account import AccountedContext, account_of
 from callfare.calls import producer
-from callfare.calls.admission import Hold, gate_in, reservation_in
+from callfare.calls.admission import Hold, gate_in
 from callfare.calls.failure import describe_error, is_refusal
 from callfare.guard import quietly
 
@@ -45,6 +45,7 @@ __all__ = [
     "is_inside_call",
     "open_call",
     "seen_of",
+    "sum_of",
     "watch_calls",
 ]
 
@@ -138,7 +139,7 @@ class CallSpan:
     def add(self, name: str, amount: Amount) -> None:
         """Add to a quantity. Cheap: it reaches the span when the call ends."""
         with self._lock:
-            self._quantities[name] = _sum(self._quantities.get(name, 0), amount)
+            self._quantities[name] = sum_of(self._quantities.get(name, 0), amount)
 
     def replace(self, name: str, amount: Amount | None, *, source: str = "") -> None:
         """Replace a quantity, for example by the vendor's own count; None changes nothing."""
@@ -151,7 +152,7 @@ class CallSpan:
     def raise_hold(self, name: str, amount: Amount) -> None:
         """Reserve for what is about to be added. Raises `BudgetExceeded` where a hard budget refuses it."""
         if self._hold is not None:
-            self._hold.raise_to({**self._quantities, name: _sum(self._quantities.get(name, 0), amount)})
+            self._hold.raise_to({**self._quantities, name: sum_of(self._quantities.get(name, 0), amount)})
 
     def hand_over(self) -> Hold | None:
         """Return what the budgets hold for this call: the one it begins goes on, and settles it."""
@@ -272,7 +273,7 @@ def open_call(
     inside = AccountedContext({**within, _INSIDE: providers}, account_of(within))
     if hold is None and (gate := gate_in(within)) is not None:
         hold = gate.count(request, within)
-    reservation_id = reservation_in(within) if hold is None else hold.reservation_id
+    reservation_id = "" if hold is None else hold.reservation_id
     span = _start(tracer, request, inside, start_time_unix_ns, reservation_id) or trace.INVALID_SPAN
     call_seen(request.operation, within)
     return CallSpan(span, request, inside, hold)
@@ -351,7 +352,8 @@ def is_call_seen(operation: str, context: Context | None = None) -> bool:
     return seen is not None and operation in seen
 
 
-def _sum(before: Amount, amount: Amount) -> Amount:
+def sum_of(before: Amount, amount: Amount) -> Amount:
+    """The exact sum of two amounts, whatever Python types they were counted in."""
     if isinstance(before, float) or isinstance(amount, float):
         return Decimal(str(before)) + Decimal(str(amount))
     return before + amount

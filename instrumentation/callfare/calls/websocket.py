@@ -85,10 +85,11 @@ OpenListener = Callable[[Tracer, CallRequest], Listener]
 class _ListenerGuard:
     """Calls the listener; a listener that fails is disabled, except for its end."""
 
-    __slots__ = ("_is_disabled", "_listener")
+    __slots__ = ("_asks", "_is_disabled", "_listener")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self._asks: Callable[[Any], Callable[[], None] | None] | None = getattr(listener, "asks", None)
         self._is_disabled = False
 
     def _notify(self, on_message: Callable[[Any], None], message: object) -> None:
@@ -102,11 +103,10 @@ class _ListenerGuard:
 
     def ask(self, message: object) -> None:
         """Ask the budgets before a message goes out. Raises `BudgetExceeded`, and nothing else."""
-        asks = getattr(self._listener, "asks", None)
-        if asks is None or self._is_disabled:
+        if self._asks is None or self._is_disabled:
             return
         try:
-            reserve = asks(message)
+            reserve = self._asks(message)
         except Exception as error:  # noqa: BLE001 - the connection must go on
             note_internal_error("reading a socket's message", error)
             return

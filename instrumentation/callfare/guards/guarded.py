@@ -29,6 +29,7 @@ ReadAnswer = Callable[["GuardedCall", Any], Any]
 stream, and leaves finishing the call to it."""
 
 _INSIDE: Final = context_api.create_key("callfare-guarded")
+"""The id of what the guarded call around this one has reserved, "" where that has none."""
 
 
 class GuardedCall:
@@ -59,7 +60,7 @@ class GuardedCall:
 
     def context(self) -> Context:
         """The context for the time in which the request is being sent: guards below leave it alone."""
-        return context_api.set_value(_INSIDE, True)  # noqa: FBT003 - a flag in a context
+        return context_api.set_value(_INSIDE, self._hold.reservation_id)
 
     def state(self, usage: Mapping[str, AttributeValue]) -> None:
         """Take what the vendor states; later statements replace earlier ones."""
@@ -132,7 +133,11 @@ def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: d
     """Reserve for the call; None where no budget applies to it. Raises `BudgetExceeded` where one refuses it."""
     context = context_api.get_current()
     gate = gate_in(context)
-    if gate is None or _is_counted_elsewhere(context):
+    if gate is None or seen_of(context) is not None:  # a framework's span counts the call when it ends
+        return None
+    around_id = context_api.get_value(_INSIDE, context)
+    if isinstance(around_id, str):  # reserved by a library that calls this SDK, whose span may be the only one
+        claim_by_span(around_id, context)
         return None
     try:
         request = read(instance, args, kwargs)
@@ -144,8 +149,3 @@ def _admitted(read: ReadRequest, instance: Any, args: tuple[Any, ...], kwargs: d
     hold = gate.admit(request, context)
     claim_by_span(hold.reservation_id, context)
     return GuardedCall(hold, request)
-
-
-def _is_counted_elsewhere(context: Context) -> bool:
-    """Whether an SDK around this one is guarded, or a framework's span counts the call when it ends."""
-    return context_api.get_value(_INSIDE, context) is True or seen_of(context) is not None

@@ -15,7 +15,6 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from callfare import attributes as names
 from callfare.account import ATTRIBUTION, AccountedContext, account_of, attribution_of, plain, with_attribution
-from callfare.calls.admission import reservation_in
 from callfare.calls.claims import reservation_awaiting
 from callfare.calls.span import Seen, seen_of
 from callfare.guard import note_internal_error
@@ -36,7 +35,7 @@ class AttributionProcessor(SpanProcessor):
             context = context_api.get_current() if parent_context is None else parent_context
             found = {} if isinstance(context, AccountedContext) else _missing_attributes(span, context)
             if not isinstance(context, AccountedContext):
-                reservation_id = reservation_in(context) or reservation_awaiting(span)
+                reservation_id = reservation_awaiting(span)
                 if reservation_id:
                     found[names.BUDGET_RESERVATION_ID] = reservation_id
             if not span.get_span_context().trace_flags.sampled and not _says_unsampled(span):

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import context as context_api
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from callfare import BudgetExceeded, budget
 from callfare.calls import session
+from callfare.calls.running import follow
 from callfare.instrumentation.twilio import TwilioInstrumentor, _legs, _running, bind_call, record_call_status
+from callfare.instrumentation.twilio._usage import request_of_inbound
 from tests.instrumentation.budget.test_running import Time
 from tests.instrumentation.fakes.twilio import ACCOUNT, FakeTwilio
 from tests.support.recording import Recorded
@@ -158,3 +161,12 @@ def test_a_call_of_which_nobody_hears_any_more_keeps_what_it_holds(
         pass_minutes(time, 300)
         assert amounts(money) == (0, D("0.60") * 240)
         assert not time.reporter._due_at_seconds
+
+
+def test_a_call_that_two_webhooks_report_at_once_is_held_once(twilio: tuple[FakeTwilio, Client], time: Time) -> None:
+    """The money that the second one reserved meanwhile is free again; the leg's end settles the first."""
+    sid = twilio[0].add("inbound")
+    with budget("5") as money:
+        for _ in range(2):
+            _running.begin(sid, follow(request_of_inbound(), context_api.get_current()))
+        assert amounts(money) == (0, D("0.30"))

@@ -1,7 +1,9 @@
 """Calls that go on under a budget: sockets reserve by the report interval, extend what they hold, and settle it."""
 
+import contextvars
 import gc
 import queue
+from dataclasses import replace
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from callfare import BudgetExceeded, budget
 from callfare import attributes as names
+from callfare.calls.running import opening
 from callfare.calls.session import Clock, Reporter, Session
 from callfare.calls.span import CallRequest
 from tests.support.recording import Recorded
@@ -35,9 +38,9 @@ class Time:
             Clock(unix_ns=lambda: int(self.seconds * 1e9), monotonic_seconds=lambda: self.seconds), has_thread=False
         )
 
-    def opened(self, spans: Recorded, **given: Any) -> Session:
+    def opened(self, spans: Recorded, request: CallRequest = REQUEST, **given: Any) -> Session:
         tracer = spans.provider.get_tracer("test")
-        return Session.open(tracer, REQUEST, bytes_per_second=RATE, reporter=self.reporter, **given)
+        return Session.open(tracer, request, bytes_per_second=RATE, reporter=self.reporter, **given)
 
     def listen(self, session: Session, seconds: int) -> None:
         """One second of audio every second, and the timer's due."""
@@ -82,7 +85,7 @@ def test_a_socket_holds_an_interval_and_extends_it(spans: Recorded, time: Time) 
 def test_each_billed_channel_is_held(spans: Recorded, time: Time) -> None:
     """Two channels take twice the money, before and after."""
     with budget("5") as money:
-        session = time.opened(spans, channels=2)
+        session = time.opened(spans, replace(REQUEST, channels=2))
         assert amounts(money) == (0, D("1.20"))
         time.listen(session, 60)
         assert amounts(money) == (D("1.20"), D("1.20"))
@@ -199,3 +202,14 @@ def test_a_session_that_another_one_is_billed_by_holds_nothing(spans: Recorded, 
         assert amounts(money) == (0, 0)
         session.close()
         assert amounts(money) == (0, 0)
+
+
+def test_what_an_opening_gave_back_is_nobodys(spans: Recorded, time: Time) -> None:
+    """A task that was made while the connection opened has its context, and opens one itself afterwards."""
+    with budget("5") as money:
+        with opening(replace(REQUEST, meter=names.AUDIO_INPUT_SECONDS)):
+            made_inside = contextvars.copy_context()
+        assert amounts(money) == (0, 0)
+        session = made_inside.run(time.opened, spans)
+        assert amounts(money) == (0, D("0.60"))
+        session.close()

@@ -23,6 +23,7 @@ from callfare.budget.hook import pre_instrument
 from callfare.budget.shared import SharedBudgets, unchecked_count
 from callfare.calls.admission import admit, gate_in, set_gate_of_process
 from callfare.calls.span import CallRequest, open_call
+from callfare.guards.guarded import guard
 from cost_exporter.receive.http.server import HttpServer
 from cost_exporter.serve.app import create_app
 from cost_exporter.serve.metrics import ServiceMetrics
@@ -156,6 +157,26 @@ def test_the_vendor_is_not_called_and_the_span_carries_the_id(  # noqa: PLR0917 
     ids = {span.attributes[names.BUDGET_RESERVATION_ID] for span in spans.all}
     known = database.execute("select reservation_id::text from callfare.reservation").fetchall()
     assert ids <= {row[0] for row in known}
+
+
+def test_the_span_of_an_sdk_names_what_the_library_around_it_reserved(
+    database: Database, service: Service, share: Callable[..., SharedBudgets], spans
+) -> None:
+    """LiteLLM's own call has no span: without the id on the SDK's, its money stays held beside its cost."""
+    set_budget(database, "0.50")
+    share(service.url)
+    request = CallRequest(operation="text_to_speech", provider="openai", model="tts-1", quantities={CHARACTERS: 10})
+    guarded = guard(lambda *_: request, lambda *_: None)(spans.provider.get_tracer("none"))
+
+    def sdk() -> None:
+        tracer = spans.provider.get_tracer("opentelemetry.instrumentation.openai")
+        with tracer.start_as_current_span("chat", attributes={names.REQUEST_MODEL: "tts-1"}):
+            guarded(lambda: None, None, (), {})
+
+    with workflow(tenant="acme"):
+        guarded(sdk, None, (), {})
+    known = database.execute("select reservation_id::text from callfare.reservation where kind = 'call'").fetchall()
+    assert [(span.attributes[names.BUDGET_RESERVATION_ID],) for span in spans.all] == known
 
 
 def test_a_budget_of_the_process_and_one_of_the_service_apply_both(  # noqa: PLR0917 - fixtures

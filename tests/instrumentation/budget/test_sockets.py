@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from decimal import Decimal as D
 from importlib import import_module
 from pathlib import Path
@@ -16,9 +17,13 @@ from cartesia import Cartesia
 from elevenlabs.client import AsyncElevenLabs, ElevenLabs
 
 from callfare import BudgetExceeded, budget
+from callfare.calls.span import CallRequest
 from callfare.instrumentation.assemblyai import AssemblyAIInstrumentor
+from callfare.instrumentation.assemblyai._sockets import listener_for as assemblyai_listener_for
 from callfare.instrumentation.cartesia import CartesiaInstrumentor
+from callfare.instrumentation.cartesia._sockets import Contexts
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
+from callfare.instrumentation.deepgram._sockets import listener_for as deepgram_listener_for
 from callfare.instrumentation.elevenlabs import ElevenLabsInstrumentor
 from tests.instrumentation.assemblyai.sdk import client_of as assemblyai_of
 from tests.instrumentation.assemblyai.test_assemblyai import _params, _plain_uri, _stream
@@ -295,3 +300,18 @@ def test_a_connection_that_is_left_gives_back_what_no_piece_took(deepgram: FakeD
             with pytest.raises(Exception, match=r"."):
                 speak(socket, TEN)
         assert amounts(money) == (0, 0)
+
+
+def test_without_a_budget_no_message_is_read_before_it_goes_out(spans: Recorded) -> None:
+    """Reading costs more than all the rest: where no budget applies, nothing but its absence is looked up."""
+    tracer = spans.provider.get_tracer("test")
+    request = CallRequest(operation="text_to_speech", provider="any")
+    sockets: list[tuple[Callable[[], Any], str]] = [
+        (lambda: deepgram_listener_for("text_to_speech", {})(tracer, request), '{"Speak"'),
+        (lambda: assemblyai_listener_for(tracer, request), '{"Generate"'),
+        (lambda: Contexts(tracer), '{"transcript"'),
+    ]
+    for listen, unreadable in sockets:
+        assert listen().asks(unreadable) is None
+        with budget("1"), pytest.raises(json.JSONDecodeError):
+            listen().asks(unreadable)

@@ -7,6 +7,8 @@ import pytest
 from deepgram.core.api_error import ApiError
 
 from callfare import attributes as names
+from callfare.instrumentation.deepgram._sockets import listener_for
+from callfare.instrumentation.deepgram._usage import socket_request
 from tests.instrumentation.deepgram.sdk import (
     CANARY,
     MAJOR,
@@ -173,4 +175,14 @@ def test_an_agent_is_billed_by_connected_time(fake: FakeDeepgram, spans: Recorde
         socket.recv()
     assert spans.one[names.OPERATION_NAME] == "voice_agent"
     assert spans.one[names.SESSION_SECONDS] > 0
+    assert names.AUDIO_INPUT_SECONDS not in spans.one
+
+
+def test_the_total_of_an_agent_is_of_its_connection(spans: Recorded) -> None:
+    """By the same seconds its budget holds."""
+    request = socket_request("voice_agent", {})
+    listener = listener_for("voice_agent", {})(spans.provider.get_tracer("test"), request)
+    listener.received('{"type": "Metadata", "duration": 7.5}')
+    assert request.meter == names.SESSION_SECONDS
+    assert spans.one[names.SESSION_SECONDS] == spans.one[names.SESSION_VENDOR_TOTAL_SECONDS] == 7.5
     assert names.AUDIO_INPUT_SECONDS not in spans.one

@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.admission import gate_in
 from callfare.calls.asking import AskedText
 from callfare.calls.session import Session
 from callfare.calls.span import CallRequest, CallSpan, open_call
@@ -36,7 +37,7 @@ class _Listening:
     """An open recogniser. What counts is its time, so its audio is not counted beside it."""
 
     def __init__(self, tracer: Tracer, request: CallRequest) -> None:
-        self._session = Session.open(tracer, request, is_metered_when_silent=True, meter=names.SESSION_SECONDS)
+        self._session = Session.open(tracer, request, is_metered_when_silent=True)
 
     def sent(self, message: Any) -> None:
         """Nothing: the clock is the meter."""
@@ -76,11 +77,12 @@ class _Speaking:
         self._sent_characters = 0
 
     def asks(self, message: Any) -> Callable[[], None] | None:
-        if '"Generate"' not in message:
+        context = self._parent()
+        if gate_in(context) is None or '"Generate"' not in message:
             return None
         characters = len(json.loads(message).get("text") or "")
         call = self._calls.get(self._flush_id)
-        return self._asked.ask(str(self._flush_id), call, self._request, characters, self._parent())
+        return self._asked.ask(str(self._flush_id), call, self._request, characters, context)
 
     def sent(self, message: Any) -> None:
         content: dict[str, Any] = json.loads(message)

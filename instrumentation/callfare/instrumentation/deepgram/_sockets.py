@@ -17,6 +17,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.audio.duration import seconds_of_bytes
+from callfare.calls.admission import gate_in
 from callfare.calls.asking import AskedText
 from callfare.calls.session import Session
 from callfare.calls.span import CallRequest, CallSpan, open_call
@@ -43,7 +44,6 @@ def listener_for(kind: str, parameters: dict[str, Any]) -> OpenListener:
             tracer,
             request,
             bytes_per_second=None if kind == AGENT else rate,
-            channels=billed_channels(parameters),
             is_metered_when_silent=kind == AGENT,  # the Voice Agent is billed by connected time
         )
         return _Listening(session, parameters, is_measured=rate is not None)
@@ -113,7 +113,7 @@ class _Speaking:
         """The vendor's choice, where the address names no model."""
 
     def asks(self, message: Any) -> Callable[[], None] | None:
-        if not isinstance(message, str) or '"Speak"' not in message:
+        if gate_in(self._context) is None or not isinstance(message, str) or '"Speak"' not in message:
             return None
         text = json.loads(message).get("text") or ""
         return self._asked.ask("", self._current, self._request, len(text), self._context)

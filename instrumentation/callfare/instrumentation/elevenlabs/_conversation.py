@@ -59,7 +59,6 @@ def _begin(tracer: Tracer, conversation: Any, message: Any) -> None:
         tracer,
         conversation_request(conversation),
         is_metered_when_silent=True,
-        meter=names.SESSION_SECONDS,
         context=_started_in.get(conversation),
     )
     conversation_id = str(message["conversation_initiation_metadata_event"].get("conversation_id") or "")

@@ -129,6 +129,7 @@ def conversation_request(conversation: Any) -> CallRequest:
         model=_AGENT if is_spoken else _CHAT_AGENT,
         source="client",
         attributes={names.REQUEST_STREAM: True},
+        meter=names.SESSION_SECONDS,
     )
 
 

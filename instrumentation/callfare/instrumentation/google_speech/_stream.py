@@ -55,10 +55,8 @@ class Recognition:
     def _sent(self, request: Any) -> None:
         if self._session is None:
             self._first = request
-            self._rate, channels = _usage.stream_rate(request)
-            self._session = Session.open(
-                self._tracer, _usage.stream_request(request), channels=channels, context=self._context
-            )
+            self._rate = _usage.stream_rate(request)
+            self._session = Session.open(self._tracer, _usage.stream_request(request), context=self._context)
         audio = _usage.field(request, "audio_content") or _usage.field(request, "audio") or b""
         if audio and self._rate:
             self._session.add_seconds(Decimal(len(audio)) / self._rate)

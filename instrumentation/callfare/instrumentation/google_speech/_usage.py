@@ -60,13 +60,14 @@ def stream_request(first: Any) -> CallRequest:
         model=_model(config),
         source="client",
         attributes={names.REQUEST_STREAM: True, names.SPEECH_INPUT_LANGUAGE: _language(config)},
+        meter=names.AUDIO_INPUT_SECONDS,
+        channels=_channels(config),
     )
 
 
-def stream_rate(first: Any) -> tuple[int | None, int]:
-    """Bytes of one second of a stream's audio, and its billed channels."""
-    config = field(field(first, "streaming_config"), "config")
-    return _rate(config), _channels(config)
+def stream_rate(first: Any) -> int | None:
+    """Bytes of one second of a stream's audio."""
+    return _rate(field(field(first, "streaming_config"), "config"))
 
 
 def billed_seconds(answer: Any) -> Decimal | None:

@@ -62,13 +62,17 @@ class _RunningLeg:
 
 
 def begin(call_id: str, hold: Hold | None) -> None:
-    """A call goes on, and the budgets hold this for it."""
+    """A call goes on, and the budgets hold this for it, unless they do already."""
     if hold is None:
         return
     with _lock:
-        _running[call_id] = _RunningLeg(hold)
+        is_new = call_id not in _running
+        if is_new:
+            _running[call_id] = _RunningLeg(hold)
         while len(_running) > _RUNNING_MAX:
             _running.popitem(last=False)
+    if not is_new:
+        hold.release()
 
 
 def follow_inbound(call_id: str) -> None:
