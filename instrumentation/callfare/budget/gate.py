@@ -60,6 +60,10 @@ class BudgetGate:
                 raise
         return hold
 
+    def has_price(self, request: CallRequest, context: Context) -> bool:
+        """Whether anybody can say what such a call will cost."""
+        return CallHold(self.limits, request, context).estimate_usd(request) is not None
+
     def follow(self, request: CallRequest, context: Context) -> "CallHold":
         """Reserve an estimate, and report where it does not fit."""
         hold = self.count(request, context)
@@ -211,7 +215,7 @@ class CallHold:
 
     def _outcome(self, stated: Mapping[str, AttributeValue]) -> tuple[Decimal, bool]:
         """What was spent, and whether that is all."""
-        if not is_billable(stated):
+        if not (is_billable(stated) and is_billable(self._request.attributes)):
             return ZERO, True
         usage = self._usage(self._request, stated)
         quote = quote_of(usage)

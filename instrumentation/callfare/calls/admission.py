@@ -72,6 +72,10 @@ class Gate(Protocol):
         """Reserve an estimate. Raises `BudgetExceeded` where a hard budget refuses the call, and nothing else."""
         ...
 
+    def has_price(self, request: "CallRequest", context: Context) -> bool:
+        """Whether anybody can say what such a call will cost. Raises nothing."""
+        ...
+
     def follow(self, request: "CallRequest", context: Context) -> Hold:
         """Reserve an estimate and refuse nothing: the call is under way already, and goes on."""
         ...
@@ -102,12 +106,28 @@ def set_gate_of_process(gate: Gate | None) -> None:
 
 
 class Offer:
-    """What was reserved for a connection that is about to open, until a listener takes it."""
+    """What was reserved for a connection that is about to open, until a listener takes it.
 
-    __slots__ = ("hold",)
+    One that nobody refers to any more gives its money back.
+    """
+
+    __slots__ = ("__weakref__", "_hold")
 
     def __init__(self, hold: Hold | None) -> None:
-        self.hold = hold
+        self._hold = hold
+
+    def take(self) -> Hold | None:
+        """Return the hold, which its taker settles; None where it is taken."""
+        hold, self._hold = self._hold, None
+        return hold
+
+    def give_back(self) -> None:
+        """Release what nobody took."""
+        hold = self.take()
+        if hold is not None:
+            hold.release()
+
+    __del__ = give_back
 
 
 def with_offer(offer: Offer, context: Context) -> Context:
@@ -118,13 +138,19 @@ def with_offer(offer: Offer, context: Context) -> Context:
 def take_offered(context: Context) -> Hold | None:
     """What was reserved for the connection that opens in this context. Its taker settles it; None where it is taken."""
     offer = context.get(_OFFER)
-    if not isinstance(offer, Offer):
-        return None
-    hold, offer.hold = offer.hold, None
-    return hold
+    return offer.take() if isinstance(offer, Offer) else None
 
 
 def admit(request: "CallRequest", context: Context) -> Hold | None:
-    """Ask the budgets of the context before a call goes out; None where there are none. Raises `BudgetExceeded`."""
+    """Ask the budgets of the context before a call goes out; None where there are none. Raises `BudgetExceeded`.
+
+    What is on offer in the context was reserved by a framework for this very call, and is given back first: held twice,
+    it would be refused at half of the limit.
+    """
     gate = gate_in(context)
-    return None if gate is None else gate.admit(request, context)
+    if gate is None:
+        return None
+    offer = context.get(_OFFER)
+    if isinstance(offer, Offer):
+        offer.give_back()
+    return gate.admit(request, context)

@@ -18,7 +18,17 @@ from callfare.calls.admission import Hold, Offer, admit, gate_in, with_offer
 from callfare.calls.span import Amount, AttributeValue, CallRequest
 from callfare.guard import note_internal_error
 
-__all__ = ["PartOfHold", "ahead_of", "first_part", "follow", "interval_seconds", "opening"]
+__all__ = [
+    "PartOfHold",
+    "ahead_of",
+    "first_part",
+    "follow",
+    "interval_seconds",
+    "offer_by_framework",
+    "offer_of",
+    "offered",
+    "opening",
+]
 
 _INTERVAL_SECONDS: Final = 60
 
@@ -53,19 +63,47 @@ def opening(request: CallRequest | None) -> Generator[None]:
     Raises `BudgetExceeded` where a hard budget refuses it. What nobody takes, because the connection failed or is not
     metered by time, is given back.
     """
-    context = context_api.get_current()
-    if request is None or not request.meter or gate_in(context) is None:
+    if request is None or not request.meter:
         yield
         return
-    offer = Offer(admit(first_part(request), context))
-    token = context_api.attach(with_offer(offer, context))
+    offer = offer_of(first_part(request), context_api.get_current())
+    with offered(offer):
+        try:
+            yield
+        finally:
+            if offer is not None:
+                offer.give_back()
+
+
+def offer_of(request: CallRequest, context: Context) -> Offer | None:
+    """Reserve for a connection whose session begins later, perhaps elsewhere; None where no budget applies.
+
+    Raises `BudgetExceeded` where a hard budget refuses it.
+    """
+    return None if gate_in(context) is None else Offer(admit(request, context))
+
+
+def offer_by_framework(request: CallRequest, context: Context) -> Offer | None:
+    """Reserve for what a framework connects to; None where no budget applies, or nobody knows a price.
+
+    A framework's recogniser may well run on the application's own machine, and a hard budget would refuse that.
+    Raises `BudgetExceeded` where a hard budget refuses it.
+    """
+    gate = gate_in(context)
+    return Offer(admit(request, context)) if gate is not None and gate.has_price(request, context) else None
+
+
+@contextmanager
+def offered(offer: Offer | None) -> Generator[None]:
+    """Offer what was reserved to whatever listens, or asks for the same call, in here."""
+    if offer is None:
+        yield
+        return
+    token = context_api.attach(with_offer(offer, context_api.get_current()))
     try:
         yield
     finally:
         context_api.detach(token)
-        hold, offer.hold = offer.hold, None  # a copy of this context must not offer it again
-        if hold is not None:
-            hold.release()
 
 
 def follow(request: CallRequest, context: Context) -> Hold | None:

@@ -36,7 +36,7 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare import environment
-from callfare.calls.admission import Hold, take_offered
+from callfare.calls.admission import Hold, Offer, take_offered
 from callfare.calls.running import PartOfHold, ahead_of, follow, interval_seconds
 from callfare.calls.span import Amount, AttributeValue, CallRequest, CallSpan, call_seen, open_call, sum_of
 from callfare.guard import quietly
@@ -104,19 +104,22 @@ class Session:
         context: Context | None = None,
         reporter: "Reporter | None" = None,
         is_held: bool = True,
+        offer: Offer | None = None,
     ) -> Self:
         """Begin a session; `is_metered_when_silent` where the vendor bills the open socket, not the audio.
 
         The request's meter, seconds of audio where it has none, is what the vendor's total is about. For seconds of
         session count no audio beside them: the service corrects audio where there is any. `is_held` is False where
-        another session holds the budgets' money for the same audio.
+        another session holds the budgets' money for the same audio. `offer` is what was reserved for this session
+        where its context does not have that.
         """
         reporter = reporter or _reporter
         within = context if context is not None else context_api.get_current()
         request = replace(request, meter=request.meter or names.AUDIO_INPUT_SECONDS)
         hold = None
         if is_held:
-            hold = take_offered(context_api.get_current()) or follow(request, within)
+            offered = None if offer is None else offer.take()
+            hold = offered or take_offered(context_api.get_current()) or follow(request, within)
         session = cls(
             tracer,
             request,
@@ -155,6 +158,12 @@ class Session:
         """Set an attribute of every span from here on: a model or request id that the vendor reported."""
         with self._lock:
             self._attributes[name] = value
+
+    def keep(self, offer: Offer | None) -> None:
+        """Hold what was reserved for this session, unless something is held already."""
+        with self._lock:
+            if offer is not None and self.is_open and self._hold is None:
+                self._hold = offer.take()
 
     @quietly
     def report(self) -> None:

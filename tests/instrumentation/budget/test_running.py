@@ -213,3 +213,13 @@ def test_what_an_opening_gave_back_is_nobodys(spans: Recorded, time: Time) -> No
         session = made_inside.run(time.opened, spans)
         assert amounts(money) == (0, D("0.60"))
         session.close()
+
+
+def test_what_is_not_billed_is_not_counted_without_a_hold_either(spans: Recorded, time: Time) -> None:
+    """A framework's session that never held anything, because its vendor's was there first."""
+    with budget("5") as money:
+        session = time.opened(spans, is_held=False)
+        session.set(names.USAGE_BILLABLE, value=False)
+        time.listen(session, 60)
+        session.close()
+        assert amounts(money) == (0, 0)

@@ -17,6 +17,7 @@ class FakeGoogle:
 
     def __init__(self) -> None:
         self.audio_bytes = 0
+        self.stream_messages = 0
         self.characters = 0
         self.billed_seconds = 15
         self.states_bill = True
@@ -69,6 +70,7 @@ class FakeGoogle:
         self._gate(context)
         answers = 0
         for request in requests:
+            self.stream_messages += 1
             if not request.audio_content:
                 continue
             self.audio_bytes += len(request.audio_content)
@@ -107,6 +109,7 @@ class FakeGoogle:
 
     def listen_v2(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         for request in requests:
+            self.stream_messages += 1
             self.audio_bytes += len(request.audio)
         yield speech_v2.StreamingRecognizeResponse(metadata={"total_billed_duration": self._bill()})
 

@@ -66,6 +66,7 @@ def recognition_request(language: str, *, is_stream: bool) -> CallRequest:
         model=_RECOGNITION,
         source="client",
         attributes={names.SPEECH_INPUT_LANGUAGE: language, **({names.REQUEST_STREAM: True} if is_stream else {})},
+        meter=names.AUDIO_INPUT_SECONDS,
     )
 
 

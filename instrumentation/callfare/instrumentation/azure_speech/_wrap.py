@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.running import opening
 from callfare.calls.session import Session
-from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
+from callfare.calls.span import CallRequest, CallSpan, is_inside_call
 from callfare.calls.stream import finish
-from callfare.calls.wrapping import Wrapper
+from callfare.calls.wrapping import Wrapper, begin
 from callfare.guard import quietly
 from callfare.instrumentation.azure_speech import _usage
 from callfare.instrumentation.azure_speech._recognition import Listening, Tally
@@ -108,7 +109,7 @@ def _read_speech(call: CallSpan, result: Any) -> None:
 
 def _future(tracer: Tracer, read_request: Any, read_result: Any) -> Wrapper:
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _open(tracer, read_request, instance, args, kwargs)
+        call = begin(tracer, read_request, instance, args, kwargs)
         try:
             future = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -118,16 +119,6 @@ def _future(tracer: Tracer, read_request: Any, read_result: Any) -> Wrapper:
         return future if call is None else _WatchedFuture(future, call, read_result)
 
     return wrapper
-
-
-@quietly
-def _open(
-    tracer: Tracer, read_request: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> CallSpan | None:
-    if is_inside_call(_usage.PROVIDER):
-        return None
-    request: CallRequest = read_request(instance, args, kwargs)
-    return open_call(tracer, request)
 
 
 class _WatchedFuture(_ObjectProxy):
@@ -245,18 +236,22 @@ def start(tracer: Tracer) -> Wrapper:
     """`start_continuous_recognition_async()`."""
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        result = wrapped(*args, **kwargs)
-        if not is_inside_call(_usage.PROVIDER):
-            _listen(tracer, instance)
+        if is_inside_call(_usage.PROVIDER):
+            return wrapped(*args, **kwargs)
+        request = _usage.recognition_request(
+            _property(instance, "SpeechServiceConnection_RecoLanguage"), is_stream=True
+        )
+        with opening(request):
+            result = wrapped(*args, **kwargs)
+            _listen(tracer, instance, request)
         return result
 
     return wrapper
 
 
 @quietly
-def _listen(tracer: Tracer, instance: Any) -> None:
-    language = _property(instance, "SpeechServiceConnection_RecoLanguage")
-    session = Session.open(tracer, _usage.recognition_request(language, is_stream=True))
+def _listen(tracer: Tracer, instance: Any, request: CallRequest) -> None:
+    session = Session.open(tracer, request)
     listening = Listening(session, getattr(instance, _TALLY, None))
     setattr(instance, _LISTENING, listening)
     if listening.needs_results:

@@ -1,6 +1,7 @@
 """Sessions that end with a method of the SDK: a connection's `close`, a conversation's loop. However that ends."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.trace import Tracer
@@ -16,8 +17,8 @@ Sessions = weakref.WeakKeyDictionary[Any, Session]
 """By the SDK's object."""
 
 
-def ending(sessions: Sessions) -> MakeWrapper:
-    """Make the wrapper of a method after which its object's session is over."""
+def ending(sessions: Sessions, after: Callable[[Any], None] = lambda _: None) -> MakeWrapper:
+    """Make the wrapper of a method after which its object's session is over; `after` gets the object."""
 
     def make(_tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -29,13 +30,14 @@ def ending(sessions: Sessions) -> MakeWrapper:
                 raise
             finally:
                 end(sessions, instance, error)
+                after(instance)
 
         return wrapper
 
     return make
 
 
-def ending_async(sessions: Sessions) -> MakeWrapper:
+def ending_async(sessions: Sessions, after: Callable[[Any], None] = lambda _: None) -> MakeWrapper:
     """The same for a coroutine method."""
 
     def make(_tracer: Tracer) -> Wrapper:
@@ -48,6 +50,7 @@ def ending_async(sessions: Sessions) -> MakeWrapper:
                 raise
             finally:
                 end(sessions, instance, error)
+                after(instance)
 
         return wrapper
 

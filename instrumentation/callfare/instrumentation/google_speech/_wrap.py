@@ -6,11 +6,10 @@ from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
 from callfare.calls.span import CallRequest, CallSpan, is_inside_call, open_call
-from callfare.calls.stream import AsyncStream, SyncStream
 from callfare.calls.wrapping import Wrapper, around_async_call, around_call
 from callfare.guard import quietly
 from callfare.instrumentation.google_speech import _usage
-from callfare.instrumentation.google_speech._stream import Recognition
+from callfare.instrumentation.google_speech._stream import AsyncAnswers, Recognition, SyncAnswers
 
 __all__ = ["async_long_running", "async_recognize", "async_stream", "long_running", "recognize", "stream"]
 
@@ -133,9 +132,10 @@ def stream(tracer: Tracer) -> Wrapper:
         try:
             answers = wrapped(*args, **kwargs)
         except BaseException as error:
+            recognition.raise_refusal()
             recognition.refused(error)
             raise
-        return SyncStream(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - ends alike
+        return SyncAnswers(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - ends alike
 
     return wrapper
 
@@ -149,11 +149,12 @@ def async_stream(tracer: Tracer) -> Wrapper:
         recognition = Recognition(tracer)
         args, kwargs = _with_requests(args, kwargs, recognition.async_requests)
         try:
-            answers = await wrapped(*args, **kwargs)
+            answers = await recognition.answers(wrapped(*args, **kwargs))
         except BaseException as error:
+            recognition.raise_refusal()
             recognition.refused(error)
             raise
-        return AsyncStream(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - as above
+        return AsyncAnswers(answers, recognition, recognition.on_answer)  # pyright: ignore[reportArgumentType] - as above
 
     return wrapper
 

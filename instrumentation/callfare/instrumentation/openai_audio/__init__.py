@@ -19,11 +19,13 @@ there: by hand, instrument other instrumentations of OpenAI first. `with_raw_res
 `completions.create` are left as they are.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from opentelemetry.trace import Tracer
 
 from callfare import environment
+from callfare.calls.span import CallRequest
 from callfare.instrumentation.openai_audio import _live, _wrap
 from callfare.instrumentation.openai_audio._events import (
     MakeListener,
@@ -31,6 +33,13 @@ from callfare.instrumentation.openai_audio._events import (
     async_receiving,
     closing,
     receiving,
+)
+from callfare.instrumentation.openai_audio._opening import (
+    Reserving,
+    async_opening,
+    conversation_request,
+    opening,
+    translation_request,
 )
 from callfare.instrumentation.openai_audio._realtime import Conversation
 from callfare.instrumentation.openai_audio._stream_usage import StreamUsageInstrumentor
@@ -46,6 +55,19 @@ def _connection_wraps(module: str, name: str, make_listener: MakeListener) -> li
         Wrap(f"openai.resources.{module}", f"Async{name}.recv_bytes", async_receiving(make_listener)),
         Wrap(f"openai.resources.{module}", f"{name}.close", closing),
         Wrap(f"openai.resources.{module}", f"Async{name}.close", async_closing),
+    ]
+
+
+def _opening_wraps(
+    module: str, name: str, make_listener: Callable[[Tracer], Reserving], request_of: Callable[[str], CallRequest]
+) -> list[Wrap]:
+    enter = opening(make_listener, request_of)
+    enter_async = async_opening(make_listener, request_of)
+    return [
+        Wrap(f"openai.resources.{module}", f"{name}Manager.__enter__", enter),
+        Wrap(f"openai.resources.{module}", f"{name}Manager.enter", enter),
+        Wrap(f"openai.resources.{module}", f"Async{name}Manager.__aenter__", enter_async),
+        Wrap(f"openai.resources.{module}", f"Async{name}Manager.enter", enter_async),
     ]
 
 
@@ -70,6 +92,9 @@ class OpenAIAudioInstrumentor(CallfareInstrumentor):
         *_connection_wraps("live.sideband", "SidebandConnection", _live.Live),
         *_connection_wraps("live.forks", "ForksConnection", _live.Live),
         *_connection_wraps(_TRANSLATIONS, "TranslationsConnection", _live.Translation),
+        *_opening_wraps("realtime.realtime", "RealtimeConnection", Conversation, conversation_request),
+        *_opening_wraps("beta.realtime.realtime", "RealtimeConnection", Conversation, conversation_request),
+        *_opening_wraps(_TRANSLATIONS, "TranslationsConnection", _live.Translation, translation_request),
         Wrap(f"openai.resources.{_TRANSLATIONS}", "TranslationsConnection.send", _live.sending),
         Wrap(f"openai.resources.{_TRANSLATIONS}", "AsyncTranslationsConnection.send", _live.async_sending),
     )

@@ -13,11 +13,13 @@ from typing import Any, Final
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.admission import Offer
 from callfare.calls.session import Session
 from callfare.calls.span import Amount, CallRequest, open_call
 from callfare.calls.wrapping import Wrapper
 from callfare.guard import quietly
 from callfare.instrumentation.openai_audio._events import Listener, listener_of
+from callfare.instrumentation.openai_audio._opening import translation_request
 from callfare.instrumentation.openai_audio._usage import field
 
 __all__ = ["Live", "Translation", "async_sending", "sending"]
@@ -126,6 +128,11 @@ class Translation:
         self._tracer = tracer
         self._model = ""
         self._session: Session | None = None
+        self._offer: Offer | None = None
+
+    def reserved(self, offer: Offer) -> None:
+        """Use this for the session, if there will be one."""
+        self._offer = offer
 
     def on_event(self, event: dict[str, Any]) -> None:
         """One event: the session's own description names the model."""
@@ -145,18 +152,17 @@ class Translation:
         """The session is over."""
         if self._session is not None:
             self._session.close()
+        if self._offer is not None:
+            self._offer.give_back()
 
     def _opened(self, session_id: str = "") -> Session:
         if self._session is None:
-            request = CallRequest(
-                operation="speech_to_text",
-                provider="openai",
-                model=self._model,
-                source="client",
-                attributes={names.REQUEST_STREAM: True},
-            )
             self._session = Session.open(
-                self._tracer, request, session_id=session_id, bytes_per_second=_TRANSLATED_BYTES_PER_SECOND
+                self._tracer,
+                translation_request(self._model),
+                session_id=session_id,
+                bytes_per_second=_TRANSLATED_BYTES_PER_SECOND,
+                offer=self._offer,
             )
         return self._session
 

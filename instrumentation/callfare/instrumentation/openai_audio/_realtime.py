@@ -11,7 +11,9 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.admission import Hold, Offer
 from callfare.calls.span import Amount, CallRequest, open_call
+from callfare.instrumentation.openai_audio._opening import conversation_request
 from callfare.instrumentation.openai_audio._usage import field, usage_quantities
 
 __all__ = ["Conversation"]
@@ -31,6 +33,12 @@ class Conversation:
         self._transcription_model = ""
         self._started_at_unix_ns: dict[str, int] = {}
         """Of the responses under way."""
+        self._hold: Hold | None = None
+        """What is held for the interval to come, beside what answers have cost."""
+
+    def reserved(self, offer: Offer) -> None:
+        """Keep this until the connection is closed."""
+        self._hold = offer.take()
 
     def on_event(self, event: dict[str, Any]) -> None:
         """One event."""
@@ -46,6 +54,11 @@ class Conversation:
 
     def closed(self) -> None:
         """A response that was not done states no usage: there is nothing to record."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.release()
+
+    __del__ = closed
 
     def _learn_models(self, session: Any) -> None:
         self._model = field(session, "model") or self._model
@@ -72,6 +85,8 @@ class Conversation:
             call.fail(_ResponseFailed())
         else:
             call.end()
+        if self._hold is not None:  # what does not fit beside this answer is reported
+            self._hold.extend(conversation_request(self._model).quantities)
 
     def _record_transcription(self, event: dict[str, Any]) -> None:
         part = event.get("content_index")
