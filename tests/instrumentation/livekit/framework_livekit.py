@@ -4,6 +4,8 @@ import asyncio
 import gc
 import time
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from livekit import rtc
@@ -15,11 +17,19 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 from livekit.agents.voice import io
 from livekit.plugins import openai as plugin
 
+from callfare import BudgetExceeded, budget
 from callfare import attributes as names
 from callfare.calls.span import CallRequest, open_call
 from callfare.instrumentation.livekit import LiveKitInstrumentor
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from tests.instrumentation.fakes.openai import OpenAIFake
+
+PRICES = """
+inherit: list
+prices:
+  - {provider: deepgram, model: nova-3, unit: audio_seconds, price: "0.01", per: "1", valid_from: 2020-01-01}
+  - {provider: openai, model: whisper-1, unit: audio_seconds, price: "0.01", per: "1", valid_from: 2020-01-01}
+"""
 
 
 class Recogniser(stt.STT):
@@ -196,6 +206,7 @@ class Listening(stt.STT):
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
+        self.on_connect = lambda: None
 
     model = "nova-3"
     provider = "Deepgram"
@@ -209,6 +220,7 @@ class Listening(stt.STT):
 
 class RecognitionStream(stt.RecognizeStream):
     async def _run(self) -> None:
+        self._stt.on_connect()
         seconds, kinds = 0.0, stt.SpeechEventType
         async for frame in self._input_ch:
             if not isinstance(frame, rtc.AudioFrame):
@@ -221,6 +233,94 @@ class RecognitionStream(stt.RecognizeStream):
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.END_OF_SPEECH))
                 usage = stt.RecognitionUsage(audio_duration=seconds)
                 self._event_ch.send_nowait(stt.SpeechEvent(type=kinds.RECOGNITION_USAGE, recognition_usage=usage))
+
+
+@pytest.fixture
+def cent_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognition costs a cent a second."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(PRICES, encoding="utf-8")
+    monkeypatch.setenv("CALLFARE_PRICES", str(path))
+
+
+def amounts(money) -> tuple[Decimal, Decimal]:
+    return money.spent_usd, money.reserved_usd
+
+
+def test_a_stream_that_does_not_fit_never_connects(spans, cent_a_second) -> None:
+    """Its task ends before the plugin's begins: an error event, and the exception for its reader."""
+    errors: list = []
+
+    async def listen(recogniser: Listening) -> None:
+        recogniser.on("error", errors.append)
+        async with recogniser.stream() as stream:
+            for _ in range(4):
+                stream.push_frame(silence(seconds=0.25))
+            stream.end_input()
+            async for _ in stream:
+                pass
+        await recogniser.aclose()
+
+    connected: list[Decimal] = []
+    for limit in ("0.59", "0.60"):
+        recogniser = Listening()
+        recogniser.on_connect = lambda: connected.append(money.reserved_usd)
+        with budget(limit) as money:
+            if limit == "0.60":
+                asyncio.run(listen(recogniser))
+                assert amounts(money) == (Decimal("0.01"), 0)
+                continue
+            with pytest.raises(BudgetExceeded):
+                asyncio.run(listen(recogniser))
+            assert (amounts(money), connected, ours(spans)) == ((0, 0), [], [])
+    assert [type(event.error) for event in errors] == [BudgetExceeded]
+    assert connected == [Decimal("0.60")]
+
+
+class OfOpenAI(plugin.STT):
+    """Of the vendor, whatever address the fake has."""
+
+    provider = "api.openai.com"
+
+
+@pytest.mark.parametrize("sees_the_sdk", [False, True])
+def test_a_piece_that_does_not_fit_is_not_sent(spans, cent_a_second, sees_the_sdk) -> None:
+    """By its length, and held once, whether OpenAI's SDK is instrumented below or not."""
+    speech = OpenAIAudioInstrumentor()
+    if sees_the_sdk:
+        speech.instrument(tracer_provider=spans.provider)
+
+    async def listen(fake: OpenAIFake) -> None:
+        recogniser = OfOpenAI(model="whisper-1", api_key="k", base_url=f"{fake.url}/v1")
+        with budget("0.019") as money, pytest.raises(BudgetExceeded):
+            await recogniser.recognize(silence(seconds=2))
+        assert amounts(money) == (0, 0)
+        assert fake.request_count == 0
+        with budget("0.70") as money:
+            await recogniser.recognize(silence(seconds=2))
+            await recogniser.aclose()
+            assert money.reserved_usd == 0
+            assert money.spent_usd > 0
+
+    try:
+        with OpenAIFake() as fake:
+            asyncio.run(listen(fake))
+    finally:
+        if sees_the_sdk:
+            speech.uninstrument()
+
+
+def test_a_recogniser_of_no_price_is_not_refused(spans, cent_a_second) -> None:
+    """It may run on this machine; only its report tells."""
+
+    async def listen() -> None:
+        recogniser = Recogniser()
+        await recogniser.recognize(silence(seconds=1))
+        await recogniser.aclose()
+
+    with budget("0.01"):
+        asyncio.run(listen())
+    assert len(ours(spans)) == 1
 
 
 class Microphone(io.AudioInput):

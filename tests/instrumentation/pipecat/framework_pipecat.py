@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -33,6 +34,7 @@ from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TextAggregationMode
 from pipecat.tests.utils import run_test
 
+from callfare import BudgetExceeded, budget
 from callfare import attributes as names
 from callfare.instrumentation.deepgram import DeepgramInstrumentor
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
@@ -42,6 +44,12 @@ from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
 from tests.support.waiting import wait_until
 
+PRICES = """
+inherit: list
+prices:
+  - {provider: deepgram, model: nova-3-general, unit: audio_seconds, price: "0.01", per: "1", valid_from: 2020-01-01}
+  - {provider: openai, model: whisper-1, unit: audio_seconds, price: "0.01", per: "1", valid_from: 2020-01-01}
+"""
 TEXT = "Héllo wörld 👋🏽."
 
 
@@ -193,6 +201,68 @@ def test_one_segment_through_openais_sdk_is_billed_once(openai_fake, spans, inst
     (bill,) = billed(spans, "speech_to_text")
     assert bill[names.INPUT_TOKENS] == 14
     assert len(openai_fake.uploads) == 1
+
+
+@pytest.fixture
+def cent_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognition by Deepgram costs a cent a second, and by OpenAI's Whisper too."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(PRICES, encoding="utf-8")
+    monkeypatch.setenv("CALLFARE_PRICES", str(path))
+
+
+def amounts(money) -> tuple[Decimal, Decimal]:
+    return money.spent_usd, money.reserved_usd
+
+
+@pytest.mark.parametrize("sees_the_sdk", [False, True])
+def test_a_recogniser_that_does_not_fit_never_connects(spans, cent_a_second, sees_the_sdk) -> None:
+    """It gets no audio, and the application an error; one that fits is held once, by whoever is the bill."""
+    instrumentors = [PipecatInstrumentor(), *([DeepgramInstrumentor()] if sees_the_sdk else [])]
+    for instrumentor in instrumentors:
+        instrumentor.instrument(tracer_provider=spans.provider)
+    errors, held = [], []
+    with FakeDeepgram() as fake:
+        options = {"api_key": "k", "base_url": fake.url, "sample_rate": 16_000}
+        with budget("0.59") as money:
+            service = RealDeepgramSTTService(**options)
+            service.add_event_handler("on_error", lambda _, error: errors.append(error.exception))
+            asyncio.run(ran(service, *[sound(0.2)] * 5, None, until=lambda: errors))
+            assert amounts(money) == (0, 0)
+        assert [type(error) for error in errors] == [BudgetExceeded]
+        assert (fake.request_count, operations(spans, "speech_to_text")) == (0, [])
+        with budget("0.60") as money:
+
+            def is_sent() -> bool:
+                held.append(money.reserved_usd)
+                return fake.audio_bytes == [32_000]
+
+            asyncio.run(ran(RealDeepgramSTTService(**options), *[sound(0.2)] * 5, None, until=is_sent))
+            assert amounts(money) == (Decimal("0.01"), 0)
+        assert max(held) == Decimal("0.60")
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
+
+
+@pytest.mark.parametrize("sees_the_sdk", [False, True])
+def test_a_segment_that_does_not_fit_is_not_sent(openai_fake, spans, cent_a_second, sees_the_sdk) -> None:
+    """A piece of 1.1 seconds costs 1.1 cents: the second one is refused, and on no bill."""
+    instrumentors = [PipecatInstrumentor(), *([OpenAIAudioInstrumentor()] if sees_the_sdk else [])]
+    for instrumentor in instrumentors:
+        instrumentor.instrument(tracer_provider=spans.provider)
+    errors = []
+    with budget("0.012") as money:
+        service = OpenAISTTService(api_key="k", base_url=f"{openai_fake.url}/v1", model="whisper-1")
+        service.add_event_handler("on_error", lambda _, error: errors.append(error.exception))
+        segment = (VADUserStartedSpeakingFrame(), *[sound(0.2)] * 3, VADUserStoppedSpeakingFrame())
+        asyncio.run(ran(service, *segment * 2, None, until=lambda: errors))
+        assert money.reserved_usd == 0
+    assert [type(error) for error in errors] == [BudgetExceeded]
+    assert len(openai_fake.uploads) == len(billed(spans, "speech_to_text")) == 1
+    (bill,) = billed(spans, "speech_to_text")
+    assert money.spent_usd == Decimal(str(bill[names.AUDIO_INPUT_SECONDS])) / 100
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
 
 
 def speaker(fake: OpenAIFake, **options) -> OpenAITTSService:

@@ -12,7 +12,6 @@ LiveKit's Deepgram plugin adds the socket's idle time to its figure at close (li
 is reported than the recogniser was given.
 """
 
-import sys
 import weakref
 from collections import deque
 from contextvars import ContextVar
@@ -29,8 +28,9 @@ from callfare.calls.span import CallRequest, is_call_seen, watch_calls
 from callfare.calls.wrapping import Wrapper
 from callfare.ending import before_the_end
 from callfare.guard import quietly
-from callfare.instrumentation.livekit import _call, _open
+from callfare.instrumentation.livekit import _call, _listen, _open
 from callfare.instrumentation.livekit._realtime import is_realtime, record, record_usage
+from callfare.instrumentation.livekit._requests import conventional, request_of_metrics, request_of_recogniser
 from callfare.instrumentation.livekit.package import _instruments  # pyright: ignore[reportPrivateUsage]
 from callfare.instrumentor import CallfareInstrumentor, Wrap
 
@@ -61,8 +61,8 @@ def _emit(tracer: Tracer) -> Wrapper:
             try:
                 return wrapped(*args, **kwargs)
             finally:
-                record_usage(tracer, args[1], lambda provider: _conventional(provider) or provider)
-        session = _listen(tracer, instance, args[1])
+                record_usage(tracer, args[1], lambda provider: conventional(provider) or provider)
+        session = _hear(tracer, instance, args[1])
         if session is None:
             return wrapped(*args, **kwargs)
         token = _current_session.set(session)
@@ -75,7 +75,7 @@ def _emit(tracer: Tracer) -> Wrapper:
 
 
 @quietly
-def _listen(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
+def _hear(tracer: Tracer, emitter: Any, event: Any) -> Session | None:
     """Process an event. Return the session where it is a recogniser's first report of some audio, else None."""
     kind = getattr(event, "type", "")
     if kind == "stt_metrics":
@@ -96,7 +96,7 @@ def _record(tracer: Tracer, recogniser: Any, metrics: Any) -> Session | None:
     if any(known is metrics for known in _seen_metrics):
         return None
     _seen_metrics.append(metrics)
-    session = _session_of(tracer, recogniser, _request(recogniser, metrics))
+    session = _session_of(tracer, recogniser, request_of_metrics(recogniser, metrics))
     if is_call_seen("speech_to_text"):
         session.set(names.USAGE_BILLABLE, value=False)
     if metrics.audio_duration or not metrics.input_tokens:  # a realtime model's transcription is billed by tokens
@@ -117,7 +117,13 @@ def _session_of(tracer: Tracer, recogniser: Any, request: CallRequest) -> Sessio
         # The context from before the watch: our own session must not pass for a vendor's.
         outer = context_api.get_value(_OUTER)
         context = outer if isinstance(outer, Context) else None
-        session = _sessions[recogniser] = Session.open(tracer, request, context=context)
+        session = _sessions[recogniser] = Session.open(
+            tracer,
+            request,
+            context=context,
+            is_held=not is_call_seen("speech_to_text"),
+            offer=_listen.reserved_for(recogniser),
+        )
         LiveKitInstrumentor().wrap_late(type(recogniser), _GOODBYE, tracer)
     return session
 
@@ -162,8 +168,8 @@ def _push_frame(_tracer: Tracer) -> Wrapper:
 @quietly
 def _give(stream: Any, frame: Any) -> None:
     recogniser = stream._stt  # noqa: SLF001 - LiveKit offers no other way
-    if type(recogniser).__name__.endswith("Adapter"):
-        return  # passes it on to one that is given it again
+    if _listen.is_adapter(recogniser):
+        return
     given = _given.get(recogniser)
     if given is None:
         given = _given[recogniser] = _Given()
@@ -177,38 +183,12 @@ def _report_the_rest(tracer: Tracer) -> None:
         session = _sessions.get(recogniser)
         if rest > 0 and (session is None or session.is_open):
             if session is None:
-                request = CallRequest(
-                    operation="speech_to_text",
-                    provider=_provider(str(getattr(recogniser, "provider", ""))),
-                    model=str(getattr(recogniser, "model", "")),
-                    attributes={names.REQUEST_STREAM: True},
-                )
-                session = Session.open(tracer, request, context=given.context)
+                request = request_of_recogniser(recogniser)
+                session = Session.open(tracer, request, context=given.context, is_held=False)  # it ends here
                 _sessions[recogniser] = session
             given.reported += rest
             session.source = "estimated"
             session.add_seconds(rest)
-
-
-def _request(recogniser: Any, metrics: Any) -> CallRequest:
-    metadata = metrics.metadata
-    return CallRequest(
-        operation="speech_to_text",
-        provider=_provider(str(getattr(metadata, "model_provider", "") or getattr(recogniser, "provider", ""))),
-        model=str(getattr(metadata, "model_name", "") or getattr(recogniser, "model", "")),
-        attributes={names.REQUEST_STREAM: bool(metrics.streamed)},
-    )
-
-
-def _provider(name: str) -> str:
-    return _conventional(name.lower()) or name.lower()
-
-
-@quietly
-def _conventional(provider: str) -> str:
-    """Return the provider of a host: OpenAI's plugin and those built on it name the host that they connect to."""
-    name_of = getattr(sys.modules.get("livekit.agents.telemetry.trace_types"), "gen_ai_provider_name", None)
-    return str(name_of(provider)) if name_of is not None and "." in provider else provider
 
 
 def _watching() -> Context:
@@ -232,10 +212,10 @@ def _stream_init(_tracer: Tracer) -> Wrapper:
 def _recognize(_tracer: Tracer) -> Wrapper:
     """Wrapper of `STT.recognize`, one request for one piece of audio."""
 
-    async def wrapper(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         token = context_api.attach(_watching())
         try:
-            return await wrapped(*args, **kwargs)
+            return await _listen.run_recognition(wrapped, instance, args, kwargs)
         finally:
             context_api.detach(token)
 
@@ -267,6 +247,7 @@ class LiveKitInstrumentor(CallfareInstrumentor):
     wraps: ClassVar[tuple[Wrap, ...]] = (
         Wrap("livekit.rtc.event_emitter", "EventEmitter.emit", _emit),
         Wrap("livekit.agents.stt.stt", "RecognizeStream.__init__", _stream_init),
+        Wrap("livekit.agents.stt.stt", "RecognizeStream._main_task", _listen.main_task),
         Wrap("livekit.agents.stt.stt", "RecognizeStream.push_frame", _push_frame),
         Wrap("livekit.agents.stt.stt", "STT.recognize", _recognize),
         Wrap("livekit.agents.voice.agent_session", "AgentSession.start", _call.session_start),

@@ -11,6 +11,7 @@ sends it. So whether our span is billed is decided again at every report, after 
 
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
 from callfare import attributes as names
+from callfare.calls.admission import Offer, gate_in, with_offer
+from callfare.calls.running import first_part, offer_by_framework
 from callfare.calls.session import Session
 from callfare.calls.span import watch_calls
 from callfare.calls.wrapping import Wrapper
@@ -53,15 +56,40 @@ class _BillableWatch:
         """The one that audio was last sent by."""
         self.counts_itself = False
         """Whether Pipecat lets us count each piece; its reports then add nothing."""
+        self.offer: Offer | None = None
+        """What the budgets hold for audio of which the session does not know yet."""
 
     def open_session(self, tracer: Tracer, service: Any) -> Session:
         """Return the session; open one where there is none."""
         if self.session is None or not self.session.is_open:
-            self.session = Session.open(
-                tracer, request_of(service, _OPERATION), context=self.outer, is_held=_OPERATION not in self._seen
-            )
+            # Where each piece is a request, a vendor's span of the first one is seen only after it: see `keep`.
+            is_held = _OPERATION not in self._seen and not is_segmented(service)
+            request = request_of(service, _OPERATION)
+            self.session = Session.open(tracer, request, context=self.outer, is_held=is_held, offer=self.offer)
         self.mark_not_billable()
         return self.session
+
+    def ask(self, service: Any, seconds: Decimal | None) -> None:
+        """Reserve for what is about to be sent, an interval where its length is not known. Raises `BudgetExceeded`."""
+        if gate_in(self.outer) is None:
+            return
+        request = replace(request_of(service, _OPERATION), meter=names.AUDIO_INPUT_SECONDS)
+        known = first_part(request) if not seconds else replace(request, quantities={request.meter: seconds})
+        self.offer = offer_by_framework(known, self.inner)
+        if self.session is not None and self.session.is_open and not is_segmented(service):
+            self.give_back()  # it connects again, and holds an interval already
+
+    def keep(self) -> None:
+        """Let the session hold what was reserved for a piece, unless a vendor's span was seen."""
+        if self.session is not None and _OPERATION not in self._seen:
+            self.session.keep(self.offer)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give back what nobody took."""
+        offer, self.offer = self.offer, None
+        if offer is not None:
+            offer.give_back()
 
     def mark_not_billable(self) -> None:
         """Leave the bill to the vendor's span, if there is one."""
@@ -90,6 +118,7 @@ def stt_init(tracer: Tracer) -> Wrapper:
         replace_method(instance, "run_stt", lambda run: _listening_generator(tracer, instance, run))
         for connects in ("setup", "start"):
             replace_method(instance, connects, lambda method: _listening_call(instance, method))
+        replace_method(instance, "_connect", lambda method: _connecting_call(instance, method))
 
     return wrapper
 
@@ -141,6 +170,8 @@ def _count_usage(tracer: Tracer, service: Any, usage: Any) -> None:
 
 def _listening_generator(tracer: Tracer, service: Any, run: Any) -> Any:
     async def run_stt(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        if is_segmented(service):
+            _ask_for_piece(service)
         sent = _begin_sending(tracer, service)
         source = run(*args, **kwargs)
         try:
@@ -195,16 +226,50 @@ def _listening_call(service: Any, method: Any) -> Any:
     return call
 
 
+def _connecting_call(service: Any, method: Any) -> Any:
+    """Ask the budgets before a recogniser connects.
+
+    One that is refused does not, and is what Pipecat calls unusable: it gets no audio, the application gets the error
+    as that of any service that cannot work, and the rest of the pipeline goes on.
+    """
+    connect = _listening_call(service, method)
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            _watch_of(service).ask(service, None)
+        except Exception as error:  # noqa: BLE001 - `BudgetExceeded`, which Pipecat has its own way to report
+            await service.push_error(str(error), exception=error, force_treat_as_permanent=True)
+            return None
+        return await connect(*args, **kwargs)
+
+    return call
+
+
+def _ask_for_piece(service: Any) -> None:
+    """Reserve for the piece that is sent next. Raises `BudgetExceeded`, which Pipecat reports as an error."""
+    watch = _watch_of(service)
+    try:
+        watch.ask(service, watch.recorded[0] if watch.recorded else None)
+    except Exception:
+        if watch.recorded:
+            watch.recorded.popleft()  # it stays here
+        raise
+
+
 @quietly
 def _inner_context(service: Any) -> Context:
-    return _watch_of(service).inner
+    watch = _watch_of(service)
+    return watch.inner if watch.offer is None else with_offer(watch.offer, watch.inner)
 
 
 @quietly
 def _has_asked(service: Any, seconds: Decimal | None) -> None:
     if is_connected(service) is False:
         _take_back(service, seconds)
-    _watch_of(service).mark_not_billable()
+    watch = _watch_of(service)
+    watch.mark_not_billable()
+    if is_segmented(service):
+        watch.keep()
 
 
 def stt_cleanup(tracer: Tracer) -> Wrapper:
@@ -222,6 +287,7 @@ def stt_cleanup(tracer: Tracer) -> Wrapper:
 @quietly
 def _goodbye(tracer: Tracer, service: Any) -> None:
     watch = _watch_of(service)
+    watch.give_back()
     if not is_segmented(service):
         _went_out(tracer, service, watch)
     if watch.session is not None:
