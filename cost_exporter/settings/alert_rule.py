@@ -93,7 +93,7 @@ class AlertRule(Part):
     prices_old_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """With `prices_old`: after how many days without a check prices are old. Unset: 30."""
     lag_messages: Annotated[int, Field(ge=1)] | None = None
-    """With `kafka_lag`: how many messages of a topic may wait for `callfare consume`. Unset: 10,000."""
+    """With `kafka_lag`: how many messages of a topic may wait for one `callfare consume`. Unset: 10,000."""
     secret: Secret | None = None
     """Of a webhook: `whsec_` and 24 to 64 bytes in base64, by which messages are signed. `${NAME}` as for the URL."""
     allow_private: bool = False
