@@ -60,7 +60,7 @@ def spend_page(web: Web, access: Access, request: Request) -> dict[str, Any]:
         "before": f"{before.since:%Y-%m-%d} to {before.until:%Y-%m-%d}",
         "is_by_time": is_by_time,
         "quantities": [(name, words) for name, words in _QUANTITIES if any(getattr(group, name) for group in shown)],
-        "rows": _rows(report, shown, now, is_by_time=is_by_time),
+        "rows": _rows(report, shown, now.total_cost_usd, is_by_time=is_by_time),
         "more": len(ordered) - len(shown),
         "exports": [(form, link("/v1/costs", exported, format=form)) for form in ("csv", "ndjson", "json")],
         "this_month": link("/spend", asked, start_date=web.today().replace(day=1).isoformat(), end_date=""),
@@ -83,7 +83,7 @@ def _without_groups(spend: Spend) -> Spend:
 
 
 def _rows(
-    report: ComparedSpend, shown: tuple[SpendGroup, ...], now: Spend, *, is_by_time: bool
+    report: ComparedSpend, shown: tuple[SpendGroup, ...], total_cost_usd: Decimal, *, is_by_time: bool
 ) -> list[dict[str, Any]]:
     before = {group.keys: group for group in report.previous.groups}
     places = column_places([*(group.cost_usd for group in shown), *(group.cost_usd for group in before.values())])
@@ -95,7 +95,7 @@ def _rows(
             {
                 "keys": [_key(key) for key in group.keys],
                 "cost": at_least(group.cost_usd, group.unpriced_count, places),
-                "share": percent(group.cost_usd or Decimal(0), now.total_cost_usd),
+                "share": percent(group.cost_usd or Decimal(0), total_cost_usd),
                 "bar": int(1000 * (group.cost_usd or Decimal(0)) / most) if most else 0,
                 "previous": "" if is_by_time or then is None else at_least(then.cost_usd, then.unpriced_count, places),
                 "change": "" if is_by_time else _change(group, then, places),

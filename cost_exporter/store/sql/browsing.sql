@@ -14,11 +14,7 @@ from (
     and (%(name)s::text is null or position(lower(%(name)s) in lower(workflow_name)) > 0)
     and (%(outcome)s::text is null or outcome = %(outcome)s)
     and (not %(only_unpriced)s or unpriced_count > 0)
-    and ((%(user)s::text is null and %(api_key)s::text is null) or exists (
-      select from callfare.cost_record as call
-      where call.trace_id = workflow.trace_id and call.tenant_id = workflow.tenant_id
-        and (%(user)s::text is null or call.user_id = %(user)s)
-        and (%(api_key)s::text is null or call.api_key_id = %(api_key)s)))
+    and {among}
     and {seek}
   order by {order}
   limit %(count)s
@@ -31,6 +27,22 @@ cross join lateral (
   where each.trace_id = listed.trace_id and each.namespace = listed.namespace and each.tenant_id = listed.tenant_id
 ) as used
 order by {order};
+
+-- traces_of_caller --
+-- The traces with a call of a user or an API key, if they are few: one more than `count` shows that they are not.
+select distinct trace_id from callfare.cost_record
+where started_at >= %(since)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+  and (%(trace_id)s::uuid is null or trace_id = %(trace_id)s)
+  and (%(user)s::text is null or user_id = %(user)s) and (%(api_key)s::text is null or api_key_id = %(api_key)s)
+limit %(count)s + 1;
+
+-- workflows_of_caller --
+-- The condition on a workflow that a user or an API key has a call in it.
+exists (
+  select from callfare.cost_record as call
+  where call.trace_id = workflow.trace_id and call.tenant_id = workflow.tenant_id
+    and (%(user)s::text is null or call.user_id = %(user)s)
+    and (%(api_key)s::text is null or call.api_key_id = %(api_key)s));
 
 -- call_list --
 -- The provider calls of a period that fit a filter, duplicates included, in order of time.
@@ -91,27 +103,33 @@ where started_at >= %(since)s and started_at < %(until)s and request_count > 0 a
 
 -- unpriced_list --
 -- What has no cost, or only a part of it, by model and reason, the most frequent first, with the newest call of each.
+-- By tenant first: counting distinct tenants would sort every one of these calls.
 select
   grouped.provider, grouped.model, grouped.operation, grouped.status, grouped.request_count, grouped.tenant_count,
   grouped.first_seen_at, grouped.last_seen_at, newest.trace_id, newest.span_id, newest.usage, newest.issues
 from (
-  select
-    provider, model, operation, status, count(*) as request_count, count(distinct tenant_id) as tenant_count,
-    min(started_at) as first_seen_at, max(started_at) as last_seen_at,
-    max(array[to_char(started_at, 'YYYY-MM-DD HH24:MI:SS.US'), trace_id::text, span_id, tenant_id]) as newest
-  from callfare.cost_record
-  where status in ('unpriced', 'partial', 'no_usage', 'invalid')
-    and started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+  select provider, model, operation, status, sum(request_count)::bigint as request_count, count(*) as tenant_count,
+    min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at
+  from (
+    select provider, model, operation, status, tenant_id, count(*) as request_count,
+      min(started_at) as first_seen_at, max(started_at) as last_seen_at
+    from callfare.cost_record
+    where status in ('unpriced', 'partial', 'no_usage', 'invalid')
+      and started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
+    group by provider, model, operation, status, tenant_id
+  ) as of_tenant
   group by provider, model, operation, status
-  order by count(*) desc, provider, model, operation, status
+  order by sum(request_count) desc, provider, model, operation, status
   limit %(count)s
 ) as grouped
-join lateral (
+cross join lateral (
   select * from callfare.cost_record as call
-  where call.trace_id = grouped.newest[2]::uuid and call.span_id = grouped.newest[3]
-    and call.tenant_id = grouped.newest[4]
+  where call.status in ('unpriced', 'partial', 'no_usage', 'invalid') and call.started_at = grouped.last_seen_at
+    and call.provider = grouped.provider and call.model = grouped.model and call.operation = grouped.operation
+    and call.status = grouped.status and (%(tenant)s::text is null or call.tenant_id = %(tenant)s)
+  order by call.trace_id desc, call.span_id desc, call.tenant_id desc
   limit 1
-) as newest on true
+) as newest
 order by grouped.request_count desc, grouped.provider, grouped.model, grouped.operation, grouped.status;
 
 -- margin_of_period --

@@ -50,10 +50,10 @@ from (
       select from callfare.trace
       where trace.trace_id = total.trace_id and trace.namespace = total.namespace and trace.tenant_id = total.tenant_id
         and (coalesce(trace.workflow_id, trace.workflow_name) is not null or trace.revenue_usd is not null)))
-  order by ended_at - started_at desc nulls last, cost_usd desc, started_at desc, trace_id, tenant_id, namespace
+  order by coalesce(ended_at - started_at, interval '0') desc, cost_usd desc, started_at desc, trace_id, tenant_id, namespace
   limit %(count)s
 ) as chosen join callfare.workflow_cost using (trace_id, namespace, tenant_id)
-order by ended_at - started_at desc nulls last, total_cost_usd desc, started_at desc, trace_id, tenant_id, namespace;
+order by coalesce(ended_at - started_at, interval '0') desc, total_cost_usd desc, started_at desc, trace_id, tenant_id, namespace;
 
 -- top_by_unpriced --
 -- The workflows of a period with most unpriced calls.
@@ -117,7 +117,7 @@ select scope, split_part(issue, ': ', 1) as kind, split_part(split_part(issue, '
   count(*) as record_count, max(started_at) as last_seen_at
 from callfare.cost_record, jsonb_array_elements_text(issues) as each (issue)
 where started_at >= %(since)s and started_at < %(until)s and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-  and (issue like 'unread_usage: %%' or issue like 'looks_like_a_call: %%')
+  and issues <> '[]' and (issue like 'unread_usage: %%' or issue like 'looks_like_a_call: %%')
 group by 1, 2, 3
 order by record_count desc, scope, kind, attributes
 limit %(count)s;
