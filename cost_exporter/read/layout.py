@@ -5,11 +5,12 @@ done to a span that has nothing to do with cost.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 from cost_exporter.read.dialects import CONVENTIONS, DIALECTS
 from cost_exporter.read.fields.identity import IDENTITY_FLAGS, IDENTITY_TEXTS
-from cost_exporter.read.fields.reading import AttributeLayout, Dialect, Keys, RuledScope
+from cost_exporter.read.fields.reading import AttributeLayout, Dialect, EncodedValues, Keys, RuledScope
 from cost_exporter.read.timing import TIMING_KEYS
 from cost_exporter.read.vocabulary.aliases import (
     ATTRIBUTION_KEYS,
@@ -149,13 +150,15 @@ class ScopeLayouts:
             dialect=dialect,
             operation=operation,
             may_be_call=not rule.is_never_billed and (bool(containers or unread) or not _MARKERS.isdisjoint(present)),
-            attribution_keys=tuple(key for _, keys in places for key in keys),
             attribution_places=places,
+            attribution_values=_values_of(tuple(key for _, keys in places for key in keys)),
             attributions={},
-            identity_keys=(
-                *(key for name in IDENTITY_TEXTS for key in texts.get(name, ())),
-                *texts.get("host", ())[:1],
-                *(key for name in IDENTITY_FLAGS for key in flags.get(name, ())),
+            identity_values=_values_of(
+                (
+                    *(key for name in IDENTITY_TEXTS for key in texts.get(name, ())),
+                    *texts.get("host", ())[:1],
+                    *(key for name in IDENTITY_FLAGS for key in flags.get(name, ())),
+                )
             ),
             identities={},
             quantities=quantities,
@@ -200,6 +203,13 @@ def _unread(names: frozenset[str]) -> tuple[tuple[tuple[str, UsageName], ...], K
     containers = tuple(sorted(name for name in names if holds_usage(name)))
     judged = ((name, usage_name(name)) for name in sorted(names.difference(containers)))
     return tuple((name, meaning) for name, meaning in judged if meaning is not None), containers
+
+
+def _values_of(keys: Keys) -> EncodedValues:
+    """Return a function that takes the values of these attributes. For several it is one in C."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda attributes: tuple([attributes[key] for key in keys])
 
 
 def _is_cached(quantity: str) -> bool:

@@ -48,7 +48,7 @@ def attribution_of(attributes: EncodedAttributes, layout: AttributeLayout) -> At
 
     Raises `UnreadableValue`.
     """
-    encoded = tuple([attributes[key] for key in layout.attribution_keys])
+    encoded = layout.attribution_values(attributes)
     attribution = layout.attributions.get(encoded)
     if attribution is None:
         attribution = _attribution(SpanAttributes(attributes), layout.attribution_places)

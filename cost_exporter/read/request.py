@@ -134,7 +134,7 @@ class _Reader:
         scope = scope_spans.scope
         add_link, may_claim = self._links.append, self._counts_claims and origin.tenant_claim is not None
         weighs_order = bool(self._streamed_spans) and layouts.scope.rule.overcounts_streams
-        names_before: list[str] = []
+        names: list[str] | None = None
         layout: AttributeLayout | None = None
         for span in scope_spans.spans:
             try:
@@ -144,11 +144,11 @@ class _Reader:
                     continue
                 is_root = len(parent_span_id) != 8 or parent_span_id == _NO_SPAN_ID  # noqa: PLR2004 - as above
                 attributes = span.attributes
-                names = list(attributes)
-                # Neighbours are alike, and to see that is cheaper than to look names up.
-                if names != names_before or weighs_order:
+                # Neighbours are alike, and to see that is cheaper than to list names and look them up.
+                if names is None or not _has_names(attributes, names) or weighs_order:
+                    names = list(attributes)
                     is_streamed = weighs_order and span_id in self._streamed_spans
-                    layout, names_before = layouts.layout_for(names, is_streamed=is_streamed), names
+                    layout = layouts.layout_for(names, is_streamed=is_streamed)
                 if layout is None and not is_root and not may_claim:
                     add_link(plain_link(trace_id, span_id, parent_span_id))
                 else:
@@ -170,7 +170,7 @@ class _Reader:
         origin: Origin,
     ) -> None:
         attribution = (
-            attribution_of(attributes, layout) if layout is not None and layout.attribution_keys else NO_ATTRIBUTION
+            attribution_of(attributes, layout) if layout is not None and layout.attribution_places else NO_ATTRIBUTION
         )
         if self._counts_claims:
             attribution = self._without_claim(attribution, origin)
@@ -252,3 +252,13 @@ class _Reader:
 
     def _refuse(self, span: wire.Span, scope: wire.Scope, resource: wire.Resource, reason: str, detail: str) -> None:
         self._dead_letters.append(dead_letter_of(span, scope, resource, reason=reason, detail=detail))
+
+
+def _has_names(attributes: wire.EncodedAttributes, names: list[str]) -> bool:
+    """Return whether attributes have these names and no others."""
+    if len(attributes) != len(names):
+        return False
+    for name in names:  # noqa: SIM110 - a generator costs more
+        if name not in attributes:
+            return False
+    return True

@@ -40,7 +40,7 @@ _NAMES_LENGTH_MAX: Final = 65_536
 
 def identity_of(layout: AttributeLayout, attributes: EncodedAttributes) -> CallIdentity:
     """Return what the words of a span mean. Raises `UnreadableValue`."""
-    encoded = tuple([attributes[key] for key in layout.identity_keys])
+    encoded = layout.identity_values(attributes)
     identity = layout.identities.get(encoded)
     if identity is None:
         identity = _resolve_identity(layout, SpanAttributes(attributes))

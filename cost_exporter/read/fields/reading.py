@@ -15,15 +15,27 @@ from cost_exporter.domain.attribution import Attribution
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.domain.span import Call
 from cost_exporter.read.otlp.values import count_of, flag_of, is_empty, number_of, text_of
-from cost_exporter.read.otlp.wire import Attributes, Span
+from cost_exporter.read.otlp.wire import Attributes, EncodedAttributes, Span
 from cost_exporter.read.vocabulary.names import Names
 from cost_exporter.read.vocabulary.scopes import ScopeRule
 from cost_exporter.read.vocabulary.usage_names import UsageName
 
-__all__ = ["NO_KEYS", "AttributeLayout", "CallIdentity", "Dialect", "Keys", "Origin", "Reading", "RuledScope"]
+__all__ = [
+    "NO_KEYS",
+    "AttributeLayout",
+    "CallIdentity",
+    "Dialect",
+    "EncodedValues",
+    "Keys",
+    "Origin",
+    "Reading",
+    "RuledScope",
+]
 
 Keys = tuple[str, ...]
 NO_KEYS: Final[Keys] = ()
+EncodedValues = Callable[[EncodedAttributes], tuple[bytes, ...]]
+"""Takes the values of certain attributes from a span that has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,12 +258,12 @@ class AttributeLayout:
     operation: Callable[[Reading], str | None] | None
     """The dialect's, where it has something to say of such spans."""
     may_be_call: bool
-    attribution_keys: Keys
     attribution_places: tuple[tuple[int, Keys], ...]
     """(position in `Attribution`, names)."""
+    attribution_values: EncodedValues
     attributions: dict[tuple[bytes, ...], Attribution]
     """Memo: the meaning of these attributes, by their encoded values."""
-    identity_keys: Keys
+    identity_values: EncodedValues
     """Of words and of flags."""
     identities: dict[tuple[bytes, ...], CallIdentity]
     """Memo: the meaning of these texts and flags, by their encoded values."""
