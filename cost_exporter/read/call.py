@@ -6,6 +6,7 @@ span. Everything else only links other spans.
 """
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -31,6 +32,7 @@ from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
 __all__ = ["read_call"]
 
 _CLIENT: Final = 3
+_ISSUES_MAX: Final = 32
 _GUESSES: Final = (
     ("characters", "text_to_speech"),
     ("audio_seconds", "speech_to_text"),
@@ -144,8 +146,8 @@ def _complete(reading: Reading) -> None:
 def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     identity, origin, span = reading.identity, reading.origin, reading.span
     names = identity.names
-    if reading.issues:  # they quote names of attributes, and of members of JSON objects
-        reading.issues[:] = map(clean_text, reading.issues)
+    if reading.issues:
+        reading.issues[:] = _presentable(reading.issues)
     failure = failure_of(reading)
     cost, session, phone_call_id, producer, reservation_id = NO_COST, _NO_SESSION, "", _NO_PRODUCER, ""
     if not reading.layout.is_plain:
@@ -237,6 +239,12 @@ def _call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call:
     if reading.layout.has_template and not reading.is_look_alike and _is_template(call, reading.scope.rule):
         identity.template = call
     return call
+
+
+def _presentable(issues: Sequence[str]) -> list[str]:
+    """Return issues clean, for they quote names of attributes and members of objects; and a bounded number of them."""
+    shown = [clean_text(issue) for issue in issues[:_ISSUES_MAX]]
+    return shown if len(issues) <= _ISSUES_MAX else [*shown, f"more_issues: {len(issues) - _ISSUES_MAX}"]
 
 
 def _is_template(call: Call, rule: ScopeRule) -> bool:

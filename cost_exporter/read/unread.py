@@ -13,14 +13,13 @@ from typing import Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Reading, UsageObject
 from cost_exporter.read.fields.usage_containers import may_hold_usage
+from cost_exporter.read.fields.vendor_usage import PLACE
 from cost_exporter.read.otlp.values import flag_of, number_of
 from cost_exporter.read.vocabulary.usage_names import UsageName, is_cache_hit, may_show_value, usage_name
 
 __all__ = ["name_unread_usage"]
 
 _NAME_LENGTH_MAX: Final = 80
-_PLACE: Final = re.compile(r"\.\d+(?=\.)")
-"""Of an object in a list: `iterations.0.input_tokens`."""
 _LIST_AND_PLACE: Final = re.compile(r"(?:^|(?<=\.))[^.]+\.\d+\.")
 
 
@@ -47,29 +46,23 @@ def name_unread_usage(reading: Reading) -> None:
 
 def _judge_object(reading: Reading, found: UsageObject) -> None:
     """Name the numbers of a usage object that nobody reads, and those that say more than was read."""
-    sums = _sums_of_lists(found.leaves)
+    unplaced = {path: PLACE.sub("", path) for path in found.leaves if PLACE.search(path)}
+    sums: dict[str, Quantity] = dict.fromkeys(unplaced.values(), 0)
+    for path, name in unplaced.items():
+        sums[name] += found.leaves[path]
     for path, number in found.leaves.items():
-        meaning = usage_name(path, is_in_container=True)
+        meaning = usage_name(unplaced.get(path, path), is_in_container=True)
         if meaning is None:
             continue
         read = [reading.quantities[quantity] for quantity in meaning.says if quantity in reading.quantities]
         if path in found.read:
             if read and number > max(read):
                 _judge(reading, f"{found.name}.{path}", number, meaning)
-        elif path not in sums:
+        elif path not in unplaced:
             _judge(reading, f"{found.name}.{path}", number, meaning)
-        elif sums[path] != _beside_list(path, found.leaves):
+        elif sums[unplaced[path]] != _beside_list(path, found.leaves):
             # Of several rounds: more than was read, for all that is known.
             _judge(reading, f"{found.name}.{path}", number, UsageName("", meaning.says))
-
-
-def _sums_of_lists(leaves: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
-    """Return for each number in a list of objects the sum of its like in all of them."""
-    unplaced = {path: _PLACE.sub("", path) for path in leaves if _PLACE.search(path)}
-    sums: dict[str, Quantity] = dict.fromkeys(unplaced.values(), 0)
-    for path, name in unplaced.items():
-        sums[name] += leaves[path]
-    return {path: sums[name] for path, name in unplaced.items()}
 
 
 def _beside_list(path: str, leaves: Mapping[str, Quantity]) -> Quantity | None:

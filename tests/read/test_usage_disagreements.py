@@ -53,9 +53,9 @@ def test_the_ai_sdk_hands_on_at_which_price_anthropic_answered(
     assert found.usage.is_estimated is bool(issues)
 
 
-@pytest.mark.parametrize("count", [1, 2, 12, 40])
+@pytest.mark.parametrize("count", [1, 2, 12, 150])
 def test_rounds_that_add_up_are_no_more_than_their_sum(count: int) -> None:
-    """However many there are, and however deep in them a number is."""
+    """However many there are, before or after their sum, and however deep in them a number is."""
     one = {"type": "message", "input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 7}
     rounds = [{**one, "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 3}}] * count
     usage: dict[str, Any] = {
@@ -72,7 +72,8 @@ def test_rounds_that_add_up_are_no_more_than_their_sum(count: int) -> None:
     found = call({**CLAUDE, "foo.usage": json.dumps(short)})
     place = "foo.usage.iterations.0.cache_creation.ephemeral_5m_input_tokens = 4"
     assert found.issues[0] == f"unread_usage: {place}"
-    assert (len(found.issues), found.usage.is_incomplete) == (count, True)
+    assert (len(found.issues), found.usage.is_incomplete) == (min(count, 33), True)
+    assert (found.issues[-1] == f"more_issues: {count - 32}") is (count > 32)
 
 
 def test_the_sum_of_rounds_may_stand_outside_of_their_object() -> None:
@@ -173,6 +174,22 @@ def test_a_usage_object_that_stands_twice_on_a_span_is_one() -> None:
     found = call({**first, "llm.response_metadata": other})
     assert found.issues == ("unread_usage: llm.response_metadata.usage_metadata.tool_use_prompt_token_count = 9",)
     assert found.usage.is_incomplete
+
+
+def test_what_googles_tools_asked_is_in_an_input_that_has_room_for_it() -> None:
+    """57 is the prompt and what the tools asked; 50 is the prompt alone, and then 7 more were used."""
+    usage = json.dumps({"prompt_token_count": 50, "candidates_token_count": 5, "tool_use_prompt_token_count": 7})
+    counted = {**GEMINI, f"{USAGE}output_tokens": 5, "foo.usage_metadata": usage}
+    assert call({**counted, f"{USAGE}input_tokens": 57}).issues == ()
+    assert call({**counted, f"{USAGE}input_tokens": 50}).usage.is_incomplete
+
+
+def test_no_number_of_rounds_hides_the_totals_beside_them() -> None:
+    """What is cut off makes the record partial, but its totals are read."""
+    usage = {"iterations": [{"input_tokens": 1, "output_tokens": 1, "foo_tokens": 1}] * 4000}
+    found = call({**CLAUDE, "foo.usage": json.dumps({**usage, "input_tokens": 4000, "output_tokens": 4000})})
+    assert found.usage.quantities == {"input_tokens": 4000, "output_tokens": 4000}
+    assert (found.usage.is_incomplete, len(found.issues)) == (True, 33)
 
 
 def test_a_place_that_is_stated_twice_is_named_once() -> None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
@@ -20,6 +21,7 @@ from cost_exporter.read.otlp.wire import AnyValue
 
 __all__ = [
     "JSON_LENGTH_MAX",
+    "PLACE",
     "READ_PATHS",
     "add_leaves",
     "json_list",
@@ -37,6 +39,11 @@ JSON_LENGTH_MAX: Final = 256 * 1024
 _REPR_LENGTH_MAX: Final = 8 * 1024
 _REPR_BRACKETS_MAX: Final = 64
 _LEAVES_MAX: Final = 256
+_LISTED_LEAVES_MAX: Final = 1024
+"""Of objects in lists, such as the rounds of an answer. They take no room from the totals beside them."""
+_WALKED_MAX: Final = 4096
+PLACE: Final = re.compile(r"\.\d+(?=\.)")
+"""Of an object in a list: `iterations.0.input_tokens`."""
 _DEPTH_MAX: Final = 5
 
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
@@ -188,7 +195,7 @@ def read_usage(reading: Reading, name: str, usage: object) -> None:
     """Take what a vendor's usage object says beyond the attributes; what it says and nobody reads is named later."""
     if isinstance(usage, Mapping):
         leaves = usage_leaves(cast("Mapping[str, object]", usage))
-        is_whole = "output_tokens" not in reading.quantities or _was_read(reading, _TOOL_PROMPT, leaves)
+        is_whole = "output_tokens" not in reading.quantities or _was_tool_prompt_read(reading, leaves)
         add_leaves(reading.quantities, leaves)
         if reading.has_input_cached is None:
             reading.has_input_cached = _has_input_cached(reading.quantities, leaves)
@@ -217,11 +224,16 @@ def _has_output_thoughts(quantities: Mapping[str, Quantity], leaves: Mapping[str
     return {candidates + thoughts: True, candidates: False}.get(quantities.get("output_tokens", 0))
 
 
-def _was_read(reading: Reading, path: str, leaves: Mapping[str, Quantity]) -> bool:
-    """Return whether another usage object of the span states the same number there, and it was read from that one."""
-    number = leaves.get(path)
-    others = (found.leaves.get(path) for found in reading.usage_objects or () if path in found.read)
-    return number is not None and number in others
+def _was_tool_prompt_read(reading: Reading, leaves: Mapping[str, Quantity]) -> bool:
+    """Return whether what Google's own tools asked is in the input, or was read from another usage object."""
+    number, own = leaves.get(_TOOL_PROMPT), _first(leaves, _INPUT_TOTALS)
+    if number is None:
+        return False
+    if own is not None and reading.quantities.get("input_tokens") == own + number:
+        return True
+    return any(
+        each.leaves.get(_TOOL_PROMPT) == number for each in reading.usage_objects or () if _TOOL_PROMPT in each.read
+    )
 
 
 _STANDARD_SPEEDS: Final = frozenset({"", "standard", "normal", "default"})
@@ -247,10 +259,12 @@ def take_terms(reading: Reading, usage: Mapping[str, object]) -> None:
 def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
     """Return the numbers in a usage object by their paths in snake case, a bounded number of them."""
     found: dict[str, Quantity] = {}
-    for path, number in _walk(usage, "", _DEPTH_MAX):
-        found.setdefault(path, number)
-        if len(found) >= _LEAVES_MAX:
-            break
+    left = {False: _LEAVES_MAX, True: _LISTED_LEAVES_MAX}
+    for path, number in islice(_walk(usage, "", _DEPTH_MAX), _WALKED_MAX):
+        is_listed = PLACE.search(path) is not None
+        if left[is_listed] and path not in found:
+            found[path] = number
+            left[is_listed] -= 1
     return found
 
 
