@@ -186,9 +186,10 @@ def test_what_googles_tools_asked_is_in_an_input_that_has_room_for_it() -> None:
 
 def test_no_number_of_rounds_hides_the_totals_beside_them() -> None:
     """What is cut off makes the record partial, but its totals are read."""
-    usage = {"iterations": [{"input_tokens": 1, "output_tokens": 1, "foo_tokens": 1}] * 4000}
-    found = call({**CLAUDE, "foo.usage": json.dumps({**usage, "input_tokens": 4000, "output_tokens": 4000})})
-    assert found.usage.quantities == {"input_tokens": 4000, "output_tokens": 4000}
+    one = {"input_tokens": 1, "output_tokens": 1, "foo_tokens": 1, "bar_tokens": 1, "baz_tokens": 1}
+    usage = {"iterations": [one] * 2000, "input_tokens": 2000, "output_tokens": 2000}
+    found = call({**CLAUDE, "foo.usage": json.dumps(usage)})
+    assert found.usage.quantities == {"input_tokens": 2000, "output_tokens": 2000}
     assert (found.usage.is_incomplete, len(found.issues)) == (True, 33)
 
 
