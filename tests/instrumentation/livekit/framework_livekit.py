@@ -298,6 +298,7 @@ def test_a_piece_that_does_not_fit_is_not_sent(spans, cent_a_second, sees_the_sd
         assert fake.request_count == 0
         with budget("0.70") as money:
             await recogniser.recognize(silence(seconds=2))
+            assert money.reserved_usd == (0 if sees_the_sdk else Decimal("0.02"))
             await recogniser.aclose()
             assert money.reserved_usd == 0
             assert money.spent_usd > 0
