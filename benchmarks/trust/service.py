@@ -1,4 +1,4 @@
-"""`callfare serve` on a PostgreSQL of its own, which the trial stops, fills and starts again."""
+"""`callfare serve` on a PostgreSQL of its own, which the trial stops, fills, sets the clock of and starts again."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 
 class Serving:
-    """The service; `address` is where it takes spans."""
+    """The service; `address` is where it takes spans, `web_address` where it answers."""
 
     def __init__(self, database_url: str, log: Path, **variables: str) -> None:
         """Start it and wait until it says where it listens."""
@@ -25,7 +25,11 @@ class Serving:
         with log.open("a") as errors:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
         assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().split()[1]
+        addresses: dict[str, str] = {}
+        while "web" not in addresses:
+            name, address = self._process.stdout.readline().split()[:2]
+            addresses[name] = address
+        self.address, self.web_address = addresses["grpc"], addresses["web"]
 
     def stop(self) -> None:
         """Let it drain."""

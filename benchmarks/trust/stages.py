@@ -16,6 +16,8 @@ from pathlib import Path
 
 import grpc
 
+from benchmarks.trust.budget_windows import BudgetWindows
+from benchmarks.trust.clock import Clock
 from benchmarks.trust.service import serving
 from cost_exporter.errors import ReceiveError
 from cost_exporter.receive.decoding.decode import Encoding, SenderIdentity, decode
@@ -35,6 +37,8 @@ OVERLOAD_SENDERS = 4
 """Of each of three tenants; each sends batches of 400 spans as fast as it is let."""
 OVERLOAD_SPANS = 400
 OVERLOAD_BATCHES = OVERLOAD_SPANS // SPANS_PER_BATCH
+STEPS_SECONDS = (3_600, 0, -3_600, 0)
+"""What the clock shows beside the time of day, in turn: forth by an hour and back, and the other way round."""
 DISK_MIB = 700
 
 
@@ -145,12 +149,37 @@ def full_disk(folder: Path, seconds: float, seed: int) -> Figures:
         return {"fillings": fillings, **_rest(clients, server.url)}
 
 
+def clock_steps(folder: Path, seconds: float, seed: int) -> Figures:
+    """Set the clock of service and database forth and back while clients send and reserve."""
+    clock, steps = Clock(folder), 0
+    with (
+        clock.for_children(),
+        serving(folder, **clock.variables) as (service, server),
+        _sending(service.address, seed) as clients,
+        BudgetWindows(service.web_address, server.url) as windows,
+    ):
+        end = time.monotonic() + seconds
+        while steps < len(STEPS_SECONDS) or time.monotonic() < end:
+            offset_seconds = STEPS_SECONDS[steps % len(STEPS_SECONDS)]
+            clock.set(offset_seconds)
+            windows.reserve(offset_seconds)
+            clients.await_progress()
+            steps += 1
+        clock.set(0)
+        figures = _rest(clients, server.url)
+        found = windows.problems()
+        for each in found:
+            print(each, file=sys.stderr)
+        return {"steps": steps, **figures, "problems": figures["problems"] + len(found)}
+
+
 STAGES: dict[str, Callable[[Path, float, int], Figures]] = {
     "kills": kills,
     "fuzz": fuzz,
     "overload": overload,
     "database_away": database_away,
     "full_disk": full_disk,
+    "clock_steps": clock_steps,
 }
 
 

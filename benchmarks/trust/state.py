@@ -18,6 +18,7 @@ TARGETS: Final[dict[str, dict[str, int]]] = {
     "overload": {"seconds": 3_600},
     "database_away": {"seconds": 3_600},
     "full_disk": {"fillings": 20},
+    "clock_steps": {"steps": 10_000},
 }
 _NAMES: Final = {
     "kills": "`kill -9` of service, workers and PostgreSQL under load",
@@ -25,6 +26,7 @@ _NAMES: Final = {
     "overload": "three tenants who send without a pause",
     "database_away": "the database away while clients send",
     "full_disk": "the database's disk full, then room again",
+    "clock_steps": "the clock of service and database set by an hour, forth and back",
 }
 _TABLE: Final = re.compile(r"(?<=<!-- trust -->\n).*?(?=\n<!-- /trust -->)", re.DOTALL)
 
