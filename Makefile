@@ -1,6 +1,6 @@
 # callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test kafka calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
+.PHONY: help demo up test kafka recovery calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
 
@@ -45,7 +45,7 @@ release: environment  ## build wheel and sdist, try both on each Python of this 
 	@$(BIN)python scripts/release.py
 
 full: environment  ## what is slow and rarely broken: once a release, its date and figures into benchmarks/RESULTS.md
-	@$(MAKE) --no-print-directory crash release bench calls kafka sdks
+	@$(MAKE) --no-print-directory crash release bench calls kafka recovery sdks
 	@$(MAKE) --no-print-directory demo DEMO=pipeline
 
 bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
@@ -54,11 +54,14 @@ bench: environment  ## measure durable spans per second beside the limit of the 
 crash: environment  ## kill the service and its PostgreSQL for ten minutes and check every digit
 	@CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
 
-trust: environment  ## kill, fuzz, overload, fill the disk; adds to the totals of the trial (TRUST_SECONDS a stage)
+trust: environment  ## kill, fuzz, overload, fill the disk, set the clock; adds to the totals of the trial (TRUST_SECONDS a stage)
 	@PYTHONPATH=. $(BIN)python -m benchmarks.trust --seconds $(or $(TRUST_SECONDS),100)
 
 kafka: environment  ## kill each of three Kafka brokers while spans come, and check every digit
 	@CALLFARE_KAFKA_BROKERS=3 $(BIN)python -m pytest tests/kafka/test_failover.py -q
+
+recovery: environment  ## recover PostgreSQL to a point in time, and fail over to standbys, as docs/operations/recovery.md says
+	@CALLFARE_RECOVERY=1 $(BIN)python -m pytest tests/examples/test_recovery.py -q
 
 sdks: environment  ## test each instrumentation with every older release of its SDK that vendors.txt lists
 	@CALLFARE_SDKS=all $(BIN)python -m pytest tests/instrumentation/test_older_sdks.py -q -n auto

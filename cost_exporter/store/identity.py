@@ -71,7 +71,7 @@ def replacements(seen: LedgerIdentity, now: LedgerIdentity) -> list[str]:
     if seen.next_transaction_id is not None and now.next_transaction_id is not None:
         gone = seen.next_transaction_id - now.next_transaction_id
         if gone > 0:
-            found.append(f"{gone} transactions that were seen are gone, and the spans acknowledged in them")
+            found.append(f"at least {gone} transactions that were seen are gone, and the spans acknowledged in them")
     return found
 
 
