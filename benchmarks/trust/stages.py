@@ -163,7 +163,8 @@ def clock_steps(folder: Path, seconds: float, seed: int) -> Figures:
             offset_seconds = STEPS_SECONDS[steps % len(STEPS_SECONDS)]
             clock.set(offset_seconds)
             windows.reserve(offset_seconds)
-            clients.await_progress()
+            for _ in range(CLIENTS + 1):  # more than are under way: one at least is received at the new time
+                clients.await_progress()
             steps += 1
         clock.set(0)
         figures = _rest(clients, server.url)
