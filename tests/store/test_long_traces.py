@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cost_exporter.domain.attribution import NO_ATTRIBUTION, Attribution
 from cost_exporter.domain.facts import Facts
+from cost_exporter.domain.settling.lineage import root_of_call
 from cost_exporter.domain.span import Call, EmitterRank, Link
 from cost_exporter.store.database.connection import connect_ledger
 from cost_exporter.store.finalise import forget_empty_traces
@@ -50,6 +51,11 @@ attributions = st.one_of(
         api_key=words,
         workflow_name=words,
         outcome=st.sampled_from([None, None, "failed"]),
+        # Drawn, they would be texts that reading cleans.
+        tier=st.none(),
+        workflow_id=st.none(),
+        revenue_amount=st.none(),
+        revenue_currency=st.none(),
     ),
 )
 parents = st.sampled_from([None, *["root", "step", "deep"] * 3, "gone", *NAMES[:6]])
@@ -120,6 +126,7 @@ def arriving(*spans: Span) -> Facts:
             span_id=each.span_id,
             parent_span_id=each.parent_span_id,
             attribution=each.attribution,
+            root=root_of_call(each) if each.parent_span_id is None else None,
         )
         for each in looks
     ]
