@@ -35,6 +35,11 @@ hypothesis.settings.load_profile("callfare")
 _numbers = count(1)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return half as many workers again as there are cores: a test often waits for a program that it starts."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of a server on which databases may be made: embedded, or that of CALLFARE_TEST_DATABASE_URL."""
