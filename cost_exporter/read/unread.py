@@ -2,8 +2,8 @@
 
 A number with a name of usage that no table reads is unread usage. If it can only be a part of a total that was read,
 the record is an estimate: a part may have a price of its own. If it may be more, the record is partial; so it is if our
-own Collector removed the number (`redaction.redacted.keys` has its name). A number that repeats one read under another
-name is neither.
+own Collector removed the number (`redaction.redacted.keys` has its name). Where it removed the service tier, the record
+is an estimate. A number that repeats one read under another name is neither.
 """
 
 import re
@@ -15,7 +15,13 @@ from cost_exporter.read.fields.reading import Reading, UsageObject
 from cost_exporter.read.fields.usage_containers import may_hold_usage
 from cost_exporter.read.fields.vendor_usage import PLACE
 from cost_exporter.read.otlp.values import flag_of, number_of
-from cost_exporter.read.vocabulary.usage_names import UsageName, is_cache_hit, may_show_value, usage_name
+from cost_exporter.read.vocabulary.usage_names import (
+    UsageName,
+    is_cache_hit,
+    is_service_tier,
+    may_show_value,
+    usage_name,
+)
 
 __all__ = ["name_unread_usage"]
 
@@ -38,8 +44,10 @@ def name_unread_usage(reading: Reading) -> None:
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = True
     for name in reading.identity.redacted:
-        reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
-        reading.has_unread_usage = reading.is_incomplete = True
+        is_tier = is_service_tier(name)
+        kind = "unpriced_term" if is_tier else "unread_usage"
+        reading.issues.append(f"{kind}: {name[:_NAME_LENGTH_MAX]} (redacted)")
+        reading.has_unread_usage, reading.is_incomplete = True, reading.is_incomplete or not is_tier
     for found in reading.usage_objects or ():
         _judge_object(reading, found)
 

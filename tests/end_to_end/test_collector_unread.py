@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from cost_exporter.prices import load_book
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.request import read_request
-from cost_exporter.read.vocabulary.usage_names import is_surely_usage
+from cost_exporter.read.vocabulary.usage_names import is_service_tier, is_surely_usage
 from tests.collector_config import layers
 from tests.end_to_end import otlp_sender
 from tests.end_to_end.binaries import needs_go
@@ -20,12 +20,20 @@ pytestmark = needs_go
 
 PRODUCTION = ("redact",)
 """The layer of `production.yaml` that takes anything away."""
+COUNTS = (
+    *("usage", "mlflow.chat.tokenUsage", "langsmith.metadata.usage_metadata"),
+    *("gen_ai.usage.input_token_details", "gen_ai.usage.output_token_details"),
+)
+"""Attributes that are objects of counts."""
 
 
 def test_a_removed_name_that_speaks_of_usage_makes_the_record_partial(
     run_collector: RunCollector, cost: OtlpSink
 ) -> None:
-    """The Collector tells the names of what it removed, never the values; others do nothing."""
+    """The Collector tells the names of what it removed, never the values; others do nothing.
+
+    So it does of an object of counts in which there is a text as well, which is removed whole.
+    """
     assert set(PRODUCTION) <= set(layers.shapes()["production"])
     collector = run_collector(["base", "dev", *PRODUCTION])
     counted = {**otlp_sender.CHAT, "gen_ai.usage.input_tokens": 5000, "gen_ai.usage.output_tokens": 100}
@@ -33,9 +41,13 @@ def test_a_removed_name_that_speaks_of_usage_makes_the_record_partial(
     spans = [
         otlp_sender.span(1, 2, parent=1, attributes=counted | unknown),
         otlp_sender.span(1, 3, parent=1, attributes=counted | {"gen_ai.input.messages": "hello"}),
+        *(
+            otlp_sender.span(1, number, parent=1, attributes=counted | {name: '{"cached": 4480, "said": "hello"}'})
+            for number, name in enumerate(COUNTS, start=4)
+        ),
     ]
     otlp_sender.send(collector.grpc, otlp_sender.request(spans))
-    wait_until("both spans", lambda: len(cost.arrived) == len(spans))
+    wait_until("the spans", lambda: len(cost.arrived) == len(spans))
     arrived = ExportTraceServiceRequest(resource_spans=cost.resource_spans).SerializeToString()
     assert b"4480" not in arrived
     assert b"hello" not in arrived
@@ -48,8 +60,11 @@ def test_a_removed_name_that_speaks_of_usage_makes_the_record_partial(
     calls = {call.span_id[-1]: call for call in read.calls}
     assert calls[2].issues == ("unread_usage: gen_ai.usage.cached_foo_tokens (redacted)",)
     assert calls[3].issues == ()
+    others = range(4, 4 + len(COUNTS))
+    assert {calls[number].issues for number in others} == {("unread_usage: callfare.unread.usage (redacted)",)}
     book = load_book()
-    assert [book.price_of_call(calls[number].usage).status for number in (2, 3)] == ["partial", "priced"]
+    statuses = {number: book.price_of_call(call.usage).status for number, call in calls.items()}
+    assert statuses == {2: "partial", 3: "priced"} | dict.fromkeys(others, "partial")
 
 
 def test_what_the_recorded_emitters_say_of_usage_passes() -> None:
@@ -65,4 +80,4 @@ def test_what_the_recorded_emitters_say_of_usage_passes() -> None:
         for name in span.attributes
     }
     removed = {name for name in names - set(redaction["allowed_keys"]) if not any(re.search(p, name) for p in patterns)}
-    assert {name for name in removed if is_surely_usage(name)} == set()
+    assert {name for name in removed if is_surely_usage(name) or is_service_tier(name)} == set()

@@ -372,6 +372,13 @@ def test_what_our_collector_removed_by_name_is_unread_usage() -> None:
     assert call({**COUNTED, "redaction.redacted.keys": "gen_ai.foo.usage"}).usage.is_incomplete
 
 
+def test_a_service_tier_that_our_collector_removed_leaves_an_estimate() -> None:
+    """It decides which price is right, and says nothing of how much there was."""
+    found = call({**COUNTED, "redaction.redacted.keys": "vendor.x.service_tier"})
+    assert found.issues == ("unpriced_term: vendor.x.service_tier (redacted)",)
+    assert (found.usage.is_estimated, found.usage.is_incomplete) == (True, False)
+
+
 def test_usage_in_a_list_is_not_passed_over() -> None:
     """It may be of several models, or rounds."""
     usage = {"models": [{"cached_foo_tokens": 4, "modality": "TEXT"}]}

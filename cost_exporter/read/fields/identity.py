@@ -15,7 +15,7 @@ from cost_exporter.read.otlp.values import text_of
 from cost_exporter.read.otlp.wire import Attributes, EncodedAttributes
 from cost_exporter.read.vocabulary.names import is_model, names_of, tier_named
 from cost_exporter.read.vocabulary.operations import operation_named
-from cost_exporter.read.vocabulary.usage_names import is_surely_usage
+from cost_exporter.read.vocabulary.usage_names import is_service_tier, is_surely_usage
 
 __all__ = ["IDENTITY_FLAGS", "IDENTITY_TEXTS", "completed_identity", "identity_of"]
 
@@ -111,10 +111,11 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
         is_billable=first_flag(attributes, layout.flags.get("is_billable", NO_KEYS)) is not False,
         is_estimated=stated_text("source") == "estimated"
         or (is_stream is True and layout.scope.rule.overcounts_streams),
-        redacted=_usage_among(key_list),
+        redacted=_priced_by_among(key_list),
     )
 
 
-def _usage_among(names: str) -> Keys:
-    """Return the names of a comma-separated list that are names of usage."""
-    return tuple(name for name in names[:_NAMES_LENGTH_MAX].split(",") if is_surely_usage(name))
+def _priced_by_among(names: str) -> Keys:
+    """Return the names of a comma-separated list that are names of usage, or of a service tier."""
+    listed = names[:_NAMES_LENGTH_MAX].split(",")
+    return tuple(name for name in listed if is_surely_usage(name) or is_service_tier(name))
