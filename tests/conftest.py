@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import grpc
 import hypothesis
 import psycopg
 import pytest
@@ -20,8 +21,10 @@ from cost_exporter.store.database.migrate import migrate
 os.environ.pop("COLUMNS", None)
 
 # We fork only to start other programs, as the command does: a worker whose gRPC threads run would abort such a child
-# before it becomes the program.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# before it becomes the program. gRPC asks for the variable once; the programs that tests start have their own ways.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+grpc.insecure_channel("localhost:1").close()
+del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
 
 # Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
 hypothesis.settings.register_profile(

@@ -22,8 +22,9 @@ def test_invalid_counts_enter_no_sum() -> None:
 
 
 def test_the_better_of_two_contents_does_not_depend_on_order() -> None:
-    """Rule 2: usage, then end, then quantity, then content hash."""
+    """Rule 2: usage, then end, then quantity, then content hash; a call before what only looks like one."""
     ladder = [
+        replace(call("a", quantities={"input_tokens": 9}, end_ms=900), is_look_alike=True),
         call("a", quantities={}),
         call("a", quantities={"input_tokens": 9}, end_ms=500),
         call("a", quantities={"input_tokens": 1}, end_ms=600),

@@ -190,11 +190,15 @@ def _revenue_usd(attribution: Attribution) -> Decimal | None:
     return amount if 0 <= amount < MAX_MONEY else None
 
 
-def _call_rank(call: Call) -> tuple[bool, int, Decimal, int]:
-    """Rule 2: has usage, end time, total quantity, content hash."""
+def _call_rank(call: Call) -> tuple[bool, bool, int, Decimal, int]:
+    """Rule 2: has usage, end time, total quantity, content hash.
+
+    Before these: of what only looks like a call nothing is kept where calls are below it, so it would win or lose by the
+    order of arrival.
+    """
     quantities = call.usage.quantities
     total = sum((Decimal(number) for number in quantities.values()), Decimal(0))
-    return bool(quantities), call.ended_at_unix_ns, total, call.content_hash
+    return not call.is_look_alike, bool(quantities), call.ended_at_unix_ns, total, call.content_hash
 
 
 def _link_rank(link: Link) -> tuple[bool, int, int, tuple[str, ...], bytes]:
