@@ -193,8 +193,8 @@ def _revenue_usd(attribution: Attribution) -> Decimal | None:
 def _call_rank(call: Call) -> tuple[bool, bool, int, Decimal, int]:
     """Rule 2: has usage, end time, total quantity, content hash.
 
-    Before these: of what only looks like a call nothing is kept where calls are below it, so it would win or lose by the
-    order of arrival.
+    Before these: of what only looks like a call nothing is kept where calls are below it, so it would win or lose by
+    the order of arrival.
     """
     quantities = call.usage.quantities
     total = sum((Decimal(number) for number in quantities.values()), Decimal(0))

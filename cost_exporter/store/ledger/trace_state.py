@@ -224,7 +224,9 @@ def _merge_call(state: TraceState, call: Call, received_at_us: int) -> bool | No
         return True
     best = better_call(known, call)
     loser = call if best is known else known
-    state.superseded_calls[key, loser.content_hash] = loser
+    # Of a look-alike nothing is kept where calls are below it: whether it was there to lose depends on the order.
+    if not loser.is_look_alike:
+        state.superseded_calls[key, loser.content_hash] = loser
     state.has_changed = True
     if best is not known:
         state.calls[key] = best
