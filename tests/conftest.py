@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-import grpc
 import hypothesis
 import psycopg
 import pytest
@@ -21,10 +20,8 @@ from cost_exporter.store.database.migrate import migrate
 os.environ.pop("COLUMNS", None)
 
 # We fork only to start other programs, as the command does: a worker whose gRPC threads run would abort such a child
-# before it becomes the program. gRPC asks for the variable once; the programs that tests start have their own ways.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-grpc.insecure_channel("localhost:1").close()
-del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
+# before it becomes the program. Programs that fork themselves start without it (tests/instrumentation).
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 # Nothing timed decides a test; and where a machine decides, the same examples must be tried every time.
 hypothesis.settings.register_profile(

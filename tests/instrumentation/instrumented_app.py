@@ -38,7 +38,7 @@ def started(script: str, tmp_path: Path, endpoint: str, **variables: str) -> Ite
     file.write_text(script, encoding="utf-8")
     path = os.pathsep.join([str(metadata_folder(tmp_path / "site")), str(ROOT), str(ROOT / "instrumentation")])
     environment = {
-        **os.environ,
+        **{name: text for name, text in os.environ.items() if name != "GRPC_ENABLE_FORK_SUPPORT"},  # of the tests' own
         "PYTHONPATH": path,
         "OTEL_TRACES_EXPORTER": "otlp_proto_http",
         "OTEL_METRICS_EXPORTER": "none",
