@@ -66,13 +66,8 @@ def opening(request: CallRequest | None) -> Generator[None]:
     if request is None or not request.meter:
         yield
         return
-    offer = offer_of(first_part(request), context_api.get_current())
-    with offered(offer):
-        try:
-            yield
-        finally:
-            if offer is not None:
-                offer.give_back()
+    with offered(offer_of(first_part(request), context_api.get_current())):
+        yield
 
 
 def offer_of(request: CallRequest, context: Context) -> Offer | None:
@@ -95,7 +90,7 @@ def offer_by_framework(request: CallRequest, context: Context) -> Offer | None:
 
 @contextmanager
 def offered(offer: Offer | None) -> Generator[None]:
-    """Offer what was reserved to whatever listens, or asks for the same call, in here."""
+    """Offer what was reserved to whatever listens, or asks for the same call, in here. What nobody takes goes back."""
     if offer is None:
         yield
         return
@@ -104,6 +99,7 @@ def offered(offer: Offer | None) -> Generator[None]:
         yield
     finally:
         context_api.detach(token)
+        offer.give_back()
 
 
 def follow(request: CallRequest, context: Context) -> Hold | None:

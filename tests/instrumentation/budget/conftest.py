@@ -5,10 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import openai
+import psycopg
 import pytest
 
 from callfare.instrumentation.openai_audio import OpenAIAudioInstrumentor
 from callfare.instrumentation.threads import ThreadsInstrumentor
+from tests.instrumentation.budget.service import Database, Service
 from tests.instrumentation.fakes.openai import OpenAIFake
 
 CENT_A_CHARACTER = """
@@ -52,3 +54,16 @@ def instrumented(spans) -> Iterator[None]:
 def client(fake, instrumented) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(api_key="k", base_url=f"{fake.url}/v1", max_retries=0) as made:
         yield made
+
+
+@pytest.fixture
+def service(database_url: str) -> Iterator[Service]:
+    running = Service(database_url)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection

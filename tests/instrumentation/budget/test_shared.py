@@ -1,16 +1,10 @@
 """Budgets of a service as an application meets them: leases, the end of a budget, and a service that is away."""
 
-import os
 import queue
-import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal as D
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -25,50 +19,14 @@ from callfare.budget.shared import SharedBudgets, unchecked_count
 from callfare.calls.admission import admit, gate_in, set_gate_of_process
 from callfare.calls.span import CallRequest, open_call
 from callfare.guards.guarded import guard
-from cost_exporter.receive.http.server import HttpServer
-from cost_exporter.serve.app import create_app
-from cost_exporter.serve.metrics import ServiceMetrics
-from cost_exporter.settings import Address
-from cost_exporter.store.budgets.accounts import lender_of, open_budget_pool
-from cost_exporter.store.budgets.definitions import BudgetSpec, put_budget
-from cost_exporter.store.reading import ReaderPool
 from tests.instrumentation.budget.conftest import TEN_CENTS
-from tests.instrumentation.fakes.openai import OpenAIFake
+from tests.instrumentation.budget.service import Database, Service, held, set_budget
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 CALL = {"input": TEN_CENTS, "model": "tts-1", "voice": "alloy"}
 DIME = D("0.10")
 CHARACTERS = names.INPUT_CHARACTERS
 ACME = ("acme", "", "", "", "openai", "tts-1")
-Database = psycopg.Connection[Any]
-
-
-class Service:
-    """The web address of a service on a database, which can be stopped."""
-
-    def __init__(self, url: str) -> None:
-        self.readers, self.pool = ReaderPool(url), open_budget_pool(url)
-        app = create_app(lend=self.readers.lend, lend_budgets=lender_of(self.pool), metrics=ServiceMetrics())
-        self.server = HttpServer(app, option="--web", grace_seconds=1)
-        self.url = f"http://{self.server.start(Address(host='127.0.0.1', port=0), None)}"
-
-    def stop(self) -> None:
-        self.server.stop()
-        self.pool.close()
-        self.readers.close()
-
-
-@pytest.fixture
-def service(database_url: str) -> Iterator[Service]:
-    running = Service(database_url)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -92,17 +50,6 @@ def share(monkeypatch: pytest.MonkeyPatch, patience: None) -> Iterator[Callable[
 
     yield to
     set_gate_of_process(None)
-
-
-def set_budget(database: Database, limit: str, **given: Any) -> None:
-    fields: dict[str, Any] = {"tenant": "acme", "time_window": "total", "enforcement": "hard", "unpriced": "refuse"}
-    put_budget(database, BudgetSpec(name="acme", limit_usd=D(limit), **(fields | given)))
-
-
-def held(database: Database) -> D:
-    row = database.execute("select coalesce(sum(reserved_usd), 0) from callfare.budget_status").fetchone()
-    assert row is not None
-    return row[0]
 
 
 def states(database: Database) -> list[tuple[str, str]]:
@@ -393,86 +340,6 @@ def test_a_service_that_goes_away(
 def test_no_call_waits_longer_than_it_says() -> None:
     """Nothing timed decides: the bound is a constant, and one that waits gets None for an answer."""
     assert channel.WAIT_SECONDS_MAX == 0.25
-
-
-EIGHT = """
-import http.client, json, sys
-from decimal import Decimal
-from callfare.budget import channel
-channel.WAIT_SECONDS_MAX = channel._REQUEST_SECONDS_MAX = 300.0  # a loaded machine is no service that is away
-from callfare import BudgetExceeded
-from callfare.budget.shared import SharedBudgets
-budgets = SharedBudgets(sys.argv[1])
-vendor = http.client.HTTPConnection(sys.argv[2])
-sys.stdin.readline()
-for cents in map(int, sys.argv[3:]):
-    try:
-        hold = budgets.admit(("acme", "", "", "", "openai", "tts-1"), Decimal("0.10"))
-    except BudgetExceeded:
-        continue
-    vendor.request("POST", "/v1/audio/speech", json.dumps({"input": "." * cents, "model": "tts-1", "voice": "alloy"}))
-    vendor.getresponse().read()  # the vendor has counted it before anybody can settle
-    print("sent", flush=True)
-    hold.settle(Decimal(cents) / 100)
-"""
-
-
-def start(service: Service, vendor: OpenAIFake, cents: list[int]) -> subprocess.Popen[str]:
-    source = str(Path(__file__).parents[3] / "instrumentation")
-    path = os.pathsep.join([source, str(Path(__file__).parents[3])])
-    return subprocess.Popen(
-        [sys.executable, "-c", EIGHT, service.url, vendor.url.removeprefix("http://"), *map(str, cents)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-
-
-def run_eight(processes: list[subprocess.Popen[str]], killed: int) -> None:
-    """Let them go at once, and kill some after their first call."""
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes[:killed]:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.kill()
-    for process in processes:
-        process.communicate()
-
-
-def test_eight_processes_never_send_more_than_the_limit(database: Database, service: Service, fake: OpenAIFake) -> None:
-    """56 calls of 0.10 under 1.50 are exactly 15."""
-    set_budget(database, "1.50")
-    run_eight([start(service, fake, [10] * 7) for _ in range(8)], killed=0)
-    assert fake.characters == 150
-    assert held(database) <= D("1.50")
-
-
-@pytest.mark.parametrize("killed", [0, 3])
-def test_what_eight_processes_spend_is_bounded_where_estimates_are_wrong(
-    database: Database, service: Service, fake: OpenAIFake, killed: int
-) -> None:
-    """Each call costs its estimate times something between a half and one and a half, by leases and one by one.
-
-    A process has one call under way, so that what can be spent beyond the limit is the largest excess of each.
-    """
-    set_budget(database, "6.00")
-    chance = random.Random(killed)
-    cents = [[chance.randint(5, 15) for _ in range(14)] for _ in range(8)]
-    excess_usd = [D(max(each) - 10) / 100 for each in cents]
-    assert sum(map(sum, cents)) > 1_000, "more than there is"
-    run_eight([start(service, fake, each) for each in cents], killed)
-    assert ("lease",) in database.execute("select kind from callfare.reservation").fetchall()
-    spent_usd = D(fake.characters) / 100
-    assert spent_usd <= 6 + sum(excess_usd)
-    if killed:  # with kill -9, what was under way stays held by its estimate, and a lease by what it was granted
-        assert held(database) >= spent_usd - sum(excess_usd[:killed])
-    else:
-        assert spent_usd >= D("5.70")
-        wait_until("held", lambda: held(database) == spent_usd)
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,8 @@ def main_task(_tracer: Any) -> Wrapper:
         except Exception as error:
             instance._emit_error(error, recoverable=False)  # noqa: SLF001 - as for any other error of the task
             raise
-        try:
-            with offered(offer):
-                return await wrapped(*args, **kwargs)
-        finally:
-            if offer is not None:
-                offer.give_back()
+        with offered(offer):
+            return await wrapped(*args, **kwargs)
 
     return wrapper
 
@@ -73,13 +69,8 @@ async def run_recognition(wrapped: Any, recogniser: Any, args: tuple[Any, ...], 
     seconds = _seconds_of(args[0] if args else kwargs.get("buffer"))
     quantities = {names.AUDIO_INPUT_SECONDS: seconds} if seconds else None
     request = request_of_recogniser(recogniser, is_stream=False, quantities=quantities)
-    offer = offer_by_framework(request if seconds else first_part(request), context)
-    try:
-        with offered(offer):
-            return await wrapped(*args, **kwargs)
-    finally:
-        if offer is not None:
-            offer.give_back()
+    with offered(offer_by_framework(request if seconds else first_part(request), context)):
+        return await wrapped(*args, **kwargs)
 
 
 @quietly

@@ -5,7 +5,8 @@ answer, which nobody knows as the connection opens: it is asked for by the token
 Live session, and a connection that joins a session, learns of its model from the vendor.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from opentelemetry import context as context_api
@@ -70,14 +71,8 @@ def opening(make_listener: Callable[[Tracer], Reserving], request_of: Callable[[
 
     def make(tracer: Tracer) -> Wrapper:
         def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            offer = _ask(instance, request_of)
-            if offer is None:
-                return wrapped(*args, **kwargs)
-            try:
+            with _reserved(instance, request_of) as offer:
                 connection = wrapped(*args, **kwargs)
-            except BaseException:
-                offer.give_back()
-                raise
             _hand_over(connection, offer, make_listener, tracer)
             return connection
 
@@ -93,14 +88,8 @@ def async_opening(
 
     def make(tracer: Tracer) -> Wrapper:
         async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            offer = _ask(instance, request_of)
-            if offer is None:
-                return await wrapped(*args, **kwargs)
-            try:
+            with _reserved(instance, request_of) as offer:
                 connection = await wrapped(*args, **kwargs)
-            except BaseException:
-                offer.give_back()
-                raise
             _hand_over(connection, offer, make_listener, tracer)
             return connection
 
@@ -109,10 +98,17 @@ def async_opening(
     return make
 
 
-def _ask(manager: Any, request_of: Callable[[str], CallRequest]) -> Offer | None:
-    """Reserve for what is about to connect. Raises `BudgetExceeded`."""
+@contextmanager
+def _reserved(manager: Any, request_of: Callable[[str], CallRequest]) -> Generator[Offer | None]:
+    """Reserve for what connects in here; if it fails to, that goes back. Raises `BudgetExceeded`."""
     model = _model_of(manager)
-    return offer_of(_opened(request_of(model)), context_api.get_current()) if model else None
+    offer = offer_of(_opened(request_of(model)), context_api.get_current()) if model else None
+    try:
+        yield offer
+    except BaseException:
+        if offer is not None:
+            offer.give_back()
+        raise
 
 
 def _opened(request: CallRequest) -> CallRequest:
@@ -128,6 +124,9 @@ def _model_of(manager: Any) -> str:
 
 
 @quietly
-def _hand_over(connection: Any, offer: Offer, make_listener: Callable[[Tracer], Reserving], tracer: Tracer) -> None:
-    listener: Any = listener_of(connection, make_listener, tracer)
-    listener.reserved(offer)
+def _hand_over(
+    connection: Any, offer: Offer | None, make_listener: Callable[[Tracer], Reserving], tracer: Tracer
+) -> None:
+    if offer is not None:
+        listener: Any = listener_of(connection, make_listener, tracer)
+        listener.reserved(offer)
