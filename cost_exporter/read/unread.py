@@ -44,10 +44,12 @@ def name_unread_usage(reading: Reading) -> None:
             reading.issues.append(f"unread_usage: {key[:_NAME_LENGTH_MAX]}")
             reading.has_unread_usage = True
     for name in reading.identity.redacted:
-        is_tier = is_service_tier(name)
-        kind = "unpriced_term" if is_tier else "unread_usage"
-        reading.issues.append(f"{kind}: {name[:_NAME_LENGTH_MAX]} (redacted)")
-        reading.has_unread_usage, reading.is_incomplete = True, reading.is_incomplete or not is_tier
+        if is_service_tier(name):
+            reading.issues.append(f"unpriced_term: {name[:_NAME_LENGTH_MAX]} (redacted)")
+        else:
+            reading.issues.append(f"unread_usage: {name[:_NAME_LENGTH_MAX]} (redacted)")
+            reading.is_incomplete = True
+        reading.has_unread_usage = True
     for found in reading.usage_objects or ():
         _judge_object(reading, found)
 

@@ -111,11 +111,11 @@ def _resolve_identity(layout: AttributeLayout, attributes: Attributes) -> CallId
         is_billable=first_flag(attributes, layout.flags.get("is_billable", NO_KEYS)) is not False,
         is_estimated=stated_text("source") == "estimated"
         or (is_stream is True and layout.scope.rule.overcounts_streams),
-        redacted=_priced_by_among(key_list),
+        redacted=_decisive_names(key_list),
     )
 
 
-def _priced_by_among(names: str) -> Keys:
-    """Return the names of a comma-separated list that are names of usage, or of a service tier."""
+def _decisive_names(names: str) -> Keys:
+    """Return the names of a comma-separated list that decide the price: those of usage, and of a service tier."""
     listed = names[:_NAMES_LENGTH_MAX].split(",")
     return tuple(name for name in listed if is_surely_usage(name) or is_service_tier(name))
