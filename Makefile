@@ -3,6 +3,7 @@
 .PHONY: help demo up test kafka recovery calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
+unexport PYTHONDONTWRITEBYTECODE  # or each program that a test starts compiles callfare again
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18

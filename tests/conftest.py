@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -19,6 +20,11 @@ from cost_exporter.store.database.migrate import migrate
 # Of the terminal that the tests were started in: tables would fold where their words are looked for.
 os.environ.pop("COLUMNS", None)
 
+# Where bytecode is not kept, each of a few hundred programs that tests start compiles callfare again, and each worker
+# of pytest-xdist every test.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # We fork only to start other programs, as the command does: a worker whose gRPC threads run would abort such a child
 # before it becomes the program. Programs that fork themselves start without it (tests/instrumentation).
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -34,6 +40,11 @@ hypothesis.settings.load_profile("callfare")
 
 _numbers = count(1)
 
+# Of the server that tests share. Making a database flushes hundreds of files, and nothing in it outlives a crash of
+# the machine anyway; PostgreSQL crashes only where a test has a server of its own, which callfare makes as always.
+_FORGETFUL = ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'")
+_MEMORY_BYTES_MIN = 4 << 30
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return half as many workers again as there are cores: a test often waits for a program that it starts."""
@@ -47,14 +58,13 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    directory = Path(tempfile.mkdtemp(prefix="callfare-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="callfare-tests-", dir=_in_memory()))
     server = EmbeddedPostgres(directory / "pg")
     try:
         url = server.start()
         with psycopg.connect(url, autocommit=True) as connection:
-            # Making a database flushes hundreds of files. Nothing here outlives a crash of the machine anyway;
-            # a crash of PostgreSQL alone, which the crash tests cause on servers of their own, needs no flush.
-            connection.execute("alter system set fsync = off")
+            for setting in _FORGETFUL:
+                connection.execute(f"alter system set {setting}".encode())
             connection.execute("select pg_reload_conf()")
         yield url
     finally:
@@ -94,14 +104,22 @@ def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     assert problems == []
 
 
+def _in_memory() -> str | None:
+    """Return a folder of files in memory for the server, or None where there is no room: a copy costs a third of it."""
+    folder = Path("/dev/shm")  # where Linux has it
+    has_room = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _MEMORY_BYTES_MIN
+    return str(folder) if has_room else None
+
+
 def _on(url: str, database: str) -> str:
     return make_conninfo(**(conninfo_to_dict(url) | {"dbname": database}))
 
 
 def _create(url: str, name: str, template: str = "template1") -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        statement = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
-        connection.execute(statement)
+        # Copying files costs a tenth of writing each page to the log as well.
+        statement = sql.SQL("create database {} template {} strategy file_copy")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def _drop(url: str, name: str) -> None:

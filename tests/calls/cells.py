@@ -139,7 +139,6 @@ def _call(cell: Cell, folder: Path, otlp_url: str, fake: str, tenant: str) -> in
         "PYTHONPATH": os.pathsep.join(
             [str(site if site.exists() else metadata_folder(site)), str(ROOT / "instrumentation"), str(ROOT)]
         ),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONWARNINGS": "ignore",
         "FAKE": fake,
         "TTS": "cartesia" if cell.cartesia else "",

@@ -77,7 +77,6 @@ class Shell:
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "PYTHONPATH": os.pathsep.join([str(self._metadata()), str(ROOT), str(ROOT / "instrumentation")]),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "OTEL_EXPORTER_OTLP_TIMEOUT": "60",  # nothing is sent again because the machine is slow
             **self.variables,
             **variables,

@@ -70,5 +70,5 @@ def run_with(older: Older) -> subprocess.CompletedProcess[str]:
     command = [str(environment_for(older)), "-m", "pytest", older.module, "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += ["-c", os.devnull, "--rootdir", str(ROOT), "--import-mode=importlib", "-o", "timeout=600"]
     command += ["-W", "ignore", "--confcutdir", str(ROOT / "tests/instrumentation")]  # above need the service
-    variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'instrumentation'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'instrumentation'}"}
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=1200, check=False)

@@ -59,7 +59,7 @@ def filled_database(postgres_url: str, name: str) -> Iterator[str]:
 def new_database(postgres_url: str, name: str) -> Iterator[str]:
     """Lend the URL of an empty database."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("create database {} strategy file_copy").format(sql.Identifier(name)))
         yield as_url(make_conninfo(postgres_url, dbname=name))
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
