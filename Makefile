@@ -67,8 +67,8 @@ recovery: environment  ## recover PostgreSQL to a point in time, and fail over t
 sdks: environment  ## test each instrumentation with every older release of its SDK that vendors.txt lists
 	@CALLFARE_SDKS=all $(BIN)python -m pytest tests/instrumentation/test_older_sdks.py -q -n auto
 
-calls: environment  ## let Pipecat and LiveKit agents call in every combination of instrumentations (40 minutes)
-	@CALLFARE_CALLS=all $(BIN)python -m pytest tests/calls -q
+calls: environment  ## let Pipecat and LiveKit agents call in every combination of instrumentations
+	@CALLFARE_CALLS=all $(BIN)python -m pytest tests/calls -q -n auto
 
 run-environment:
 	@python3 scripts/bootstrap.py run

@@ -64,7 +64,7 @@ def test_up_prints_its_addresses_serves_and_stops(data_dir: Path) -> None:
 
 def test_up_adopts_a_database_that_still_runs(data_dir: Path) -> None:
     """After a kill -9 the next `up` takes over the running PostgreSQL, and what was stored is there."""
-    environment = {"CALLFARE_DATA_DIR": str(data_dir)}
+    environment = {"CALLFARE_DATA_DIR": str(data_dir), "CALLFARE_PROCESSES": "1"}
     pid_file = data_dir / "postgres" / "postmaster.pid"
     with running("up", **environment) as (process, addresses):
         send(Address.parse(addresses["grpc"]), filling(time.time_ns()))
@@ -80,7 +80,7 @@ def test_up_adopts_a_database_that_still_runs(data_dir: Path) -> None:
 
 def test_a_second_up_leaves_the_database_to_the_first(data_dir: Path) -> None:
     """Started by mistake, or beside it on other ports: when it ends, the first one's PostgreSQL still is the same."""
-    environment = {"CALLFARE_DATA_DIR": str(data_dir)}
+    environment = {"CALLFARE_DATA_DIR": str(data_dir), "CALLFARE_PROCESSES": "1"}
     pid_file = data_dir / "postgres" / "postmaster.pid"
     with running("up", **environment) as (first, addresses):
         pid = pid_file.read_text().splitlines()[0]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class CostExporter(Program):
-    """`callfare up` on free ports, its database in the test's folder."""
+    """`callfare up` on free ports, in one process, which starts sooner; its database is in the test's folder."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.grpc, self.http, self.web = free_ports(3)
@@ -32,6 +32,7 @@ class CostExporter(Program):
                 "CALLFARE_OTLP_GRPC_ADDR": f"127.0.0.1:{self.grpc}",
                 "CALLFARE_OTLP_HTTP_ADDR": f"127.0.0.1:{self.http}",
                 "CALLFARE_WEB_ADDR": f"127.0.0.1:{self.web}",
+                "CALLFARE_PROCESSES": "1",
                 **variables,
             },
         )

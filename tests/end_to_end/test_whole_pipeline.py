@@ -57,6 +57,7 @@ def test_every_call_is_billed_once_whatever_is_killed(
         if number == len(bodies) // 5:
             exporter.kill()
         if number == len(bodies) * 2 // 5:
+            exporter.environment["CALLFARE_PROCESSES"] = "2"  # and from here on workers receive
             exporter.start()
             collector.kill()
             collector.start()

@@ -73,6 +73,7 @@ def operator(tmp_path: Path, books: Books, ports: Ports) -> Shell:
             "CALLFARE_OTLP_GRPC_ADDR": f"127.0.0.1:{ports.grpc}",
             "CALLFARE_OTLP_HTTP_ADDR": f"127.0.0.1:{ports.http}",
             "CALLFARE_WEB_ADDR": f"127.0.0.1:{ports.web}",
+            "CALLFARE_PROCESSES": "1",  # starts sooner; the tutorial has the default
         },
     )
 

@@ -15,6 +15,7 @@ TUTORIAL = "../tutorial"
 def test_the_tutorial(service, operator: Shell, application: Shell, books: Books, ports: Ports) -> None:
     """Each step does what the page says, and prints what it shows."""
     page = blocks(TUTORIAL)
+    del operator.variables["CALLFARE_PROCESSES"]
     operator.moved["127.0.0.1:4319"] = f"127.0.0.1:{ports.web}"
     service(page["service"])
     assert application.run(page["app call"]) == ANSWER

@@ -6,7 +6,6 @@ from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
-from moto.server import ThreadedMotoServer
 
 from cost_exporter.errors import ExportError
 from cost_exporter.lake.place import Place
@@ -22,6 +21,8 @@ Database = psycopg.Connection[Any]
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
     """The address of a server with a bucket `costs`."""
+    from moto.server import ThreadedMotoServer  # takes a second
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -1,19 +1,23 @@
-"""Four vendors' real SDKs against one fake, at prices that make round sums: a call costs 14 cents."""
+"""Four vendors' real SDKs against one fake, at prices that make round sums: a call costs 14 cents.
+
+Together they take ten seconds to import, so each is imported by the test that uses it, and not by each process that
+collects tests.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
-from botocore.config import Config
-from google import genai
-from openai import AsyncOpenAI, AzureOpenAI, OpenAI
 
 from callfare.guards import BudgetInstrumentor
 from tests.instrumentation.fakes.models import ModelsFake
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic, AsyncAnthropic
+    from google import genai
+    from openai import AsyncOpenAI, AzureOpenAI, OpenAI
 
 MODELS = (
     ("openai", "gpt-4o-mini"), ("openai", "text-embedding-3-small"), ("azure", "gpt-4o-mini"),
@@ -58,31 +62,46 @@ class Clients:
         self._common: dict[str, Any] = {"api_key": "k", "max_retries": 0}
 
     @cached_property
-    def openai(self) -> OpenAI:
+    def openai(self) -> "OpenAI":
+        from openai import OpenAI
+
         return OpenAI(base_url=f"{self._url}/v1", **self._common)
 
     @cached_property
-    def async_openai(self) -> AsyncOpenAI:
+    def async_openai(self) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI
+
         return AsyncOpenAI(base_url=f"{self._url}/v1", **self._common)
 
     @cached_property
-    def azure(self) -> AzureOpenAI:
+    def azure(self) -> "AzureOpenAI":
+        from openai import AzureOpenAI
+
         return AzureOpenAI(azure_endpoint=self._url, api_version="2024-10-21", **self._common)
 
     @cached_property
-    def anthropic(self) -> Anthropic:
+    def anthropic(self) -> "Anthropic":
+        from anthropic import Anthropic
+
         return Anthropic(base_url=self._url, **self._common)
 
     @cached_property
-    def async_anthropic(self) -> AsyncAnthropic:
+    def async_anthropic(self) -> "AsyncAnthropic":
+        from anthropic import AsyncAnthropic
+
         return AsyncAnthropic(base_url=self._url, **self._common)
 
     @cached_property
-    def google(self) -> genai.Client:
+    def google(self) -> "genai.Client":
+        from google import genai
+
         return genai.Client(api_key="k", http_options=genai.types.HttpOptions(base_url=self._url))
 
     @cached_property
     def bedrock(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
         return boto3.client(
             "bedrock-runtime",
             endpoint_url=self._url,

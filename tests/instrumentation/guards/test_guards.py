@@ -7,8 +7,6 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
 from callfare import BudgetExceeded, budget
@@ -165,6 +163,9 @@ def test_retries_share_one_reservation(clients: Clients, fake: ModelsFake) -> No
 
 def test_a_time_out_is_settled_by_what_was_sent(clients: Clients, fake: ModelsFake) -> None:
     """The vendor may have read it: a hundred tokens, by their length."""
+    import anthropic
+    import openai
+
     fake.never_answers = True
     with budget("1.00") as money:
         with pytest.raises(openai.APITimeoutError):
@@ -267,6 +268,8 @@ def test_other_services_of_aws_are_left_alone(clients: Clients) -> None:
 
 def test_the_answers_are_as_they_were(clients: Clients) -> None:
     """Under a budget and without: the application sees the SDK's own objects."""
+    import openai
+
     with budget("5.00"):
         stream = clients.openai.chat.completions.create(**CHAT, stream=True)
         assert isinstance(stream, openai.Stream)
