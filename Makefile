@@ -1,6 +1,6 @@
 # callfare: what a newcomer types. `make demo` and `make test` need python3 >= 3.11 and make, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test kafka recovery calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
+.PHONY: help demo up test rare kafka recovery calls sdks full lint format types reference docs release bench crash trust run-environment environment clean
 BIN := .venv/bin/
 export PYTHONPATH :=
 unexport PYTHONDONTWRITEBYTECODE  # or each program that a test starts compiles callfare again
@@ -46,14 +46,18 @@ release: environment  ## build wheel and sdist, try both on each Python of this 
 	@$(BIN)python scripts/release.py
 
 full: environment  ## what is slow and rarely broken: once a release, its date and figures into benchmarks/RESULTS.md
-	@$(MAKE) --no-print-directory crash release bench calls kafka recovery sdks
+	@$(MAKE) --no-print-directory crash release bench rare calls kafka recovery sdks
 	@$(MAKE) --no-print-directory demo DEMO=pipeline
 
 bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
 	@$(BIN)python benchmarks/ingest.py
 
 crash: environment  ## kill the service and its PostgreSQL for ten minutes and check every digit
-	@CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
+	@CALLFARE_FULL=1 CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
+
+rare: environment  ## run the tests that are marked `full`: slow, rarely broken, and like one that `make test` runs
+	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto --dist loadfile tests -m full
+	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto tests/store/test_long_traces.py
 
 trust: environment  ## kill, fuzz, overload, fill the disk, set the clock; adds to the totals of the trial (TRUST_SECONDS a stage)
 	@PYTHONPATH=. $(BIN)python -m benchmarks.trust --seconds $(or $(TRUST_SECONDS),100)

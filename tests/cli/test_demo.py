@@ -104,7 +104,9 @@ def test_demo_prints_bounds_and_leaves_nothing_behind(folder: Path) -> None:
     assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.full) for each in (signal.SIGHUP, signal.SIGINT))]
+)
 def test_demo_that_is_told_to_end_leaves_nothing_behind(folder: Path, number: signal.Signals) -> None:
     """A time limit's SIGTERM, a closed terminal, Ctrl-C: its database is stopped and its directory is gone."""
     site = folder.parent / f"{folder.name}-site"
@@ -120,6 +122,7 @@ def test_demo_that_is_told_to_end_leaves_nothing_behind(folder: Path, number: si
     assert not [process for process in psutil.process_iter(["cmdline"]) if mentions(process, folder)]
 
 
+@pytest.mark.full
 def test_demo_whose_figures_are_not_the_vendors_fails(folder: Path) -> None:
     """With an instrumentor switched off, what that vendor received is missing from the records: exit 1, one line."""
     without_deepgram = folder.parent / "without-deepgram"

@@ -55,7 +55,7 @@ def data_dir() -> Iterator[Path]:
         yield folder / "data"
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_kills_lose_nothing_and_double_nothing(data_dir: Path, processes: int) -> None:
     """After kills of service, workers and database, clients, records and rollups agree to the last digit."""
     service = CallfareUp(data_dir, processes=processes)

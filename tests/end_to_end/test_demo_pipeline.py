@@ -88,6 +88,7 @@ def test_jaeger_shows_what_the_database_says(collector_binary: Path, jaeger_bina
     assert_nothing_is_left(folder)
 
 
+@pytest.mark.full
 def test_ended_in_the_middle_nothing_is_left(collector_binary: Path, jaeger_binary: Path, folder: Path) -> None:
     """SIGTERM while the programs run stops every one of them."""
     with demo(folder) as process:

@@ -11,7 +11,7 @@ from tests.instrumentation.older_sdks import environment_for, older_releases
 
 def framework_python(framework: str) -> Path:
     """The Python of such an environment, installed on first use; where it cannot be, the test is skipped."""
-    (found,) = [each for each in older_releases() if Path(each.module).stem == f"framework_{framework}"]
+    (found,) = [each for each in older_releases() if each.release.startswith(f"{framework}-")]
     try:
         return environment_for(found)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

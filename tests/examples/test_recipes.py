@@ -26,6 +26,10 @@ def test_direct(service, operator, application, books, protocol) -> None:
     assert application.errors == ""
     assert books.costs() == [("acme", "priced", CHAT_USD)]
     check_output("direct", operator.run(recipe["verify"]))
+    if protocol == "grpc":  # and with CALLFARE_DISABLED the application runs as before, and nothing of ours acts
+        assert application.run(recipe["app grpc"], CALLFARE_DISABLED="1") == ANSWER
+        without_our_account = ("default", "priced", CHAT_USD)  # another's instrumentation
+        assert books.costs(2) == [("acme", "priced", CHAT_USD), without_our_account]
 
 
 def test_any_language(service, operator, application, books) -> None:
@@ -78,14 +82,8 @@ def test_workflow(service, operator, application, books) -> None:
     check_output("workflow", operator.run(recipe["verify"]))
 
 
-@pytest.mark.parametrize("variant", ["direct", "in-process"])
-def test_disabled(service, application, books, variant) -> None:
+def test_disabled_in_process(application, books) -> None:
     """CALLFARE_DISABLED: the application runs as before, and nothing of ours acts."""
-    if variant == "direct":
-        service(blocks("direct")["service"])
-        assert application.run(blocks("direct")["app grpc"], CALLFARE_DISABLED="1") == ANSWER
-        assert books.costs() == [("default", "priced", CHAT_USD)]  # another's instrumentation, without our account
-    else:
-        application.moved["postgresql://callfare@127.0.0.1:5432/callfare"] = f"'{books.url}'"
-        assert application.run(blocks("in-process")["app store"], CALLFARE_DISABLED="1") == ANSWER
-        assert books.rows("select * from callfare.cost_record") == []
+    application.moved["postgresql://callfare@127.0.0.1:5432/callfare"] = f"'{books.url}'"
+    assert application.run(blocks("in-process")["app store"], CALLFARE_DISABLED="1") == ANSWER
+    assert books.rows("select * from callfare.cost_record") == []

@@ -59,7 +59,7 @@ def ask_until_both_workers_answered(url: str, **headers: str) -> int:
     return asked
 
 
-@pytest.mark.parametrize("variant", ["gunicorn", "gunicorn-preload"])
+@pytest.mark.parametrize("variant", [pytest.param("gunicorn", marks=pytest.mark.full), "gunicorn-preload"])
 def test_gunicorn(service, application, books, web, variant) -> None:
     """Two forked workers, the application loaded after or before the fork: one record a request."""
     service(blocks("direct")["service"])
@@ -71,26 +71,23 @@ def test_gunicorn(service, application, books, web, variant) -> None:
 
 
 def test_uvicorn(service, operator, application, books, web) -> None:
-    """Two started workers and the middleware: each request is on the account that its headers name."""
+    """Two started workers and the middleware: each request is on the account that its headers name.
+
+    A caller whose trace is not sampled (traceparent ending in -00) is billed as well; in its own trace, as it asked.
+    """
     service(blocks("direct")["service"])
     recipe = blocks("web-servers")
+    account = {"x-tenant": "acme", "x-unkey-key-id": "key_1"}
     with application.background(recipe["web uvicorn"], until=r"(?s)startup complete.*startup complete") as log:
-        asked = ask_until_both_workers_answered(f"{web}/ask", **{"x-tenant": "acme", "x-unkey-key-id": "key_1"})
-    assert "Traceback" not in log.read_text()
-    found = books.costs(asked, columns="tenant_id, api_key_id, category, status, cost_usd")
-    assert set(found) == {("acme", "key_1", "bot", "priced", CHAT_USD)}
-    assert f"total ${asked * CHAT_USD}".rstrip("0") in operator.run(recipe["verify"])
-
-
-def test_unsampled_requests_are_billed(service, application, books, web) -> None:
-    """A caller whose trace is not sampled (traceparent ending in -00) is billed; in its own trace, as it asked."""
-    service(blocks("direct")["service"])
-    recipe = blocks("web-servers")["web uvicorn"]
-    with application.background(recipe, until=r"(?s)startup complete.*startup complete"):
+        asked = ask_until_both_workers_answered(f"{web}/ask", **account)
         for _ in range(2):
-            httpx.get(f"{web}/ask", headers={"traceparent": UNSAMPLED, "x-tenant": "acme"}, timeout=PATIENCE_SECONDS)
-    found = books.costs(2, columns="replace(trace_id::text, '-', ''), tenant_id, cost_usd")
-    assert set(found) == {(UNSAMPLED.split("-")[1], "acme", CHAT_USD)}
+            httpx.get(f"{web}/ask", headers={"traceparent": UNSAMPLED, **account}, timeout=PATIENCE_SECONDS)
+    assert "Traceback" not in log.read_text()
+    found = books.costs(asked + 2, columns="tenant_id, api_key_id, category, status, cost_usd")
+    assert set(found) == {("acme", "key_1", "bot", "priced", CHAT_USD)}
+    unsampled = f"select count(*) from callfare.cost_record where trace_id = '{UNSAMPLED.split('-')[1]}'"
+    assert books.rows(unsampled) == [(2,)]
+    assert f"total ${(asked + 2) * CHAT_USD}".rstrip("0") in operator.run(recipe["verify"])
 
 
 @pytest.mark.parametrize(("is_inside", "tenant"), [(True, "acme"), (False, None)])

@@ -81,8 +81,14 @@ ENDS = {
 }
 
 
+LIKE_OTHERS = {"sys.exit", "multiprocessing fork", "multiprocessing spawn", "multiprocessing forkserver"}
+"""An exception exits as `sys.exit` does, and executors start processes by multiprocessing."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[pytest.mark.full] if way in LIKE_OTHERS else []) for way in ENDS]
+)
 def test_no_finished_span_is_lost(receiver, tmp_path, way) -> None:
     """Every call of every process arrives exactly once, numbered without a gap by its producer."""
     script, exit_code = ENDS[way]

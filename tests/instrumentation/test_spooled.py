@@ -203,7 +203,9 @@ def test_what_a_living_process_is_sending_is_left_to_it(tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[pytest.mark.full] if way == "exception" else []) for way in ENDS]
+)
 def test_a_program_that_ends_in_an_outage_loses_nothing(sink, tmp_path, way) -> None:
     """However it ends, the next run delivers what it had finished: several batches, with their cost on them."""
     script, exit_code = ENDS[way]

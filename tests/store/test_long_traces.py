@@ -34,7 +34,9 @@ from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum, span_id
 from tests.domain.facts import with_true_hash
 from tests.store.requests import clear, hashed, problems, request, rows, snapshot
 
-EXAMPLES = int(os.environ.get("CALLFARE_ORDER_EXAMPLES", "40"))
+IS_FULL = os.environ.get("CALLFARE_FULL") == "1"
+EXAMPLES = int(os.environ.get("CALLFARE_ORDER_EXAMPLES", "200" if IS_FULL else "25"))
+SHUFFLED = 5 if IS_FULL else 1
 NAMES = list("abcdefghijkl")
 Span = Call | Link
 
@@ -361,7 +363,7 @@ def test_a_shape_told_span_by_span_is_what_it_is_at_once(
     clear(database)
     ledger.commit([arriving(*spans)], price_by_sum)
     at_once = stored(database)
-    turns = [spans, spans[::-1], *(random.Random(seed).sample(spans, len(spans)) for seed in range(3))]
+    turns = [spans, spans[::-1], *(random.Random(seed).sample(spans, len(spans)) for seed in range(SHUFFLED))]
     for turn in turns:
         clear(database)
         for span in turn:
