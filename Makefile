@@ -22,10 +22,13 @@ up: run-environment  ## run the service: database, OTLP receivers, web address
 # so only these are measured.
 MEASURED := tests/domain tests/read tests/prices $(addprefix tests/receive/test_,decode.py isolated_spans.py otlp_json.py)
 
+# A file shares its set-ups, so it goes to one worker; tests/conftest.py says which files come first.
+BESIDE := -n auto --dist loadfile --no-loadscope-reorder
+
 test: environment  ## run all tests, with the coverage that domain/ and read/ must have
-	@$(BIN)python -m pytest -n auto --dist loadfile $(MEASURED) \
+	@$(BIN)python -m pytest $(BESIDE) $(MEASURED) \
 	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
-	@$(BIN)python -m pytest -n auto --dist loadfile tests $(addprefix --ignore=,$(MEASURED))
+	@$(BIN)python -m pytest $(BESIDE) tests $(addprefix --ignore=,$(MEASURED))
 
 lint: environment  ## check style, formatting and who imports whom
 	@$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)lint-imports --no-cache
@@ -56,7 +59,7 @@ crash: environment  ## kill the service and its PostgreSQL for ten minutes and c
 	@CALLFARE_FULL=1 CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
 
 rare: environment  ## run the tests that are marked `full`: slow, rarely broken, and like one that `make test` runs
-	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto --dist loadfile tests -m full
+	@CALLFARE_FULL=1 $(BIN)python -m pytest $(BESIDE) tests -m full
 	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto tests/store/test_long_traces.py
 
 trust: environment  ## kill, fuzz, overload, fill the disk, set the clock; adds to the totals of the trial (TRUST_SECONDS a stage)

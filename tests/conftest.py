@@ -44,6 +44,16 @@ _numbers = count(1)
 # the machine anyway; PostgreSQL crashes only where a test has a server of its own, which callfare makes as always.
 _FORGETFUL = ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'")
 _MEMORY_BYTES_MIN = 4 << 30
+_FOLDER = Path(__file__).parent
+# A file goes to a worker as a whole: if a long one came last, the others would wait for it.
+_LONGEST_FIRST = (
+    "instrumentation/test_older_sdks.py",
+    "instrumentation/test_auto_instrumentation.py",
+    "receive/test_workers.py",
+    *("kafka/", "end_to_end/", "cli/test_demo.py", "cli/test_up.py", "examples/", "crash/", "calls/"),
+    *("cli/test_processes.py", "instrumentation/budget/", "serve/test_browser.py", "instrumentation/test_spooled.py"),
+    *("store/", "cli/"),
+)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -52,11 +62,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only `make full` runs."""
+    """Leave out what only `make full` runs, and begin with what takes longest."""
     if os.environ.get("CALLFARE_FULL") != "1":
-        left_out = [item for item in items if item.get_closest_marker("full")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        left_out = {item for item in items if item.get_closest_marker("full")}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(_FOLDER).as_posix()
+    return next((place for place, begins in enumerate(_LONGEST_FIRST) if path.startswith(begins)), len(_LONGEST_FIRST))
 
 
 @pytest.fixture(scope="session")
