@@ -92,7 +92,8 @@ def application(tmp_path: Path, ports: Ports, vendor: dict[str, str]) -> Shell:
     (tmp_path / "application").mkdir()
     return Shell(
         tmp_path / "application",
-        {**vendor, "TRACELOOP_TELEMETRY": "false"},
+        # FastAPI's takes a second to import, in each program; tests/examples/test_web_servers.py has it.
+        {**vendor, "TRACELOOP_TELEMETRY": "false", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "fastapi"},
         {"127.0.0.1:4317": f"127.0.0.1:{ports.grpc}", "127.0.0.1:4318": f"127.0.0.1:{ports.http}"},
     )
 

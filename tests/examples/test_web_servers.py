@@ -26,6 +26,7 @@ def web(application) -> str:
     """Where the web server of the document listens in this test."""
     (port,) = free_ports(1)
     application.moved |= {"127.0.0.1:8000": f"127.0.0.1:{port}", "--port 8000": f"--port {port}"}
+    del application.variables["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"]
     # A worker that does not answer within 5 s of its start is killed and started anew: on a busy machine, for ever.
     application.variables |= {"UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "300", "GUNICORN_CMD_ARGS": "--timeout 300"}
     return f"http://127.0.0.1:{port}"

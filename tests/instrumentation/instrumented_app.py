@@ -46,7 +46,7 @@ def started(script: str, tmp_path: Path, endpoint: str, **variables: str) -> Ite
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "60000",  # nothing leaves by itself: what arrives was flushed
         "OTEL_EXPORTER_OTLP_TIMEOUT": "60",  # nothing is sent again because this process was slow to answer
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai",  # others' business, and slow to import
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai,fastapi",  # others' business, and slow to import
         **variables,
     }
     binary = Path(sys.executable).parent / "opentelemetry-instrument"
