@@ -100,9 +100,10 @@ def measured_ms(client: TestClient, path: str, runs: int, server: psutil.Process
     """Return the least CPU time of several requests, and how they ended."""
     least, outcome = float("inf"), ""
     for _ in range(runs):
-        begin_ms = _cpu_ms(server)
+        database_ms, begin_ns = _cpu_ms(server), time.process_time_ns()
         response = client.get(path)
-        least = min(least, _cpu_ms(server) - begin_ms)
+        own_ms = (time.process_time_ns() - begin_ns) / 1e6  # before PostgreSQL's processes are looked for
+        least = min(least, own_ms + _cpu_ms(server) - database_ms)
         outcome = f"{response.status_code} {len(response.content):,} bytes"
         if least > 10 * LIMIT_MS:
             break
@@ -110,10 +111,10 @@ def measured_ms(client: TestClient, path: str, runs: int, server: psutil.Process
 
 
 def _cpu_ms(server: psutil.Process) -> float:
-    """Return the CPU time of this process, and of PostgreSQL's that run or have run (Linux)."""
+    """Return the CPU time of PostgreSQL's processes that run or have run (Linux)."""
     ended = server.cpu_times()
     running_ns = sum(int(_schedstat(each.pid)) for each in server.children())
-    return (running_ns + time.process_time_ns()) / 1e6 + (ended.children_user + ended.children_system) * 1e3
+    return running_ns / 1e6 + (ended.children_user + ended.children_system) * 1e3
 
 
 def _schedstat(pid: int) -> str:

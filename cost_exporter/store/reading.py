@@ -25,7 +25,7 @@ from cost_exporter.store.database.roles import TenantLimits
 from cost_exporter.store.database.session import connect, open_pool
 from cost_exporter.store.database.statements import statement
 from cost_exporter.store.database.unreachable import unreachable
-from cost_exporter.store.spending import Period, spend_query
+from cost_exporter.store.spending import Period, spend_of_api_key_query, spend_query
 
 __all__ = ["Period", "Reader", "ReaderPool", "Row"]
 
@@ -112,13 +112,18 @@ class Reader:
         """Return `trace_id`, `tenant_id`, `leg` and `unpriced_count` of these workflows, where that is not 0."""
         return self._rows("unpriced_by_leg", {"trace_ids": list(trace_ids)})
 
-    def spend(self, period: Period, columns: Sequence[str], tenant: str | None = None) -> list[Row]:
+    def spend(
+        self, period: Period, columns: Sequence[str], tenant: str | None = None, *, api_key: str | None = None
+    ) -> list[Row]:
         """Return `columns`, the cost and what it was paid for, one row a group, in the order of the columns.
+
+        Of one tenant or API key, or of all of them.
 
         `cost_usd` is null where nothing of a group is priced.
         """
-        parameters = {"since": period.since, "until": period.until, "tenant": tenant}
-        return self._fetched(spend_query(period, columns), parameters)
+        query = spend_query(period, columns) if api_key is None else spend_of_api_key_query(columns)
+        parameters = {"since": period.since, "until": period.until, "tenant": tenant, "api_key": api_key}
+        return self._fetched(query, parameters)
 
     def cost_totals(self) -> list[Row]:
         """Return cost, operations and unpriced operations of all time by the labels that metrics have."""

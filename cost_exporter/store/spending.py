@@ -13,7 +13,7 @@ from psycopg import sql
 
 from cost_exporter.store.database.statements import statement
 
-__all__ = ["Period", "spend_query"]
+__all__ = ["Period", "spend_of_api_key_query", "spend_query"]
 
 _TIMES: Final = frozenset({"hour", "day", "week", "month"})
 _OF_EACH_CALL: Final = frozenset({"category", "provider", "model", "operation"})
@@ -55,10 +55,20 @@ class Period:
 
 def spend_query(period: Period, columns: Sequence[str]) -> sql.Composed:
     """Return the query for spend by these columns, in their order. It takes `since`, `until` and `tenant`."""
+    return _grouped(_source(period, columns), columns)
+
+
+def spend_of_api_key_query(columns: Sequence[str]) -> sql.Composed:
+    """Return the query for what one key spent by these columns. It takes `api_key` as well."""
+    records = sql.SQL(statement("spend_of_records"))
+    return _grouped(sql.SQL(statement("spend_of_api_key")).format(source=records), columns)
+
+
+def _grouped(source: sql.Composable, columns: Sequence[str]) -> sql.Composed:
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     return sql.SQL(statement("spend")).format(
         columns=_listed(columns),
-        source=_source(period, columns),
+        source=source,
         grouping=sql.SQL("group by {}").format(names) if columns else sql.SQL(""),
         order=sql.SQL("order by {}").format(names) if columns else sql.SQL(""),
     )

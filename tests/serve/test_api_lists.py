@@ -11,10 +11,11 @@ from uuid import UUID
 import pytest
 from starlette.testclient import TestClient
 
+from cost_exporter.report.spend import COLUMN_BY_DIMENSION
 from cost_exporter.serve.api.cursor import cursor_of
 from cost_exporter.store.browsing import Place, WorkflowFilter
 from cost_exporter.store.reading import Period, ReaderPool
-from tests.support.stored import CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
+from tests.support.stored import BATCH_KEY, CHAT_COST_USD, EMBEDDING_COST_USD, OTHER_CALL, SUPPORT_CALL
 
 ALL = [SUPPORT_CALL.hex(), OTHER_CALL.hex()]
 
@@ -37,6 +38,7 @@ def listed(web: TestClient, **asked: str) -> list[str]:
         ({"unpriced": "true"}, ALL[:1]),
         ({"user": "nobody"}, []),
         ({"api_key": "none"}, []),
+        ({"api_key": BATCH_KEY}, ALL[1:]),
         ({"outcome": "failed"}, []),
         ({"start_date": "2020-01-01", "end_date": "2020-01-02"}, []),
     ],
@@ -133,6 +135,18 @@ def test_a_stream_gives_its_connection_back_when_the_reader_leaves(filled: str) 
 
 def everything() -> dict[str, object]:
     return WorkflowFilter(period=Period.always()).parameters()
+
+
+@pytest.mark.parametrize("dimension", COLUMN_BY_DIMENSION)
+def test_what_a_key_cost_is_grouped_by_every_dimension(web: TestClient, dimension: str) -> None:
+    """Its one call, whole, in the only group."""
+    answer = web.get(f"/v1/api-keys/{BATCH_KEY}/costs", params={"group_by": dimension})
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
+    (group,) = data["groups"]
+    assert {D(each["cost_usd"]) for each in (group, *data["daily_breakdown"])} == {EMBEDDING_COST_USD}
+    assert (group["request_count"], D(data["total_cost_usd"])) == (1, EMBEDDING_COST_USD)
+    assert web.get("/v1/api-keys/another/costs", params={"group_by": dimension}).status_code == 404
 
 
 @pytest.mark.parametrize(

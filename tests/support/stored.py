@@ -24,6 +24,8 @@ ANYWHERE = Address(host="127.0.0.1", port=0)
 SUPPORT_CALL = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 OTHER_CALL = bytes.fromhex("1bf7651916cd43dd8448eb211c80319d")
 
+BATCH_KEY = "batch-key"
+
 # gpt-4o-mini: 210 tokens at $0.15, 1,024 cached at $0.075 and 87 written at $0.60 a million.
 CHAT_COST_USD = D("0.15") * 210 / 1_000_000 + D("0.075") * 1_024 / 1_000_000 + D("0.60") * 87 / 1_000_000
 # text-embedding-3-small: 2,000 tokens at $0.02 a million.
@@ -87,7 +89,8 @@ def open_folder() -> Iterator[Path]:
 def filling(started_at_unix_ns: int) -> bytes:
     """Return the request that fills the database."""
     acme: dict[str, str | int] = {"callfare.tenant.id": "acme", "callfare.category": "bot"}
-    embedding = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 2_000}
+    embedding: dict[str, str | int] = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 2_000}
+    embedding["callfare.api_key.id"] = BATCH_KEY
     model = {"gen_ai.provider.name": "openai", "gen_ai.response.model": "text-embedding-3-small"}
 
     def made(trace_id: bytes, span_id: int, name: str, parent: int, attributes: otlp.Attributes | None = None) -> Span:

@@ -17,7 +17,7 @@ from cost_exporter.serve.api.streams import form_of, streamed
 from cost_exporter.serve.asked import columns_of, period_of, tenant_of, text_of, trace_id_of
 from cost_exporter.serve.views import costs_body, model_body, usage_stats_body
 from cost_exporter.serve.web import Web, find_workflows
-from cost_exporter.store.browsing import model_breakdown, request_times, spend_of_api_key
+from cost_exporter.store.browsing import model_breakdown, request_times
 from cost_exporter.store.reading import Period, Reader
 
 __all__ = ["costs_router", "grouped"]
@@ -82,7 +82,7 @@ def costs_router(web: Web) -> APIRouter:
         only, key = tenant_of(access, tenant), text_of(api_key_id, "the API key's id")
 
         def of_key(reader: Reader, by: tuple[str, ...]) -> Spend:
-            rows = spend_of_api_key(reader, period, by, key or "", only)
+            rows = reader.spend(period, by, only, api_key=key or "")
             return spend_of(rows, since=period.since, until=period.until, columns=by)
 
         with web.lend(access.tenants) as reader:

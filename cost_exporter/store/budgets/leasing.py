@@ -22,7 +22,7 @@ from cost_exporter.domain.budget import (
     without_lease,
 )
 from cost_exporter.domain.money import ZERO
-from cost_exporter.store.budgets.accounts import CallScope, Connection, locked_accounts, state_of
+from cost_exporter.store.budgets.accounts import CallScope, Connection, in_one_go, locked_budgets, state_of
 from cost_exporter.store.budgets.reserving import again, insert_hold
 from cost_exporter.store.database.statements import statement
 
@@ -55,8 +55,8 @@ def lease(
     """Grant a lease, or more of one. One whose window is over, or whose budgets changed, is returned for a new one."""
 
     def once() -> Lease:
-        with connection.transaction():
-            budgets = state_of(connection, locked_accounts(connection, scope), at)
+        with in_one_go(connection):
+            budgets = locked_budgets(connection, scope, at)
             own = _own_holds(connection, lease_id, namespace)
             if own and not _is_same(own, budgets):
                 assert lease_id is not None
@@ -90,7 +90,7 @@ def return_lease(connection: Connection, lease_id: str, admitted_usd: Decimal, *
     """Give back what a lease was granted and let no call use. Returns whether there is such a lease."""
 
     def once() -> bool:
-        with connection.transaction():
+        with in_one_go(connection):
             if not _is_lease(connection, lease_id, namespace):
                 return False
             _return(connection, lease_id, admitted_usd)

@@ -17,7 +17,7 @@ import psycopg
 from cost_exporter.domain.budget import BudgetState, Short, holds_of, refusals, shortfalls, without
 from cost_exporter.domain.money import ZERO
 from cost_exporter.errors import StoreUnavailable
-from cost_exporter.store.budgets.accounts import CallScope, Connection, accounts_of, locked_accounts, state_of
+from cost_exporter.store.budgets.accounts import CallScope, Connection, accounts_of, in_one_go, locked_budgets, state_of
 from cost_exporter.store.database.statements import statement
 
 __all__ = [
@@ -88,9 +88,8 @@ def reserve(
     """
 
     def once() -> Outcome:
-        with connection.transaction():
-            account_ids = locked_accounts(connection, scope)
-            budgets = tuple(state_of(connection, account_ids, at))
+        with in_one_go(connection):
+            budgets = tuple(locked_budgets(connection, scope, at))
             known = _known(connection, namespace, request_key)
             if known is not None:
                 return Outcome(is_allowed=True, budgets=budgets, short=(), reservation_id=known)
@@ -127,12 +126,11 @@ def extend(
     """
 
     def once() -> Outcome | None:
-        with connection.transaction():
-            account_ids = locked_accounts(connection, scope)
+        with in_one_go(connection):
+            budgets = tuple(locked_budgets(connection, scope, at))
             if _locked_call(connection, reservation_id, namespace) not in {"open", "expired"}:
                 return None
             arrived_usd, held_usd = _held(connection, reservation_id)
-            budgets = tuple(state_of(connection, account_ids, at))
             others = [without(each, held_usd.get((each.account_id, each.window_start), ZERO)) for each in budgets]
             short = tuple(shortfalls(others, max(ZERO, total_usd - arrived_usd)))
             if refusals(short):
@@ -156,7 +154,7 @@ def settle(
     """Hold what a call has cost instead of its estimate, until its span arrives. None: there is no such call."""
 
     def once() -> Settled | None:
-        with connection.transaction():
+        with in_one_go(connection):
             state = _locked_call(connection, reservation_id, namespace)
             if state is None:
                 return None
@@ -174,7 +172,7 @@ def release(connection: Connection, reservation_id: str, *, namespace: str | Non
     """Give back what is held for a call that never went out. What was settled is spent, and stays held."""
 
     def once() -> Settled | None:
-        with connection.transaction():
+        with in_one_go(connection):
             state = _locked_call(connection, reservation_id, namespace)
             if state is None:
                 return None

@@ -17,6 +17,7 @@ __all__ = ["connect", "in_utc", "open_pool"]
 
 _CONNECT_SECONDS_MAX: Final = 5
 _ANSWER_SECONDS_MAX: Final = 30.0
+_UNCHECKED_SECONDS_MAX: Final = 1.0
 _VANISHED: Final = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 """A server that vanished without a word is noticed within the patience of a sender."""
 Connection = psycopg.Connection[Any]
@@ -29,6 +30,9 @@ class ImpatientConnection(psycopg.Connection[Any]):
     A server that is stopped, or whose disk hangs, acknowledges every byte and answers none: neither its own time-outs
     nor those of TCP help. After half a minute, longer than any statement here may take, the connection is closed.
     """
+
+    returned_at_seconds = 0.0
+    """When it was last given back to its pool, by the monotonic clock."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer. Raises `psycopg.OperationalError` where none comes."""
@@ -83,7 +87,10 @@ def open_pool(
     configure: Callable[[Connection], None] | None = None,
     **options: Any,
 ) -> ConnectionPool[Connection]:
-    """Return a pool of connections in UTC, each checked before it is lent; none is opened before the first use."""
+    """Return a pool of connections in UTC; none is opened before the first use.
+
+    One that nobody had for a second is checked before it is lent: a check is a round trip of its own.
+    """
 
     def prepare(connection: Connection) -> None:
         in_utc(connection)
@@ -98,10 +105,22 @@ def open_pool(
         min_size=0,
         max_size=size_max,
         timeout=wait_seconds_max,
-        check=ConnectionPool.check_connection,
+        check=_check_if_idle,
+        reset=_note_return,
         open=True,
         name=name,
     )
+
+
+def _note_return(connection: Connection) -> None:
+    assert isinstance(connection, ImpatientConnection)
+    connection.returned_at_seconds = time.monotonic()
+
+
+def _check_if_idle(connection: Connection) -> None:
+    assert isinstance(connection, ImpatientConnection)
+    if time.monotonic() - connection.returned_at_seconds > _UNCHECKED_SECONDS_MAX:
+        ConnectionPool.check_connection(connection)
 
 
 def _program_name() -> str:

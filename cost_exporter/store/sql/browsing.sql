@@ -57,15 +57,17 @@ order by started_at, trace_id, span_id;
 -- model_breakdown --
 -- What each model of a period cost, with its mean latency.
 select
-  provider, model, sum(cost_usd) as cost_usd, sum(unpriced_count)::bigint as unpriced_count,
-  sum(request_count)::bigint as request_count, sum(total_tokens)::bigint as total_tokens,
-  sum(audio_seconds) as audio_seconds, sum(call_seconds) as call_seconds, sum(characters)::bigint as characters,
-  round(sum(avg_latency_ms * request_count) / sum(request_count), 3) as avg_latency_ms
-from callfare.daily_cost
+  provider, model, trim_scale(callfare.known_cost(sum(cost_usd), sum(unpriced_count), sum(request_count))) as cost_usd,
+  sum(unpriced_count)::bigint as unpriced_count, sum(request_count)::bigint as request_count,
+  sum(input_tokens + output_tokens)::bigint as total_tokens, trim_scale(sum(audio_seconds)) as audio_seconds,
+  trim_scale(sum(call_seconds)) as call_seconds, sum(characters)::bigint as characters,
+  round(sum(duration_ns) / sum(request_count) / 1000000, 3) as avg_latency_ms
+from callfare.daily_rollup
 where day >= (%(since)s at time zone 'UTC')::date and day < (%(until)s at time zone 'UTC')::date
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
 group by provider, model
-order by sum(cost_usd) desc nulls last, provider, model
+having sum(request_count) <> 0
+order by 3 desc nulls last, provider, model
 limit %(count)s;
 
 -- request_times --
@@ -88,18 +90,6 @@ cross join lateral (
     and status <> 'duplicate'
   order by started_at desc limit 1
 ) as last;
-
--- spend_of_api_key --
--- What one API key cost in a period, by the columns asked for.
-select {columns} trim_scale(callfare.known_cost(sum(cost_usd), sum(unpriced_count), sum(request_count))) as cost_usd,
-  sum(unpriced_count) as unpriced_count,
-  sum(request_count) as request_count, sum(input_tokens + output_tokens) as total_tokens,
-  trim_scale(sum(audio_seconds)) as audio_seconds, trim_scale(sum(call_seconds)) as call_seconds,
-  sum(characters) as characters
-from callfare.record_measure
-where started_at >= %(since)s and started_at < %(until)s and request_count > 0 and api_key_id = %(api_key)s
-  and (%(tenant)s::text is null or tenant_id = %(tenant)s)
-{grouping};
 
 -- unpriced_list --
 -- What has no cost, or only a part of it, by model and reason, the most frequent first, with the newest call of each.

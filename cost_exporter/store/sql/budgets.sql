@@ -1,5 +1,5 @@
 -- Statements of `store/budgets`: budgets, and the money that they promise to calls and processes. Each grant locks
--- accounts in the order of their ids, and reads them by a later statement of the same transaction.
+-- accounts in the order of their ids, and reads them by a later statement (`callfare.locked_budgets`).
 
 -- put_budget --
 -- Set a budget, or change the one of this name.
@@ -73,13 +73,10 @@ where not exists (
 order by 1
 on conflict (budget_id, tenant_id) do nothing;
 
--- lock_accounts --
--- Lock the accounts of a call.
-select account.account_id
-from callfare.budgets_for(%(tenant)s, %(api_key)s, %(user)s, %(category)s, %(provider)s, %(model)s) as budget
-join callfare.budget_account as account on account.budget_id = budget.budget_id and account.tenant_id = %(tenant)s
-order by account.account_id
-for update of account;
+-- locked_budgets --
+-- What the accounts of a call spent and hold, locked until the end of the transaction.
+select * from callfare.locked_budgets(
+  %(tenant)s, %(api_key)s, %(user)s, %(category)s, %(provider)s, %(model)s, %(at)s);
 
 -- accounts_of_call --
 -- The accounts of a call, without a lock.

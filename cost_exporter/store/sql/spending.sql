@@ -58,3 +58,7 @@ select *, input_tokens + output_tokens as total_tokens, date_trunc('hour', start
 from callfare.record_measure
 where started_at >= %(since)s and started_at < %(until)s and request_count > 0
   and (%(tenant)s::text is null or tenant_id = %(tenant)s);
+
+-- spend_of_api_key --
+-- What one API key cost, of a source that has each call's.
+select * from ({source}) as each where api_key_id = %(api_key)s;
