@@ -24,7 +24,7 @@ from cost_exporter.store.alerts.sweeping import Seen, sweep
 
 __all__ = ["Judge"]
 
-_PAUSE_SECONDS: Final = (1.0, 4.0)
+_PAUSE_SECONDS: Final = (2.0, 4.0)
 """Between two looks, the least and the most."""
 _PAUSE_FACTOR: Final = 9.0
 _SWEEP_EVERY_SECONDS: Final = 60.0
