@@ -60,7 +60,7 @@ crash: environment  ## kill the service and its PostgreSQL for ten minutes and c
 
 rare: environment  ## run the tests that are marked `full`: slow, rarely broken, and like one that `make test` runs
 	@CALLFARE_FULL=1 $(BIN)python -m pytest $(BESIDE) tests -m full
-	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto tests/store/test_long_traces.py
+	@CALLFARE_FULL=1 $(BIN)python -m pytest -n auto tests/store/test_long_traces.py tests/serve/test_openapi.py tests/serve/test_browser.py
 
 trust: environment  ## kill, fuzz, overload, fill the disk, set the clock; adds to the totals of the trial (TRUST_SECONDS a stage)
 	@PYTHONPATH=. $(BIN)python -m benchmarks.trust --seconds $(or $(TRUST_SECONDS),100)

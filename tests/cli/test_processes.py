@@ -121,7 +121,7 @@ def test_a_killed_service_leaves_no_worker(database_url: str) -> None:
             process.kill()
             assert sent.exception(timeout=PATIENCE_SECONDS) is not None
         wait_until("no worker is left", lambda: all(has_ended(worker.pid) for worker in workers))
-    with serving(database_url, "--processes", "2") as (process, address):
+    with serving(database_url, "--processes", "1") as (process, address):
         send(address, request)
         with psycopg.connect(database_url) as connection:
             assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (3,)

@@ -121,20 +121,20 @@ def is_taken(address: Address) -> bool:
     return True
 
 
-def test_address_in_use_is_one_line(filled: str) -> None:
+@pytest.mark.parametrize("option", ["--grpc", pytest.param("--http", marks=pytest.mark.full), "--web"])
+def test_address_in_use_is_one_line(filled: str, option: str) -> None:
     """A taken port is one line that names the option, exit 2, whichever of the ports it is."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for option in ("--grpc", "--http", "--web"):
-            others = [
-                part for pair in zip(ANYWHERE[::2], ANYWHERE[1::2], strict=True) if pair[0] != option for part in pair
-            ]
-            ran = run_program("serve", "--db", filled, option, address, *others)
-            assert (ran.exit_code, ran.out) == (2, "")
-            assert ran.err.startswith(f"error: {option}: {address} is already in use")
-            assert ran.err.count("\n") == 1
+        others = [
+            part for pair in zip(ANYWHERE[::2], ANYWHERE[1::2], strict=True) if pair[0] != option for part in pair
+        ]
+        ran = run_program("serve", "--db", filled, "--processes", "1", option, address, *others)
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {option}: {address} is already in use")
+    assert ran.err.count("\n") == 1
 
 
 def test_outside_address_without_tokens_is_refused(database_url: str) -> None:

@@ -32,8 +32,9 @@ from cost_exporter.receive.workers.pool import WorkerPool
 from cost_exporter.receive.workers.process import WorkerEnded, WorkerProcess
 from cost_exporter.store.price_books import save_price_file
 from tests.receive import bodies
+from tests.store.requests import clear, problems
 from tests.support.processes import is_asleep
-from tests.support.stored import as_url, filling
+from tests.support.stored import as_url, filling, new_database
 from tests.support.waiting import PATIENCE_SECONDS, RUN_SECONDS_MAX, wait_until
 
 BOMB = bodies.field(1, bodies.field(2, b"\x12\x00" * 50_001))
@@ -73,8 +74,35 @@ def pool_on(url: str, count: int = 2, stuck: StuckBatches | None = None, **optio
 
 @pytest.fixture
 def pool(database_url: str) -> Iterator[Pool]:
+    """Workers that know nothing yet."""
     with pool_on(database_url) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    with new_database(postgres_url, "callfare_shared_by_workers", template=template_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def running_pool(shared_database_url: str) -> Iterator[Pool]:
+    with pool_on(shared_database_url) as running:
+        yield running
+
+
+@pytest.fixture
+def shared_pool(running_pool: Pool, shared_database_url: str) -> Iterator[Pool]:
+    """Workers that other tests had before, all there, and an empty ledger: two programs take seconds to start."""
+    workers, seen = running_pool
+    wait_until("both are there", lambda: len(workers.in_flight_counts) == 2)
+    with psycopg.connect(shared_database_url, autocommit=True) as database:
+        clear(database)
+    seen.observed.clear()
+    seen.commit_seconds.clear()
+    yield running_pool
+    with psycopg.connect(shared_database_url) as database:
+        assert problems(database) == []
 
 
 def take(intake: Intake, *numbers: int) -> Receipt:
@@ -151,32 +179,32 @@ def test_what_workers_observe_is_told(pool: Pool) -> None:
     assert len(seen.commit_seconds) == 2
 
 
-def test_one_worker_is_filled_before_the_next(pool: Pool, database_url: str) -> None:
+def test_one_worker_is_filled_before_the_next(shared_pool: Pool, shared_database_url: str) -> None:
     """Small requests at the same time gather in one, where they share its commits."""
-    with takes_in_flight(pool[0], database_url, 6) as (sent, held):
-        assert sorted(pool[0].in_flight_counts.values()) == [0, 6]
+    with takes_in_flight(shared_pool[0], shared_database_url, 6) as (sent, held):
+        assert sorted(shared_pool[0].in_flight_counts.values()) == [0, 6]
         held.close()
         assert sum(each.result(PATIENCE_SECONDS).accepted for each in sent) == 6
 
 
-def test_large_requests_at_the_same_time_go_to_all_workers(pool: Pool, database_url: str) -> None:
+def test_large_requests_at_the_same_time_go_to_all_workers(shared_pool: Pool, shared_database_url: str) -> None:
     """A worker that has enough is not given more while another has less."""
-    with ThreadPoolExecutor(4) as senders, database_held(database_url):
+    with ThreadPoolExecutor(4) as senders, database_held(shared_database_url):
         large = bodies.body(bodies.span(1) + bodies.attribute(b"a", bodies.field(1, b"x" * 300_000)))
-        sent = [senders.submit(pool[0].take, large, Encoding.PROTOBUF, SenderIdentity()) for _ in range(4)]
-        wait_until("both are at work", lambda: sorted(pool[0].in_flight_counts.values()) == [2, 2])
+        sent = [senders.submit(shared_pool[0].take, large, Encoding.PROTOBUF, SenderIdentity()) for _ in range(4)]
+        wait_until("both are at work", lambda: sorted(shared_pool[0].in_flight_counts.values()) == [2, 2])
     assert sum(each.result(PATIENCE_SECONDS).received for each in sent) == 4
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PROTOBUF, Encoding.JSON])
-def test_what_is_begun_is_answered_as_what_is_taken(pool: Pool, encoding: Encoding) -> None:
+def test_what_is_begun_is_answered_as_what_is_taken(shared_pool: Pool, encoding: Encoding) -> None:
     """Without a thread that waits for each request: the same receipts, and the same errors."""
     good = bodies.body(*map(bodies.span, range(3))) if encoding is Encoding.PROTOBUF else b'{"resourceSpans": []}'
-    begun = [pool[0].begin(good, encoding, SenderIdentity()) for _ in range(40)]
+    begun = [shared_pool[0].begin(good, encoding, SenderIdentity()) for _ in range(40)]
     received = [each.result(PATIENCE_SECONDS).received for each in begun]
     assert received == [3 if encoding is Encoding.PROTOBUF else 0] * 40
     with pytest.raises(Undecodable):
-        pool[0].begin(b"{nonsense", encoding, SenderIdentity()).result(PATIENCE_SECONDS)
+        shared_pool[0].begin(b"{nonsense", encoding, SenderIdentity()).result(PATIENCE_SECONDS)
 
 
 def test_a_hung_worker_is_replaced_and_its_requests_are_refused_for_the_moment(database_url: str) -> None:
@@ -197,19 +225,19 @@ def test_a_hung_worker_is_replaced_and_its_requests_are_refused_for_the_moment(d
         workers.close()
 
 
-def test_small_requests_share_commits(pool: Pool, database_url: str) -> None:
+def test_small_requests_share_commits(shared_pool: Pool, shared_database_url: str) -> None:
     """What waits in a worker while its writers are busy is committed together."""
-    workers, seen = pool
-    with takes_in_flight(workers, database_url, 30) as (sent, held):
+    workers, seen = shared_pool
+    with takes_in_flight(workers, shared_database_url, 30) as (sent, held):
         held.close()
         assert sum(each.result(PATIENCE_SECONDS).accepted for each in sent) == 30
     assert len(seen.commit_seconds) <= 12
 
 
-def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url: str) -> None:
+def test_a_killed_worker_loses_nothing_and_is_replaced(shared_pool: Pool, shared_database_url: str) -> None:
     """Its senders are told to try again, the other notices nothing; what is sent again is stored once."""
-    workers, _ = pool
-    with takes_in_flight(workers, database_url, 4) as (sent, held):
+    workers, _ = shared_pool
+    with takes_in_flight(workers, shared_database_url, 4) as (sent, held):
         victim, other = sorted(workers.in_flight_counts, key=lambda pid: -workers.in_flight_counts[pid])
         os.kill(victim, signal.SIGKILL)
         wait_until("its senders know", lambda: all(each.done() for each in sent))
@@ -222,7 +250,7 @@ def test_a_killed_worker_loses_nothing_and_is_replaced(pool: Pool, database_url:
         held.close()
     assert take(workers, 0, 1, 2, 3).received == 4
     assert take(workers, 0, 1, 2, 3).duplicate == 4
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(shared_database_url) as connection:
         assert connection.execute("select count(*) from callfare.cost_record").fetchone() == (4,)
 
 
@@ -293,9 +321,9 @@ def test_what_ends_each_worker_and_cannot_be_taken_apart_is_one_dead_letter(
         assert connection.execute("select trace_id, span_id from callfare.dead_letter").fetchall() == [("", "")]
 
 
-def test_a_worker_that_keeps_ending_does_not_stop_the_others(pool: Pool) -> None:
+def test_a_worker_that_keeps_ending_does_not_stop_the_others(shared_pool: Pool) -> None:
     """Killed again and again, it is started again and again, and requests are answered by the other one."""
-    workers, _ = pool
+    workers, _ = shared_pool
     stays = max(workers.in_flight_counts)
     for number in range(3):
         (victim,) = set(workers.in_flight_counts) - {stays}
@@ -305,9 +333,9 @@ def test_a_worker_that_keeps_ending_does_not_stop_the_others(pool: Pool) -> None
         wait_until("it is there again", lambda: len(workers.in_flight_counts) == 2)
 
 
-def test_stop_signals_are_not_for_workers(pool: Pool) -> None:
+def test_stop_signals_are_not_for_workers(shared_pool: Pool) -> None:
     """A SIGTERM or Ctrl-C that reaches the whole group leaves the workers to the service."""
-    workers, _ = pool
+    workers, _ = shared_pool
     before = list(workers.in_flight_counts)
     for pid in before:
         os.kill(pid, signal.SIGTERM)
@@ -371,9 +399,9 @@ def test_options_reach_the_workers(database_url: str) -> None:
         assert connection.execute("select count(*) > 0 from callfare.outbox").fetchone() == (True,)
 
 
-def test_the_database_is_not_on_the_command_line(pool: Pool, database_url: str) -> None:
+def test_the_database_is_not_on_the_command_line(shared_pool: Pool) -> None:
     """Whoever lists processes sees no secret."""
-    assert all("postgresql" not in " ".join(psutil.Process(pid).cmdline()) for pid in pool[0].in_flight_counts)
+    assert all("postgresql" not in " ".join(psutil.Process(pid).cmdline()) for pid in shared_pool[0].in_flight_counts)
 
 
 def test_workers_import_no_server() -> None:

@@ -3,6 +3,7 @@
 It takes a second to import, so the tests that use it import it, and not each process that collects them.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.stored import SUPPORT_CALL
+
+EXAMPLES = 50 if os.environ.get("CALLFARE_FULL") == "1" else 12
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_every_answer_is_as_described(web: TestClient, checks: list[Callable[...
     for found in schema.get_all_operations():
         operation = found.ok()
 
-        @hypothesis.settings(max_examples=30)
+        @hypothesis.settings(max_examples=EXAMPLES)
         @hypothesis.given(case=operation.as_strategy())
         def holds(case: schemathesis.Case) -> None:
             answered = case.call_and_validate(checks=checks)

@@ -58,10 +58,11 @@ def filled_database(postgres_url: str, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def new_database(postgres_url: str, name: str) -> Iterator[str]:
-    """Lend the URL of an empty database."""
+def new_database(postgres_url: str, name: str, *, template: str = "template1") -> Iterator[str]:
+    """Lend the URL of a database that is empty, or a copy."""
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {} strategy file_copy").format(sql.Identifier(name)))
+        statement = sql.SQL("create database {} template {} strategy file_copy")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         yield as_url(make_conninfo(postgres_url, dbname=name))
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
