@@ -118,3 +118,10 @@ def test_speech_that_is_interrupted_on_its_socket_is_billed_in_full(fake, spans)
     (found,) = call(spans, fake, TTSSpeakFrame(FIRST), InterruptionFrame())
     assert found[names.INPUT_CHARACTERS] == len(FIRST)
     assert found[names.FINISH_REASONS] == ("interrupted",)
+
+
+def test_speech_on_a_connection_that_is_lost_is_estimated(fake, spans) -> None:
+    """Pipecat ends its audio context like any other; whether the vendor charges the text is not known."""
+    fake.breaks_speech = True
+    found = call(spans, fake, TTSSpeakFrame(FIRST))
+    assert [(each[names.INPUT_CHARACTERS], each[names.USAGE_SOURCE]) for each in found] == [(len(FIRST), "estimated")]

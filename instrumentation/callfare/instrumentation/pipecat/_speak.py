@@ -38,6 +38,8 @@ class _Voice:
         """By audio context."""
         self.with_audio: set[str] = set()
         """Audio contexts of which audio has come."""
+        self.sending: set[Run] = set()
+        """Runs whose text is on its way to the vendor."""
 
     def wait(self, context_id: str, run: Run) -> None:
         """The text is with the vendor: the run ends with its audio context."""
@@ -71,6 +73,13 @@ class _Voice:
                 self._refuse(context_id, text)
             else:
                 self._doubt(context_id)
+
+    def lose_connection(self) -> None:
+        """Of what was sent the vendor may have read all or nothing, and no more audio of it comes."""
+        for context_id in {*self.waiting, self.utterance_context_id} - {""}:
+            self._doubt(context_id)
+        for run in self.sending:
+            run.call.source = "estimated"
 
     def _refuse(self, context_id: str, text: str) -> None:
         status = _STATUS.search(text)
@@ -181,6 +190,7 @@ def tts_init(tracer: Tracer) -> Wrapper:
                 instance, "on_audio_context_interrupted", lambda over: _ending(instance, over, GeneratorExit())
             )
             replace_method(instance, "push_error_frame", lambda push: _failing(instance, push))
+            replace_method(instance, "_reconnect_websocket", lambda again: _reconnecting(instance, again))
 
     return wrapper
 
@@ -229,6 +239,21 @@ def _fail(service: Any, error: Any) -> None:
     _voice_of(service).fail(str(error.error), is_free=costs_nothing_on_error(service))
 
 
+def _reconnecting(service: Any, again: Any) -> Any:
+    """Before it connects anew, Pipecat ends the audio contexts of the old connection as if they were complete."""
+
+    async def reconnect_websocket(*args: Any, **kwargs: Any) -> Any:
+        _lose_connection(service)
+        return await again(*args, **kwargs)
+
+    return reconnect_websocket
+
+
+@quietly
+def _lose_connection(service: Any) -> None:
+    _voice_of(service).lose_connection()
+
+
 def _speaking(tracer: Tracer, service: Any, run: Any) -> Any:
     def run_tts(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         source = run(*args, **kwargs)
@@ -249,6 +274,7 @@ async def _spoken(
     if started is not None:
         # Many services report once the vendor has answered: the text is with it before.
         started.estimate(names.INPUT_CHARACTERS, character_count)
+        _send(service, started)
     error: BaseException | None = None
     try:
         async for frame in in_context(source, started.context if started is not None else None):
@@ -265,7 +291,13 @@ async def _spoken(
 
 
 @quietly
+def _send(service: Any, run: Run) -> None:
+    _voice_of(service).sending.add(run)
+
+
+@quietly
 def _has_spoken(service: Any, run: Run, context_id: str, error: BaseException | None) -> None:
+    _voice_of(service).sending.discard(run)
     if error is None and run.has_usage and context_id and is_on_socket(service):
         _voice_of(service).wait(context_id, run)
     else:
