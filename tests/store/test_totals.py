@@ -15,6 +15,7 @@ from cost_exporter.store.ledger.ledger import LedgerStore
 from cost_exporter.store.reading import Period
 from tests.domain.builders import OTHER_TRACE, call, link, price_by_sum
 from tests.store.requests import problems, request, rows
+from tests.support.stored import new_database
 
 Database = psycopg.Connection[Any]
 TOTAL = "select tenant_id, cost_usd, request_count, duplicate_count from callfare.workflow_total order by 1, 3"
@@ -109,14 +110,17 @@ LISTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def many(database: Database) -> Iterator[Database]:
-    """20,000 workflows of seven tenants over a fortnight; they have no records, so they go before the check."""
-    database.execute(MANY, {"count": 20_000})
-    database.execute(TOTALS)
-    database.execute("vacuum analyze callfare.trace, callfare.workflow_total")
-    yield database
-    database.execute("truncate callfare.trace, callfare.workflow_total")
+@pytest.fixture(scope="module")
+def many(postgres_url: str, template_database: str) -> Iterator[Database]:
+    """20,000 workflows of seven tenants over a fortnight, which the lists share; they have no records."""
+    with (
+        new_database(postgres_url, "callfare_many_workflows", template=template_database) as url,
+        psycopg.connect(url, autocommit=True) as database,
+    ):
+        database.execute(MANY, {"count": 20_000})
+        database.execute(TOTALS)
+        database.execute("vacuum analyze callfare.trace, callfare.workflow_total")
+        yield database
 
 
 @pytest.mark.parametrize("name", LISTS)
