@@ -1,14 +1,18 @@
 """A real PostgreSQL for every test that asks for one: one server a session, one fresh database a test."""
 
+import fcntl
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import hypothesis
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -44,6 +48,7 @@ _numbers = count(1)
 # the machine anyway; PostgreSQL crashes only where a test has a server of its own, which callfare makes as always.
 _FORGETFUL = ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'")
 _MEMORY_BYTES_MIN = 4 << 30
+_PREFIX = "callfare-tests-"
 _FOLDER = Path(__file__).parent
 # A file goes to a worker as a whole: if a long one came last, the others would wait for it.
 _LONGEST_FIRST = (
@@ -82,8 +87,13 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    directory = Path(tempfile.mkdtemp(prefix="callfare-tests-", dir=_in_memory()))
+    memory = _in_memory()
+    if memory is not None:
+        _forget_killed(memory)
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=memory))
     server = EmbeddedPostgres(directory / "pg")
+    lock = (directory / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         url = server.start()
         with psycopg.connect(url, autocommit=True) as connection:
@@ -94,6 +104,7 @@ def postgres_url() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+        lock.close()
 
 
 @pytest.fixture(scope="session")
@@ -128,11 +139,24 @@ def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     assert problems == []
 
 
-def _in_memory() -> str | None:
+def _in_memory() -> Path | None:
     """Return a folder of files in memory for the server, or None where there is no room: a copy costs a third of it."""
     folder = Path("/dev/shm")  # where Linux has it
     has_room = folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _MEMORY_BYTES_MIN
-    return str(folder) if has_room else None
+    return folder if has_room else None
+
+
+def _forget_killed(folder: Path) -> None:
+    """Stop and remove the servers of sessions that were killed: they would keep their memory for ever."""
+    for path in folder.glob(f"{_PREFIX}*/lock"):
+        with suppress(OSError), path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its session lives: BlockingIOError
+            with suppress(OSError, ValueError, psutil.Error):
+                postmaster = psutil.Process(int((path.parent / "pg" / "postmaster.pid").read_text().split()[0]))
+                if str(path.parent) in " ".join(postmaster.cmdline()):
+                    postmaster.send_signal(signal.SIGQUIT)
+                    postmaster.wait(10)
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _on(url: str, database: str) -> str:
