@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cost_exporter.store.database.embedded import EmbeddedPostgres
 from cost_exporter.store.database.migrate import migrate
+from tests.support.waiting import PATIENCE_SECONDS
 
 # Of the terminal that the tests were started in: tables would fold where their words are looked for.
 os.environ.pop("COLUMNS", None)
@@ -155,7 +156,7 @@ def _forget_killed(folder: Path) -> None:
                 postmaster = psutil.Process(int((path.parent / "pg" / "postmaster.pid").read_text().split()[0]))
                 if str(path.parent) in " ".join(postmaster.cmdline()):
                     postmaster.send_signal(signal.SIGQUIT)
-                    postmaster.wait(10)
+                    postmaster.wait(PATIENCE_SECONDS)
             shutil.rmtree(path.parent, ignore_errors=True)
 
 

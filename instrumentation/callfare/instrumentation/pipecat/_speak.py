@@ -240,7 +240,7 @@ def _fail(service: Any, error: Any) -> None:
 
 
 def _reconnecting(service: Any, again: Any) -> Any:
-    """Before it connects anew, Pipecat ends the audio contexts of the old connection as if they were complete."""
+    """Before it connects again, Pipecat ends the audio contexts of the old connection as if they were complete."""
 
     async def reconnect_websocket(*args: Any, **kwargs: Any) -> Any:
         _lose_connection(service)
