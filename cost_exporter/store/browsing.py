@@ -94,7 +94,7 @@ def stream_workflows(reader: Reader, wanted: WorkflowFilter) -> Iterator[Row]:
 
 
 def list_calls(reader: Reader, wanted: WorkflowFilter) -> Iterator[Row]:
-    """Yield rows of `cost_record`, the oldest first, duplicates included."""
+    """Yield rows of `cost_record` by tenant, the oldest first, duplicates included."""
     return reader.stream("call_list", wanted.parameters(), {})
 
 

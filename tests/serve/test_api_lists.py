@@ -109,6 +109,7 @@ def test_streams_have_the_same_figures_as_json(web: TestClient) -> None:
     calls = [json.loads(line) for line in web.get("/v1/calls").text.splitlines()]
     assert sum(D(call["cost_usd"]) for call in calls if call["cost_usd"]) == CHAT_COST_USD + EMBEDDING_COST_USD
     assert sum(1 for call in calls if call["cost_usd"] is None) == 1
+    assert [call["tenant_id"] for call in calls] == sorted(call["tenant_id"] for call in calls)
     spreadsheet = web.get("/v1/calls", params={"format": "csv"})
     assert "attachment" in spreadsheet.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(spreadsheet.text)))

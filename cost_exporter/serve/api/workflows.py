@@ -130,7 +130,7 @@ def workflows_router(web: Web) -> APIRouter:
         api_key: ApiKey = None,
         format: StreamFormat = None,  # noqa: A002 - the parameter's name
     ) -> Response:
-        """Return rows of `cost_record`, the oldest first, duplicates included: they have no cost."""
+        """Return rows of `cost_record` by tenant, the oldest first, duplicates included: they have no cost."""
         access = access_of(request, web.authenticate)
         form = form_of(format, "ndjson", ("ndjson", "csv"))
         wanted = WorkflowFilter(

@@ -45,14 +45,15 @@ exists (
     and (%(api_key)s::text is null or call.api_key_id = %(api_key)s));
 
 -- call_list --
--- The provider calls of a period that fit a filter, duplicates included, in order of time.
+-- The provider calls of a period that fit a filter, duplicates included, by tenant and time: as an index has them, so
+-- that the first are there before the last are found.
 select * from callfare.cost_record
 where started_at >= %(since)s and started_at < %(until)s
   and (%(tenant)s::text is null or tenant_id = %(tenant)s)
   and (%(trace_id)s::uuid is null or trace_id = %(trace_id)s)
   and (%(user)s::text is null or user_id = %(user)s)
   and (%(api_key)s::text is null or api_key_id = %(api_key)s)
-order by started_at, trace_id, span_id;
+order by tenant_id, started_at, trace_id, span_id;
 
 -- model_breakdown --
 -- What each model of a period cost, with its mean latency.
