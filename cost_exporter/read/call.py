@@ -24,7 +24,7 @@ from cost_exporter.read.fields.totals import is_claude_elsewhere
 from cost_exporter.read.fields.usage_containers import read_containers
 from cost_exporter.read.look_alike import look_alike_names
 from cost_exporter.read.otlp.values import ID_LENGTH_MAX, clean_text
-from cost_exporter.read.unread import name_unread_usage
+from cost_exporter.read.unread import name_lost_cache, name_unread_usage
 from cost_exporter.read.vocabulary.names import tier_named
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.scopes import EXCLUSIVE_PROVIDERS, ScopeRule
@@ -72,6 +72,8 @@ def read_call(reading: Reading, trusted_cost_sources: frozenset[str]) -> Call | 
         _complete(reading)
     if layout.weighs_totals or not (are_counts_plain and layout.is_plain):
         repair_quantities(reading, are_plain=are_counts_plain)
+    if layout.scope.rule.loses_cached:
+        name_lost_cache(reading)
     if layout.unread or reading.usage_objects or reading.identity.redacted:
         name_unread_usage(reading)
     return _call(reading, trusted_cost_sources)

@@ -181,7 +181,9 @@ class ScopeLayouts:
             completes=completes,
             is_streamed=is_streamed,
             timing_keys=tuple(sorted(TIMING_KEYS & present)),
-            has_template=is_plain and operation is None and not may_report_failure and not rule.has_own_ids,
+            has_template=is_plain
+            and operation is None
+            and not (may_report_failure or rule.has_own_ids or rule.loses_cached),
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 from cost_exporter.read.fields.failure import http_status_in_words
-from cost_exporter.read.fields.usage_containers import UNREADABLE, may_hold_usage
-from cost_exporter.read.fields.vendor_usage import object_of
+from cost_exporter.read.fields.usage_containers import UNREADABLE, is_unread, may_hold_usage
+from cost_exporter.read.fields.vendor_usage import LEFT_OUT, object_of
 from cost_exporter.read.layout import WANTED
 from cost_exporter.read.otlp import wire
 from cost_exporter.read.otlp.attribute_values import SpanAttributes
@@ -44,13 +44,15 @@ JSON_KEYS: Final = frozenset(
         "ai.response.providerMetadata",
         "gcp.vertex.agent.llm_response",
         "mlflow.chat.tokenUsage",
+        "mlflow.spanOutputs",
         "haystack.component.output",
+        "genkit:output",
     }
 )
 _ADDRESS_KEYS: Final = frozenset({"url.full", "gen_ai.openai.api_base"})
 """They may hold credentials and queries; the host of them is kept."""
 _JSON_TEXTS: Final = frozenset(
-    {"id", "model", "service_tier", "type", "ls_provider", "model_name", "model_provider"}
+    {"id", "model", "service_tier", "serviceTier", "type", "ls_provider", "model_name", "model_provider"}
     | {"modality", "ttl", "speed", "inference_geo"}
 )
 _JSON_DEPTH_MAX: Final = 6
@@ -119,7 +121,8 @@ def _stripped_value(key: str, source: wire.AnyValue, text_length_max: int | None
     if key in _ADDRESS_KEYS:
         target.string_value = names_of("", "", "", text_of(source)).host
     elif key in JSON_KEYS or holds_usage(key) or (may_show_value(key) and object_of(source)):
-        target.string_value = _distilled(source)
+        is_lost = holds_usage(key) and not object_of(source) and is_unread(key, source)
+        target.string_value = UNREADABLE if is_lost else _distilled(source)
     elif key in WANTED or key == "service.name" or is_service_tier(key) or _is_flag_or_number(source):
         _copy_value(source, target, text_length_max)
     elif may_hold_usage(key, source):
@@ -159,6 +162,8 @@ def _numbers(members: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             continue
         if isinstance(found, Mapping) and depth:
             kept[name[:_SHORT]] = _numbers(cast("Mapping[Any, Any]", found), depth - 1)
+        elif isinstance(found, Mapping) and found:
+            kept[name[:_SHORT]] = {LEFT_OUT: 1}
         elif isinstance(found, list) and found:
             if first := _numbers_of_all(cast("list[Any]", found), depth):
                 kept[name[:_SHORT]] = first
@@ -166,6 +171,8 @@ def _numbers(members: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             kept[name[:_SHORT]] = clean_text(found)[:_SHORT] if isinstance(found, str) else found
         elif isinstance(found, int):
             kept[name[:_SHORT]] = max(-_ABSURD, min(_ABSURD, found))
+    if len(members) > _JSON_ITEMS_MAX:
+        kept[LEFT_OUT] = len(members) - _JSON_ITEMS_MAX
     return kept
 
 
@@ -176,6 +183,6 @@ def _numbers_of_all(entries: list[Any], depth: int) -> list[Any]:
         first = cast("list[Any]", first)[0]
         return [_numbers_of_all([first], depth)] if isinstance(first, Mapping) else []
     if not depth:
-        return []
+        return [{LEFT_OUT: 1}] if isinstance(first, Mapping) else []
     objects = (each for each in entries[:_JSON_ITEMS_MAX] if isinstance(each, Mapping))
     return [_numbers(cast("Mapping[str, Any]", each), depth - 1) for each in objects]

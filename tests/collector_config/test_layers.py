@@ -85,7 +85,13 @@ def test_redaction_keeps_what_the_readers_want() -> None:
     lost = {key for key in WANTED - set(redaction["allowed_keys"]) if not any(re.search(p, key) for p in patterns)}
     # OpenLIT's speech has no other count of its characters, Pydantic AI's built-in searches and Haystack's calls have
     # none; LangChain's provider is kept elsewhere; the last name is what the layer itself adds.
-    content = {"gen_ai.input.messages", "gen_ai.output.messages", "haystack.component.output", "metadata"}
+    content = {
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "haystack.component.output",
+        "metadata",
+        "genkit:output",
+    }
     assert lost == content | {"redaction.redacted.keys"}
 
 

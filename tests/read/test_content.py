@@ -100,7 +100,7 @@ def test_of_json_the_numbers_and_ids_are_kept() -> None:
     (kept,) = wire.parse_request(strip_content(span)).resource_spans[0].scope_spans[0].spans
     assert json.loads(plain(kept.attributes["output.value"])) == {
         "id": "r1",
-        "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {}}}}}},
+        "usage": {"a": 1, "b": {"c": {"d": {"e": {"f": {"g": {"members_left_out": 1}}}}}}},
         "x" * 128: 1.5,
     }
 

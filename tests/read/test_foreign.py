@@ -332,31 +332,6 @@ def test_writes_that_are_among_the_tokens_read_are_not_beside_them() -> None:
     assert found.issues == ("overlapping_cache: cache_write_tokens = 2161 are among those read",)
 
 
-def test_claude_code_names_its_counts_barely() -> None:
-    """A count of 0 says nothing; what is no request of a model is no call."""
-    attributes = {"span.type": "llm_request", "gen_ai.request.model": "claude-haiku-4-5", "input_tokens": 10}
-    scope = "com.anthropic.claude_code.tracing"
-    found = call({**attributes, "output_tokens": 12, "cache_read_tokens": 0}, scope=scope).usage
-    assert (found.provider, found.quantities) == ("anthropic", {"input_tokens": 10, "output_tokens": 12})
-    assert is_link({**attributes, "span.type": "interaction"}, scope=scope)
-
-
-def test_mlflow_tells_a_call_by_its_span_type() -> None:
-    """Every value is JSON; sums above the calls are no calls; for Claude the input is without what was cached."""
-    usage = {"input_tokens": 50, "output_tokens": 9, "total_tokens": 59, "cache_read_input_tokens": 40, "foo_tokens": 3}
-    attributes = {
-        "mlflow.spanType": '"CHAT_MODEL"',
-        "mlflow.llm.model": '"claude-sonnet-4-5"',
-        "mlflow.chat.tokenUsage": json.dumps(usage),
-    }
-    found = call(attributes, scope="mlflow.anthropic")
-    assert found.usage.provider == "anthropic"
-    assert found.usage.quantities == {"input_tokens": 90, "output_tokens": 9, "cache_read_tokens": 40}
-    assert "unread_usage: mlflow.chat.tokenUsage.foo_tokens = 3" in found.issues
-    assert is_link({**attributes, "mlflow.spanType": '"AGENT"'}, scope="mlflow")
-    assert call({"mlflow.chat.tokenUsage": "{}", **CHAT}, scope="mlflow").usage.provider == "openai"
-
-
 def test_the_ai_sdk_hands_on_what_the_vendor_said() -> None:
     """Of Google and Bedrock what the SDK leaves out; what is no usage object is left alone."""
     attributes = {

@@ -8,7 +8,8 @@ from typing import Final
 
 from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import object_at, usage_leaves
+from cost_exporter.read.fields.usage_containers import usage_object_at
+from cost_exporter.read.fields.vendor_usage import usage_leaves
 
 __all__ = ["DIALECT"]
 
@@ -26,7 +27,7 @@ def _complete(reading: Reading) -> None:
         prefix, slash, _ = reading.request_model.partition("/")
         reading.provider = prefix if slash and prefix != "models" else ""
         guess_provider(reading)
-    answer = object_at(reading, _ANSWER).get("usage_metadata")
+    answer = usage_object_at(reading, _ANSWER).get("usage_metadata")
     leaves = usage_leaves(answer) if isinstance(answer, dict) else {}
     total = leaves.get("total_token_count", 0)
     if total and reading.quantities.get("output_tokens") == total:

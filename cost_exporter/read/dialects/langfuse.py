@@ -11,6 +11,7 @@ from typing import Final
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.dialects.provider_guess import guess_provider
 from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.usage_containers import usage_object_at
 from cost_exporter.read.fields.vendor_usage import object_at, read_usage, usage_leaves
 from cost_exporter.read.otlp.values import clean_text, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
@@ -52,7 +53,7 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    usage = object_at(reading, _USAGE)
+    usage = usage_object_at(reading, _USAGE)
     if any(side in usage for side in _SIDES):
         _add_parts(reading, usage_leaves(usage))
     else:

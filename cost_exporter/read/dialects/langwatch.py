@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from cost_exporter.read.fields.quantities import TOTALS
 from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.usage_containers import usage_object_at
 from cost_exporter.read.fields.vendor_usage import object_at
 from cost_exporter.read.otlp.values import json_count, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
@@ -36,7 +37,7 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    stated = object_at(reading, _METRICS)
+    stated = usage_object_at(reading, _METRICS)
     inner = stated.get("value")
     metrics = cast("Mapping[str, Any]", inner) if isinstance(inner, Mapping) else stated
     for quantity, names in _NAMES:

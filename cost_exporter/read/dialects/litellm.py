@@ -16,7 +16,9 @@ from typing import Final
 from cost_exporter.domain.settling.base_model import base_model
 from cost_exporter.read.fields.failure import exception_type
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import object_at, object_of, read_usage
+from cost_exporter.read.fields.usage_containers import is_unread, usage_object_at
+from cost_exporter.read.fields.vendor_usage import object_of, read_usage
+from cost_exporter.read.otlp.wire import AnyValue
 from cost_exporter.read.vocabulary.operations import WRAPPER, operation_named
 
 __all__ = ["DIALECT"]
@@ -43,6 +45,7 @@ _RAW_KEYS: Final = frozenset(
         *("usageMetadata", "responseId", "modelVersion"),  # Google's
     )
 )
+_RAW_USAGES: Final = frozenset(key for key in _RAW_KEYS if _RAW_USAGE.fullmatch(key))
 _BY_OBJECT: Final = {"list": "embeddings", "text_completion": "text_completion"}
 _ROUTES: Final = frozenset(
     {"converse", "converse_like", "invoke", "o_series", "gpt5_series", "responses", "deepseek_r1"}
@@ -87,7 +90,11 @@ def _is_refused_by_proxy(reading: Reading) -> bool:
 def _raw_vendor(reading: Reading) -> str:
     """Return whose answer a raw request repeats; "" where it says nothing of usage."""
     found = (_RAW_USAGE.fullmatch(key) for key in reading.attributes)
-    return next((match[1] for match in found if match and object_of(reading.attributes[match[0]])), "")
+    return next((match[1] for match in found if match and _holds_usage(match[0], reading.attributes[match[0]])), "")
+
+
+def _holds_usage(key: str, value: AnyValue) -> bool:
+    return bool(object_of(value)) or is_unread(key, value)
 
 
 def _complete(reading: Reading) -> None:
@@ -103,8 +110,10 @@ def _complete(reading: Reading) -> None:
         _doubt_the_answer(reading, reading.request_model)
     if reading.response_id == reading.text(_CALL_ID):
         reading.response_id = ""
-    usage = object_at(reading, _USAGE_OBJECT)
+    usage = usage_object_at(reading, _USAGE_OBJECT)
     read_usage(reading, _USAGE_OBJECT, usage)
+    for key in sorted(_RAW_USAGES.intersection(reading.attributes)):
+        read_usage(reading, key, usage_object_at(reading, key))
     is_counted = reading.quantities.get("output_tokens", 0) > 0 and not usage.get(_INPUT_DETAILS)
     if usage and is_counted and reading.is_stream and reading.provider.lower() in _ALWAYS_DETAILED:
         reading.is_estimated = True
@@ -116,7 +125,7 @@ def _complete_raw(reading: Reading) -> None:
     vendor = _raw_vendor(reading)
     usage_key = next(key for key in (f"llm.{vendor}.usage", f"llm.{vendor}.usageMetadata") if key in reading.attributes)
     if usage_key not in reading.layout.containers:
-        read_usage(reading, usage_key, object_of(reading.attributes[usage_key]))
+        read_usage(reading, usage_key, usage_object_at(reading, usage_key))
     reading.provider = vendor
     reading.response_id = reading.text(f"llm.{vendor}.id") or reading.text(f"llm.{vendor}.responseId")
     reading.has_vendor_id = reading.is_gateway = True
@@ -162,7 +171,7 @@ def _without_route(model: str) -> str:
 DIALECT = Dialect(
     name="litellm",
     scopes=("litellm*",),
-    markers=frozenset({_USAGE_OBJECT, _PROVIDER_MODEL}) | {key for key in _RAW_KEYS if _RAW_USAGE.fullmatch(key)},
+    markers=frozenset({_USAGE_OBJECT, _PROVIDER_MODEL}) | _RAW_USAGES,
     keys=frozenset({_CALL_ID, _MODEL_GROUP, *_TYPES}) | _RAW_KEYS,
     operation=_operation,
     complete=_complete,

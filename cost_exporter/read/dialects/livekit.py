@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import object_at, read_usage
+from cost_exporter.read.fields.usage_containers import usage_object_at
+from cost_exporter.read.fields.vendor_usage import read_usage
 from cost_exporter.read.otlp.values import json_count, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
@@ -36,14 +37,14 @@ def _operation(reading: Reading) -> str | None:
 
 
 def _complete(reading: Reading) -> None:
-    metrics = object_at(reading, _TTS)
+    metrics = usage_object_at(reading, _TTS)
     _add(reading, "characters", json_count(metrics.get("characters_count", metrics.get("charactersCount"))))
     _add(reading, "output_audio_seconds", _seconds(metrics))
     _add_tokens(reading, metrics)
-    metrics = object_at(reading, _STT)
+    metrics = usage_object_at(reading, _STT)
     _add(reading, "audio_seconds", _seconds(metrics))
     _add_tokens(reading, metrics)
-    read_usage(reading, _REALTIME, object_at(reading, _REALTIME))
+    read_usage(reading, _REALTIME, usage_object_at(reading, _REALTIME))
 
 
 def _add_tokens(reading: Reading, metrics: Mapping[str, Any]) -> None:

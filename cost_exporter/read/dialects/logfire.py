@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from cost_exporter.read.fields.reading import Dialect, Reading
-from cost_exporter.read.fields.vendor_usage import object_at, read_usage
+from cost_exporter.read.fields.usage_containers import usage_object_at
+from cost_exporter.read.fields.vendor_usage import read_usage
 from cost_exporter.read.otlp.values import number_of
 from cost_exporter.read.vocabulary.operations import WRAPPER
 
@@ -53,7 +54,7 @@ def _is_half_of_a_stream(reading: Reading) -> bool:
 
 def _complete(reading: Reading) -> None:
     for key in (_RAW, _AGENTS_SDK_USAGE):
-        read_usage(reading, key, object_at(reading, key))
+        read_usage(reading, key, usage_object_at(reading, key))
     if reading.text(_SPAN_TYPE) == "log":
         reading.is_stream = True
         _start_when_the_stream_did(reading)

@@ -10,15 +10,15 @@ from typing import Any, Final, cast
 
 from cost_exporter.domain.quantity import Quantity
 from cost_exporter.read.fields.reading import Dialect, Reading
+from cost_exporter.read.fields.usage_containers import usage_object_at
 from cost_exporter.read.fields.vendor_usage import (
     READ_PATHS,
     add_leaves,
-    object_at,
     read_usage,
     take_terms,
     usage_leaves,
 )
-from cost_exporter.read.otlp.values import json_number
+from cost_exporter.read.otlp.values import clean_text, json_number
 from cost_exporter.read.vocabulary.operations import WRAPPER
 from cost_exporter.read.vocabulary.usage_names import usage_name
 
@@ -52,7 +52,7 @@ def _complete(reading: Reading) -> None:
         reading.response_id = ""
     if reading.text(_OPERATION_ID).endswith(".doStream"):
         reading.is_stream = True
-    for vendor, metadata in object_at(reading, _METADATA).items():
+    for vendor, metadata in usage_object_at(reading, _METADATA).items():
         if isinstance(metadata, dict):
             _read_metadata(reading, vendor, cast("Mapping[str, Any]", metadata))
 
@@ -61,6 +61,9 @@ def _read_metadata(reading: Reading, vendor: str, metadata: Mapping[str, Any]) -
     if vendor == _GATEWAY:
         reading.reported_cost = json_number(metadata.get("cost"))
         return
+    tier = metadata.get("serviceTier", metadata.get("service_tier"))
+    if isinstance(tier, str):
+        reading.stated_tier = reading.stated_tier or clean_text(tier)
     usage = metadata.get("usage", metadata.get("usageMetadata"))
     if not isinstance(usage, Mapping):
         # OpenAI's and DeepSeek's stand among other things: `cachedPromptTokens`, `promptCacheHitTokens`.

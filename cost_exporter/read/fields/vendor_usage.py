@@ -20,9 +20,12 @@ from cost_exporter.read.otlp.values import clean_text, json_count, json_number
 from cost_exporter.read.otlp.wire import AnyValue
 
 __all__ = [
+    "BEGINNINGS",
     "JSON_LENGTH_MAX",
+    "LEFT_OUT",
     "PLACE",
     "READ_PATHS",
+    "TOOL_PROMPT",
     "add_leaves",
     "json_list",
     "json_object",
@@ -45,6 +48,9 @@ _WALKED_MAX: Final = 4096
 PLACE: Final = re.compile(r"\.\d+(?=\.)")
 """Of an object in a list: `iterations.0.input_tokens`."""
 _DEPTH_MAX: Final = 5
+BEGINNINGS: Final = ("{", '"{')
+LEFT_OUT: Final = "members_left_out"
+"""Stands for what of a usage object is too much or too deep to look at."""
 
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details")
 _OUTPUT_DETAILS: Final = (
@@ -57,7 +63,7 @@ _INPUT_TOTALS: Final = ("input_tokens", "prompt_tokens", "prompt_token_count", "
 _OUTPUT_TOTALS: Final = ("output_tokens", "completion_tokens", "output_token_count")
 _CANDIDATES: Final = ("candidates_token_count", "response_token_count")
 _THOUGHTS: Final = "thoughts_token_count"
-_TOOL_PROMPT: Final = "tool_use_prompt_token_count"
+TOOL_PROMPT: Final = "tool_use_prompt_token_count"
 
 
 def _in(details: Sequence[str], *names: str) -> tuple[str, ...]:
@@ -66,13 +72,15 @@ def _in(details: Sequence[str], *names: str) -> tuple[str, ...]:
 
 _PARTS: Final[dict[str, tuple[str, ...]]] = {
     "cache_read_tokens": (
-        *_in(_INPUT_DETAILS, "cached_tokens", "cache_read_tokens", "cache_read"),
+        *_in(_INPUT_DETAILS, "cached_tokens", "cache_read_tokens", "cache_read", "cached_token_count"),
         "cache_read_input_tokens",
         "cached_content_token_count",
         "prompt_cache_hit_tokens",
         "cached_input_tokens",
         "cached_tokens",
         "cached_prompt_tokens",  # AI SDK 4
+        "prompt_cached_tokens",  # Braintrust
+        "cached_content_tokens",  # Genkit
         "num_cached_tokens",  # Mistral
         "cache_read_tokens",
     ),
@@ -81,11 +89,12 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         "cache_write_input_tokens",
         *_in(_INPUT_DETAILS, "cache_creation_tokens", "cache_write_tokens", "cache_creation"),
         "cache_creation_tokens",
+        "prompt_cache_creation_tokens",
         "cache_write_tokens",
     ),
     "cache_write_5m_tokens": (*_in(_WRITE_DETAILS, "ephemeral_5m_input_tokens"), "cache_details.5m"),
     "cache_write_1h_tokens": (*_in(_WRITE_DETAILS, "ephemeral_1h_input_tokens"), "cache_details.1h"),
-    "input_audio_tokens": _in(_INPUT_DETAILS, "audio_tokens", "audio"),
+    "input_audio_tokens": _in(_INPUT_DETAILS, "audio_tokens", "audio", "audio_token_count"),
     "input_image_tokens": _in(_INPUT_DETAILS, "image_tokens", "image"),
     "input_video_tokens": _in(_INPUT_DETAILS, "video_tokens", "video"),
     "cache_image_read_tokens": (
@@ -98,11 +107,12 @@ _PARTS: Final[dict[str, tuple[str, ...]]] = {
         "cache_tokens_details.audio",
     ),
     "reasoning_tokens": (
-        *_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning", "thinking_tokens"),
+        *_in(_OUTPUT_DETAILS, "reasoning_tokens", "reasoning", "thinking_tokens", "reasoning_token_count"),
         "reasoning_tokens",
+        "thoughts_tokens",  # Genkit
         _THOUGHTS,
     ),
-    "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio"),
+    "output_audio_tokens": _in(_OUTPUT_DETAILS, "audio_tokens", "audio", "audio_token_count"),
     "output_image_tokens": _in(_OUTPUT_DETAILS, "image_tokens", "image"),
     "web_searches": ("server_tool_use.web_search_requests", "num_search_queries"),
 }
@@ -111,12 +121,12 @@ READ_PATHS: Final = frozenset(
         *_INPUT_TOTALS,
         *_OUTPUT_TOTALS,
         *_CANDIDATES,
-        _TOOL_PROMPT,
+        TOOL_PROMPT,
         "seconds",
         *(path for paths in _PARTS.values() for path in paths),
     }
 )
-_READ_BESIDE: Final = READ_PATHS - {_TOOL_PROMPT}
+_READ_BESIDE: Final = READ_PATHS - {TOOL_PROMPT}
 """The same where the span states its output: then what the vendor's own tools asked is in no total."""
 _TERMS: Final = ("service_tier", "speed", "inference_geo")
 _EXCLUSIVE: Final = frozenset(
@@ -131,11 +141,16 @@ _INCLUSIVE: Final = frozenset(_in(_INPUT_DETAILS, "cached_tokens", "cache_read_t
 
 
 def json_object(text: str) -> Mapping[str, Any]:
-    """Return the JSON object in `text`; an empty one where there is none, or it is too long or too deep."""
-    if not text.startswith("{") or len(text) > JSON_LENGTH_MAX:
+    """Return the JSON object in `text`; an empty one where there is none, or it is too long or too deep.
+
+    Some write it as a JSON string once more.
+    """
+    if not text.startswith(BEGINNINGS) or len(text) > JSON_LENGTH_MAX:
         return {}
     try:
         parsed = json.loads(text)
+        if isinstance(parsed, str) and parsed.startswith("{"):
+            parsed = json.loads(parsed)
     except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
@@ -170,7 +185,8 @@ def object_of(value: AnyValue) -> Mapping[str, object]:
     """Return the object in a value: a map, or the JSON or Python repr of one; an empty one where there is none."""
     if value.WhichOneof("value") == "kvlist_value":
         return dict(_members(value, _DEPTH_MAX))
-    return json_object(value.string_value) or python_object(value.string_value)
+    text = value.string_value.strip()
+    return json_object(text) or python_object(text)
 
 
 def object_at(reading: Reading, key: str) -> Mapping[str, Any]:
@@ -226,13 +242,13 @@ def _has_output_thoughts(quantities: Mapping[str, Quantity], leaves: Mapping[str
 
 def _was_tool_prompt_read(reading: Reading, leaves: Mapping[str, Quantity]) -> bool:
     """Return whether what Google's own tools asked is in the input, or was read from another usage object."""
-    number, own = leaves.get(_TOOL_PROMPT), _first(leaves, _INPUT_TOTALS)
+    number, own = leaves.get(TOOL_PROMPT), _first(leaves, _INPUT_TOTALS)
     if number is None:
         return False
     if own is not None and reading.quantities.get("input_tokens") == own + number:
         return True
     return any(
-        each.leaves.get(_TOOL_PROMPT) == number for each in reading.usage_objects or () if _TOOL_PROMPT in each.read
+        each.leaves.get(TOOL_PROMPT) == number for each in reading.usage_objects or () if TOOL_PROMPT in each.read
     )
 
 
@@ -260,11 +276,18 @@ def usage_leaves(usage: Mapping[str, object]) -> dict[str, Quantity]:
     """Return the numbers in a usage object by their paths in snake case, a bounded number of them."""
     found: dict[str, Quantity] = {}
     left = {False: _LEAVES_MAX, True: _LISTED_LEAVES_MAX}
-    for path, number in islice(_walk(usage, "", _DEPTH_MAX), _WALKED_MAX):
+    left_out = 0
+    walked = _walk(usage, "", _DEPTH_MAX)
+    for path, number in islice(walked, _WALKED_MAX):
         is_listed = PLACE.search(path) is not None
-        if left[is_listed] and path not in found:
+        if path == LEFT_OUT or not left[is_listed]:
+            left_out += 1
+        elif path not in found:
             found[path] = number
             left[is_listed] -= 1
+    left_out += next(walked, None) is not None
+    if left_out:
+        found[LEFT_OUT] = left_out
     return found
 
 
@@ -275,6 +298,8 @@ def _walk(usage: Mapping[str, object], prefix: str, depth: int) -> Iterator[tupl
         if isinstance(here, Mapping):
             if depth:
                 yield from _walk(cast("Mapping[str, object]", here), f"{path}.", depth - 1)
+            elif here:
+                yield LEFT_OUT, 1
         elif (number := json_number(here) if name == "seconds" else json_count(here)) is not None:
             yield path, number
 
@@ -291,6 +316,8 @@ def _by_modality(listed: list[object]) -> Mapping[str, object]:
                 found[kind.lower()] = count
             else:
                 found[str(place)] = entry
+    if len(listed) > _LEAVES_MAX:
+        found[LEFT_OUT] = len(listed) - _LEAVES_MAX
     return found
 
 
@@ -329,8 +356,8 @@ def _add_candidates(quantities: dict[str, Quantity], leaves: Mapping[str, Quanti
     if candidates is None and _THOUGHTS not in leaves:
         return
     quantities["output_tokens"] = (candidates or 0) + leaves.get(_THOUGHTS, 0)
-    if _TOOL_PROMPT in leaves:
-        quantities["input_tokens"] = quantities.get("input_tokens", 0) + leaves[_TOOL_PROMPT]
+    if TOOL_PROMPT in leaves:
+        quantities["input_tokens"] = quantities.get("input_tokens", 0) + leaves[TOOL_PROMPT]
 
 
 def _add(quantities: dict[str, Quantity], quantity: str, number: Quantity | None) -> None:

@@ -121,6 +121,8 @@ _NAMED: Final[tuple[QuantityAlias, ...]] = (
         "part of cache_write_tokens kept for 1 hour, at a higher price",
         "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
         "gen_ai.usage.details.ephemeral_1h_input_tokens",
+        "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens",
+        "llm.token_count.prompt_details.cache_write_1h",
     ),
     _counted(
         "input_audio_tokens",
@@ -284,7 +286,7 @@ TEXT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "redacted": ("redaction.redacted.keys",),  # what our Collector removed, by name
     "error_level": ("langfuse.observation.level",),
     "error_text": ("langfuse.observation.status_message",),
-    "http_status": (ours.HTTP_STATUS_CODE, "http.status_code"),
+    "http_status": (ours.HTTP_STATUS_CODE, "http.status_code", "status_code"),
     "source": (ours.USAGE_SOURCE,),
     "billed_unit": (ours.BILLED_UNIT,),
     "phone_call_id": (ours.CALL_ID, ours.MESSAGE_ID),  # both are reported several times, and priced late

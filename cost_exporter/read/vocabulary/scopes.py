@@ -40,6 +40,8 @@ class ScopeRule:
     """Its response ids are its own invention unless the provider is OpenAI: only its clients know them."""
     overcounts_streams: bool = False
     """It counts some output tokens of a stream twice: what it states of streams is an estimate."""
+    loses_cached: bool = False
+    """It never reports what was cached: a long input without it is an estimate."""
     is_never_billed: bool = False
     """Turns and sessions: spans that only frame others."""
     is_detached: bool = False
@@ -95,6 +97,19 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
             why="hands on input_tokens as Anthropic and Bedrock count (agno/models/anthropic/claude.py, 2.x)",
         )
         for prefix in _INSTRUMENTORS
+    ),
+    ScopeRule(
+        scope="openinference.instrumentation.smolagents*",
+        emitter_rank=EmitterRank.FRAMEWORK,
+        is_known=False,
+        loses_cached=True,
+        why="smolagents keeps input and output tokens and no part of them (measured 0.1.43)",
+    ),
+    ScopeRule(
+        scope="langwatch*",
+        loses_cached=True,
+        is_known=False,
+        why="prompt, completion and reasoning tokens are all that it takes of OpenAI's (measured 1.4.0)",
     ),
     *(
         ScopeRule(scope=prefix + name, emitter_rank=EmitterRank.FRAMEWORK, is_known=False)
@@ -172,13 +187,13 @@ SCOPE_RULES: Final[tuple[ScopeRule, ...]] = (
         scope="com.anthropic.claude_code*",
         emitter_rank=EmitterRank.NATIVE,
         exclusive_providers=EXCLUSIVE_PROVIDERS,
-        why="input_tokens is Anthropic's own (2.1.114)",
+        why="the bare input_tokens is Anthropic's own (2.1.114)",
     ),
     ScopeRule(
         scope="mlflow*",
         emitter_rank=EmitterRank.FRAMEWORK,
-        exclusive_providers=EXCLUSIVE_PROVIDERS,
-        why="hands on input_tokens as the vendor counts",
+        is_known=False,
+        why="its releases differ, see its dialect",
     ),
     # Seen to hand on inclusive counts.
     *_rules(EmitterRank.FRAMEWORK, "@mastra/*", "mastra*", "agent_framework*", "@sentry/*", "sentry*"),

@@ -20,6 +20,7 @@ __all__ = [
     "is_service_tier",
     "is_surely_usage",
     "is_total",
+    "is_vendors_container",
     "may_show_value",
     "speaks_of_usage",
     "usage_name",
@@ -57,11 +58,20 @@ _CONTAINER_ENDS: Final = (
     ("usage", "details"),
     ("usage", "object"),
     ("usage", "raw"),
+    ("usage", "metrics"),
     ("token", "usage"),
 )
+_USAGE_OBJECTS: Final = frozenset(
+    {"langwatch.metrics", "lk.tts_metrics", "lk.stt_metrics", "lk.realtime_model_metrics"}
+    | {"braintrust.metrics", "llm.token.counts"}
+)
+"""The same, by names that do not show it."""
 _SUMS_OF_SEVERAL: Final = frozenset({"aggregated", "accumulated", "cumulative", "established"})
 """The words of a usage object that is not that of one call."""
-_ENVELOPE_ENDS: Final = (("response", "metadata"), ("provider", "metadata"), ("llm", "output"), ("raw", "response"))
+_ENVELOPE_ENDS: Final = (
+    *(("response", "metadata"), ("provider", "metadata")),
+    *(("llm", "output"), ("llm", "response"), ("raw", "response")),
+)
 """How the names of objects end that may hold a usage object among other things."""
 _FAMILIES: Final = re.compile(
     r"(?:gen_?ai|llm|ai|openai|anthropic|tts|stt|aws[._]bedrock|cohere|mistral|groq|deepgram|elevenlabs|openrouter)[._]"
@@ -112,6 +122,9 @@ _LENGTHS: Final = frozenset({"duration", "ms", "millis", "milliseconds", "min"})
 _SOUND: Final = frozenset({"audio", "video", "videos"})
 _PROMPT_OF_A_TOOL: Final = frozenset({"tool", "use", "prompt"})
 """Google counts what its own tools asked beside the prompt."""
+_KEPT_LONGER: Final = re.compile(r"(?<![a-z0-9])(?:1|one)[_-]?h(?:r|our)?(?![a-z])", re.IGNORECASE)
+_WRITTEN_FOR_LONGER: Final = frozenset({"cache_write_1h_tokens"})
+"""Not the same number as all that was written, which is taken for the vendor's default of 5 minutes."""
 _NOT_CACHED: Final = re.compile(r"(?:^|[._-])(?:no|non|not|un)[_-]?cach", re.IGNORECASE)
 """Names of the input without its cached part."""
 
@@ -156,7 +169,7 @@ def _usage_name(name: str, is_in_container: bool) -> UsageName | None:
     if words[-1:] == ("requests",) and known.isdisjoint(_SPEAKING | _HARMLESS_OUTSIDE):
         return None  # how many answers were added up
     total = _total(words)
-    return UsageName(total, _says(known, total))
+    return UsageName(total, _says(known, total) if _KEPT_LONGER.search(name) is None else _WRITTEN_FOR_LONGER)
 
 
 def _is_harmless(known: frozenset[str], *, is_counted: bool, is_in_container: bool) -> bool:
@@ -179,7 +192,8 @@ def _is_harmless(known: frozenset[str], *, is_counted: bool, is_in_container: bo
 def is_container(name: str) -> bool:
     """Return whether an attribute of this name may hold a usage object, by its last words."""
     words = _words(name)
-    return any(words[-len(end) :] == end for end in _CONTAINER_ENDS) and _SUMS_OF_SEVERAL.isdisjoint(words)
+    is_named_so = name in _USAGE_OBJECTS or any(words[-len(end) :] == end for end in _CONTAINER_ENDS)
+    return is_named_so and _SUMS_OF_SEVERAL.isdisjoint(words)
 
 
 @_remembered
@@ -230,12 +244,13 @@ def is_service_tier(name: str) -> bool:
 def is_surely_usage(name: str) -> bool:
     """Return whether a name alone, without its value, shows that something was used."""
     if usage_name(name) is None:
-        return _is_vendors_container(name)
+        return is_vendors_container(name)
     words = frozenset(_words(name))
     return not words.isdisjoint(_TOKENS | _METERS | {_CONTAINER})
 
 
-def _is_vendors_container(name: str) -> bool:
+@_remembered
+def is_vendors_container(name: str) -> bool:
     """Return whether it holds a usage object of a model or of speech for sure, without a look into it."""
     return is_container(name) and _FAMILIES.match(name) is not None
 
@@ -287,7 +302,7 @@ _CACHED: Final = frozenset(
 
 def _says(known: frozenset[str], total: str) -> frozenset[str]:
     found: set[str] = set()
-    if not known.isdisjoint(_CACHE):
+    if not known.isdisjoint(_CACHE) or "ephemeral" in known:
         found |= _CACHED
     if not known.isdisjoint(_REASONING):
         found.add("reasoning_tokens")
