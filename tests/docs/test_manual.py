@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,3 +58,13 @@ def test_a_broken_manual_is_refused(manual: Path) -> None:
     assert f"Aborted with {len(BROKEN)} warnings in strict mode" in built.stdout + built.stderr
     for _, _, finding in BROKEN:
         assert finding in built.stdout + built.stderr
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """In the package, the chart, the install lines of containers, and below each page."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = str(project["version"])
+    chart = yaml.safe_load((ROOT / "charts" / "callfare" / "Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["appVersion"] == version
+    assert f"copyright: callfare {version}." in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert f"callfare:{version} ." in (ROOT / "docs" / "operations" / "containers.md").read_text(encoding="utf-8")

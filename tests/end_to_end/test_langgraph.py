@@ -27,6 +27,9 @@ PACKAGES = Older(
         "openinference-instrumentation-langchain==0.1.80",
         "opentelemetry-instrumentation-openai==0.62.4",
         "opentelemetry-exporter-otlp-proto-http==1.45.2",
+        "opentelemetry-distro",
+        "pyyaml",
+        "genai-prices",
     ),
 )
 CALLS = 5

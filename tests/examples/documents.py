@@ -2,7 +2,7 @@
 
 A fenced block that a test runs says so in a comment above it, which no reader sees: `<!-- run: service -->` is left
 running, `<!-- run: app grpc -->` is run to its end, `<!-- run: output -->` is what `<!-- run: verify -->` prints.
-Blocks without such a comment are for the reader alone.
+Every other block has a comment `<!-- shown: WHY -->`, as tests/docs/test_blocks.py has it.
 With CALLFARE_UPDATE_DOCUMENTS=1 the tests write what they saw into the documents, instead of comparing.
 """
 
@@ -14,7 +14,16 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 HOW_TO: Final = ROOT / "docs" / "how-to"
 _FENCE: Final = re.compile(r"^(?:<!-- run: ([\w -]+) -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LANGUAGES: Final = {"service": "sh", "web": "sh", "app": "sh", "verify": "sh", "output": "text", "file": "yaml"}
+LANGUAGES: Final = {
+    "service": "sh",
+    "web": "sh",
+    "app": "sh",
+    "verify": "sh",
+    "output": "text",
+    "file": "yaml",
+    "code": "python",
+    "editor": "json",
+}
 """The roles there are, and what a block of each is written in."""
 
 

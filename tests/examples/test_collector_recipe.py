@@ -10,6 +10,31 @@ from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 pytestmark = needs_go
+AN_ARCHIVED_REQUEST = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "name": "chat",
+                            "startTimeUnixNano": "1794700800000000000",
+                            "endTimeUnixNano": "1794700801000000000",
+                            "attributes": [
+                                {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+                                {"key": "gen_ai.request.model", "value": {"stringValue": "gpt-4o-mini"}},
+                                {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "10"}},
+                                {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "10"}},
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
 
 
 def test_through_the_collector(operator, application, books) -> None:
@@ -59,6 +84,13 @@ def test_through_the_collector(operator, application, books) -> None:
             return lines if json.loads(lines[-1])["data"] else []
 
         lines = wait_until("the trace in Jaeger", verified)
+        assert str(float(CHAT_USD)) in operator.run(recipe["verify tag"])
+        archive = operator.folder / "archive"
+        archive.mkdir()
+        (archive / "spans-1.jsonl").write_text(f"{json.dumps(AN_ARCHIVED_REQUEST)}\n" * 2, encoding="utf-8")
+        operator.moved["/var/lib/otelcol/archive"] = str(archive)
+        operator.run(recipe["app replay"])
+        assert len(books.costs(2)) == 2  # the second line is the first again
     assert "Server available" in lines[0]
     assert any(line.endswith(f"total ${CHAT_USD.normalize()}") for line in lines)
     (span,) = json.loads(lines[-1])["data"][0]["spans"]

@@ -87,3 +87,18 @@ def test_disabled_in_process(application, books) -> None:
     application.moved["postgresql://callfare@127.0.0.1:5432/callfare"] = f"'{books.url}'"
     assert application.run(blocks("in-process")["app store"], CALLFARE_DISABLED="1") == ANSWER
     assert books.rows("select * from callfare.cost_record") == []
+
+
+def test_no_prompt_leaves_the_application(application) -> None:
+    """docs/explain/privacy.md: the prompt is on the wire without the variable, and not with it; the model always is."""
+    commands = blocks("../explain/privacy")["app quiet"]
+    direct = blocks("direct")["app grpc"].rpartition("opentelemetry-instrument")[0]
+    on_the_wire: list[bool] = []
+    for variables in ("", commands.splitlines()[0]):
+        with OtlpSink() as sink:
+            application.moved["127.0.0.1:4317"] = f"127.0.0.1:{sink.port}"
+            application.run(f"{direct}\n{variables}\n{commands.splitlines()[1]}")
+            (span,) = sink.spans
+        assert attributes_of(span)["gen_ai.request.model"] == "gpt-4o-mini"
+        on_the_wire.append("Where is my order" in str(span))
+    assert on_the_wire == [True, False]

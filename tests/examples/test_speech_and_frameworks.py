@@ -5,8 +5,10 @@ from decimal import Decimal as D
 
 import pytest
 
+from tests.end_to_end.test_langgraph import PACKAGES as LANGGRAPH
 from tests.examples.documents import blocks, check_output
-from tests.examples.frameworks import framework_python
+from tests.examples.frameworks import framework_python, python_with
+from tests.examples.test_recipes import ANSWER, CHAT_USD
 from tests.instrumentation.fakes.elevenlabs import ElevenLabsFake
 from tests.instrumentation.fakes.openai import OpenAIFake
 
@@ -97,3 +99,15 @@ def test_a_call_through_a_framework(run_example, operator, application, books, f
     printed = operator.run(recipe["verify"])
     if framework == "pipecat":  # LiveKit names the fake's host as the provider, and its port differs each time
         check_output(framework, printed)
+
+
+def test_a_graph(service, operator, application, books) -> None:
+    """docs/how-to/langgraph.md: both calls are one workflow of the tenant, and the report is the page's."""
+    application.python = python_with(LANGGRAPH)
+    service(blocks("direct")["service"])
+    page = blocks("langgraph")
+    assert application.run(page["app graph"]) == ANSWER
+    found = books.costs(2, columns="trace_id, tenant_id, category, status, cost_usd")
+    assert {row[1:] for row in found} == {("acme", "bot", "priced", CHAT_USD)}
+    assert books.rows("select workflow_name from callfare.workflow_cost") == [("order-graph",)]
+    check_output("langgraph", operator.run(page["verify"]))

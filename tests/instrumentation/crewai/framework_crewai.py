@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from decimal import Decimal as D
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,9 +40,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        task = next(name for name in COSTS if f"the {name}" in body)
-        self.server.asked.append(task)
-        tokens = int(COSTS[task] * 1_000_000 / D("2.50"))
+        task = next((name for name in COSTS if f"the {name}" in body), "")
+        self.server.asked.append(task or json.loads(body)["model"])
+        tokens = int(COSTS.get(task, D("0.01")) * 1_000_000 / D("2.50"))
         usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
         message = {"role": "assistant", "content": "Thought: I now can give a great answer\nFinal Answer: done"}
         answer = json.dumps(
@@ -130,3 +132,15 @@ def test_without_the_instrumentor_a_task_has_no_limit_of_its_own(fake: FakeOpenA
     with callfare.budget("1.50", LIMITS):
         crew_of(fake, "acquisition", "acquisition").kickoff()
     assert fake.asked == ["acquisition", "acquisition"]
+
+
+def test_the_crew_of_the_manual(fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/how-to/crewai.md: its program runs as it stands, each task with its own model."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-local-fake")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{fake.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_BASE", f"http://127.0.0.1:{fake.server_port}/v1")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "crewai.md").read_text(encoding="utf-8")
+    name = "code crew"
+    (program,) = re.findall(rf"^<!-- run: {name} -->\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(program, {})
+    assert fake.asked == ["gpt-4o-mini", "gpt-4o"]
