@@ -150,7 +150,7 @@ def full_disk(folder: Path, seconds: float, seed: int) -> Figures:
 
 
 def clock_steps(folder: Path, seconds: float, seed: int) -> Figures:
-    """Set the clock of service and database forth and back while clients send and reserve."""
+    """Set the clock of service and database back and forth while clients send and reserve."""
     clock, steps = Clock(folder), 0
     with (
         clock.for_children(),

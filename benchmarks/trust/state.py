@@ -26,7 +26,7 @@ _NAMES: Final = {
     "overload": "three tenants who send without a pause",
     "database_away": "the database away while clients send",
     "full_disk": "the database's disk full, then room again",
-    "clock_steps": "the clock of service and database set by an hour, forth and back",
+    "clock_steps": "the clock of service and database set by an hour, back and forth",
 }
 _TABLE: Final = re.compile(r"(?<=<!-- trust -->\n).*?(?=\n<!-- /trust -->)", re.DOTALL)
 
