@@ -95,7 +95,7 @@ def test_every_named_block_belongs_to_a_page_that_a_test_runs() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     named = {page.stem for page in PAGES if "<!-- run: " in page.read_text(encoding="utf-8")}
     assert len(named) > 10
-    assert {name for name in named if not re.search(rf'"(?:\.\./(?:operations/)?)?{name}"', tests)} == set()
+    assert {name for name in named if not re.search(rf'["\'](?:\.\./(?:\w+/)?)?{name}["\']', tests)} == set()
 
 
 def test_the_list_for_programs_has_every_page_of_the_navigation() -> None:
