@@ -111,6 +111,7 @@ def test_a_call_through_a_framework(run_example, operator, application, books, f
 def test_a_graph(service, operator, application, books) -> None:
     """docs/how-to/langgraph.md: both calls are one workflow of the tenant, and the report is the page's."""
     application.python = python_with(LANGGRAPH)
+    application.variables["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = "langchain"  # OpenInference's, for other tests
     service(blocks("direct")["service"])
     page = blocks("langgraph")
     assert application.run(page["app graph"]) == ANSWER
