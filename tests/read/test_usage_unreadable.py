@@ -112,6 +112,17 @@ def test_what_is_too_much_or_too_deep_to_look_at_is_named() -> None:
         assert found.usage.is_incomplete
 
 
+def test_what_a_dead_letter_leaves_out_is_named_when_it_comes_back() -> None:
+    """It keeps fewer members and levels than are read."""
+    many = {f"foo_{number}_latency": 1 for number in range(100)}
+    (each,) = request(document({**CHAT, "foo.usage": json.dumps({**WHOLE, **many})}))
+    assert b"members_left_out" in strip_content(each.scope_spans[0].spans[0])
+    deep: Any = {}
+    for _ in range(5):
+        deep = {"inner": deep}
+    assert call({**CHAT, "foo.usage": json.dumps({**WHOLE, "details": deep})}).issues == ()
+
+
 def test_a_long_usage_object_costs_little() -> None:
     """Nothing of it is parsed."""
     began = time.process_time()
