@@ -57,7 +57,7 @@ class Revenue(Part):
 
 
 class Fee(Part):
-    """The payment fee on revenue: a percentage plus a fixed amount."""
+    """The payment fee on revenue: a percentage plus a fixed amount. Without one the fee is unknown, not 0."""
 
     percent: DecimalString = Decimal(0)
     """Percentage of the revenue."""

@@ -21,7 +21,7 @@ order by attribute.attnum
 """
 STABLE = (
     *("cost_record", "workflow_cost", "voice_call", "latency", "daily_cost", "usage_stats", "dead_letter"),
-    *("record_revision", "amendment"),
+    *("budget_status", "closed_period", "record_revision", "amendment"),
     *("price", "price_book_version", "integrity_check", "producer_gap"),
 )
 """What users may rely on. Every column of these has a comment in the database."""
