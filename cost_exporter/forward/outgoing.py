@@ -27,6 +27,11 @@ CONTENT_PREFIXES: Final = (
     "gen_ai.prompt",
     "gen_ai.completion",
     "gen_ai.content",
+    "gen_ai.request.messages",
+    "gen_ai.response.text",
+    "gen_ai.response.tool_calls",
+    "gen_ai.task.input",
+    "gen_ai.task.output",
     "gen_ai.tool.call.arguments",
     "gen_ai.tool.call.result",
     "gen_ai.tool.definitions",
@@ -36,6 +41,8 @@ CONTENT_PREFIXES: Final = (
     "llm.input_messages",
     "llm.output_messages",
     "llm.prompts",
+    "llm.invocation_parameters",
+    "embedding.invocation_parameters",
     "llm.completions",
     "llm.choices",
     "llm.openai.messages",
@@ -63,6 +70,18 @@ CONTENT_PREFIXES: Final = (
     "langfuse.trace.output",
     "langwatch.input",
     "langwatch.output",
+    "mlflow.spanInputs",
+    "mlflow.spanOutputs",
+    "mlflow.chunk.",
+    "genkit:input",
+    "genkit:output",
+    "gcp.vertex.agent.llm_request",
+    "gcp.vertex.agent.llm_response",
+    "gcp.vertex.agent.tool_",
+    "gcp.vertex.agent.data",
+    "braintrust.input",
+    "braintrust.output",
+    "pydantic_ai.all_messages",
     "haystack.component.input",
     "haystack.component.output",
     "haystack.pipeline.",
@@ -78,7 +97,7 @@ CONTENT_PREFIXES: Final = (
 )
 """Attributes in which emitters put content: what people spoke or wrote."""
 CONTENT_KEYS: Final = frozenset(
-    {"text", "transcript", "input", "output", "messages", "prompt", "tools", "system"}
+    {"text", "transcript", "input", "output", "messages", "prompt", "tools", "system", "content", "message"}
     | {"raw_input", "response", "events"}  # Logfire on the OpenAI Agents SDK
 )
 
@@ -180,6 +199,8 @@ def _is_ours(key: str) -> bool:
 def _is_content(key: str) -> bool:
     if key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES):
         return True
+    if key.startswith("mastra."):
+        return key.endswith((".input", ".output", ".body"))
     return key.startswith("llm.") and key.rpartition(".")[2] in _RAW_CONTENT
 
 
