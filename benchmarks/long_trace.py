@@ -12,7 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -40,6 +41,36 @@ def main() -> int:
     arguments = parser.parse_args()
     sizes: list[int] = arguments.sizes
     price = load_book().price_of_call
+    with own_ledger() as (url, ledger):
+        for size in sizes:
+            ledger.commit([request([link(size)])], price)
+            for first in range(0, size, CALLS_PER_COMMIT):
+                numbers = range(first, min(size, first + CALLS_PER_COMMIT))
+                ledger.commit([request(call(size, number) for number in numbers)], price)
+        with psycopg.connect(url, autocommit=True) as connection:
+            backend = backend_of(connection)
+            ours: dict[int, list[float]] = {size: [] for size in sizes}
+            theirs = dict.fromkeys(sizes, 0.0)
+            for turn in range(arguments.rounds):
+                for size in sizes:
+                    one = request([call(size, 1_000_000 + turn)])
+                    before, started = cpu_seconds(backend), time.process_time()
+                    ledger.commit([one], price)
+                    ours[size].append(time.process_time() - started)
+                    theirs[size] += cpu_seconds(backend) - before
+            for size in sizes:
+                python_ms = statistics.median(ours[size]) * 1000
+                postgres_ms = theirs[size] / arguments.rounds * 1000
+                print(f"{size:>8} calls: {python_ms:6.2f} ms of Python, {postgres_ms:6.2f} ms of PostgreSQL")
+            calls = sum(sizes) + arguments.rounds * len(sizes)
+            for table in TABLES:
+                print(f"{table}: {size_of(connection, table) / calls:.0f} bytes a call with indexes")
+    return 0
+
+
+@contextmanager
+def own_ledger() -> Iterator[tuple[str, LedgerStore]]:
+    """Lend the URL of an empty database on a server of its own, and a store that commits to it."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "postgres")
@@ -47,33 +78,10 @@ def main() -> int:
         ledger = LedgerStore(url)
         try:
             migrate(url)
-            for size in sizes:
-                ledger.commit([request([link(size)])], price)
-                for first in range(0, size, CALLS_PER_COMMIT):
-                    numbers = range(first, min(size, first + CALLS_PER_COMMIT))
-                    ledger.commit([request(call(size, number) for number in numbers)], price)
-            with psycopg.connect(url, autocommit=True) as connection:
-                backend = backend_of(connection)
-                ours: dict[int, list[float]] = {size: [] for size in sizes}
-                theirs = dict.fromkeys(sizes, 0.0)
-                for turn in range(arguments.rounds):
-                    for size in sizes:
-                        one = request([call(size, 1_000_000 + turn)])
-                        before, started = cpu_seconds(backend), time.process_time()
-                        ledger.commit([one], price)
-                        ours[size].append(time.process_time() - started)
-                        theirs[size] += cpu_seconds(backend) - before
-                for size in sizes:
-                    python_ms = statistics.median(ours[size]) * 1000
-                    postgres_ms = theirs[size] / arguments.rounds * 1000
-                    print(f"{size:>8} calls: {python_ms:6.2f} ms of Python, {postgres_ms:6.2f} ms of PostgreSQL")
-                calls = sum(sizes) + arguments.rounds * len(sizes)
-                for table in TABLES:
-                    print(f"{table}: {size_of(connection, table) / calls:.0f} bytes a call with indexes")
+            yield url, ledger
         finally:
             ledger.close()
             server.stop()
-    return 0
 
 
 def request(spans: Iterable[Call | Link]) -> Facts:

@@ -7,18 +7,13 @@ Stores traces of ten chat calls with two lines each in an embedded PostgreSQL, a
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
-from long_trace import call, link, request, size_of  # beside this file
+from long_trace import call, link, own_ledger, request, size_of  # beside this file
 
 from cost_exporter.domain.span import Call, Link
 from cost_exporter.prices import load_book
-from cost_exporter.store.database.embedded import EmbeddedPostgres
-from cost_exporter.store.database.migrate import migrate
-from cost_exporter.store.ledger.ledger import LedgerStore
 
 CALLS_PER_TRACE = 10
 TRACES_PER_COMMIT = 40
@@ -31,24 +26,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=int, default=4_000)
     traces: int = parser.parse_args().traces
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        url = server.start()
-        ledger = LedgerStore(url)
-        try:
-            migrate(url)
-            price = load_book().price_of_call
-            for first in range(0, traces, TRACES_PER_COMMIT):
-                ledger.commit([request(spans_of(range(first, min(traces, first + TRACES_PER_COMMIT))))], price)
-            with psycopg.connect(url, autocommit=True) as connection:
-                for table in PER_CALL:
-                    print(f"{table}: {size_of(connection, table) / (traces * CALLS_PER_TRACE):.0f} bytes a call")
-                for table in PER_TRACE:
-                    print(f"{table}: {size_of(connection, table) / traces:.0f} bytes a trace")
-        finally:
-            ledger.close()
-            server.stop()
+    price = load_book().price_of_call
+    with own_ledger() as (url, ledger):
+        for first in range(0, traces, TRACES_PER_COMMIT):
+            ledger.commit([request(spans_of(range(first, min(traces, first + TRACES_PER_COMMIT))))], price)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for table in PER_CALL:
+                print(f"{table}: {size_of(connection, table) / (traces * CALLS_PER_TRACE):.0f} bytes a call")
+            for table in PER_TRACE:
+                print(f"{table}: {size_of(connection, table) / traces:.0f} bytes a trace")
     return 0
 
 
