@@ -55,7 +55,7 @@ full: environment  ## what is slow and rarely broken: once a release, its date a
 bench: environment  ## measure durable spans per second beside the limit of the same PostgreSQL
 	@$(BIN)python benchmarks/ingest.py
 
-crash: environment  ## kill the service and its PostgreSQL for ten minutes and check every digit
+crash: environment  ## kill the service and its PostgreSQL, ten minutes with one process and ten with two, and check every digit
 	@CALLFARE_FULL=1 CALLFARE_CRASH_SECONDS=600 $(BIN)python -m pytest tests/crash --timeout=1800 -s
 
 rare: environment  ## run the tests that are marked `full`: slow, rarely broken, and like one that `make test` runs

@@ -26,7 +26,7 @@ from cost_exporter.read.vocabulary.usage_names import (
 __all__ = ["name_lost_cache", "name_unread_usage"]
 
 _CACHED_FROM: Final = 1024
-"""Tokens: no vendor caches a shorter prompt."""
+"""Tokens: OpenAI, Anthropic and Google cache no shorter prompt. DeepSeek does, from 64 on."""
 
 _LIST_AND_PLACE: Final = re.compile(r"(?:^|(?<=\.))[^.]+\.\d+\.")
 
